@@ -160,7 +160,7 @@ def tear_down(story: Story, host: Pool, cloud: Cloud) -> None:
 
 
 def tell_of_annexd(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> tuple[str, str]:
-    """From annexd's start to its death; the Spot Fleet request ID, and the annex's."""
+    """From annexd's start to its death; the fleet's ID, and the annex's."""
     story.say("Starting annexd on a host of its own, with config.d/80annexd dropped in")
     with host:
         request_id = lease(story, host, pool, cloud)
@@ -196,7 +196,9 @@ def run_a_job(story: Story, pool: Pool) -> str:
 
 def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
     """While the first one goes on."""
-    story.say("A second annex, by options instead of a file; its user finds it too short and moves its end")
+    story.say(
+        "A second annex, by options instead of a file, by EC2 Fleet; its user finds it too short and moves its end"
+    )
     mistake = story.annex(
         pool,
         *key_files(host.directory),
@@ -206,6 +208,8 @@ def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
         "5",
         "-annex-name",
         "mistake",
+        "-fleet-api",
+        "ec2-fleet",
         "-instance-type",
         "m5.large,m5.xlarge",
         "-image",
@@ -232,7 +236,7 @@ def kill(host: Pool) -> None:
 
 
 def lease(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> str:
-    """Order an annex and look at it; the Spot Fleet request ID."""
+    """Order an annex and look at it; the fleet's ID."""
     story.say("annexd runs under condor_master and is seen in condor_status")
     status = str(pool.htcondor.executable("condor_status"))
     story.run(pool, status, "-subsystem", "annexd", "-af:h", "Name", "MyType", "AnnexRequests", "AnnexUnfinished")
@@ -245,6 +249,8 @@ def lease(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> str:
         str(LEASE_S),
         "-annex-name",
         "physics",
+        "-fleet-api",
+        "spot-fleet",
         str(TOP / "templates/config.json"),
     )
     story.say("The instances run. Their end is part of the fleet, in its token; nobody can take it away")
@@ -313,8 +319,10 @@ def prove_that_nothing_is_left(story: Story, cloud: Cloud, annex_id: str) -> Non
         f"meter:      {annex_id} ran at most {line['latest']:.1f} s past its lease "
         f"(one tick of the clock is {300 / CLOCK_SPEED:.0f} s, termination takes {TERMINATION_S} s)"
     )
-    clean = all(state.startswith("cancelled") for state in fleets) and not meter["unleased"]["instance_seconds"]
-    if not clean or objects:
+    templates = cloud.client("ec2").describe_launch_templates()["LaunchTemplates"]
+    story.show(f"templates:  {len(templates)} launch templates")
+    ended = all(state.startswith(("cancelled", "deleted")) for state in fleets)
+    if not ended or meter["unleased"]["instance_seconds"] or objects or templates:
         raise DemoFailed(f"something is left: {json.dumps([cloud.fleets(), objects], default=str)[:2000]}")
 
 

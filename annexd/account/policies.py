@@ -12,8 +12,13 @@ What Spot Fleet requires of its caller, with the evidence (not yet verified on A
 * ec2:RunInstances, always, on all resources of the launch.  Spot Fleet user guide, "Spot Fleet permissions":
   required since 30 August 2020; a real refusal without it: github.com/Coalfire-Research/npk/issues/148.  A caller
   of RequestSpotFleet can start instances anyway.
-* ec2:CreateTags on `*` for what RequestSpotFleet and RunInstances create.  The user guide warns that
-  spot-fleet-request as a resource is refused; AWS's own AWSThinkboxDeadlineSpotEventPluginAdminPolicy has both.
+* CreateFleet requires, by EC2 user guide, "EC2 Fleet prerequisites", and the controller policy of
+  github.com/aws/karpenter-provider-aws: RunInstances, CreateTags, PassRole as ec2 of the launch template's role.
+* The launch template of an EC2 Fleet is created with its tags; versions are added and it is deleted by its tag.
+  DescribeLaunchTemplateVersions is for users' own templates, and has no resources.
+* ec2:CreateTags on `*` for what RequestSpotFleet, CreateFleet, CreateLaunchTemplate and RunInstances create.  The user
+  guide warns that spot-fleet-request as a resource is refused; AWS's own AWSThinkboxDeadlineSpotEventPluginAdminPolicy
+  has both.
 * ec2:CreateTags on `*`, for the same reason, for the two tags that move or end a lease, and no others.  This right
   allows ending other users' leases in the account, as the right to cancel their fleets does, and extending them up to
   the stack's MaxLease.  No role has DeleteTags: a cancellation cannot be undone.
@@ -45,6 +50,8 @@ LEASE_ROLE: Final = "arn:{partition}:iam::*:role/{stack}-LeaseRole-*"
 INSTANCE_ROLE: Final = "arn:{partition}:iam::*:role/{stack}-InstanceRole-*"
 FLEET_ROLE: Final = "arn:{partition}:iam::*:role/{stack}-FleetRole-*"
 SERVICE_ROLES: Final = "arn:{partition}:iam::*:role/aws-service-role/spot*.amazonaws.com/AWSServiceRoleForEC2Spot*"
+EC2_FLEET_ROLE: Final = "arn:{partition}:iam::*:role/aws-service-role/ec2fleet.amazonaws.com/AWSServiceRoleForEC2Fleet"
+EC2_FLEET_ROLE_UNMADE: Final = "arn:{partition}:iam::*:role/AWSServiceRoleForEC2Fleet"
 SERVICE_ROLES_UNMADE: Final = "arn:{partition}:iam::*:role/AWSServiceRoleForEC2Spot*"  # no path is known yet
 PROFILE: Final = "arn:{partition}:iam::*:instance-profile/htcondor-annex/*/{stack}-*"
 FUNCTION_CALLS: Final = f"{FUNCTION}*"  # also $LATEST, for its settings of asynchronous calls
@@ -56,6 +63,7 @@ LOG_AND_TAGS: Final = f"arn:{{partition}}:logs:*:*:log-group:{LOG_GROUP}*"  # ca
 RULE: Final = f"arn:{{partition}}:events:*:*:rule/{ENFORCER}"
 FLEET: Final = "arn:{partition}:ec2:*:*:spot-fleet-request/*"
 EC2_FLEET: Final = "arn:{partition}:ec2:*:*:fleet/*"
+TEMPLATE: Final = "arn:{partition}:ec2:*:*:launch-template/*"
 INSTANCE: Final = "arn:{partition}:ec2:*:*:instance/*"
 PUBLISHED: Final = "arn:{partition}:ssm:*::parameter/aws/service/*"  # by AWS, so of no account
 GROUP: Final = "arn:{partition}:ec2:*:*:security-group/*"
@@ -67,7 +75,8 @@ BY_CLOUDFORMATION: Final[Condition] = {"ForAnyValue:StringEquals": {"aws:CalledV
 OWN_FLEETS: Final[Condition] = {"Null": {"ec2:ResourceTag/htcondor:annex-id": "false"}}
 OF_A_FLEET: Final[Condition] = {"StringLike": {"ec2:ResourceTag/aws:ec2spot:fleet-request-id": "sfr-*"}}
 OF_AN_EC2_FLEET: Final[Condition] = {"StringLike": {"ec2:ResourceTag/aws:ec2:fleet-id": "fleet-*"}}
-NEW_CAPACITY: Final[Condition] = {"StringEquals": {"ec2:CreateAction": ["RequestSpotFleet", "RunInstances"]}}
+MADE_BY_ORDERS: Final = ["RequestSpotFleet", "RunInstances", "CreateFleet", "CreateLaunchTemplate"]
+NEW_CAPACITY: Final[Condition] = {"StringEquals": {"ec2:CreateAction": [*MADE_BY_ORDERS]}}
 LEASE_TAGS: Final[Condition] = {
     "ForAllValues:StringEquals": {"aws:TagKeys": [TAG_LEASE_END, TAG_CANCELLED]},
     "Null": {"aws:TagKeys": "false"},  # ForAllValues alone is true for a call without tag keys
@@ -78,6 +87,7 @@ TAGGING_POLICY: Final[Condition] = {
 
 
 SPOT_SERVICES: Final[Condition] = {"StringLike": {"iam:AWSServiceName": "spot*.amazonaws.com"}}
+EC2_FLEET_SERVICE: Final[Condition] = {"StringEquals": {"iam:AWSServiceName": "ec2fleet.amazonaws.com"}}
 
 
 def passed_to(*services: str) -> Condition:
@@ -166,6 +176,8 @@ TEARDOWN_RIGHTS: Final = [
     right("ec2:DescribeSpotFleetRequests", ANYTHING),
     right("ec2:DescribeFleets", ANYTHING),
     right("ec2:DescribeInstances", ANYTHING),
+    right("ec2:DescribeLaunchTemplates", ANYTHING),
+    right("ec2:DeleteLaunchTemplate", TEMPLATE, condition=OWN_FLEETS),
     right("s3:ListBucketVersions", BUCKET, "s3:ListObjectVersions"),
     right("s3:ListBucketMultipartUploads", BUCKET, "s3:ListMultipartUploads"),
     right("s3:DeleteObjectVersion", OBJECTS, "s3:DeleteObjects"),
@@ -178,6 +190,11 @@ SERVICE_ROLE_RIGHTS: Final = [
     right("iam:CreateServiceLinkedRole", SERVICE_ROLES, condition=SPOT_SERVICES),
     right("iam:DeleteServiceLinkedRole", SERVICE_ROLES),
     right("iam:GetServiceLinkedRoleDeletionStatus", SERVICE_ROLES),
+    right("iam:GetRole", EC2_FLEET_ROLE),
+    right("iam:GetRole", EC2_FLEET_ROLE_UNMADE),
+    right("iam:CreateServiceLinkedRole", EC2_FLEET_ROLE, condition=EC2_FLEET_SERVICE),
+    right("iam:DeleteServiceLinkedRole", EC2_FLEET_ROLE),
+    right("iam:GetServiceLinkedRoleDeletionStatus", EC2_FLEET_ROLE),
 ]
 HANDLER_RIGHTS: Final = [
     *by_cloudformation(LOG_AND_TAGS, "logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:PutRetentionPolicy"),
@@ -214,6 +231,7 @@ HANDLER_RIGHTS: Final = [
     *by_cloudformation(GROUP, "ec2:AuthorizeSecurityGroupEgress", "ec2:RevokeSecurityGroupEgress"),
     *by_cloudformation(VPC, "ec2:CreateSecurityGroup"),
 ]
+ORDERS_BY: Final = ("RequestSpotFleet", "CreateFleet", "CreateLaunchTemplate")
 ORDER_RIGHTS: Final = [
     right("lambda:GetFunction", FUNCTION),
     right("logs:FilterLogEvents", LOG),
@@ -222,11 +240,16 @@ ORDER_RIGHTS: Final = [
     right("ssm:GetParameter", PUBLISHED),  # which image resolve:ssm:PARAMETER is
     right("ec2:DescribeImages", ANYTHING),  # what its root device is called
     right("ec2:RequestSpotFleet", ANYTHING),
-    right("ec2:RunInstances", ANYTHING, "ec2:RequestSpotFleet"),
-    right("ec2:CreateTags", ANYTHING, "ec2:RequestSpotFleet", condition=NEW_CAPACITY),
+    right("ec2:CreateFleet", ANYTHING),
+    right("ec2:RunInstances", ANYTHING, "ec2:RequestSpotFleet", "ec2:CreateFleet"),
+    right("ec2:CreateTags", ANYTHING, *(f"ec2:{each}" for each in ORDERS_BY), condition=NEW_CAPACITY),
+    right("ec2:CreateLaunchTemplate", TEMPLATE),
+    right("ec2:CreateLaunchTemplateVersion", TEMPLATE, condition=OWN_FLEETS),
+    right("ec2:DeleteLaunchTemplate", TEMPLATE, condition=OWN_FLEETS),
+    right("ec2:DescribeLaunchTemplateVersions", ANYTHING),
     right("ec2:CreateTags", ANYTHING, condition=LEASE_TAGS),
     right("iam:PassRole", FLEET_ROLE, "ec2:RequestSpotFleet", condition=TO_FLEETS),
-    right("iam:PassRole", INSTANCE_ROLE, "ec2:RequestSpotFleet", condition=TO_FLEETS),
+    right("iam:PassRole", INSTANCE_ROLE, "ec2:RequestSpotFleet", "ec2:CreateFleet", condition=TO_FLEETS),
     right("ec2:DescribeSpotFleetRequests", ANYTHING),
     right("ec2:DescribeFleets", ANYTHING),
     right("ec2:DescribeInstances", ANYTHING),

@@ -1,4 +1,4 @@
-"""Create and remove the service-linked roles that EC2 needs to start Spot instances.
+"""Create and remove the service-linked roles that EC2 needs to start instances of fleets.
 
 The console creates them at the first use; a request by the API fails if they are missing.  They belong to the account,
 so existing ones are left alone: the description marks ours.
@@ -16,6 +16,7 @@ from annexd.aws.errors import AWS_ERRORS
 NAMES: Final = {
     "spot.amazonaws.com": "AWSServiceRoleForEC2Spot",
     "spotfleet.amazonaws.com": "AWSServiceRoleForEC2SpotFleet",
+    "ec2fleet.amazonaws.com": "AWSServiceRoleForEC2Fleet",  # EC2 user guide, "EC2 Fleet prerequisites"
 }
 DESCRIPTION: Final = "Made by condor_annex -setup"
 PAUSE_S: Final = 0.5
@@ -43,7 +44,7 @@ def make(iam: Any, say: Say) -> None:
             except AWS_ERRORS as error:
                 if not errors.is_existing(error):
                     raise
-        say(f"created {NAMES[service]}, which EC2 needs to start Spot instances")
+        say(f"created {NAMES[service]}, which EC2 needs to start instances of fleets")
 
 
 def remove(iam: Any, say: Say) -> None:

@@ -1,13 +1,14 @@
 """Delete all that -setup created, unless an annex of any pool lives in the region: nothing else would end it.
 
 The lease function is closed first, so that no order comes between the check of the account and the deletion.
-Objects in the bucket, which would block the deletion, are deleted too.  Another run continues.
+Objects in the bucket, which would block the deletion, are deleted too, and launch templates that the function would
+have deleted.  Another run continues.
 """
 
 import time
 from typing import Final
 
-from annexd.account import service_roles
+from annexd.account import launch_templates, service_roles
 from annexd.account.bucket import empty
 from annexd.account.closing import close, refuse_if_open, refuse_while_annexes_live
 from annexd.account.configuration import ConfigurationFile
@@ -55,6 +56,7 @@ def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say) ->
         _empty_bucket(session, stack, region, say)
         if has_function:
             refuse_if_open(enforcer)
+            _remove_templates(session, region, say)
         stack.delete()
     raise AccountError(
         f"{region}: the stack {wanted.stack_name} could not be deleted",
@@ -74,6 +76,11 @@ def _tell_of_another(enforcer: Enforcer, wanted: Wanted, say: Say) -> None:
 def _max_lease_s(session: Session, wanted: Wanted, region: str) -> int:
     seen = Stack(session.client("cloudformation", region), wanted.stack_name, say=print, deadline_s=0).look()
     return seen.max_lease_s if seen else max_lease_limits()[1]
+
+
+def _remove_templates(session: Session, region: str, say: Say) -> None:
+    if removed := launch_templates.remove(session.client("ec2", region)):
+        say(f"{region}: deleted {removed} launch templates of annexes that are gone")
 
 
 def _empty_bucket(session: Session, stack: Stack, region: str, say: Say) -> None:

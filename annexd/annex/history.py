@@ -106,7 +106,7 @@ def _line(accepted: Accepted, query: _Query, index: AnnexIndex, annexes: Annexes
         "Owner": state.owner,
         "CommandID": state.command_id,
         "BulkRequestID": fleet_id,
-        "TargetCapacity": order.config.get("TargetCapacity"),
+        "TargetCapacity": order.units,
         "OrderTime": int(accepted.at_s),
         "OrderedEndOfLease": order.end_of_lease_s,
         "EndOfLease": end_s,

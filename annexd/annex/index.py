@@ -48,7 +48,7 @@ class _Read:
     seq: int = 0
     fleets_seq: int = 0
     annexes: dict[str, AnnexRecord] = field(default_factory=dict)  # by annex ID, oldest first
-    fleets: dict[str, str] = field(default_factory=dict)  # Spot Fleet request ID: command ID
+    fleets: dict[str, str] = field(default_factory=dict)  # fleet ID: command ID
     cancels: dict[str, list[str]] = field(default_factory=dict)  # subject: command IDs, oldest first
     changes: dict[str, list[str]] = field(default_factory=dict)  # the same
     moves: dict[str, _Move] = field(default_factory=dict)  # command ID of a change that is finished
@@ -71,7 +71,7 @@ class AnnexIndex:
             return list(self._read.annexes.values())
 
     def called(self, reference: str, owner: str) -> list[AnnexRecord]:
-        """Return the annexes it may mean, newest first: by annex ID, by Spot Fleet request ID, by owner and name."""
+        """Return the annexes it may mean, newest first: by annex ID, by fleet ID, by owner and name."""
         annexes = self.all()[::-1]
         command_id = self._command_of(reference)
         by_id = [one for one in annexes if reference == one.annex_id or command_id == one.command_id]

@@ -40,7 +40,7 @@ class Named:
         """Adds what is wrong to `own.faults`; then the result is of no use."""
         annex = own.text("Annex", fault_of_reference)
         if annex is None and own.missing("Annex"):
-            own.faults.append("Annex is missing: say which, by its ID, its Spot Fleet request's or your name for it")
+            own.faults.append("Annex is missing: say which, by its ID, its fleet's or your name for it")
         return cls(command_id_in(own), annex or "", KeySource.read(own))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.lending import own_endpoints
-from annexd.annex.request.spot_fleet import config_shape
+from annexd.annex.request.shapes import config_shape
 from annexd.aws import ClientCache, Credentials, SecretKey
 from annexd.aws.errors import AWS_ERRORS, SHAPE_ERRORS
 

@@ -10,6 +10,7 @@ from annexd.annex.request.request import REQUEST_VERSION
 from annexd.annex.steps.change_checks import LeaseRead, MachinesInformed
 from annexd.annex.steps.check_lease_function import LeaseFunctionSeen
 from annexd.annex.steps.end_fleets import FleetsEnded
+from annexd.annex.steps.read_templates import TemplatesRead
 from annexd.annex.steps.request_fleet import FleetRequested
 from annexd.workflow import FAILURE, SUCCESS, JournalError, NotOwner, Outcome, Paused, Refused, Retry
 
@@ -56,7 +57,9 @@ def reply_of(outcome: Outcome) -> ReplyAd:
     ad = reply(outcome.result, error, command_id=outcome.command_id)
     order, seen = outcome.order_as(FleetOrder), outcome.results.get(LeaseFunctionSeen)
     requested = outcome.results.get(FleetRequested)
-    notes = [*(order.notes if order else ()), *([seen.warning] if seen and seen.warning else ())]
+    read = outcome.results.get(TemplatesRead)
+    more = [each.warning for each in (seen, read) if each is not None and each.warning]
+    notes = [*(order.notes if order else ()), *more]
     return ad | _known(
         {
             "BulkRequestID": requested.fleet_id if requested else None,

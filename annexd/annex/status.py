@@ -134,7 +134,7 @@ def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Map
         "Owner": known.owner,
         "CommandID": known.command_id,
         "BulkRequestID": fleet_id,
-        "TargetCapacity": order.config.get("TargetCapacity") if order else None,
+        "TargetCapacity": order.units if order else None,
         "EndOfLease": end_s,
         "OrderedEndOfLease": known.end_of_lease_s,
         "State": "failed" if trouble and trouble.has_failed else word,

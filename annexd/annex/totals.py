@@ -67,5 +67,5 @@ class TotalsReader:
 
 def _units(state: State) -> int:
     order = state.order_as(FleetOrder)
-    capacity = order.config.get("TargetCapacity") if order else None
+    capacity = order.units if order else None
     return capacity if isinstance(capacity, int) else 0

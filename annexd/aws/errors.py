@@ -35,6 +35,7 @@ NOT_FOUND: Final = frozenset(
         "InvalidSpotFleetRequestConfigId.NotFound",
         "InvalidFleetId.NotFound",
         "InvalidLaunchTemplateId.NotFound",
+        "InvalidLaunchTemplateId.VersionNotFound",
         "InvalidLaunchTemplateName.NotFoundException",
         "InvalidInstanceID.NotFound",
         "InvalidAMIID.NotFound",
@@ -107,6 +108,18 @@ DENIED: Final = frozenset(
         "PendingVerification",
     }
 )
+NO_RIGHT: Final = frozenset(
+    {
+        "UnauthorizedOperation",
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+    }
+)
+NO_OPERATION: Final = frozenset({"InvalidAction", "UnsupportedOperation"})  # EC2's "Error codes"
+EXISTING: Final = frozenset(
+    {"AlreadyExistsException", "EntityAlreadyExists", "InvalidLaunchTemplateName.AlreadyExistsException"}
+)
 EXPIRED: Final = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidAuthenticationToken", "InvalidToken"}
 )
@@ -168,9 +181,14 @@ def is_nothing_to_update(error: Exception) -> bool:
 
 
 def is_existing(error: Exception) -> bool:
-    """Tell whether the resource to create, such as a stack or a role, already exists."""
+    """Tell whether the resource to create, such as a stack, a role or a launch template, already exists."""
     taken = code_of(error) == "InvalidInput" and "has been taken" in str(error)  # of a service-linked role
-    return code_of(error) in ("AlreadyExistsException", "EntityAlreadyExists") or taken
+    return code_of(error) in EXISTING or taken
+
+
+def is_api_refused(error: Exception) -> bool:
+    """This account may not use the operation at all, or this endpoint has none such: another API may do."""
+    return code_of(error) in NO_RIGHT | NO_OPERATION
 
 
 def is_throttled(error: Exception) -> bool:

@@ -43,10 +43,21 @@ class NotYet:
         return operation == self.operation and is_code and self.says in message
 
 
-FLEET_REQUEST: Final = "RequestSpotFleet"
+SPOT_FLEET: Final = "RequestSpotFleet"
+EC2_FLEET: Final = "CreateFleet"
+
+
+def _of_both(code: str, says: str, what: str, wait_s: float, next_step: str, evidence: str) -> tuple[NotYet, NotYet]:
+    """What either API may say to a request for a fleet."""
+    return (
+        NotYet(SPOT_FLEET, code, says, what, wait_s, next_step, evidence),
+        NotYet(EC2_FLEET, code, says, what, wait_s, next_step, evidence),
+    )
+
+
 TABLE: Final = (
     NotYet(
-        FLEET_REQUEST,
+        SPOT_FLEET,
         "InvalidSpotFleetRequestConfig",
         "SpotFleetRequestConfig.IamFleetRole",  # in both messages: "is invalid", "does not have permission to call"
         "the fleet role {IamFleetRole}",
@@ -56,7 +67,33 @@ TABLE: Final = (
         f"CERTAIN: {TERRAFORM}, internal/service/ec2/ec2_spot_fleet_request.go, pull requests 14265 and 14358",
     ),
     NotYet(
-        FLEET_REQUEST,
+        EC2_FLEET,
+        "InvalidLaunchTemplateName.NotFoundException",
+        "",
+        "the launch template",  # annexd's own: a fleet names no other
+        PROPAGATION_S,
+        "order again: AWS has lost it, or somebody has deleted it",
+        f"LIKELY: {EC2_GUIDE}, of any resource that was just made",
+    ),
+    NotYet(
+        EC2_FLEET,
+        "InvalidLaunchTemplateId.VersionNotFound",
+        "",
+        "a version of the launch template",
+        PROPAGATION_S,
+        "order again: AWS has lost it, or somebody has deleted it",
+        f"LIKELY: {EC2_GUIDE}, of any resource that was just made",
+    ),
+    NotYet(
+        "CreateLaunchTemplateVersion",
+        "InvalidLaunchTemplateName.NotFoundException",
+        "",
+        "the launch template",
+        PROPAGATION_S,
+        "order again: AWS has lost it, or somebody has deleted it",
+        f"LIKELY: {EC2_GUIDE}, of any resource that was just made",
+    ),
+    *_of_both(
         "InvalidParameterValue",
         "Invalid IAM Instance Profile",
         "the instance profile",
@@ -65,8 +102,7 @@ TABLE: Final = (
         f"CERTAIN of RunInstances and RequestSpotInstances ({TERRAFORM}, ec2_instance.go, "
         "ec2_spot_instance_request.go) and of CreateFleet (github.com/hashicorp/packer/pull/9810); LIKELY here",
     ),
-    NotYet(
-        FLEET_REQUEST,
+    *_of_both(
         "InvalidParameterValue",
         "has no associated IAM Roles",
         "the role of the instance profile",
@@ -74,8 +110,7 @@ TABLE: Final = (
         f"add a role to the instance profile that the file names; {CHECK} examines the profile",
         f"CERTAIN of RunInstances and RequestSpotInstances: {TERRAFORM}, the same two files; LIKELY here",
     ),
-    NotYet(
-        FLEET_REQUEST,
+    *_of_both(
         "InvalidGroup.NotFound",
         "",
         "the security group",
@@ -83,8 +118,7 @@ TABLE: Final = (
         "correct SecurityGroups in the file: the group must exist in this region",
         f"CERTAIN: {EC2_GUIDE}, which names this code; github.com/hashicorp/packer/issues/3627",
     ),
-    NotYet(
-        FLEET_REQUEST,
+    *_of_both(
         "InvalidSubnetID.NotFound",
         "",
         "the subnet",
@@ -92,8 +126,7 @@ TABLE: Final = (
         "correct SubnetId in the file: the subnet must exist in this region",
         "CERTAIN of DescribeSubnets: github.com/gardener/gardener-extension-provider-aws/issues/1947; LIKELY here",
     ),
-    NotYet(
-        FLEET_REQUEST,
+    *_of_both(
         "InvalidKeyPair.NotFound",
         "",
         "the key pair",
@@ -114,7 +147,7 @@ TABLE: Final = (
         "CreateTags",
         ".NotFound",
         "",
-        "the Spot Fleet request",
+        "the fleet",
         TAGGING_S,
         "see condor_annex -status",
         f"CERTAIN: {TERRAFORM}, internal/service/ec2/tags.go: every code that ends so",
@@ -128,8 +161,7 @@ TABLE: Final = (
         "see condor_annex -status",
         f'CERTAIN: {EC2_GUIDE}: "this does not mean that the instance has been, or will be, terminated"',
     ),
-    NotYet(
-        FLEET_REQUEST,
+    *_of_both(
         "InvalidLaunchTemplateId.NotFound",
         "",
         "the launch template",
@@ -137,8 +169,7 @@ TABLE: Final = (
         "correct LaunchTemplateId in the file",
         f"SUSPECTED: {EC2_GUIDE}, of any resource; Terraform and Karpenter (pkg/errors) do not wait for it",
     ),
-    NotYet(
-        FLEET_REQUEST,
+    *_of_both(
         "UnauthorizedOperation",
         "",
         "the right",

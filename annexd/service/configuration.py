@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.fleet_api import EXPECTED, read_api
 from annexd.daemoncore.config.parameters import Parameters, param
 from annexd.daemoncore.settings import DaemonSettings, common_settings
 
@@ -95,6 +96,7 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
         instance_profile_arn=param("ANNEX_DEFAULT_INSTANCE_PROFILE_ARN"),
         security_group_id=param("ANNEX_DEFAULT_SECURITY_GROUP_ID"),
         subnet_ids=_subnets(look_up),
+        fleet_api=_fleet_api(look_up, default.fleet_api),
         fleet_role_arn=param("ANNEX_DEFAULT_FLEET_ROLE_ARN"),
         collector_host=look_up.text("ANNEX_COLLECTOR_HOST", look_up.text("COLLECTOR_HOST")),
         trust_domain=look_up.text("TRUST_DOMAIN", look_up.text("UID_DOMAIN")),
@@ -109,6 +111,14 @@ def _annex_defaults(look_up: Parameters) -> Defaults:
         allow_default_credentials=look_up.boolean("ANNEX_ALLOW_DEFAULT_CREDENTIALS", False),
         allow_credential_process=look_up.boolean("ANNEX_ALLOW_CREDENTIAL_PROCESS", True),
     )
+
+
+def _fleet_api(look_up: Parameters, default: str) -> str:
+    text = look_up.text("ANNEX_FLEET_API", default)
+    api = read_api(text)
+    if api is None:
+        look_up.faults.append(f"ANNEX_FLEET_API must be {EXPECTED}, not {text}")
+    return api or default
 
 
 def _subnets(look_up: Parameters) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ def command_ad(config: Config, options: ToolOptions, param: Param, now_s: float)
         "STSURL": options.sts_url,
         "SSMURL": options.ssm_url,
         "S3Bucket": options.s3_bucket,
+        "FleetAPI": options.fleet_api,
         "AnnexName": options.annex_name,
         "AnnexOwner": options.annex_owner,
         "ConfigDir": os.path.abspath(options.config_dir) if options.config_dir else None,

@@ -1,4 +1,4 @@
-"""Read the Spot Fleet request config, check its JSON, and apply the command line's changes.
+"""Read the config of a fleet, check its JSON, and apply the command line's changes.
 
 annexd checks the config against AWS's service model and lists every fault.  This module finds what a ClassAd cannot
 carry: names that differ only in case, integers over 64 bits, lone surrogates; the bindings abort the process at some
@@ -41,7 +41,7 @@ def read(options: ToolOptions) -> tuple[Config, list[str]]:
 
 def changed(config: Config, options: ToolOptions) -> Config:
     """Return the config with the options applied.  Raises ToolError with all faults."""
-    faults = [f'"{name}" is not part of a Spot Fleet request config' for name in config if name.lower() in RESERVED]
+    faults = [f'"{name}" is not part of the config of a fleet' for name in config if name.lower() in RESERVED]
     faults += _faults(config)
     faults += _change(config, options)
     if faults:
@@ -92,7 +92,7 @@ def _without_ignored(config: Config, file: str) -> tuple[Config, list[str]]:
 def _change(config: Config, options: ToolOptions) -> list[str]:
     """Put the command line's count and user data into the config, and return the faults."""
     if options.target_capacity is not None:
-        config[_spelled(config, "TargetCapacity")] = options.target_capacity
+        _count(config, options.target_capacity)
     user_data, always = _user_data(options)
     if user_data is None:
         return []
@@ -104,6 +104,15 @@ def _change(config: Config, options: ToolOptions) -> list[str]:
         if always or not specification.get(name):
             specification[name] = user_data
     return []
+
+
+def _count(config: Config, capacity: int) -> None:
+    """Set the capacity, where this kind of fleet has it; what is no object there, annexd tells."""
+    wanted = config.get(_spelled(config, "TargetCapacitySpecification"))
+    if isinstance(wanted, dict):
+        wanted[_spelled(wanted, "TotalTargetCapacity")] = capacity
+    else:
+        config[_spelled(config, "TargetCapacity")] = capacity
 
 
 def _spelled(config: Config, name: str) -> str:

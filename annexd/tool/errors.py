@@ -21,9 +21,9 @@ INTERRUPTED: Final = 130  # as shells report a process killed by SIGINT
 TERMINATED: Final = 143  # and by SIGTERM
 
 MEANINGS: Final = {
-    OK: "success; an order prints its Spot Fleet request ID on standard output",
+    OK: "success; an order prints its fleet ID on standard output",
     USAGE: "the options are wrong",
-    BAD_FILE: "a file cannot be read, or is not a Spot Fleet request config",
+    BAD_FILE: "a file cannot be read, or is not the config of a fleet",
     NOT_FOUND: "no annexd was found",
     NOT_AUTHORIZED: "annexd was found, but does not authorize you",
     REFUSED: "annexd found faults in the request or its keys, or cannot do it at present",

@@ -1,4 +1,4 @@
-"""Recognize files that contain a Spot Fleet request config without being one, and files of similar commands.
+"""Recognize files that contain the config of a fleet without being one, and files of similar commands.
 
 A file with exactly one request is accepted, with a note about what is ignored.  Any other gets one sentence: what the
 file is, and the next step.  Otherwise the user would see a list of unknown attributes.
@@ -7,6 +7,8 @@ file is, and the next step.  Otherwise the user would see a list of unknown attr
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
+
+from annexd.annex.request.fleet_api import OF_EC2_FLEET
 
 Config = dict[str, Any]
 
@@ -20,12 +22,14 @@ TOLD: Final = frozenset(  # AWS's description of a running request, beside its c
     ["ActivityStatus", "CreateTime", "SpotFleetRequestId", "SpotFleetRequestState", "Tags", WRAPPER]
 )
 EMPTY_TEXTS: Final = 10  # in a skeleton, which has a hundred
-WANTED: Final = 'condor_annex takes the input of aws ec2 request-spot-fleet or the console\'s "JSON config"'
+WANTED: Final = (
+    'condor_annex takes the input of aws ec2 request-spot-fleet or create-fleet, or the console\'s "JSON config"'
+)
 NEIGHBOURS: Final = (  # any of these members, what the file is, and the next step
     (
-        ("TargetCapacitySpecification", "SpotOptions", "OnDemandOptions"),
-        "an EC2 Fleet request (aws ec2 create-fleet)",
-        "a Spot Fleet request uses TargetCapacity instead of TargetCapacitySpecification",
+        ("Fleets",),
+        "a response (aws ec2 describe-fleets)",
+        "give the input of aws ec2 create-fleet",
     ),
     (
         ("LaunchTemplateData",),
@@ -63,6 +67,7 @@ def config_in(value: Any) -> tuple[Config, list[str]]:
     """Return the config that a file's value is or contains, and notes for the user.  Raises NotTaken."""
     _refuse_skeleton(value)
     config, notes = _unwrapped(value)
+    notes += _without_dry_run(config)
     _refuse_neighbours(config)
     _refuse_many(config)
     _refuse_unfilled(config)
@@ -74,12 +79,22 @@ def _unwrapped(value: Any) -> tuple[Config, list[str]]:
         value = {ANSWER: value}
     if not isinstance(value, dict):
         kind = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}.get(type(value), "a number")
-        raise NotTaken(f"must be a JSON object, the Spot Fleet request config, not {kind}")
+        raise NotTaken(f"must be a JSON object, the config of a fleet, not {kind}")
     value = {SPELLING.get(name.lower(), name): inner for name, inner in value.items()}
     for name, unwrap in _WRAPPERS.items():
         if name in value:
             return unwrap(value)
     return value, []
+
+
+def _without_dry_run(config: Config) -> list[str]:
+    """Of an EC2 Fleet, whose request has it among the rest."""
+    given = [name for name in config if name.lower() == DRY_RUN.lower()]
+    if not given or not {name.lower() for name in config} & OF_EC2_FLEET:
+        return []
+    if config.pop(given[0]) is True:
+        raise NotTaken(f'has "{DRY_RUN}": true, which only checks a request: remove it, condor_annex orders')
+    return [f'"{DRY_RUN}": false is ignored: condor_annex orders']
 
 
 def _is_answer(value: Any) -> bool:
@@ -131,7 +146,7 @@ _WRAPPERS: Final[Mapping[str, Callable[[Config], tuple[Config, list[str]]]]] = {
 
 def _refuse_neighbours(config: Config) -> None:
     names = {name.lower() for name in config}
-    if names & {way.lower() for way in LAUNCH_WAYS} and "targetcapacityspecification" not in names:
+    if names & ({way.lower() for way in LAUNCH_WAYS} | OF_EC2_FLEET):
         return
     for members, kind, next_step in NEIGHBOURS:
         found = [name for name in config if name.lower() in {member.lower() for member in members}]

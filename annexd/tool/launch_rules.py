@@ -8,7 +8,7 @@ from annexd.tool.options import spelled
 NEEDS: Final = ("cpus", "memory_mib", "gpus")  # what a machine must have at least
 KINDS: Final = ("instance_types", *NEEDS)
 LAUNCH: Final = (*KINDS, "image", "spot", "on_demand", "max_price", "subnet_ids", "key_name", "volume_gib")
-NO_FILE: Final = "the file is missing: the Spot Fleet request's JSON config, or - for standard input"
+NO_FILE: Final = "the file is missing: the JSON config of a Spot Fleet or an EC2 Fleet, or - for standard input"
 WHICH: Final = "-instance-type TYPE[,TYPE...], or -cpus NUMBER and -memory SIZE"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from annexd.annex.request.fleet_api import OPTIONS, read_api
 from annexd.tool import launch_values
 from annexd.tool.goal import Goal, read_goal
 from annexd.tool.options import MAX_STACK_NAME
@@ -52,7 +53,7 @@ def _stack_name(text: str) -> str:
 def annex(text: str) -> str:
     plain = all(letter.isalnum() or letter in "._-" for letter in text) and text.isascii()
     if not (plain and text[:1].isalnum() and len(text) <= 128):
-        raise ValueError("an annex ID, a Spot Fleet request ID or an annex name")
+        raise ValueError("an annex ID, a fleet ID or an annex name")
     return text
 
 
@@ -93,6 +94,13 @@ def _by(text: str) -> str:
     return text
 
 
+def _fleet_api(text: str) -> str:
+    api = read_api(text)
+    if api is None:
+        raise ValueError(" or ".join(OPTIONS.values()))
+    return api
+
+
 def _goal(text: str) -> Goal:
     return read_goal(text) if text else Goal()
 
@@ -114,6 +122,7 @@ CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "by": _by,
     "lease_duration_s": read_duration,
     "idle_s": read_duration,
+    "fleet_api": _fleet_api,
     "s3_url": _url,
     "sts_url": _url,
     "target_capacity": _count,

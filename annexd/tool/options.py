@@ -45,6 +45,9 @@ OPTIONS: Final = {
     "user-data-file": Option("user_data_file", "FILE", "the same, from a file"),
     "default-user-data": Option("default_user_data", "TEXT", "user data of instances for which the file has none"),
     "default-user-data-file": Option("default_user_data_file", "FILE", "the same, from a file"),
+    "fleet-api": Option(
+        "fleet_api", "API", "how the fleet is ordered: ec2-fleet or spot-fleet (annexd's ANNEX_FLEET_API)"
+    ),
     "annex-name": Option("annex_name", "NAME", "name of the annex: AnnexName of its slots, and a tag"),
     "owner": Option("annex_owner", "USER[,USER...]", "users whose jobs it runs, instead of you"),
     "no-owner": Option("no_owner", None, "run everybody's jobs"),
@@ -61,7 +64,7 @@ OPTIONS: Final = {
     "sts-url": Option("sts_url", "URL", "endpoint of STS, which reports the account of your keys"),
     "ssm-url": Option("ssm_url", "URL", "endpoint of Systems Manager, which knows the image of ssm:PARAMETER"),
     "s3-bucket": Option("s3_bucket", "NAME", "bucket for the object with which instances join the pool"),
-    "cancel": Option("cancel", "ANNEX", "end this annex now: annex ID, Spot Fleet request ID or annex name"),
+    "cancel": Option("cancel", "ANNEX", "end this annex now: annex ID, fleet ID or annex name"),
     "extend": Option("extend_s", "DURATION", "extend the lease by this time: condor_annex -extend 2h ANNEX"),
     "until": Option("until_s", "TIME", "end it at: condor_annex -until 2026-12-01T18:00 ANNEX; Z or +01:00 too"),
     "now": Option("now", None, "with -until: even if that is too soon for its machines to evict jobs"),
@@ -102,7 +105,7 @@ OPTIONS: Final = {
 
 
 class ToolOptions(NamedTuple):
-    """The checked command line; `file` is a path, `-` or empty; an annex with -status, -history, -wait and changes."""
+    """The checked command line; `file`: a path, `-` or empty; with -status, -history, -wait or a change an annex."""
 
     file: str = ""
     lease_duration_s: int = 0
@@ -126,6 +129,7 @@ class ToolOptions(NamedTuple):
     user_data_file: str | None = None
     default_user_data: str | None = None
     default_user_data_file: str | None = None
+    fleet_api: str | None = None
     annex_name: str | None = None
     annex_owner: str | None = None
     no_owner: bool = False

@@ -184,8 +184,8 @@ def usage() -> None:
 
 def _summary() -> str:
     return (
-        "Lease AWS instances as a Spot Fleet, through annexd.  FILE is the Spot Fleet request's JSON config, as the\n"
-        "AWS console saves it, or - for standard input; without it, options say what to launch (-instance-type, or\n"
-        "-cpus and -memory).  The tool prints the request ID.  When the lease is over, a function in AWS terminates\n"
-        "the instances.  Parentheses give the default, or the HTCondor knob with it."
+        "Lease AWS instances as a fleet, through annexd.  FILE is a Spot Fleet request's JSON config, as the AWS\n"
+        "console saves it, or an EC2 Fleet's, or - for standard input; without it, options say what to launch\n"
+        "(-instance-type, or -cpus and -memory).  The tool prints the fleet's ID.  When the lease is over, a function\n"
+        "in AWS terminates the instances.  Parentheses give the default, or the HTCondor knob with it."
     )

@@ -470,7 +470,7 @@ def volumes_key(account: Account) -> str:
 @fault(
     "A",
     "volumes' key",
-    "AWSServiceRoleForEC2Spot and AWSServiceRoleForEC2SpotFleet may not use: no instance starts",
+    "AWSServiceRoleForEC2Spot and AWSServiceRoleForEC2SpotFleet and AWSServiceRoleForEC2Fleet may not use: no",
     "role/aws-service-role/spotfleet.amazonaws.com/AWSServiceRoleForEC2SpotFleet --operations Decrypt Encrypt",
 )
 def volumes_encrypted_with_a_key_that_spot_may_not_use(account: Account) -> None:
@@ -491,6 +491,7 @@ def grant(account: Account, key: str, service: str, name: str, *operations: str)
 def volumes_encrypted_with_a_key_that_half_of_spot_may_use(account: Account) -> None:
     key = volumes_key(account)
     grant(account, key, "spotfleet", "AWSServiceRoleForEC2SpotFleet")
+    grant(account, key, "ec2fleet", "AWSServiceRoleForEC2Fleet")
     grant(account, key, "spot", "AWSServiceRoleForEC2Spot", "Decrypt")
 
 

@@ -37,6 +37,7 @@ from annexd.tool.errors import ANNEXES_LIVE, CLOUD_FAILED, OK
 from annexd.tool.options import MAX_STACK_NAME
 from test.account.kit import STACK, TOP, Account, annex_of, contents, stack_is, wait_for
 from test.account.planted import volumes_key
+from test.annex.ads import SPECIFICATION
 from test.annex.joining import defaults
 from test.annex.site import Site
 from test.cloud import Cloud
@@ -47,13 +48,19 @@ LONGEST_MANAGED_POLICY = 6144  # characters, without white space
 # Several resources at once, of one account anyway; RunInstances and CreateTags: see annexd/account/policies.py.
 GROUPED = {
     "ec2:RequestSpotFleet",
+    "ec2:CreateFleet",
     "ec2:RunInstances",
     "ec2:CreateTags",
     "servicequotas:GetServiceQuota",
     "servicequotas:GetAWSDefaultServiceQuota",
 }
 KNOWN = json.loads((resources.files("cfnlint.data") / "AdditionalSpecs" / "Policies.json").read_text())
-TRIED = {SETUP: {"ec2:RequestSpotFleet"}, DAEMON: set(), USER: set()}  # by a DryRun, whose refusal is a result, too
+TRIED = {  # by a DryRun, whose refusal is a result, too
+    SETUP: {"ec2:RequestSpotFleet", "ec2:CreateFleet", "ec2:CreateLaunchTemplate"},
+    DAEMON: set(),
+    USER: set(),
+}
+SPECIFICATION_OF_OWN = {"ImageId": "ami-12345678", "InstanceType": "m5.large"}
 PUBLISHED = [  # an image that AWS publishes, and whose root volume is named
     {
         "ImageId": "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
@@ -96,7 +103,7 @@ def lived(enforcing: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Lived:
     for role in (DAEMON, USER):
         site = site_of(account, keys[role])
         quote(site)
-        replies = [order(site), order(site, LaunchSpecifications=PUBLISHED)]
+        replies = [order(site), order(site, LaunchSpecifications=PUBLISHED), *orders_by_ec2_fleet(site)]
         assert account.run("-teardown").status == ANNEXES_LIVE
         end_them(site, replies)
     leave_things_in_the_bucket(account)
@@ -168,6 +175,22 @@ def quote(site: Site) -> None:
     assert json.loads(str(reply["Quote"]))["Rights"]["MissingForQuote"] == []
 
 
+def orders_by_ec2_fleet(site: Site) -> list[ReplyAd]:
+    """One of two versions of a launch template, one of a template of its user's, and one that is undone."""
+    ec2 = site.cloud.client("ec2")
+    known = {each["LaunchTemplateName"] for each in ec2.describe_launch_templates()["LaunchTemplates"]}
+    if "own" not in known:
+        ec2.create_launch_template(LaunchTemplateName="own", LaunchTemplateData=SPECIFICATION_OF_OWN)
+    by_own = [{"LaunchTemplateSpecification": {"LaunchTemplateName": "own", "Version": "1"}}]
+    two = [SPECIFICATION, {**SPECIFICATION, "ImageId": "ami-87654321", "InstanceType": "c5.large"}]
+    site.cloud.fault("CreateFleet", "error", code="MaxFleetCountExceeded")
+    assert site.order(IamFleetRole=None, FleetAPI="EC2Fleet")["Result"] == "Failure"
+    return [
+        order(site, FleetAPI="EC2Fleet", LaunchSpecifications=two),
+        order(site, FleetAPI="EC2Fleet", LaunchSpecifications=None, LaunchTemplateConfigs=by_own),
+    ]
+
+
 def end_them(site: Site, replies: list[ReplyAd]) -> None:
     """Order one more that is undone at once; view all, also one that starts nothing; extend a lease; cancel a fleet
     without its instances; and end all."""
@@ -184,14 +207,14 @@ def end_them(site: Site, replies: list[ReplyAd]) -> None:
         assert "iamFleetRoleInvalid" in report.troubles[fleet_id].text
     assert [words.partition(" ")[0] for words in report.ended] == [overdue]
     site.cloud.client("ec2").delete_fleets(FleetIds=[troubled], TerminateInstances=True)
-    first, second, third = (str(reply["AnnexID"]) for reply in replies)
+    first, second, *others = (str(reply["AnnexID"]) for reply in replies)
     changed = site.change(second, LeaseExtension=600)
     assert changed["Result"] == "Success", changed
     site.cloud.client("ec2").cancel_spot_fleet_requests(
         SpotFleetRequestIds=[replies[0]["BulkRequestID"]], TerminateInstances=False
     )
     site.cloud.behave(second_cancel="no-effect")  # so that annexd has to end the first one's instances itself
-    for annex_id in (first, second, third):
+    for annex_id in (first, second, *others):
         cancelled = site.cancel(annex_id)
         assert cancelled["Result"] == "Success", cancelled
     site.cloud.behave(second_cancel="acted-upon")

@@ -56,6 +56,14 @@ def test_keys_for_orders_that_lack_a_right_are_at_fault_and_told_which(account: 
     assert "templates/policies/user.json" in told["right to order"]
 
 
+@pytest.mark.parametrize("action", ["ec2:CreateFleet", "ec2:CreateLaunchTemplate"])
+def test_a_no_to_the_api_that_is_not_configured_is_told_and_no_fault(account: Account, action: str) -> None:
+    told = found(account, f"without-{action.partition(':')[2]}", user_without(action))
+    line = told["right to order by -fleet-api ec2-fleet"]
+    assert line.startswith("ok ")
+    assert f"{action.partition(':')[2]} (DryRun) was denied" in line
+
+
 @pytest.mark.parametrize("action", ["ec2:CancelSpotFleetRequests", "ec2:TerminateInstances"])
 def test_keys_that_cannot_end_what_they_order_are_found_on_an_annex_that_lives(account: Account, action: str) -> None:
     ec2, fleet = account.client("ec2"), annex_of(account)
@@ -82,6 +90,7 @@ def test_a_dry_run_makes_no_fleet(account: Account) -> None:
 def test_a_key_that_spot_was_granted_or_that_its_own_policy_gives_to_spot_is_well(account: Account) -> None:
     key = volumes_key(account)
     grant(account, key, "spotfleet", "AWSServiceRoleForEC2SpotFleet")
+    grant(account, key, "ec2fleet", "AWSServiceRoleForEC2Fleet")
     role = "arn:aws:iam::123456789012:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot"
     actions = [f"kms:{operation}" for operation in GRANTED.split() if not operation.startswith("ReEncrypt")]
     statement = {"Effect": "Allow", "Principal": {"AWS": role}, "Action": [*actions, "kms:ReEncrypt*"], "Resource": "*"}

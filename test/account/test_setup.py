@@ -54,7 +54,7 @@ def test_it_makes_what_the_template_says(account: Account) -> None:
 def test_ec2s_own_roles_for_spot_instances_are_there_afterwards(account: Account) -> None:
     said = account.set_up()
     roles = {role["RoleName"] for role in account.client("iam").list_roles()["Roles"]}
-    assert {"AWSServiceRoleForEC2Spot", "AWSServiceRoleForEC2SpotFleet"} <= roles
+    assert {"AWSServiceRoleForEC2Spot", "AWSServiceRoleForEC2SpotFleet", "AWSServiceRoleForEC2Fleet"} <= roles
     assert "created AWSServiceRoleForEC2Spot, which EC2 needs" in said.err
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +12,13 @@ import pytest
 from annexd.account import enforcer
 from annexd.account.template import FUNCTION
 from annexd.annex.lease.heartbeat import is_closed
+from annexd.annex.lease.identifiers import leased_token
+from annexd.annex.lease.lease import TAG_ANNEX_ID
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S
 from annexd.tool.errors import ANNEXES_LIVE, BAD_FILE, CLOUD_FAILED, OK
 from test.account.kit import TOP, Account, Said, function, order, wait_for
-from test.cloud.orders import instances, request
+from test.cloud.orders import instances, request, template
 
 HOUR_S = 3600
 
@@ -44,6 +47,21 @@ def test_objects_in_the_bucket_go_with_all_their_versions(account: Account) -> N
     assert said.status == OK, said
     assert "deleted 4 objects" in said.err
     assert account.everything() == before
+
+
+def test_launch_templates_of_annexes_that_are_gone_go_too_and_no_others(account: Account) -> None:
+    account.set_up()
+    own, ec2 = {TAG_ANNEX_ID: "annex-1"}, account.client("ec2")
+    template(ec2, leased_token("annex-1", int(time.time()) + 9000), own)
+    others = [template(ec2, "somebodys"), template(ec2, "tagged", own)]
+    said = account.run("-teardown")
+    assert said.status == OK, said
+    assert "deleted 1 launch templates" in said.err
+    assert sorted(each["LaunchTemplateId"] for each in ec2.describe_launch_templates()["LaunchTemplates"]) == sorted(
+        others
+    )
+    for each in others:
+        ec2.delete_launch_template(LaunchTemplateId=each)
 
 
 def test_a_running_annex_is_named_and_nothing_is_touched(account: Account) -> None:

@@ -11,10 +11,11 @@ SPECIFICATION = {"ImageId": "ami-12345678", "InstanceType": "m5.large", "Weighte
 
 
 def bulk_request_ad(now_s: float = NOW_S, **changes: Any) -> dict[str, Any]:
-    """The ad that condor_annex sends; a change to None removes an attribute."""
+    """The ad that condor_annex -fleet-api spot-fleet sends; a change to None removes an attribute."""
     ad = {
         "Command": "CA_BULK_REQUEST",
         "RequestVersion": 1,
+        "FleetAPI": "SpotFleet",
         "EndOfLease": int(now_s) + 3600,
         "LeaseFunctionARN": ARN,
         "PublicKeyFile": "/home/alice/public",

@@ -49,6 +49,7 @@ class Site:
     bundle_sources: BundleSources = field(default_factory=BundleSources)
     broken_paths: set[str] = field(default_factory=set)  # at which the reader of key files itself fails
     readers: set[str] = field(default_factory=lambda: {OWNER})  # as whom annexd can open files here
+    asks: dict[str, Any] = field(default_factory=dict)  # of every ad
     patience: float = 1.0  # how much of annexd's own pauses between two looks passes
     away_s: float = 0.0  # by how much the daemon's clock is ahead of the cloud's: time that it spent dead
 
@@ -118,7 +119,7 @@ class Site:
 
     def ad(self, **changes: Any) -> dict[str, Any]:
         urls = dict.fromkeys(("ServiceURL", "LambdaURL", "STSURL", "LogsURL", "SSMURL"), self.cloud.url)
-        return bulk_request_ad(self.now_s(), **{"LeaseFunctionARN": self.arn, **urls, **changes})
+        return bulk_request_ad(self.now_s(), **{"LeaseFunctionARN": self.arn, **urls, **self.asks, **changes})
 
     def order(
         self, pace: RetryPolicy = PACE, accepted: Callable[[State], None] = lambda _: None, **changes: Any

@@ -26,7 +26,7 @@ def test_keys_that_may_not_tag_are_told_what_they_lack_and_nothing_changes(site:
     for change in ({"LeaseExtension": 600}, {"EndOfLease": annex["EndOfLease"] - 600}):
         site.cloud.fault("CreateTags", "denied")
         reply = site.change("physics", **change)
-        refused(reply, "Failure", "these keys lack the right to tag Spot Fleet requests (ec2:CreateTags")
+        refused(reply, "Failure", "these keys lack the right to tag fleets (ec2:CreateTags")
         assert reply["EndOfLease"] == annex["EndOfLease"], "the end that it has"
     assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"]
     assert site.change("physics", LeaseExtension=600)["Result"] == "Success", "and it can be asked for again"

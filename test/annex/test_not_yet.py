@@ -14,7 +14,7 @@ from annexd.annex.index import AnnexIndex
 from annexd.annex.status import query_annexes
 from annexd.annex.steps import annex_steps
 from annexd.annex.translate_aws_errors import translate_aws_errors
-from annexd.aws.not_yet import FLEET_REQUEST, PROPAGATION_S, TABLE, TAGGING_S, NotYet, not_yet
+from annexd.aws.not_yet import PROPAGATION_S, SPOT_FLEET, TABLE, TAGGING_S, NotYet, not_yet
 from annexd.workflow import Engine, Journal, Json, Kind, Refused, Retry
 from test.annex.ads import OWNER, SPECIFICATION
 from test.annex.joining import BUCKET, defaults
@@ -75,15 +75,15 @@ def test_the_table_says_of_each_error_whether_it_is_waited_for_and_on_what_evide
 def test_the_fleet_role_is_waited_for_for_two_minutes_as_terraform_does() -> None:
     rows = [row for row in TABLE if row.code == CONFIG_CODE]
     assert [row.wait_s for row in rows] == [120.0]
-    assert all(rows[0].fits(FLEET_REQUEST, CONFIG_CODE, words) for words in (UNKNOWN_ROLE, POWERLESS_ROLE))
+    assert all(rows[0].fits(SPOT_FLEET, CONFIG_CODE, words) for words in (UNKNOWN_ROLE, POWERLESS_ROLE))
 
 
 @pytest.mark.parametrize(
     ("operation", "code", "message"),
     [
-        (FLEET_REQUEST, CONFIG_CODE, "TargetCapacity must be positive."),
-        (FLEET_REQUEST, "InvalidParameterValue", "Invalid availability zone"),
-        (FLEET_REQUEST, "NoSuchBucket", ""),
+        (SPOT_FLEET, CONFIG_CODE, "TargetCapacity must be positive."),
+        (SPOT_FLEET, "InvalidParameterValue", "Invalid availability zone"),
+        (SPOT_FLEET, "NoSuchBucket", ""),
         ("CancelSpotFleetRequests", "InvalidSpotFleetRequestId.NotFound", ""),
         ("DescribeSpotFleetRequests", CONFIG_CODE, UNKNOWN_ROLE),
     ],

@@ -10,7 +10,7 @@ import pytest
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.request import BulkRequest
-from annexd.annex.request.spot_fleet import config_shape
+from annexd.annex.request.shapes import config_shape
 from test.annex.ads import ID, NOW_S, SPECIFICATION, bulk_request_ad
 from test.annex.joining import defaults
 from test.annex.samples import sample_of
@@ -132,7 +132,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         f"{SPEC}TagSpecifications has 45 tags, the limit is 44: AWS allows 50, and annexd sets 6",
     ),
     # Numbers that belong together
-    ({"OnDemandTargetCapacity": 1}, "OnDemandTargetCapacity is 1: On-Demand instances need LaunchTemplateConfigs"),
+    (
+        {"OnDemandTargetCapacity": 1},
+        "OnDemandTargetCapacity is 1: On-Demand instances of a Spot Fleet need LaunchTemplateConfigs",
+    ),
     (
         template() | {"OnDemandTargetCapacity": 5},
         "OnDemandTargetCapacity is 5, more than the TargetCapacity (-count) of 2",

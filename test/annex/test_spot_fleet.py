@@ -7,7 +7,8 @@ import pytest
 
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.request import BulkRequest
-from annexd.annex.request.spot_fleet import checked_config, config_shape
+from annexd.annex.request.shapes import config_shape
+from annexd.annex.request.spot_fleet import checked_config
 from test.annex.ads import NOW_S, bulk_request_ad
 from test.annex.samples import sample_of
 

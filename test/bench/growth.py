@@ -16,7 +16,9 @@ from annexd.annex.expiry import is_over
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.annex.steps.check_lease_function import LeaseCheck, LeaseFunctionSeen
+from annexd.annex.steps.create_template import TemplateIntent
 from annexd.annex.steps.put_object import PutIntent
+from annexd.annex.steps.read_templates import ReadIntent, TemplatesRead
 from annexd.annex.steps.request_fleet import FleetIntent, FleetRequested
 from annexd.workflow import SUCCESS, Engine, Journal, Json, Kind, Nothing, to_json
 from annexd.workflow.journal import INSERT, _checksum
@@ -33,7 +35,9 @@ ORDER_BYTES = 4000  # of an order with two launch specifications
 AT_ONCE = 1000  # annexes, of what happens between two moves on a busy site
 STEPS = {
     "check_lease_function": (LeaseCheck("arn", 1), LeaseFunctionSeen(0.0, 0.0, 1, "", "")),
+    "read_templates": (ReadIntent(()), TemplatesRead((), "")),
     "put_object": (PutIntent(None, 1, 1, 0.0), Nothing()),
+    "create_template": (TemplateIntent("", (), (), 1, 0.0), Nothing()),
     "request_fleet": (FleetIntent("token", 1, 1, 0.0), FleetRequested("sfr-1")),
 }
 READY_WITHIN_S = 60

@@ -52,7 +52,8 @@ class TemplateCalls(Acting):
         template = self._template(asked)
         source = asked.get("SourceVersion")
         given = {**(template.version(source).data if source else {}), **asked["LaunchTemplateData"]}
-        version = self._fleets.templates.add_version(template, given, asked.get("VersionDescription"))
+        description, token = asked.get("VersionDescription"), asked.get("ClientToken")
+        version = self._fleets.templates.add_version(template, given, description, token)
         return ActionResult({"LaunchTemplateVersion": _version_view(template, version)})
 
     def modify_launch_template(self) -> ActionResult:

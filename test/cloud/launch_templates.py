@@ -63,6 +63,7 @@ class LaunchTemplates:
         self._clock = clock
         self._templates: dict[str, Template] = {}
         self._tokens: dict[str, tuple[str, str]] = {}
+        self._version_tokens: dict[str, tuple[str, Version]] = {}
         self._made = 0
 
     def create(self, name: str, asked: Mapping[str, Any], tags: Mapping[str, str]) -> Template:
@@ -92,9 +93,21 @@ class LaunchTemplates:
         if any(each.name == name for each in self._templates.values()):
             raise EC2ClientError(EXISTS, "Launch template name already in use.")
 
-    def add_version(self, template: Template, given: Mapping[str, Any], description: str | None) -> Version:
+    def add_version(
+        self, template: Template, given: Mapping[str, Any], description: str | None, token: str | None = None
+    ) -> Version:
+        """Make one, or answer with what this very request has made before."""
+        body = json.dumps([template.template_id, given, description], sort_keys=True, default=str)
+        if token in self._version_tokens:
+            before, known = self._version_tokens[token]
+            if before != body:
+                words = f"The client token {token} was used with other parameters."
+                raise EC2ClientError("IdempotentParameterMismatch", words)
+            return known
         version = Version(len(template.versions) + 1, dict(given), description, self._clock())
         template.versions.append(version)
+        if token:
+            self._version_tokens[token] = body, version
         return version
 
     def find(self, wanted: Mapping[str, Any], late_s: float = 0.0) -> Template:

@@ -68,6 +68,15 @@ def test_a_token_makes_one_template(ec2: Any) -> None:
     assert code_of(ec2.create_launch_template, **other) == "IdempotentParameterMismatch"
 
 
+def test_a_token_makes_one_version(ec2: Any) -> None:
+    made = template(ec2, "versioned")
+    asked = {"LaunchTemplateId": made, "LaunchTemplateData": specification(), "ClientToken": "once"}
+    numbers = [ec2.create_launch_template_version(**asked)["LaunchTemplateVersion"]["VersionNumber"] for _ in range(2)]
+    assert numbers == [2, 2]
+    other = {**asked, "LaunchTemplateData": specification(KeyName="another")}
+    assert code_of(ec2.create_launch_template_version, **other) == "IdempotentParameterMismatch"
+
+
 def test_versions_are_numbered_and_the_default_one_is_chosen(ec2: Any) -> None:
     made = template(ec2, "versions", KeyName="first")
     second: Any = {"LaunchTemplateId": made, "SourceVersion": "1", "LaunchTemplateData": {"KeyName": "second"}}

@@ -38,7 +38,7 @@ WRITTEN_BY_HAND: Mapping[str, Mapping[str, str | None]] = {
 }
 INSIDE: Mapping[str, Mapping[str, Any]] = {  # the emulator's own words for what goes wrong inside a call
     faults.PARTIAL: {"kind": "partial"},
-    faults.UNKNOWN_FLEET: {"kind": "partial", "code": "fleetRequestIdDoesNotExist"},
+    faults.UNKNOWN_FLEET: {"kind": "partial"},
     faults.LAGS: {"kind": "lag", "lag_s": faults.LAG_S},
     faults.OMITS: {"kind": "omit"},
     faults.TAG_LATE: {"kind": "late", "lag_s": faults.LAG_S},
@@ -105,7 +105,8 @@ class Cloud:
         if fault.way in faults.ERRORS:
             return self._fail(request, fault)
         if fault.way == faults.UNKNOWN_ID:
-            return error_answer("ec2", 400, "InvalidSpotFleetRequestId.NotFound", "a fault of this history")
+            kind = "Fleet" if request.operation == "DescribeFleets" else "SpotFleetRequest"
+            return error_answer("ec2", 400, f"Invalid{kind}Id.NotFound", "a fault of this history")
         if fault.way in {faults.NOT_YET, faults.UNKNOWN_FOR_LONG}:
             return error_answer(request.service, *faults.NOT_KNOWN[request.operation])
         if fault.way in INSIDE:
@@ -171,8 +172,10 @@ class Cloud:
         """Make the call with a fault inside."""
         ours = self._ours()
         fault = {"operation": request.operation, **INSIDE[way]}
+        if way == faults.UNKNOWN_FLEET:
+            fault["code"] = faults.NO_SUCH_FLEET[request.operation]
         if way == faults.OMITS and ours:
-            is_of_fleets = request.operation == "DescribeSpotFleetRequests"
+            is_of_fleets = request.operation in faults.FLEET_LISTS
             alive = [each.instance_id for each in ours[-1].instances if each.terminating_at_s is None]
             fault["matching"] = ours[-1].fleet_id if is_of_fleets else next(iter(alive), "")
         if way == faults.SHIFTS and "NextToken" not in request.parameters():
@@ -244,12 +247,13 @@ class Cloud:
 
     def _drain_buckets(self) -> None:
         for operation in (
-            "DescribeSpotFleetRequests",
+            *faults.FLEET_LISTS,
             "DescribeInstances",
-            "CancelSpotFleetRequests",
+            *faults.FLEET_ENDS,
             "TerminateInstances",
             "CreateTags",
             "RequestSpotFleet",
+            "CreateFleet",
         ):
             while self._buckets.takes(REGION, operation, {"Filters": []}, self.limits):
                 pass
@@ -263,7 +267,8 @@ def _name(request: Request) -> str:
     body = request.body.decode()
     if "DryRun=true" in body:
         return DRY_RUN + operation
-    return operation + BY_ID if "SpotFleetRequestId.1=" in body and operation.startswith("Describe") else operation
+    by_id = any(f"&{name}.1=" in f"&{body}" for name in ("SpotFleetRequestId", "FleetId"))
+    return operation + BY_ID if by_id and operation.startswith("Describe") else operation
 
 
 def _nobody(_: object) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from test.annex.ads import SPECIFICATION
 from test.histories.faults import LAG_S
 
 LEASE_S = 600.0
@@ -54,7 +55,15 @@ class Course:
     order: Mapping[str, Any] = field(default_factory=dict)
 
 
-FLEET = frozenset({"RequestSpotFleet"})
+FLEET, EC2_FLEET = frozenset({"RequestSpotFleet"}), frozenset({"CreateFleet"})
+BY_EC2_FLEET: Mapping[str, Any] = {"FleetAPI": "EC2Fleet"}
+OF_TWO_VERSIONS: Mapping[str, Any] = {
+    **BY_EC2_FLEET,
+    "LaunchSpecifications": [
+        SPECIFICATION,
+        {**SPECIFICATION, "ImageId": "ami-87654321", "InstanceType": "c5.large"},
+    ],
+}
 EXTEND, SHORTEN = Act(200.0, "extend", 300.0), Act(50.0, "until now", 400.0)
 COURSES = {
     course.name: course
@@ -87,6 +96,21 @@ COURSES = {
         Course("it is shortened, and soon extended", acts=(SHORTEN, Act(85.0, "extend", 300.0))),
         Course("it is extended, and then cancelled", acts=(EXTEND, Act(260.0, "cancel"))),
         Course("it is extended and cancelled at once", acts=(EXTEND, Act(200.0, "cancel"))),
+        Course("by EC2 Fleet all goes well", order=BY_EC2_FLEET),
+        Course("by EC2 Fleet, which is denied", refused=EC2_FLEET, order=BY_EC2_FLEET),
+        Course(
+            "by EC2 Fleet of two versions, whose answer is lost, and then it is denied",
+            refused=EC2_FLEET,
+            lost=EC2_FLEET,
+            order=OF_TWO_VERSIONS,
+        ),
+        Course("by EC2 Fleet, where EC2 lags", order=OF_TWO_VERSIONS, lag_s=LAG_S, empty_pages=1),
+        Course("by EC2 Fleet, and a second delete has no effect", order=BY_EC2_FLEET, second_cancel="no-effect"),
+        Course(
+            "by EC2 Fleet it is extended, and then cancelled",
+            order=BY_EC2_FLEET,
+            acts=(EXTEND, Act(260.0, "cancel")),
+        ),
         Course(
             "two annexds change one lease",
             two_annexds=True,

@@ -134,28 +134,33 @@ PROPAGATION: Final[Mapping[str, Fault]] = {  # annexd/aws/not_yet.py
 # What AWS answers to each operation then: status, code, message.
 NOT_KNOWN: Final[Mapping[str, tuple[int, str, str]]] = {
     "RequestSpotFleet": (400, "InvalidSpotFleetRequestConfig", UNKNOWN_ROLE),
+    "CreateFleet": (400, "InvalidLaunchTemplateName.NotFoundException", "The launch template does not exist"),
     "PutObject": (404, "NoSuchBucket", "The specified bucket does not exist"),
     "DeleteObject": (404, "NoSuchBucket", "The specified bucket does not exist"),
     "CreateTags": (400, "InvalidSpotFleetRequestId.NotFound", "The Spot Fleet request ID does not exist"),
     "TerminateInstances": (400, "InvalidInstanceID.NotFound", "The instance ID does not exist"),
 }
+FLEET_LISTS: Final = ("DescribeSpotFleetRequests", "DescribeFleets")
+FLEETS_BY_ID: Final = tuple(f"{operation}{BY_ID}" for operation in FLEET_LISTS)
+FLEET_ENDS: Final = ("CancelSpotFleetRequests", "DeleteFleets")
+NO_SUCH_FLEET: Final = {"CancelSpotFleetRequests": "fleetRequestIdDoesNotExist", "DeleteFleets": "fleetIdDoesNotExist"}
 WITH_FLEETS: Final = (
     "DescribeSpotFleetRequests",
     "DescribeInstances",
-    "CancelSpotFleetRequests",
+    *FLEET_ENDS,
     "TerminateInstances",
     "CreateTags",
 )
 ONLY_AT: Final[Mapping[str, tuple[str, ...]]] = {  # what cannot happen at every call, or makes no difference at others
     **dict.fromkeys(BY_HAND, WITH_FLEETS),
-    PARTIAL: ("CancelSpotFleetRequests",),
-    UNKNOWN_FLEET: ("CancelSpotFleetRequests",),
+    PARTIAL: FLEET_ENDS,
+    UNKNOWN_FLEET: FLEET_ENDS,
     NOT_YET: tuple(NOT_KNOWN),
     UNKNOWN_FOR_LONG: tuple(operation for operation in NOT_KNOWN if operation != "DeleteObject"),  # then it is gone
-    LAGS: ("DescribeSpotFleetRequests", "DescribeSpotFleetRequests by ID", "DescribeInstances"),
-    OMITS: ("DescribeSpotFleetRequests", "DescribeInstances"),
-    SHIFTS: ("DescribeSpotFleetRequests",),
-    UNKNOWN_ID: ("DescribeSpotFleetRequests by ID",),
+    LAGS: (*FLEET_LISTS, *FLEETS_BY_ID, "DescribeInstances"),
+    OMITS: (*FLEET_LISTS, "DescribeInstances"),
+    SHIFTS: FLEET_LISTS,
+    UNKNOWN_ID: FLEETS_BY_ID,
     TAG_LATE: ("CreateTags",),
     TAG_LOST: ("CreateTags",),
 }

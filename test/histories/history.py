@@ -124,7 +124,12 @@ class Stage:
         annexes = self.model.annexes.values()
         unanswered = any("" in (each.finished, *each.cancels.values(), *each.changes.values()) for each in annexes)
         alive = any(is_alive(fleet, now_s) for annex in annexes for fleet in self.model.fleets(annex))
-        return unanswered or alive or any(map(self.model.has_object, annexes))
+        return (
+            unanswered
+            or alive
+            or any(map(self.model.has_object, annexes))
+            or any(map(self.model.has_template, annexes))
+        )
 
     def _is_over(self) -> bool:
         return bool(self.model.annexes) and self.timeline.has_only_routine and not self._is_open()

@@ -26,6 +26,7 @@ SILENT_S = 900.0  # three ticks: then the lease function counts as dead
 CHECKED_S = 60.0 + 60.0  # maximum age of a look at its log, plus that of the check that used it
 CALL_S = 60.0 + 30.0  # tries of one step, and the last call's timeout
 NEVER_S = float("inf")
+FOR_FLEETS = ("RequestSpotFleet", "CreateFleet")
 
 
 @dataclass
@@ -138,7 +139,7 @@ class Model:
 
     def asks_money(self, request: Request) -> None:
         """Check that costly calls and extensions follow a recent run of the lease function."""
-        if request.operation not in ("RequestSpotFleet", "CreateTags") or not self._costs(request):
+        if request.operation not in (*FOR_FLEETS, "CreateTags") or not self._costs(request):
             return
         now_s = self.cloud.timeline.now_s
         limit_s = CHECKED_S + CALL_S + self.clocks_s
@@ -149,7 +150,7 @@ class Model:
             self._violated(f"{request.operation} was sent although the lease function was closed")
 
     def _costs(self, request: Request) -> bool:
-        if request.operation == "RequestSpotFleet":
+        if request.operation in FOR_FLEETS:
             return True
         asked = request.parameters()
         ends_s = [_moment_s(tag["Value"]) or 0.0 for tag in asked["Tags"] if tag["Key"] == END_TAG]
@@ -163,6 +164,10 @@ class Model:
 
     def has_object(self, annex: Annex) -> bool:
         return f"annex/{annex.annex_id}.tar.gz" in self.cloud.objects.contents
+
+    def has_template(self, annex: Annex) -> bool:
+        matches = (OURS.fullmatch(each.name) for each in self.cloud.fleets.templates.known(0.0))
+        return any(match is not None and match["annex"] == annex.annex_id for match in matches)
 
     def finished(self, annex: Annex, result: str) -> None:
         """Check the answer to an order."""
@@ -233,6 +238,8 @@ class Model:
                 self._check_end(fleet, annex, now_s)
             if self.has_object(annex) and (fleets or not (daemon_gone or journal_lost)):
                 self._violated(f"the token of {annex.annex_id} is left behind")
+            if self.has_template(annex):
+                self._violated(f"the launch template of {annex.annex_id} is left behind")
             if annex.refused_s < NEVER_S and not self.denied:
                 self._violated(f"a cancellation of {annex.annex_id}, which was alive, was called a failure")
             unanswered = "" in (annex.finished, *annex.cancels.values(), *annex.changes.values())

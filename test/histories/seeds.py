@@ -37,7 +37,10 @@ class Season:
             protected=self.dice.random() < 0.2,
             unlisted=self.dice.random() < 0.2,
             two_annexds=self.dice.random() < 0.3,
-            order={"Type": self.dice.choice(("request", "maintain"))},
+            order={
+                "Type": self.dice.choice(("request", "maintain")),
+                "FleetAPI": self.dice.choice(("EC2Fleet", "SpotFleet")),
+            },
         )
 
     def fate(self, point: Point) -> str | None:

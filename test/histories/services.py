@@ -1,6 +1,6 @@
 """Emulate a fast AWS in this process, with its own protocols: only the calls of annexd and lambda/lease.py.
 
-The Spot Fleets are the emulated cloud's own (test/cloud), without moto's way to them, which costs ten times as much.
+The fleets are the emulated cloud's own (test/cloud), without moto's way to them, which costs ten times as much.
 A test compares its answers with the emulated cloud's, call by call.
 """
 
@@ -67,6 +67,10 @@ class QuickEC2(ActingEC2):
             "CreateTags": self.create_tags,
             "DescribeFleets": self.describe_fleets,
             "DeleteFleets": self.delete_fleets,
+            "CreateFleet": self.create_fleet,
+            "CreateLaunchTemplate": self.create_launch_template,
+            "CreateLaunchTemplateVersion": self.create_launch_template_version,
+            "DescribeLaunchTemplateVersions": self.describe_launch_template_versions,
             "DescribeLaunchTemplates": self.describe_launch_templates,
             "DeleteLaunchTemplate": self.delete_launch_template,
         }

@@ -19,6 +19,8 @@ SHORT = [
     ("it is shortened, and soon extended", 7, 13),
     ("its instances are protected", 2, 13),
     ("two annexds change one lease", 5, 19),
+    ("by EC2 Fleet it is extended, and then cancelled", 3, 17),
+    ("by EC2 Fleet of two versions, whose answer is lost, and then it is denied", 5, 13),
 ]
 PAIRS = 15
 SEEDS = 5

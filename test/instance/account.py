@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import boto3
@@ -14,7 +14,7 @@ import boto3
 from annexd.annex.lease import lease
 from annexd.annex.lease.lease import tags
 from test.cloud import Cloud
-from test.cloud.orders import fleet_config, specification
+from test.cloud.orders import ec2_fleet_config, fleet_config, specification, template
 
 BUCKET = "annexes-of-123456789012"
 MAX_LEASE_S = 30 * 86400
@@ -158,14 +158,28 @@ class Account:
         data["IamInstanceProfile"] = {"Arn" if profile.startswith("arn:") else "Name": profile}
         ec2 = self.cloud.client("ec2")
         ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=specification(**data))
-        template = {"LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "1"}}
+        named = {"LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "1"}}
         own = [{"ResourceType": "spot-fleet-request", "Tags": tags(annex_id, "alice", int(time.time() + 3600))}]
-        return self._launch(LaunchSpecifications=[], LaunchTemplateConfigs=[template], TagSpecifications=own)
+        return self._launch(LaunchSpecifications=[], LaunchTemplateConfigs=[named], TagSpecifications=own)
+
+    def instance_of_ec2_fleet(self, profile: str, annex_id: str = "annex-one", *, template_of: str = "") -> str:
+        """One of an EC2 Fleet, made as annexd makes it; `template_of`: the annex that its template's tags name."""
+        ec2, end_s = self.cloud.client("ec2"), int(time.time() + 3600)
+        own = [{"ResourceType": "instance", "Tags": tags(template_of or annex_id, "alice", end_s)}]
+        seen = {"HttpTokens": "required", "InstanceMetadataTags": "enabled"}
+        made_of = template(ec2, IamInstanceProfile={"Name": profile}, TagSpecifications=own, MetadataOptions=seen)
+        fleet = [{"ResourceType": "fleet", "Tags": tags(annex_id, "alice", end_s)}]
+        asked = ec2_fleet_config(made_of, 1, TagSpecifications=fleet)
+        return self._new(lambda: ec2.create_fleet(**asked))
 
     def _launch(self, **config: Any) -> str:
+        asked, ec2 = fleet_config(1, Type="request", **config), self.cloud.client("ec2")
+        return self._new(lambda: ec2.request_spot_fleet(SpotFleetRequestConfig=asked))
+
+    def _new(self, order: Callable[[], Any]) -> str:
+        """The one instance that this order starts."""
         known = {each["id"] for each in self.cloud.running_instances()}
-        asked = fleet_config(1, Type="request", **config)
-        self.cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=asked)
+        order()
         [new] = {each["id"] for each in self.cloud.running_instances()} - known
         return str(new)
 

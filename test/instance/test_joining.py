@@ -135,6 +135,19 @@ def test_an_instance_that_knows_its_fleet_asks_for_the_fleets_tags_alone_until_i
     assert len(cloud.calls("DescribeTags")) == 4
 
 
+@pytest.mark.parametrize("template_of", ["annex-one", "annex-two"])
+def test_a_machine_of_an_ec2_fleet_joins_by_its_fleets_tags_whatever_its_template_says(
+    account: Account, machine: Make, cloud: Cloud, template_of: str
+) -> None:
+    account.annex()
+    account.annex("annex-two")
+    booted = machine(account.instance_of_ec2_fleet(account.own_profile(), template_of=template_of))
+    outcome = booted.boot()
+    assert outcome.status == 0, outcome.log
+    assert "annex/annex-one.tar.gz" in outcome.log
+    assert asked(cloud) == ["DescribeTags", "GetObject"]
+
+
 def test_a_role_of_ones_own_serves_launch_templates_too(account: Account, machine: Make) -> None:
     account.annex()
     booted = machine(account.instance_of_template(account.profile(policy(EVERY_ANNEX))))

@@ -15,6 +15,7 @@ from annexd.account.bucket import empty
 from annexd.account.errors import AccountError
 from annexd.account.session import translate_aws_errors
 from annexd.account.template import LOG_GROUP
+from annexd.annex.fleet.kinds import KINDS, kind_of
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from test.live import own
@@ -100,9 +101,10 @@ class CleanUp:
         """Cancel all that is not over, also cancelled ones: a response may have been lost."""
         alive = own.instances(self._ec2).values()
         ids = [each.fleet_id for each in own.fleets(self._ec2) if not each.is_over(alive)]
-        for batch in own.batches(ids):
-            with translate_aws_errors("CancelSpotFleetRequests"):
-                self._ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=batch, TerminateInstances=True)
+        for kind in KINDS:
+            for batch in own.batches([each for each in ids if kind_of(each) is kind]):
+                with translate_aws_errors(kind.end):
+                    getattr(self._ec2, kind.end_method)(**{kind.ids: batch, "TerminateInstances": True})
 
     def _end_instances(self) -> None:
         """Terminate them one by one: a protected one would keep others of the same call alive."""

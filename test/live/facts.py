@@ -122,6 +122,30 @@ _ALL: Final = (
         "CERTAIN: cancel-spot-fleet page of the user guide",
     ),
     Fact(
+        "ec2-fleet-order",
+        "Is an order by EC2 Fleet carried out with user.json?",
+        "it is",
+        "LIKELY: EC2 user guide, EC2 Fleet prerequisites; the policies of github.com/aws/karpenter-provider-aws",
+    ),
+    Fact(
+        "ec2-fleet-tags",
+        "Have the instances of an EC2 Fleet its tag, and those of its launch template?",
+        "they have",
+        "CERTAIN: EC2 user guide, Tag an EC2 Fleet",
+    ),
+    Fact(
+        "ec2-fleet-cancel",
+        "Does -cancel end the instances of an EC2 Fleet within minutes?",
+        "they are gone within 5 minutes",
+        "LIKELY: API reference, DeleteFleets; UNKNOWN which right to terminate is enough",
+    ),
+    Fact(
+        "ec2-fleet-template",
+        "Does the lease function remove the launch template of an annex that is gone?",
+        "within two ticks",
+        "it is annexd's promise: docs/leases.md",
+    ),
+    Fact(
         "short-lease",
         "Does the lease function end a lease that is over?",
         "one or two ticks after its end",

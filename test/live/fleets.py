@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from annexd.annex.fleet.kinds import SPOT_FLEET
+from annexd.annex.fleet.kinds import kind_of
 from annexd.annex.lease.identifiers import leased_token, new_annex_id
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
@@ -65,18 +65,19 @@ def request(stage: Stage, ec2: Any, wanted: Mapping[str, Any]) -> str:
 
 def state_of(ec2: Any, fleet_id: str) -> str:
     """Return its state; a new fleet may not be shown at once."""
+    kind = kind_of(fleet_id)
     try:
-        told = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"]
+        told = getattr(ec2, kind.describe_method)(**{kind.ids: [fleet_id]})[kind.listed]
     except AWS_ERRORS as error:
         if not errors.is_not_found(error):
             raise
         told = []
-    return str(told[0]["SpotFleetRequestState"]) if told else NOT_SHOWN
+    return str(told[0][kind.state]) if told else NOT_SHOWN
 
 
 def instances_of(ec2: Any, fleet_id: str) -> list[dict[str, Any]]:
     """Return DescribeInstances' result for a fleet, by the tag that AWS sets."""
-    told = ec2.describe_instances(Filters=[{"Name": f"tag:{SPOT_FLEET.instance_tag}", "Values": [fleet_id]}])
+    told = ec2.describe_instances(Filters=[{"Name": f"tag:{kind_of(fleet_id).instance_tag}", "Values": [fleet_id]}])
     return [each for reservation in told["Reservations"] for each in reservation["Instances"]]
 
 

@@ -99,7 +99,7 @@ def leaving_nothing(cloud: Cloud) -> Iterator[None]:
     yield
     after = everything(cloud)
     assert after == before
-    assert [each["state"] for each in cloud.fleets() if each["state"] not in ("cancelled", "failed")] == []
+    assert [each["state"] for each in cloud.fleets() if each["state"] not in ("cancelled", "deleted", "failed")] == []
     assert [each for each in cloud.lives() if each["gone_s"] is None] == []
     assert cloud.meter()["unleased"]["instance_seconds"] == 0
 

@@ -11,6 +11,7 @@ PREFIX: Final = "HTCondorAnnexRehearsal"  # of resources outside the stack: role
 TAG: Final = "htcondor:rehearsal"  # on fleets, instances and volumes; its value is the run
 TEMPLATE: Final = PREFIX  # the launch template
 ANNEX: Final = "rehearsal"
+ANNEX_BY_EC2_FLEET: Final = f"{PREFIX}-by-ec2-fleet"  # its launch template has this in a tag
 
 
 def role(region: str, kind: str) -> str:

@@ -11,7 +11,8 @@ from annexd.account.enforcer import Enforcer
 from annexd.account.session import translate_aws_errors
 from annexd.account.template import LOG_GROUP
 from annexd.annex.fleet.inventory import NOT_GONE
-from annexd.annex.fleet.kinds import ENDED, OVER, SPOT_FLEET
+from annexd.annex.fleet.kinds import ENDED, FLEET_TAGS, KINDS, OVER, FleetKind
+from annexd.annex.lease.lease import TAG_NAME
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from test.live import names
@@ -32,13 +33,16 @@ class Fleet:
 
 
 def fleets(ec2: Any) -> list[Fleet]:
-    """Return every fleet with our tag, in any state."""
-    with translate_aws_errors("DescribeSpotFleetRequests"):
-        pages = ec2.get_paginator("describe_spot_fleet_requests").paginate()
+    """Return every fleet with our tag, of both kinds and in any state."""
+    return [each for kind in KINDS for each in _fleets(ec2, kind)]
+
+
+def _fleets(ec2: Any, kind: FleetKind) -> list[Fleet]:
+    with translate_aws_errors(kind.describe):
         return [
-            Fleet(each["SpotFleetRequestId"], each["SpotFleetRequestState"])
-            for page in pages
-            for each in page["SpotFleetRequestConfigs"]
+            Fleet(each[kind.own_id], each[kind.state])
+            for page in ec2.get_paginator(kind.describe_method).paginate()
+            for each in page[kind.listed]
             if any(tag["Key"] == names.TAG for tag in each.get("Tags") or ())
         ]
 
@@ -47,7 +51,7 @@ def instances(ec2: Any) -> dict[str, str]:
     """Return living instances and their fleets: by AWS's tag of our fleets, and by our tag."""
     known = [each.fleet_id for each in fleets(ec2)]
     filters = [[{"Name": "tag-key", "Values": [names.TAG]}]]
-    filters += [[{"Name": f"tag:{SPOT_FLEET.instance_tag}", "Values": batch}] for batch in batches(known)]
+    filters += [[{"Name": f"tag:{tag}", "Values": batch}] for tag in FLEET_TAGS for batch in batches(known)]
     alive = {"Name": "instance-state-name", "Values": NOT_GONE}
     with translate_aws_errors("DescribeInstances"):
         return {
@@ -60,7 +64,7 @@ def instances(ec2: Any) -> dict[str, str]:
 
 
 def _fleet_of(instance: Mapping[str, Any]) -> str:
-    return next((tag["Value"] for tag in instance.get("Tags") or () if tag["Key"] == SPOT_FLEET.instance_tag), "")
+    return next((tag["Value"] for tag in instance.get("Tags") or () if tag["Key"] in FLEET_TAGS), "")
 
 
 def volumes(ec2: Any) -> list[str]:
@@ -124,9 +128,12 @@ def rules(account: Account) -> list[str]:
 
 
 def templates(ec2: Any) -> list[str]:
+    """Return the rehearsal's own, and those that annexd made for annexes of its names."""
+    own = {"Name": "launch-template-name", "Values": [names.TEMPLATE]}
+    of_annexes = {"Name": f"tag:{TAG_NAME}", "Values": [names.ANNEX_BY_EC2_FLEET]}
     with translate_aws_errors("DescribeLaunchTemplates"):
-        told = ec2.describe_launch_templates(Filters=[{"Name": "launch-template-name", "Values": [names.TEMPLATE]}])
-    return [each["LaunchTemplateId"] for each in told["LaunchTemplates"]]
+        told = [ec2.describe_launch_templates(Filters=[each])["LaunchTemplates"] for each in (own, of_annexes)]
+    return [each["LaunchTemplateId"] for found in told for each in found]
 
 
 def _left_of_stack(account: Account) -> list[str]:

@@ -71,6 +71,7 @@ def lifetimes_s(pace: Durations, chosen: Sequence[str]) -> list[float]:
     late_s = TICKS * pace.tick_s
     leases_s = {
         "annex": pace.lease_s + pace.extension_s,
+        "ec2-fleet": pace.lease_s,
         "short-lease": pace.short_lease_s,
         "expiry": pace.own_lease_s,
         "protection": pace.own_lease_s,

@@ -66,7 +66,7 @@ def test_a_rehearsal_that_is_killed_is_ended_by_the_next_clean_up(cloud: Cloud, 
 def _remove_service_roles(cloud: Cloud) -> None:
     """Remove the roles, which cost nothing; after a kill others may need them."""
     iam = cloud.client("iam")
-    for role in ("AWSServiceRoleForEC2Spot", "AWSServiceRoleForEC2SpotFleet"):
+    for role in ("AWSServiceRoleForEC2Spot", "AWSServiceRoleForEC2SpotFleet", "AWSServiceRoleForEC2Fleet"):
         iam.delete_service_linked_role(RoleName=role)
 
 

@@ -35,7 +35,7 @@ def test_the_price_of_an_instance_with_its_margin_is_above_every_published_one()
 
 
 def test_every_step_that_starts_a_machine_is_in_the_sum() -> None:
-    start_machines = {"annex", "short-lease", "expiry", "protection"}
+    start_machines = {"annex", "ec2-fleet", "short-lease", "expiry", "protection"}
     assert {each for each in STEPS if prices.lifetimes_s(AWS, [each])} == start_machines
     assert len(prices.lifetimes_s(AWS, [*STEPS])) == len(start_machines)
 

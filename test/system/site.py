@@ -57,6 +57,7 @@ class Site:
             ANNEX_DEFAULT_SSM_URL = {cloud.url}
             ANNEX_DEFAULT_LEASE_FUNCTION_ARN = {self.arn}
             ANNEX_DEFAULT_FLEET_ROLE_ARN = arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role
+            ANNEX_FLEET_API = SpotFleet
             ANNEX_MIN_LEASE = 1
             {extra_config}
             """.replace("\n            ", "\n"),

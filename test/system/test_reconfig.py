@@ -70,6 +70,24 @@ def test_annexds_own_credentials_are_lent_and_no_longer_lent_from_the_next_order
     assert "PublicKeyFile" in refusal()
 
 
+def test_orders_go_by_the_api_that_is_configured_and_by_the_option_that_a_user_gives(site: Site) -> None:
+    def fleet(*options: str) -> str:
+        done = order_an_hour(site, "-no-join", *options)
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout.strip()).partition("-")[0]
+
+    reconfigure(site, "ANNEX_FLEET_API = EC2Fleet")
+    assert (fleet(), fleet("-fleet-api", "spot-fleet")) == ("fleet", "sfr")
+    reconfigure(site, "ANNEX_FLEET_API = SpotFleet")
+    assert (fleet(), fleet("-fleet-api", "ec2-fleet")) == ("sfr", "fleet")
+
+
+def test_an_api_that_aws_has_not_is_refused_and_the_one_before_stays(site: Site) -> None:
+    said = reconfigure(site, "ANNEX_FLEET_API = Fleets")
+    assert "ANNEX_FLEET_API must be EC2Fleet or SpotFleet, not Fleets" in said
+    reconfigure(site, "ANNEX_FLEET_API = SpotFleet")
+
+
 def test_what_only_a_restart_can_change_is_said_and_stays(site: Site) -> None:
     journal = site.pool.param("ANNEXD_COMMAND_STATE")
     said = reconfigure(site, "ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state.other")

@@ -53,7 +53,7 @@ def test_the_aws_command_lines_file_is_taken_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted({*OWN, "logsurl"}))
 def test_what_belongs_to_the_command_cannot_be_set_by_the_file(tmp_path: Path, name: str) -> None:
-    assert f'"{name}" is not part of a Spot Fleet request config' in fault_of(tmp_path, {name: "x"})
+    assert f'"{name}" is not part of the config of a fleet' in fault_of(tmp_path, {name: "x"})
 
 
 def test_a_count_overrides_the_files(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_user_data_larger_than_ec2_takes_is_refused(tmp_path: Path) -> None:
         ('{"A": [\n1', "inside the array that begins in line 1: was it cut off?"),
         ('{"A": "QUJD\nQUJD"}', "a string contains a line break at line 1"),
         ('{"A": 1 // one\n "B": 2}', "a comma is missing before line 2"),
-        ("[1]", "must be a JSON object, the Spot Fleet request config, not an array"),
+        ("[1]", "must be a JSON object, the config of a fleet, not an array"),
         ("null", "not null"),
         ("7", "not a number"),
         ('"x"', "not a string"),
@@ -107,7 +107,7 @@ def test_user_data_larger_than_ec2_takes_is_refused(tmp_path: Path) -> None:
         ('{"TargetCapacity": 1, "TargetCapacity": 2}', '"TargetCapacity" appears twice'),
         ('{"TargetCapacity": 1, "targetCapacity": 2}', '"targetCapacity" appears twice'),
         ('{"LaunchSpecifications": [{"Ebs": 1, "ebs": 2}]}', '"ebs" appears twice'),
-        ('{"EndOfLease": 99999999999}', '"EndOfLease" is not part of a Spot Fleet request config'),
+        ('{"EndOfLease": 99999999999}', '"EndOfLease" is not part of the config of a fleet'),
         ('{"command": "x"}', '"command" is not part'),
         ('{"Spot Price": "1"}', 'the config has the name "Spot Price"'),
         ('{"A": [{"it\'s": 1}]}', "A[0] has the name"),

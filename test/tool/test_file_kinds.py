@@ -39,6 +39,11 @@ EC2_FLEET = {"LaunchTemplateConfigs": [], "TargetCapacitySpecification": {"Total
 SPEC: dict[str, Any] = {"ImageId": "ami-1", "InstanceType": "m5.large"}
 
 
+def test_what_ec2_fleet_takes_is_taken_as_it_is() -> None:
+    assert config_in(dict(EC2_FLEET)) == (EC2_FLEET, [])
+    assert config_in(EC2_FLEET | {"DryRun": False}) == (EC2_FLEET, ['"DryRun": false is ignored: condor_annex orders'])
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
@@ -47,11 +52,8 @@ SPEC: dict[str, Any] = {"ImageId": "ami-1", "InstanceType": "m5.large"}
         ({"SpotFleetRequestConfig": "x"}, "has a SpotFleetRequestConfig that is not an object"),
         ({"SpotFleetRequestConfigs": []}, "without any request"),
         ({"SpotFleetRequestConfigs": [REQUEST, REQUEST]}, "a response with 2 requests (sfr-1, sfr-1): save the"),
-        (EC2_FLEET, 'is an EC2 Fleet request (aws ec2 create-fleet), by its "TargetCapacitySpecification"'),
-        (
-            {"SpotOptions": {}, "OnDemandOptions": {}},
-            'EC2 Fleet request (aws ec2 create-fleet), by its "SpotOptions" and',
-        ),
+        (EC2_FLEET | {"DryRun": True}, '"DryRun": true, which only checks a request: remove it'),
+        ({"Fleets": [{"FleetId": "fleet-1"}]}, "is a response (aws ec2 describe-fleets), by its"),
         (SPEC | {"MinCount": 1, "MaxCount": 2}, "is a request for instances (aws ec2 run-instances)"),
         (SPEC, "put the instance's description into LaunchSpecifications: [ ]"),
         (

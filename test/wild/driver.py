@@ -22,6 +22,7 @@ from test.annex.site import KEYS, Site
 
 TOP = Path(__file__).resolve().parents[2]
 TEMPLATE = re.compile(r'"LaunchTemplate(Id|Name)":\s*"([^"]+)",\s*"Version":\s*"?([^",}]*[^",}\s])')
+REAL_NAME = re.compile(r"[a-zA-Z0-9().\-/_]{3,128}")
 REAL_ID = re.compile(r"lt-[0-9a-f]{17}")
 PROFILE = "arn:aws:iam::123456789012:instance-profile/HTCondorAnnex-Machine"
 GROUP = "sg-0a1b2c3d4e5f60718"
@@ -65,11 +66,12 @@ def _defaults(site: Site) -> Defaults:
     )
 
 
-def order(site: Site, file: Path, *options: str) -> Told:
+def order(site: Site, file: Path, *options: str, api: str = "spot-fleet") -> Told:
     """`condor_annex -lease-duration 1h -public-key-file ... file`, but for the way over the network."""
     public, secret = KEYS
     keys = ("-public-key-file", public, "-secret-key-file", secret)
-    given = parse(["-lease-duration", "1h", *keys, *options, str(file)])
+    by = () if "-fleet-api" in options else ("-fleet-api", api)
+    given = parse(["-lease-duration", "1h", *keys, *by, *options, str(file)])
     try:
         config, notes = config_file.read(given)
         ad = _as_annexd_reads(command_ad(config, given, lambda _: None, site.now_s()))
@@ -108,7 +110,7 @@ def with_templates(site: Site, text: str) -> str:
     ec2 = site.cloud.client("ec2")
     known = {each["LaunchTemplateName"] for each in ec2.describe_launch_templates()["LaunchTemplates"]}
     for kind, name, version in TEMPLATE.findall(text):
-        if kind == "Id" and not REAL_ID.fullmatch(name):
+        if not (REAL_ID if kind == "Id" else REAL_NAME).fullmatch(name):
             continue
         if name not in known:
             data = {"ImageId": "ami-12345678", "InstanceType": "m5.large"}

@@ -111,10 +111,10 @@ def service_linked_roles(view: View) -> Iterator[Finding]:
     commands = "; ".join(f"aws iam create-service-linked-role --aws-service-name {service}" for service in missing)
     if missing:
         names = ", ".join(service_roles.NAMES[service] for service in missing)
-        what = f"{names} is missing: EC2 cannot start Spot instances"
+        what = f"{names} is missing: EC2 cannot start instances of such fleets"
         yield view.fault("service-linked roles", what, f"condor_annex -setup, or {commands}")
     else:
-        yield view.ok("service-linked roles", "the roles that EC2 needs for Spot instances exist")
+        yield view.ok("service-linked roles", "the roles that EC2 needs for fleets and Spot instances exist")
 
 
 def profile(view: View) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
 """Check that Spot can use the key with which volumes are encrypted by default.
 
-With a customer managed key, EC2's service-linked roles for Spot need a grant, or instances end while they start
-(Client.InternalError): EC2 user guide, "Spot Fleet permissions" and "Service-linked role for Spot Instances", "Grant
+With a customer managed key, EC2's service-linked roles for Spot and fleets need a grant, or instances end while they
+start (Client.InternalError): EC2 user guide, "Spot Fleet permissions", "EC2 Fleet prerequisites" and "Service-linked
+role for Spot Instances", "Grant
 access to customer managed keys for use with encrypted AMIs and EBS snapshots".  Their own policies cannot be changed,
 so no IAM policy can allow it: a grant does, or the key policy.
 The key of an encrypted image cannot be checked here (docs/troubleshooting.md).

@@ -69,6 +69,22 @@ def capacity_of(config: Mapping[str, Any]) -> Capacity:
     )
 
 
+def capacity_of_ec2_fleet(config: Mapping[str, Any]) -> Capacity:
+    """Read a CreateFleet request as it is sent, whose launch templates say what its overrides do not."""
+    wanted = config["TargetCapacitySpecification"]
+    units, is_spot = int(wanted["TotalTargetCapacity"]), wanted.get("DefaultTargetCapacityType") == "spot"
+    on_demand, spot = int(wanted.get("OnDemandTargetCapacity") or 0), int(wanted.get("SpotTargetCapacity") or 0)
+    rest = max(0, units - on_demand - spot)
+    strategies = (config.get("SpotOptions") or {}).get("MaintenanceStrategies")
+    return Capacity(
+        spot + (rest if is_spot else 0),
+        on_demand + (0 if is_spot else rest),
+        tuple(_pools(config, None)),
+        replaces=config.get("Type") == "maintain",
+        rebalances=bool(strategies),
+    )
+
+
 def _pools(config: Mapping[str, Any], default: Fraction | None) -> Iterator[Pool]:
     for i, each in enumerate(config.get("LaunchSpecifications") or ()):
         yield _pool(f"LaunchSpecifications[{i}]", each, default)
@@ -81,7 +97,7 @@ def _pools(config: Mapping[str, Any], default: Fraction | None) -> Iterator[Pool
 
 
 def _pool(path: str, said: Mapping[str, Any], default: Fraction | None) -> Pool:
-    placement, own = said.get("Placement") or {}, _price(said.get("SpotPrice"))
+    placement, own = said.get("Placement") or {}, _price(said.get("SpotPrice") or said.get("MaxPrice"))
     mappings = [each for each in said.get("BlockDeviceMappings") or () if "DeviceName" in each or "Ebs" in each]
     interfaces = said.get("NetworkInterfaces") or ()
     subnets = ",".join([str(said.get("SubnetId") or ""), *(str(each.get("SubnetId") or "") for each in interfaces)])

@@ -17,14 +17,17 @@ from annexd.annex.quote.asking import Asking
 from annexd.annex.quote.costs import most_of, platform_of, priced
 from annexd.annex.quote.images import Image, images_of
 from annexd.annex.quote.list_prices import ListPrices, api_region
-from annexd.annex.quote.pools import Capacity, capacity_of
+from annexd.annex.quote.pools import Capacity, capacity_of, capacity_of_ec2_fleet
 from annexd.annex.quote.price_table import BadTable, PriceTable
 from annexd.annex.quote.quotas import quotas_of
 from annexd.annex.quote.rights import DryRun, dry_run
 from annexd.annex.quote.zones import zones_of, zones_of_subnets
 from annexd.annex.reply import ANSWERED, ReplyAd, json_text, reply, reply_of_error
+from annexd.annex.request.account_defaults import FLEET_ROLE
 from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.fleet_api import OF_EC2_FLEET, SPOT_FLEET
+from annexd.annex.request.fleet_request import NO_ROLE
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.request.request import COMMAND as ORDER
 from annexd.annex.request.request import check_command
@@ -52,22 +55,42 @@ def quote_annex(
         as_order = {name: value for name, value in ad.items() if name.lower() != "command"} | {"Command": ORDER}
         _, order = order_in(as_order, owner, defaults, now_s, world.access)
         order = completed(order, bundle_sources)
+
+        def capacity() -> Capacity:
+            return _capacity_of(order, as_order, owner, defaults, now_s, world)
+
         with time_limit(LONGEST_S):
-            quote = _quote(order, world, defaults)
+            quote = _quote(order, capacity(), world, defaults)
     except ANSWERED as error:
         return reply_of_error(error, None, begun=False)
     words = "; ".join(quote.refusals)
     return {**reply(FAILURE if words else SUCCESS, words), "Quote": json_text(answer_of(order, quote))}
 
 
-def _quote(order: FleetOrder, world: StepContext, defaults: Defaults) -> Quote:
+def _capacity_of(
+    order: FleetOrder, ad: Mapping[str, Any], owner: str, defaults: Defaults, now_s: float, world: StepContext
+) -> Capacity:
+    """Return the pools of the file, under its own names: both APIs start the same instances of it."""
+    if order.api == SPOT_FLEET:
+        return capacity_of(order.config)
+    if {name.lower() for name in ad} & OF_EC2_FLEET:
+        return capacity_of_ec2_fleet(order.config)
+    same = {name: value for name, value in ad.items() if name.lower() not in {"fleetapi", FLEET_ROLE.lower()}}
+    _, by_spot_fleet = order_in(
+        {**same, "FleetAPI": SPOT_FLEET, FLEET_ROLE: NO_ROLE}, owner, defaults, now_s, world.access
+    )
+    return capacity_of(by_spot_fleet.config)
+
+
+def _quote(order: FleetOrder, capacity: Capacity, world: StepContext, defaults: Defaults) -> Quote:
     clients = world.access(order.target)
     asking, warnings = Asking(), list(order.notes)
     refusals = list(_lease_refusals(order, world, clients, warnings))
-    tried = dry_run(clients.ec2, order.config)
+    tried = dry_run(clients.ec2, order)
     refusals += [tried.refusal] if tried.refusal else []
     now_s = world.aws_now_s(clients)
-    return _priced(order, clients, defaults, asking, now_s, Findings(tuple(refusals), tuple(warnings), tried))
+    findings = Findings(tuple(refusals), tuple(warnings), tried)
+    return _priced(order, capacity, clients, defaults, asking, now_s, findings)
 
 
 @dataclass(frozen=True)
@@ -91,9 +114,15 @@ def _lease_refusals(order: FleetOrder, world: StepContext, clients: Clients, war
 
 
 def _priced(
-    order: FleetOrder, clients: Clients, defaults: Defaults, asking: Asking, now_s: float, findings: Findings
+    order: FleetOrder,
+    capacity: Capacity,
+    clients: Clients,
+    defaults: Defaults,
+    asking: Asking,
+    now_s: float,
+    findings: Findings,
 ) -> Quote:
-    capacity, region = capacity_of(order.config), order.target.endpoints.region
+    region = order.target.endpoints.region
     unknown: dict[str, None] = {}
     images = images_of(capacity.pools, clients.ec2, asking)
     subnets = zones_of_subnets(capacity, clients.ec2, asking)

@@ -4,10 +4,12 @@ A no is proof.  A yes is none: whether the DryRun of RequestSpotFleet looks at i
 ec2:CreateTags is not known (test/cloud/evidence.toml, dry-run-depth).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from annexd.annex.request.fleet_api import SPOT_FLEET
+from annexd.annex.request.order import FleetOrder
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from annexd.workflow import Refused
@@ -18,6 +20,7 @@ UNTRIED: Final = (  # rights of an order and of its end that nobody can ask for 
     "ec2:CancelSpotFleetRequests",
     "ec2:TerminateInstances",
 )
+SPOT, TEMPLATE, FLEET = "RequestSpotFleet", "CreateLaunchTemplate", "CreateFleet"
 NOT_PROVED: Final = ("iam:PassRole", "ec2:RunInstances", "ec2:CreateTags")
 
 
@@ -29,18 +32,32 @@ class DryRun:
     trouble: str = ""
 
 
-def dry_run(ec2: Any, config: Mapping[str, Any]) -> DryRun:
+def dry_run(ec2: Any, order: FleetOrder) -> DryRun:
     """Ask.  Raises Refused where the endpoint takes a DryRun for an order: its lease is in the request all the same."""
+    if order.api == SPOT_FLEET:
+        return _tried(lambda: ec2.request_spot_fleet(DryRun=True, SpotFleetRequestConfig=order.config), SPOT)
+    name, data = order.client_token, dict(order.versions[0].data)
+    template = _tried(
+        lambda: ec2.create_launch_template(DryRun=True, LaunchTemplateName=name, LaunchTemplateData=data), TEMPLATE
+    )
+    if template != DryRun():
+        return template
+    return _tried(lambda: ec2.create_fleet(DryRun=True, **order.config), FLEET)
+
+
+def _tried(call: Callable[[], object], operation: str) -> DryRun:
+    """Ask once.  That the launch template is missing, which only an order makes, is no refusal."""
     try:
-        ec2.request_spot_fleet(DryRun=True, SpotFleetRequestConfig=config)
+        call()
     except AWS_ERRORS as error:
-        words = errors.describe(error, "RequestSpotFleet (DryRun)")
+        words = errors.describe(error, f"{operation} (DryRun)")
         if errors.is_dry_run_yes(error):
             return DryRun()
-        return DryRun(trouble=words) if errors.is_transient(error) else DryRun(refusal=words)
+        is_unknown = errors.is_transient(error) or (operation == FLEET and errors.is_not_found(error))
+        return DryRun(trouble=words) if is_unknown else DryRun(refusal=words)
     except Exception as error:
         if errors.is_shape_error(error):
-            return DryRun(trouble=errors.describe_shape(error, "RequestSpotFleet (DryRun)"))
+            return DryRun(trouble=errors.describe_shape(error, f"{operation} (DryRun)"))
         raise
     words = "the endpoint does not know DryRun, and may have ordered what was only asked: look at condor_annex -status"
     raise Refused(words)

@@ -35,6 +35,7 @@ OWN: Final = frozenset(
         "configdir",
         "maxidletime",
         "pricebounds",
+        "fleetapi",
     ]
 )
 ADDED_BY_HTCONDOR: Final = frozenset(  # to every ad
@@ -99,7 +100,7 @@ def fault_of_path(value: str) -> str | None:
 
 def fault_of_reference(text: str) -> str | None:
     """Return the fault of a user's reference to an annex; None if it has none."""
-    words = "must be an annex's ID, its Spot Fleet request's or its name"
+    words = "must be an annex's ID, its fleet's or its name"
     return None if REFERENCE.fullmatch(text) else f"{words}, not {shown(text)}"
 
 

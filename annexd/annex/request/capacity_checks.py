@@ -7,23 +7,30 @@ from fractions import Fraction
 from annexd.annex.request.config_members import Part, pools, specifications, templates
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import shown
+from annexd.annex.request.fleet_api import EC2_FLEET, OPTIONS, SPOT_FLEET
 
 
-def faults_of_capacity(config: Part, defaults: Defaults) -> Iterator[str]:
-    capacity, most = config.get("TargetCapacity"), defaults.max_target_capacity
-    if capacity is not None:
-        if capacity <= 0:
-            yield f"TargetCapacity must be a positive integer, not {capacity}"
-        elif capacity > most:
-            yield f"TargetCapacity is {capacity}, the most allowed here is {most} (ANNEX_MAX_TARGET_CAPACITY)"
-        else:
-            yield from _instances(config, capacity, most)
-    yield from _on_demand(config, capacity)
+def faults_of_capacity(config: Part, defaults: Defaults, api: str = SPOT_FLEET) -> Iterator[str]:
+    capacity = config.get("TargetCapacity")
+    yield from faults_of_total(config, capacity, defaults.max_target_capacity)
+    yield from _on_demand(config, capacity, api)
     yield from _pools_to_use(config)
     yield from _unit(config)
 
 
-def _instances(config: Part, capacity: int, most: int) -> Iterator[str]:
+def faults_of_total(config: Part, capacity: int | None, most: int, name: str = "TargetCapacity") -> Iterator[str]:
+    """Yield what is wrong with the number of units that a request is for in all."""
+    if capacity is None:
+        return
+    if capacity <= 0:
+        yield f"{name} must be a positive integer, not {capacity}"
+    elif capacity > most:
+        yield f"{name} is {capacity}, the most allowed here is {most} (ANNEX_MAX_TARGET_CAPACITY)"
+    else:
+        yield from _instances(config, capacity, most, name)
+
+
+def _instances(config: Part, capacity: int, most: int, name: str) -> Iterator[str]:
     """Limit the instances: with a weight below 1 there are more instances than units of capacity."""
     weights = {path: pool.get("WeightedCapacity", 1) for path, pool in pools(config)}
     wrong = {path: weight for path, weight in weights.items() if weight is not None and weight <= 0}
@@ -35,19 +42,23 @@ def _instances(config: Part, capacity: int, most: int) -> Iterator[str]:
     instances = math.ceil(capacity / Fraction(repr(right[path])))
     if instances > most:
         yield (
-            f"TargetCapacity {capacity} with {path}WeightedCapacity {right[path]} may come to {shown(instances)} "
+            f"{name} {capacity} with {path}WeightedCapacity {right[path]} may come to {shown(instances)} "
             f"instances, the most allowed here is {most} (ANNEX_MAX_TARGET_CAPACITY)"
         )
 
 
-def _on_demand(config: Part, capacity: int | None) -> Iterator[str]:
+def _on_demand(config: Part, capacity: int | None, api: str) -> Iterator[str]:
     """A part of the target capacity.  botocore's EC2 model, LaunchSpecifications: "If you include On-Demand capacity in
-    your request, you must use LaunchTemplateConfigs."."""
+    your request, you must use LaunchTemplateConfigs.", of which EC2 Fleet gets some.
+    """
     on_demand = config.get("OnDemandTargetCapacity") or 0
     if on_demand < 0:
         yield f"OnDemandTargetCapacity must not be negative, as {on_demand} is"
-    elif on_demand and any(specifications(config)):
-        yield f"OnDemandTargetCapacity is {on_demand}: On-Demand instances need LaunchTemplateConfigs at AWS"
+    elif on_demand and any(specifications(config)) and api == SPOT_FLEET:
+        yield (
+            f"OnDemandTargetCapacity is {on_demand}: On-Demand instances of a Spot Fleet need LaunchTemplateConfigs at "
+            f"AWS (-fleet-api {OPTIONS[EC2_FLEET]} has them by LaunchSpecifications, too)"
+        )
     if capacity is not None and on_demand > capacity > 0:
         yield f"OnDemandTargetCapacity is {on_demand}, more than the TargetCapacity (-count) of {capacity}"
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from annexd.annex.request.capacity_checks import faults_of_capacity
 from annexd.annex.request.config_members import specifications
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.fleet_api import SPOT_FLEET
 from annexd.annex.request.formats import faults_of_formats
 from annexd.annex.request.lasting_checks import faults_of_lasting
 from annexd.annex.request.launch_checks import faults_of_launch
@@ -21,11 +22,11 @@ from annexd.annex.request.tag_checks import faults_of_tags
 LARGEST_USER_DATA: Final = 16384  # bytes, before base64: EC2's limit
 
 
-def faults_of_config(config: Mapping[str, Any], defaults: Defaults) -> list[str]:
+def faults_of_config(config: Mapping[str, Any], defaults: Defaults, api: str = SPOT_FLEET) -> list[str]:
     """Return all faults of `config`, which may hold None in place of an invalid value."""
     return [
-        *faults_of_capacity(config, defaults),
-        *faults_of_launch(config),
+        *faults_of_capacity(config, defaults, api),
+        *faults_of_launch(config, api),
         *faults_of_formats(config),
         *_user_data(config),
         *faults_of_tags(config),

@@ -81,6 +81,8 @@ _FORMATS: Final[Mapping[str, Callable[[str, str], str | None]]] = {
     "InstanceType": _matching(INSTANCE_TYPE, "an instance type, like m5.large"),
     "Version": _matching(LAUNCH_TEMPLATE_VERSION, "a version's number, $Latest or $Default"),
     "SpotPrice": _price,
+    "MaxPrice": _price,
+    "MaxTotalPrice": _price,
     "SpotMaxTotalPrice": _price,
     "OnDemandMaxTotalPrice": _price,
 }

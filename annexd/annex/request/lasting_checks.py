@@ -18,9 +18,14 @@ def faults_of_lasting(config: Part) -> Iterator[str]:
         for where, interface in parts(specification, "NetworkInterfaces", path):
             if interface.get("DeleteOnTermination") is False:
                 yield f"{where}DeleteOnTermination is false: the network interface would outlive the lease"
+    yield from faults_of_interruption(config)
+
+
+def faults_of_interruption(config: Part, path: str = "") -> Iterator[str]:
+    """Yield what is wrong with what AWS is to do with instances that it takes back."""
     behaviour = config.get("InstanceInterruptionBehavior", TERMINATE)
     if behaviour not in (TERMINATE, None):
         yield (
-            f"InstanceInterruptionBehavior must be {TERMINATE}, not {behaviour}: what AWS stops or hibernates keeps "
-            "its volumes, and comes back when it likes"
+            f"{path}InstanceInterruptionBehavior must be {TERMINATE}, not {behaviour}: what AWS stops or hibernates "
+            "keeps its volumes, and comes back when it likes"
         )

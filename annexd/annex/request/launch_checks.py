@@ -8,23 +8,29 @@ from collections.abc import Iterator
 from typing import Final
 
 from annexd.annex.request.config_members import Part, overrides, parts, pools, specifications, templates
+from annexd.annex.request.fleet_api import SPOT_FLEET
 
 IN_INTERFACES: Final = {"SecurityGroups": "Groups", "SubnetId": "SubnetId"}
 REQUIREMENTS: Final = ("VCpuCount", "MemoryMiB")
 LAUNCH_WAYS: Final = ("LaunchSpecifications", "LaunchTemplateConfigs")
 
 
-def faults_of_launch(config: Part) -> Iterator[str]:
+def faults_of_launch(config: Part, api: str = SPOT_FLEET) -> Iterator[str]:
     yield from _ways(config)
     for path, specification in specifications(config):
-        yield from _faults_of_specification(path, specification)
+        yield from _faults_of_specification(path, specification, api)
+    yield from faults_of_templates(config)
+    yield from _faults_of_type(config)
+
+
+def faults_of_templates(config: Part) -> Iterator[str]:
+    """Yield what is wrong with launch templates and their overrides, which both APIs have."""
     for path, template in templates(config):
         yield from _faults_of_template(path, template)
     for path, override in overrides(config):
         yield from _faults_of_zone(path, override)
         yield from _faults_of_priority(path, override)
     yield from _faults_of_types(config)
-    yield from _faults_of_type(config)
 
 
 def _ways(config: Part) -> Iterator[str]:
@@ -36,7 +42,7 @@ def _ways(config: Part) -> Iterator[str]:
         yield "LaunchSpecifications or LaunchTemplateConfigs is missing: nothing says what to launch"
 
 
-def _faults_of_specification(path: str, specification: Part) -> Iterator[str]:
+def _faults_of_specification(path: str, specification: Part, api: str) -> Iterator[str]:
     if "ImageId" not in specification:
         yield f"{path}ImageId is missing: it says which image the instances start from"
     if not specification.keys() & {"InstanceType", "InstanceRequirements"}:
@@ -47,7 +53,7 @@ def _faults_of_specification(path: str, specification: Part) -> Iterator[str]:
     for where, mapping in parts(specification, "BlockDeviceMappings", path):
         yield from _faults_of_mapping(where, mapping)
     yield from _faults_of_placement(path, specification)
-    yield from _faults_of_interfaces(path, specification)
+    yield from _faults_of_interfaces(path, specification, api)
 
 
 def _faults_of_mapping(path: str, mapping: Part) -> Iterator[str]:
@@ -79,7 +85,7 @@ def _faults_of_priority(path: str, override: Part) -> Iterator[str]:
         yield f"{path}Priority must be a whole number from 0, not {priority}"
 
 
-def _faults_of_interfaces(path: str, specification: Part) -> Iterator[str]:
+def _faults_of_interfaces(path: str, specification: Part, api: str) -> Iterator[str]:
     """SpotFleetLaunchSpecification: "If you specify a network interface, you must specify any security groups as part
     of the network interface instead", and the same for subnets."""
     interfaces = list(parts(specification, "NetworkInterfaces", path))
@@ -90,16 +96,16 @@ def _faults_of_interfaces(path: str, specification: Part) -> Iterator[str]:
             if name in specification
         )
     for where, interface in interfaces:
-        yield from _faults_of_interface(where, interface, alone=len(interfaces) == 1)
+        yield from _faults_of_interface(where, interface, api, alone=len(interfaces) == 1)
 
 
-def _faults_of_interface(path: str, interface: Part, *, alone: bool) -> Iterator[str]:
+def _faults_of_interface(path: str, interface: Part, api: str, *, alone: bool) -> Iterator[str]:
     """InstanceNetworkInterfaceSpecification, and of EFA SpotFleetLaunchSpecification."""
     if "DeviceIndex" not in interface:
         yield f"{path}DeviceIndex is missing: it is 0 for the first interface"
     if "NetworkInterfaceId" in interface:
         yield f"{path}NetworkInterfaceId names one interface, and a Spot Fleet makes one for each instance"
-    if (interface.get("InterfaceType") or "").startswith("efa"):
+    if (interface.get("InterfaceType") or "").startswith("efa") and api == SPOT_FLEET:
         yield f"{path}InterfaceType is {interface['InterfaceType']}, for which AWS needs LaunchTemplateConfigs"
     if interface.get("AssociatePublicIpAddress") and not alone:
         yield f"{path}AssociatePublicIpAddress goes with one network interface only"

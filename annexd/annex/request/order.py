@@ -1,7 +1,7 @@
 """A request becomes an order: everything that the steps need, named and complete, for the journal.
 
-The Spot Fleet request config in it is the one that is sent, to the letter: AWS refuses a known client token
-with other parameters, so nothing is recomputed when the request is sent again, perhaps by a later version of annexd.
+The request to AWS in it is the one that is sent, to the letter: AWS refuses a known client token with other
+parameters, so nothing is recomputed when the request is sent again, perhaps by a later version of annexd.
 An order holds no key, only the paths of the requester's files.
 """
 
@@ -12,11 +12,14 @@ from typing import Any, TypeVar
 from annexd.annex.lease import lease
 from annexd.annex.lease.identifiers import leased_token, new_annex_id
 from annexd.annex.request.account_target import AccountTarget, Requester
+from annexd.annex.request.fleet_api import EC2_FLEET, SPOT_FLEET
 from annexd.annex.request.join_config import JoinOrder, join_order
 from annexd.annex.request.request import BulkRequest
+from annexd.annex.request.template_data import TemplateVersion
 from annexd.workflow import Json
 
 FLEET = "spot-fleet-request"
+EC2_FLEET_RESOURCE = "fleet"
 INSTANCE = "instance"
 OrderT = TypeVar("OrderT", bound="Order")
 
@@ -37,7 +40,11 @@ class Order:
 
 @dataclass(frozen=True)
 class FleetOrder(Order):
-    """A new annex.  `config` is the Spot Fleet request config as it is sent, to the letter."""
+    """A new annex.  `config` is the request to this API of AWS's as it is sent, to the letter.
+
+    An EC2 Fleet is made of `versions`, those of a launch template of annexd's own, whose name is the client token: so
+    the lease function knows it.  A Spot Fleet has none.
+    """
 
     annex_name: str | None
     valid_until_s: int
@@ -45,10 +52,18 @@ class FleetOrder(Order):
     config: Mapping[str, Any]
     notes: tuple[str, ...]  # what was ignored or changed, for the reply
     join: JoinOrder | None  # how the instances come into the pool, if they are told
+    api: str = SPOT_FLEET
+    versions: tuple[TemplateVersion, ...] = ()
 
     @property
     def summary(self) -> str:
-        return f"order of {self.config.get('TargetCapacity')} units for {super().summary}"
+        return f"order of {self.units} units for {super().summary}"
+
+    @property
+    def units(self) -> object:
+        """How much is ordered, as AWS counts it."""
+        wanted = self.config.get("TargetCapacitySpecification") or {}
+        return wanted.get("TotalTargetCapacity") if self.api == EC2_FLEET else self.config.get("TargetCapacity")
 
     @property
     def shown_name(self) -> str:
@@ -129,6 +144,8 @@ def new_order(
     end_of_lease_s = request.end_of_lease_s
     client_token = leased_token(annex_id, end_of_lease_s)
     tags = lease.tags(annex_id, owner, end_of_lease_s, request.annex_name)
+    config = {**request.config, "ClientToken": client_token}
+    by_ec2_fleet = request.fleet.api == EC2_FLEET
     return FleetOrder(
         annex_id,
         AccountTarget(Requester(owner, account, request.keys), request.endpoints, request.lease_function_arn),
@@ -136,10 +153,30 @@ def new_order(
         annex_name=request.annex_name,
         valid_until_s=request.valid_until_s,
         client_token=client_token,
-        config=_tagged({**request.config, "ClientToken": client_token}, tags),
+        config=_named(config, client_token, tags) if by_ec2_fleet else _tagged(config, tags),
         notes=request.notes,
         join=join_order(request.join, annex_id, owner, end_of_lease_s) if request.join else None,
+        api=request.fleet.api,
+        versions=tuple(_tagged_version(each, tags) for each in request.fleet.versions),
     )
+
+
+def _named(config: Json, template: str, tags: list[dict[str, str]]) -> Json:
+    """A CreateFleet request with the name of its launch template, and with our tags on the fleet.
+
+    Tags on instances are the template's: "the TagSpecifications of type instance" are for fleets of type instant only.
+    """
+    config["TagSpecifications"] = _with(config.get("TagSpecifications"), EC2_FLEET_RESOURCE, tags)
+    config["LaunchTemplateConfigs"] = [
+        {**each, "LaunchTemplateSpecification": {"LaunchTemplateName": template, **each["LaunchTemplateSpecification"]}}
+        for each in config["LaunchTemplateConfigs"]
+    ]
+    return config
+
+
+def _tagged_version(version: TemplateVersion, tags: list[dict[str, str]]) -> TemplateVersion:
+    own = _with(version.data.get("TagSpecifications"), INSTANCE, tags)
+    return replace(version, data={**version.data, "TagSpecifications": own})
 
 
 def _tagged(config: Json, tags: list[dict[str, str]]) -> Json:

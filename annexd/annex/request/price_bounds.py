@@ -13,6 +13,7 @@ from annexd.annex.request.faults import shown
 
 NAME: Final = "PriceBounds"
 PRICE: Final = "SpotPrice"
+MAX_PRICE: Final = "MaxPrice"  # of EC2 Fleet, of a unit and hour like SpotPrice: botocore's EC2 model
 BOUND: Final = re.compile(
     r"(LaunchSpecifications\[\d{1,5}\]|LaunchTemplateConfigs\[\d{1,5}\]\.Overrides\[\d{1,5}\])=(\d{1,10}\.\d{1,10})",
     re.ASCII,
@@ -30,16 +31,16 @@ def read_bounds(own: AdAttributes) -> dict[str, str]:
     return {match[1]: match[2] for match in found if match}
 
 
-def with_bounds(config: Mapping[str, Any], bounds: Mapping[str, str]) -> dict[str, Any]:
-    """Return the config with these bounds, where it has none."""
+def with_bounds(config: Mapping[str, Any], bounds: Mapping[str, str], price: str = PRICE) -> dict[str, Any]:
+    """Return the config with these bounds, where it has none; `price`: what this API calls one."""
     whole = dict(config)
     if PRICE in whole or not bounds:
         return whole
     if "LaunchSpecifications" in whole:
-        whole["LaunchSpecifications"] = _bounded(whole["LaunchSpecifications"], "LaunchSpecifications", bounds)
+        whole["LaunchSpecifications"] = _bounded(whole["LaunchSpecifications"], "LaunchSpecifications", bounds, price)
     if "LaunchTemplateConfigs" in whole:
         whole["LaunchTemplateConfigs"] = [
-            {**each, "Overrides": _bounded(each["Overrides"], f"LaunchTemplateConfigs[{i}].Overrides", bounds)}
+            {**each, "Overrides": _bounded(each["Overrides"], f"LaunchTemplateConfigs[{i}].Overrides", bounds, price)}
             if each.get("Overrides")
             else each
             for i, each in enumerate(whole["LaunchTemplateConfigs"])
@@ -47,8 +48,8 @@ def with_bounds(config: Mapping[str, Any], bounds: Mapping[str, str]) -> dict[st
     return whole
 
 
-def _bounded(parts: list[Mapping[str, Any]], path: str, bounds: Mapping[str, str]) -> list[dict[str, Any]]:
+def _bounded(parts: list[Mapping[str, Any]], path: str, bounds: Mapping[str, str], price: str) -> list[dict[str, Any]]:
     return [
-        {PRICE: bounds[f"{path}[{i}]"], **each} if f"{path}[{i}]" in bounds else dict(each)
+        {price: bounds[f"{path}[{i}]"], **each} if f"{path}[{i}]" in bounds else dict(each)
         for i, each in enumerate(parts)
     ]

@@ -1,7 +1,7 @@
 """Turn a command ad into a frozen request, or into the list of all its faults.
 
-What is not annexd's own attribute is the Spot Fleet request's, and reaches AWS as it is written, with these
-exceptions, which make the request one-shot as the ancestor's was:
+What is not annexd's own attribute is the fleet's, and reaches AWS as it is written, with these exceptions, which make
+the request one-shot as the ancestor's was:
 
 * ValidFrom and ValidUntil are ignored, with a word about it: the console writes them into every file.
   ValidUntil becomes the end of the provisioning delay, or of the lease if that is earlier.
@@ -15,6 +15,7 @@ exceptions, which make the request one-shot as the ancestor's was:
   they are missing and the administrator has set them up.
 * DeleteOnTermination becomes true for volumes of launch specifications that do not say it: without it the image
   decides.  False is refused.
+* By EC2 Fleet all of it is translated (annexd/annex/request/ec2_fleet.py).
 * UserData loses its line breaks, as `base64` makes them: not every decoder takes them (RFC 4648, section 3.1).
 """
 
@@ -23,29 +24,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.annex.lease.identifiers import COMMAND_ID, new_command_id
-from annexd.annex.lease.lease import utc
-from annexd.annex.request.account_defaults import filled, with_fleet_role
 from annexd.annex.request.ad_attributes import ADDED_BY_HTCONDOR, OWN, AdAttributes
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest, shown
-from annexd.annex.request.fleet_checks import faults_of_config
+from annexd.annex.request.fleet_request import FleetRequest, read_fleet
 from annexd.annex.request.join_config import Join, fault_of_name, read_join
 from annexd.annex.request.key_source import KeySource
 from annexd.annex.request.lease_length import fault_of_end
 from annexd.annex.request.lending import faults_of_lent_request
-from annexd.annex.request.price_bounds import read_bounds, with_bounds
-from annexd.annex.request.spot_fleet import checked_config
+from annexd.annex.request.price_bounds import read_bounds
 from annexd.aws import Endpoints, fault_of_url, region_of_function, region_of_url
 
 COMMAND: Final = "CA_BULK_REQUEST"
 REQUEST_VERSION: Final = 1
-NOT_TAKEN: Final = {
-    "validfrom": "ValidFrom was ignored: the request is valid at once",
-    "validuntil": "ValidUntil was ignored: it is set from ANNEX_PROVISIONING_DELAY",
-    "clienttoken": "ClientToken was ignored: annexd sets its own, to find the fleet again",
-    "fulfilledcapacity": "FulfilledCapacity was ignored: AWS counts it",
-    "ondemandfulfilledcapacity": "OnDemandFulfilledCapacity was ignored: AWS counts it",
-}
 
 
 @dataclass(frozen=True)
@@ -58,10 +49,19 @@ class BulkRequest:
     lease_function_arn: str
     endpoints: Endpoints
     keys: KeySource
-    config: Mapping[str, Any]  # SpotFleetRequestConfigData, without what only the order knows: token and tags
-    notes: tuple[str, ...]  # what was ignored or changed, for the reply
+    fleet: FleetRequest
     annex_name: str | None = None
     join: Join | None = None  # how the instances come into the pool, if they are told
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The request to AWS, without what only the order knows: token and tags."""
+        return self.fleet.config
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was ignored or changed, for the reply."""
+        return self.fleet.notes
 
     @classmethod
     def from_ad(cls, ad: Mapping[str, Any], now_s: float, defaults: Defaults) -> "BulkRequest":
@@ -78,12 +78,10 @@ class BulkRequest:
         name = own.text("AnnexName", fault_of_name)
         join = read_join(own, end_of_lease_s, now_s, defaults)
         bounds = read_bounds(own)
-        config, notes = _config(ad, valid_until_s, defaults, faults)
+        fleet = read_fleet(own, fleet_attributes(ad), valid_until_s, defaults, joins=join is not None, bounds=bounds)
         if faults:
             raise InvalidRequest(faults)
-        config, more_notes = filled(with_bounds(config, bounds), defaults, joins=join is not None)
-        notes += more_notes
-        return cls(command_id, end_of_lease_s, valid_until_s, arn, endpoints, keys, config, tuple(notes), name, join)
+        return cls(command_id, end_of_lease_s, valid_until_s, arn, endpoints, keys, fleet, name, join)
 
 
 def check_command(ad: Mapping[str, Any], expected: str = COMMAND) -> None:
@@ -188,21 +186,7 @@ def _keys(own: AdAttributes, defaults: Defaults, arn: str, endpoints: Endpoints)
     return keys
 
 
-def _config(
-    ad: Mapping[str, Any], valid_until_s: int, defaults: Defaults, faults: list[str]
-) -> tuple[dict[str, Any], list[str]]:
+def fleet_attributes(ad: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of an ad is the fleet's own, and has a value."""
     given = {name: value for name, value in ad.items() if value is not None and value != ""}
-    fleet = {name: value for name, value in given.items() if name.lower() not in OWN | ADDED_BY_HTCONDOR}
-    names = {name.lower() for name in fleet}
-    notes = [words for name, words in NOT_TAKEN.items() if name in names]
-    fleet = with_fleet_role({name: value for name, value in fleet.items() if name.lower() not in NOT_TAKEN}, defaults)
-    fleet_faults: list[str] = []
-    config = checked_config(fleet, fleet_faults)
-    fleet_faults += faults_of_config(config, defaults)
-    faults += fleet_faults
-    if config.get("TerminateInstancesWithExpiration"):
-        notes.append("TerminateInstancesWithExpiration became false: the lease ends the instances")
-    if config.get("Type") == "maintain":
-        notes.append(f"Type is maintain: AWS replaces lost instances until {utc(valid_until_s)} only")
-    ours = {"TerminateInstancesWithExpiration": False, "ValidUntil": utc(valid_until_s)}
-    return {"Type": "request", **config, **ours}, notes
+    return {name: value for name, value in given.items() if name.lower() not in OWN | ADDED_BY_HTCONDOR}

@@ -16,12 +16,12 @@ import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from annexd.annex.request.faults import shown
 from annexd.annex.request.placeholders import PUT_YOUR_OWN, is_placeholder
-from annexd.aws import model_loader
+from annexd.annex.request.shapes import config_shape
+from annexd.annex.request.translation import MOVED
 
 if TYPE_CHECKING:
     from botocore.model import Shape, StructureShape
@@ -43,36 +43,42 @@ CLOSED: Final = frozenset(
         "InstanceInterruptionBehavior",
         "TargetCapacityUnitType",
         "Tenancy",
+        "SpotAllocationStrategy",  # here and below as CreateFleetRequest has them
+        "FleetOnDemandAllocationStrategy",
+        "FleetReplacementStrategy",
+        "FleetExcessCapacityTerminationPolicy",
+        "SpotInstanceInterruptionBehavior",
+        "DefaultTargetCapacityType",
     ]
 )
 ELSEWHERE: Final = {  # of an override, EC2 Fleet and the EC2 user guide's example 8 have it so; no name is close
     ("LaunchTemplateOverrides", "placement"): "AvailabilityZone",
     ("SpotFleetLaunchSpecification", "launchtemplate"): "LaunchTemplateConfigs, beside LaunchSpecifications",
+    **{("CreateFleetRequest", name.lower()): place for name, place in MOVED.items() if name != place},
 }
+KINDS: Final = {"CreateFleetRequest": "an EC2 Fleet request"}  # by the shape of the whole
+POSITIVE: Final = ("TargetCapacity", "TargetCapacitySpecification.TotalTargetCapacity")
 NEXT_STEP: Final = {  # by the path of what is missing
     "TargetCapacity": "say how much in the file, or with -count",
+    "TargetCapacitySpecification": "say how much in the file, or with -count",
+    "TargetCapacitySpecification.TotalTargetCapacity": "say how much in the file, or with -count",
     "IamFleetRole": "name a role for Spot Fleets (condor_annex -setup makes one, which annexd then fills in)",
 }
 
 
-@lru_cache(maxsize=1)
-def config_shape() -> "StructureShape":
-    """SpotFleetRequestConfigData, as the installed botocore knows it.  The first call takes 0.1 s."""
-    from botocore.model import ServiceModel, StructureShape
+def checked_config(
+    ad: Mapping[str, Any], faults: list[str], shape: "StructureShape | None" = None, path: str = ""
+) -> dict[str, Any]:
+    """`ad` in AWS's spelling and types; whatever cannot be is added to `faults`, by its path in the ad.
 
-    model = ServiceModel(model_loader().load_service_model("ec2", "service-2"), "ec2")
-    shape = model.operation_model("RequestSpotFleet").input_shape.members["SpotFleetRequestConfig"]
-    assert isinstance(shape, StructureShape)  # noqa: S101  a fact about botocore, for the type checker
-    return shape
-
-
-def checked_config(ad: Mapping[str, Any], faults: list[str]) -> dict[str, Any]:
-    """`ad` in AWS's spelling and types; whatever cannot be is added to `faults`, by its path in the ad."""
+    `shape` is that of a Spot Fleet request config unless it is another; a `path` ends with a dot.
+    """
     from botocore.validate import ParamValidator
 
-    config = _structure(ad, config_shape(), "", faults)
+    wanted = shape or config_shape()
+    config = _structure(ad, wanted, path, faults)
     if not faults:  # ranges, lengths and whatever else a newer model may ask
-        report = ParamValidator().validate(config, config_shape())
+        report = ParamValidator().validate(config, wanted)
         faults += report.generate_report().splitlines()
     return config
 
@@ -122,7 +128,7 @@ def _unknown(written: str, shape: "StructureShape", path: str) -> str:
     elsewhere = ELSEWHERE.get((shape.name, written.lower()))
     close = [elsewhere] if elsewhere else difflib.get_close_matches(written[:64], shape.members, n=1)
     hint = f", did you mean {close[0]}?" if close else ""
-    where = f"in {path[:-1]}" if path else "of a Spot Fleet request"
+    where = f"in {path[:-1]}" if path else f"of {KINDS.get(shape.name, 'a Spot Fleet request')}"
     return f"{path}{shown(written)[1:-1]} is not an attribute {where}{hint}"
 
 
@@ -152,7 +158,7 @@ def _choices(shape: "Shape") -> list[str]:
 def _words(shape: "Shape", path: str) -> str:
     if choices := _choices(shape):
         return f"one of {', '.join(choices)}"
-    return "a positive integer" if path == "TargetCapacity" else _WORDS.get(shape.type_name, shape.type_name)
+    return "a positive integer" if path in POSITIVE else _WORDS.get(shape.type_name, shape.type_name)
 
 
 def _hint(value: Any, shape: "Shape") -> str:

@@ -22,21 +22,21 @@ LONGEST_KEY: Final = 127
 LONGEST_VALUE: Final = 256
 
 
-def faults_of_tags(config: Part) -> Iterator[str]:
+def faults_of_tags(config: Part, resource: str = "spot-fleet-request") -> Iterator[str]:
     """botocore's EC2 model: of the request, "ResourceType must be spot-fleet-request, otherwise the Spot Fleet request
     fails"; of a launch specification, "the only resource type that is supported is instance"."""
-    for path, holder, resource in _holders(config):
+    for path, holder, tagged in _holders(config, resource):
         keys: list[str] = []
         for inner, entry in parts(holder, "TagSpecifications", path):
-            yield from _faults_of_resource(inner, entry, resource)
+            yield from _faults_of_resource(inner, entry, tagged)
             for where, tag in parts(entry, "Tags", inner):
                 yield from _faults_of_tag(where, tag)
                 keys.append(str(tag.get("Key")))
         yield from _faults_of_keys(f"{path}TagSpecifications", keys)
 
 
-def _holders(config: Part) -> Iterator[tuple[str, Part, str]]:
-    yield "", config, "spot-fleet-request"
+def _holders(config: Part, resource: str) -> Iterator[tuple[str, Part, str]]:
+    yield "", config, resource
     yield from ((path, holder, "instance") for path, holder in specifications(config))
 
 
@@ -44,7 +44,8 @@ def _faults_of_resource(path: str, entry: Part, resource: str) -> Iterator[str]:
     given = entry.get("ResourceType", "")
     if given is not None and given != resource:
         what = f"not {shown(given)}" if given else "and is missing"
-        yield f"{path}ResourceType must be {resource}, {what}: a Spot Fleet tags nothing else there"
+        kind = "an EC2 Fleet" if resource == "fleet" else "a Spot Fleet"
+        yield f"{path}ResourceType must be {resource}, {what}: {kind} tags nothing else there"
 
 
 def _faults_of_tag(path: str, tag: Part) -> Iterator[str]:

@@ -7,15 +7,23 @@ work.  Undo runs the other way and may not pass a step that failed.
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps.check_lease_function import CheckLeaseFunction
 from annexd.annex.steps.context import StepContext
+from annexd.annex.steps.create_template import CreateTemplate
 from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.put_object import PutObject
+from annexd.annex.steps.read_templates import ReadTemplates
 from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.workflow import Workflow
 
 
 def annex_steps(world: StepContext) -> Workflow[FleetOrder]:
     """The steps of every annex, in their order: what an Engine of annexes is made with."""
-    steps = Limited(CheckLeaseFunction(world)), Limited(PutObject(world)), Limited(RequestFleet(world))
+    steps = (
+        Limited(CheckLeaseFunction(world)),
+        Limited(ReadTemplates(world)),
+        Limited(PutObject(world)),
+        Limited(CreateTemplate(world)),
+        Limited(RequestFleet(world)),
+    )
     return Workflow(FleetOrder, steps)
 
 

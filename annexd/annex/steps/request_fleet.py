@@ -1,5 +1,4 @@
-"""Step 3: the fleet, with its lease in its token: the only thing that costs money, and so the last to be made and the
-first to be undone.
+"""The last step: the fleet, with its lease in its token: all that costs money, so made last and undone first.
 
 An answer that was lost is got by sending the same request with the same token.  Undo finds the fleet by that token,
 as a whole and over all pages, ends it with its instances, and looks again until they are gone.
@@ -9,10 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from annexd.annex.fleet.inventory import end_fleet, fleets_with_token
-from annexd.annex.fleet.kinds import OVER
+from annexd.annex.fleet.kinds import EC2_FLEET as EC2_FLEET_KIND
+from annexd.annex.fleet.kinds import OVER, FleetKind
+from annexd.annex.fleet.kinds import SPOT_FLEET as SPOT_FLEET_KIND
+from annexd.annex.request.fleet_api import EC2_FLEET
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, LeaseFunctionSeen, lease_function_of
 from annexd.annex.steps.context import StepContext, before_the_end, require_settled, translate_aws_errors
+from annexd.annex.steps.switch import told_how_to_switch
 from annexd.aws import Clients, answers
 from annexd.workflow import Refused, Results, Retry
 
@@ -35,7 +38,7 @@ class FleetRequested:
 
 
 class RequestFleet:
-    """One Spot Fleet request, which the journaled client token makes one however often it is sent."""
+    """One fleet, which the journaled client token makes one however often it is asked for, by either API."""
 
     name = "request_fleet"
     intent_type = FleetIntent
@@ -53,11 +56,10 @@ class RequestFleet:
         before_the_end(self._world, intent.end_of_lease_s)
         clients = self._world.access(order.target)
         if self._world.now_s() >= intent.valid_until_s:
-            return _found_late(clients.ec2, intent.client_token)
+            return _found_late(clients.ec2, intent.client_token, kind_of_api(order.api))
         self._check_again(order, intent, clients)
-        with translate_aws_errors("RequestSpotFleet", IamFleetRole=order.config.get("IamFleetRole")):
-            answer = clients.ec2.request_spot_fleet(SpotFleetRequestConfig=order.config)
-            return FleetRequested(answers.text(answer, "SpotFleetRequestId"))
+        with told_how_to_switch(order.api):
+            return FleetRequested(_requested(clients.ec2, order))
 
     def _check_again(self, order: FleetOrder, intent: FleetIntent, clients: Clients) -> None:
         """Check that the lease function has worked within the last minute before anything is billed."""
@@ -72,12 +74,12 @@ class RequestFleet:
     def backward(self, order: FleetOrder, intent: FleetIntent, asked_at_s: float) -> None:
         """End every fleet with this token, until no fleet and no instance is left.
 
-        EC2's list may leave out for a while what RequestSpotFleet has just answered with.
+        EC2's list may leave out for a while what it has just answered with.
         """
-        ec2 = self._world.access(order.target).ec2
-        fleets = fleets_with_token(ec2, intent.client_token)
+        ec2, kind = self._world.access(order.target).ec2, kind_of_api(order.api)
+        fleets = fleets_with_token(ec2, intent.client_token, kind)
         if not fleets:
-            require_settled(self._world, asked_at_s, "a Spot Fleet request with this token")
+            require_settled(self._world, asked_at_s, f"the {kind.name} with this token")
             return
         for fleet in fleets:
             end_fleet(ec2, fleet.fleet_id, fleet.state)
@@ -85,8 +87,22 @@ class RequestFleet:
                 raise Retry(f"{fleet.fleet_id} is {fleet.state}: what it launched last may not be told of yet")
 
 
-def _found_late(ec2: Any, token: str) -> FleetRequested:
+def kind_of_api(api: str) -> FleetKind:
+    return EC2_FLEET_KIND if api == EC2_FLEET else SPOT_FLEET_KIND
+
+
+def _requested(ec2: Any, order: FleetOrder) -> str:
+    """Ask for the fleet, and return its ID."""
+    if order.api == EC2_FLEET:
+        with translate_aws_errors("CreateFleet"):
+            return answers.text(ec2.create_fleet(**order.config), "FleetId")
+    with translate_aws_errors("RequestSpotFleet", IamFleetRole=order.config.get("IamFleetRole")):
+        answer = ec2.request_spot_fleet(SpotFleetRequestConfig=order.config)
+        return answers.text(answer, "SpotFleetRequestId")
+
+
+def _found_late(ec2: Any, token: str, kind: FleetKind) -> FleetRequested:
     """annexd was away for so long that AWS would not take the request again: was it made before?"""
-    for fleet in fleets_with_token(ec2, token):
+    for fleet in fleets_with_token(ec2, token, kind):
         return FleetRequested(fleet.fleet_id)
     raise Refused("annexd could not ask for the instances within the provisioning delay", untouched=True)

@@ -11,6 +11,7 @@ STEPS: Final[Mapping[str, Callable[[Stage], None]]] = {
     "setup": setup.run,
     "rights": rights.run,
     "annex": annex.run,
+    "ec2-fleet": annex.run_ec2_fleet,
     "short-lease": annex.run_short_lease,
     "expiry": expiry.run,
     "protection": protection.run,

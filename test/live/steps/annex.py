@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from annexd.account.errors import AccountError
-from annexd.annex.lease.lease import TAG_LEASE_END
-from test.live import fleets, names
+from annexd.annex.fleet.kinds import EC2_FLEET
+from annexd.annex.lease.lease import TAG_ANNEX_ID, TAG_LEASE_END
+from test.live import fleets, names, own
 from test.live.account import Keys
 from test.live.stage import RehearsalFailed, Stage, pretty
 
@@ -39,6 +40,32 @@ def run_short_lease(stage: Stage) -> None:
         raise RehearsalFailed("the lease function did not end a lease: everything is being ended")
 
 
+def run_ec2_fleet(stage: Stage) -> None:
+    """The same file by AWS's other API: an order with user.json's rights, its instance, and its end."""
+    if not stage.host.is_running:
+        stage.host.start()
+    ec2, name = stage.account.client("ec2"), names.ANNEX_BY_EC2_FLEET
+    done = _ordered(stage, stage.pace.lease_s, name, _keys(stage), "ec2-fleet")
+    stage.found("ec2-fleet-order", done.returncode == 0, "it was" if done.returncode == 0 else _words(done))
+    if done.returncode != 0:
+        for fact in ("ec2-fleet-tags", "ec2-fleet-cancel", "ec2-fleet-template"):
+            stage.found(fact, None, "there was no EC2 Fleet")
+        return
+    fleet_id = done.stdout.strip()
+    seen = fleets.first_instance(stage, ec2, fleet_id)
+    keys = sorted(tag["Key"] for tag in (seen or {}).get("Tags") or ())
+    tagged = {names.TAG, TAG_ANNEX_ID, EC2_FLEET.instance_tag} <= set(keys)
+    stage.found("ec2-fleet-tags", tagged if seen else None, ", ".join(keys) or "AWS started no instance")
+    begun_s = time.monotonic()
+    cancelled = stage.host.annex("-cancel", name)
+    gone = stage.wait(lambda: fleets.is_gone(ec2, fleet_id), stage.pace.gone_s)
+    took_s, state = time.monotonic() - begun_s, fleets.state_of(ec2, fleet_id)
+    said = f"{'gone' if gone else 'NOT gone'} after {took_s:.0f} s; the fleet is {state}"
+    stage.found("ec2-fleet-cancel", cancelled.returncode == 0 and gone, said)
+    swept = stage.wait(lambda: not own.templates(ec2), 2 * stage.pace.tick_s)
+    stage.found("ec2-fleet-template", swept, f"{'removed' if swept else 'NOT removed'} within two ticks")
+
+
 def _keys(stage: Stage) -> Keys:
     """Return keys with user.json, or else the caller's own."""
     try:
@@ -63,12 +90,14 @@ def _order(stage: Stage, lease_s: int, name: str) -> str:
     return done.stdout.strip()
 
 
-def _ordered(stage: Stage, lease_s: int, name: str, keys: Keys) -> "subprocess.CompletedProcess[str]":
+def _ordered(
+    stage: Stage, lease_s: int, name: str, keys: Keys, api: str = "spot-fleet"
+) -> "subprocess.CompletedProcess[str]":
     stage.account.mark_change()
     config = stage.host.config(stage.run, stage.image, stage.instance_type)
     files = stage.host.key_files(keys)
     try:
-        return stage.host.annex("-lease-duration", str(lease_s), "-annex-name", name, *files, config)
+        return stage.host.annex("-lease-duration", str(lease_s), "-annex-name", name, "-fleet-api", api, *files, config)
     finally:
         stage.account.mark_change()
 

@@ -1,0 +1,94 @@
+"""A launch template of the user's becomes a version of annexd's own: read, checked and copied.
+
+What would outlive the lease, or keep it from ending, is refused; what annexd's own templates have is added.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from annexd.annex.request.config_members import Part, parts
+from annexd.annex.request.shapes import template_shape
+from annexd.annex.request.tag_checks import RESERVED
+from annexd.annex.request.template_data import OWN_METADATA, TemplateVersion
+from annexd.workflow import Json
+
+if TYPE_CHECKING:
+    from botocore.model import Shape
+
+INSTANCE: Final = "instance"
+OF_ITS_OWN: Final = {"HttpTokens": "required", "HttpEndpoint": "enabled"}  # of MetadataOptions, what a user notices
+
+
+def copied(version: TemplateVersion, told: Mapping[str, Any]) -> Json:
+    """Return the data of this version, from what DescribeLaunchTemplateVersions told of its source."""
+    data: Json = _as_asked(told, template_shape())
+    for mapping in data.get("BlockDeviceMappings") or ():
+        if "Ebs" in mapping:  # where neither says it, the image does
+            mapping["Ebs"].setdefault("DeleteOnTermination", True)
+    own = dict(version.data)
+    profile = own.pop("IamInstanceProfile", None)
+    if profile is not None:
+        data.setdefault("IamInstanceProfile", profile)
+    metadata = {**(data.get("MetadataOptions") or {}), **own.pop("MetadataOptions", OWN_METADATA)}
+    tags = _merged(data.get("TagSpecifications") or [], own.pop("TagSpecifications", []))
+    return {**data, **own, "MetadataOptions": metadata, "TagSpecifications": tags}
+
+
+def _as_asked(value: Any, shape: "Shape") -> Any:
+    """An answer's data as a request has it: times as text, and without what AWS adds by itself, such as a state."""
+    if shape.type_name == "structure":
+        members = shape.members
+        return {name: _as_asked(inner, members[name]) for name, inner in value.items() if name in members}
+    if shape.type_name == "list":
+        return [_as_asked(each, shape.member) for each in value]
+    return value.isoformat() if shape.type_name == "timestamp" else value
+
+
+def _merged(given: list[Json], own: list[Json]) -> list[Json]:
+    """Tags of the template's, and ours on instances, which nobody else's replace."""
+    ours = [tag for entry in own for tag in entry["Tags"]]
+    others = [each for each in given if each.get("ResourceType") != INSTANCE]
+    kept = [
+        tag
+        for each in given
+        if each.get("ResourceType") == INSTANCE
+        for tag in each.get("Tags") or ()
+        if tag.get("Key") not in RESERVED
+    ]
+    return [*others, {"ResourceType": INSTANCE, "Tags": [*kept, *ours]}]
+
+
+def faults_of_source(told: Part) -> Iterator[str]:
+    """Yield what of a launch template would outlive the lease, or keep it from ending, by its member."""
+    if told.get("DisableApiTermination"):
+        yield "DisableApiTermination: its instances are protected from termination"
+    if told.get("InstanceInitiatedShutdownBehavior") == "stop":
+        yield "InstanceInitiatedShutdownBehavior stop: a machine that turns itself off would be stopped, and stay"
+    yield from _faults_of_parts(told)
+    spot = (told.get("InstanceMarketOptions") or {}).get("SpotOptions") or {}
+    behaviour = spot.get("InstanceInterruptionBehavior", "terminate")
+    if behaviour != "terminate":
+        yield f"InstanceInterruptionBehavior {behaviour}: what AWS stops or hibernates keeps its volumes"
+
+
+def _faults_of_parts(told: Part) -> Iterator[str]:
+    for where, mapping in parts(told, "BlockDeviceMappings"):
+        if (mapping.get("Ebs") or {}).get("DeleteOnTermination") is False:
+            yield f"{where}Ebs.DeleteOnTermination false: the volume would outlive the lease, and cost"
+    for where, interface in parts(told, "NetworkInterfaces"):
+        if interface.get("DeleteOnTermination") is False:
+            yield f"{where}DeleteOnTermination false: the network interface would outlive the lease"
+        if "NetworkInterfaceId" in interface:
+            yield f"{where}NetworkInterfaceId: it is one interface, and a fleet makes one for each instance"
+
+
+def notes_of_source(told: Part) -> Iterator[str]:
+    """Yield what is changed of a launch template in its copy, where its maker said otherwise."""
+    options = told.get("MetadataOptions") or {}
+    for name, value in OF_ITS_OWN.items():
+        if options.get(name, value) != value:
+            yield f"MetadataOptions.{name} became {value}"
+    if any(
+        tag.get("Key") in RESERVED for entry in told.get("TagSpecifications") or () for tag in entry.get("Tags") or ()
+    ):
+        yield "its tags of annexd's own names were left out"

@@ -1,0 +1,88 @@
+"""What an instance is like, as a launch template of EC2 has it: rendered from a launch specification of Spot Fleet.
+
+EC2 Fleet takes launch templates only, so annexd makes one for each fleet; specifications that differ in more than an
+override of EC2 Fleet can carry become versions of it.  A template also says what a launch specification cannot: that
+the instance metadata service asks for a token and tells the tags, and that an instance that shuts down is gone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annexd.annex.request.config_members import Part
+from annexd.workflow import Json
+
+# botocore's EC2 model, FleetLaunchTemplateOverridesRequest: what each override of a type-request fleet may carry.
+IN_OVERRIDES: Final = ("InstanceType", "InstanceRequirements", "WeightedCapacity", "SubnetId")
+ZONES: Final = ("AvailabilityZone", "AvailabilityZoneId")
+RENAMED: Final = {"RamdiskId": "RamDiskId"}
+AS_THEY_ARE: Final = (
+    "BlockDeviceMappings",
+    "EbsOptimized",
+    "IamInstanceProfile",
+    "ImageId",
+    "KernelId",
+    "KeyName",
+    "Monitoring",
+    "NetworkInterfaces",
+    "TagSpecifications",
+    "UserData",
+)
+# Of all machines: the metadata service tells nobody without a token, and tells them their annex; what shuts down ends.
+OWN_METADATA: Final = {"HttpEndpoint": "enabled", "HttpTokens": "required", "InstanceMetadataTags": "enabled"}
+SHUTDOWN: Final = {"InstanceInitiatedShutdownBehavior": "terminate"}
+
+
+@dataclass(frozen=True)
+class TemplateVersion:
+    """One version of annexd's own launch template; its number is its place in the order, from 1.
+
+    `data` is its LaunchTemplateData, or with a `source` what is added to the copy of that: a launch template of the
+    user's, by LaunchTemplateId or LaunchTemplateName, and Version.  `where`: what of the file it stands for.
+    """
+
+    where: str
+    data: Mapping[str, Any]
+    source: Mapping[str, str] | None = None
+
+    @property
+    def source_name(self) -> str:
+        """Say which template of the user's is meant."""
+        source = self.source or {}
+        name = source.get("LaunchTemplateName") or source.get("LaunchTemplateId")
+        return f"launch template {name}, version {source.get('Version')}"
+
+
+def launch_template_data(specification: Part) -> Json:
+    """Return all of a launch specification that is not in `overrides_of` it."""
+    data: Json = {
+        RENAMED.get(name, name): specification[name] for name in (*AS_THEY_ARE, *RENAMED) if name in specification
+    }
+    placement = {name: value for name, value in (specification.get("Placement") or {}).items() if name not in ZONES}
+    if placement:
+        data["Placement"] = placement
+    return {**data, **_groups(specification), **SHUTDOWN, "MetadataOptions": dict(OWN_METADATA)}
+
+
+def _groups(specification: Part) -> Json:
+    """SecurityGroups of a launch specification are objects with an ID, a name or both."""
+    groups = specification.get("SecurityGroups") or ()
+    ids = [each["GroupId"] for each in groups if each.get("GroupId")]
+    names = [each["GroupName"] for each in groups if each.get("GroupName") and not each.get("GroupId")]
+    return {**({"SecurityGroupIds": ids} if ids else {}), **({"SecurityGroups": names} if names else {})}
+
+
+def overrides_of(specification: Part, price: str | None) -> list[Json]:
+    """Return the overrides that one launch specification comes to: one for each zone that it names.
+
+    `price` is the request's own bound, for a specification without one.
+    """
+    override = {name: specification[name] for name in IN_OVERRIDES if name in specification}
+    if "SubnetId" in override:
+        override["SubnetId"] = ",".join(str(override["SubnetId"]).replace(",", " ").split())
+    bound = specification.get("SpotPrice") or price
+    if bound:
+        override["MaxPrice"] = bound
+    placement = specification.get("Placement") or {}
+    zones = [(name, zone) for name in ZONES for zone in str(placement.get(name) or "").replace(",", " ").split()]
+    return [{**override, name: zone} for name, zone in zones] or [override]

@@ -1,0 +1,81 @@
+"""What the user's own launch templates say, of an EC2 Fleet that is made of them: read once, and kept in the journal.
+
+So the copy that annexd makes is the same however often it is asked for, whatever is done to the user's meanwhile.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from annexd.annex.request.order import FleetOrder
+from annexd.annex.request.template_copy import copied, faults_of_source, notes_of_source
+from annexd.annex.request.template_data import TemplateVersion
+from annexd.annex.steps.context import StepContext, translate_aws_errors
+from annexd.aws import answers
+from annexd.workflow import Refused, Results
+
+
+@dataclass(frozen=True)
+class ReadIntent:
+    """Which versions of which launch templates are read; none for a Spot Fleet, and for what names none."""
+
+    sources: tuple[Mapping[str, str], ...]
+
+
+@dataclass(frozen=True)
+class TemplatesRead:
+    """The whole data of each version of the launch template that annexd is to make; what was changed, or empty."""
+
+    versions: tuple[Mapping[str, Any], ...]
+    warning: str
+
+
+class ReadTemplates:
+    """Each of the user's launch templates may be copied.  Leaves nothing behind."""
+
+    name = "read_templates"
+    intent_type = ReadIntent
+    shows_late = False
+    result_type = TemplatesRead
+
+    def __init__(self, world: StepContext) -> None:
+        self._world = world
+
+    def plan(self, order: FleetOrder, _results: Results) -> ReadIntent:
+        sources = [each.source for each in order.versions if each.source is not None]
+        return ReadIntent(tuple(each for i, each in enumerate(sources) if each not in sources[:i]))
+
+    def forward(self, order: FleetOrder, intent: ReadIntent) -> TemplatesRead:
+        ec2 = self._world.access(order.target).ec2 if intent.sources else None
+        told = [_told(ec2, source) for source in intent.sources]
+        versions, notes, faults = list[Mapping[str, Any]](), list[str](), list[str]()
+        for version in order.versions:
+            if version.source is None:
+                versions.append(version.data)
+                continue
+            found = told[intent.sources.index(version.source)]
+            where = f"{version.where} ({version.source_name})"
+            faults += [f"{where} has {fault}" for fault in faults_of_source(found)]
+            notes += [f"{where}: {note}" for note in notes_of_source(found)]
+            versions.append(_copy(version, found))
+        if faults:
+            words = f"{'; '.join(faults)}: make a version without it, and name that in the file"
+            raise Refused(words, untouched=True, result="InvalidRequest")
+        return TemplatesRead(tuple(versions), "; ".join(notes))
+
+    def backward(self, _order: FleetOrder, _intent: ReadIntent, _asked_at_s: float) -> None:
+        """Nothing was made."""
+
+
+def _copy(version: TemplateVersion, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    with translate_aws_errors("DescribeLaunchTemplateVersions"):  # an answer of another shape
+        return copied(version, told)
+
+
+def _told(ec2: Any, source: Mapping[str, str]) -> Mapping[str, Any]:
+    named = {name: value for name, value in source.items() if name != "Version"}
+    with translate_aws_errors(f"DescribeLaunchTemplateVersions {next(iter(named.values()), '')}"):
+        answer = ec2.describe_launch_template_versions(**named, Versions=[source["Version"]])
+        [found] = answers.rows(answer, "LaunchTemplateVersions")
+        data: Mapping[str, Any] = answers.value(found, "LaunchTemplateData", dict)
+        return data

@@ -1,0 +1,24 @@
+"""Where AWS refuses one of its two APIs for fleets, the requester is told how to order by the other.
+
+annexd never does so by itself: what the account, or its organization, does not allow is for people to decide.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from annexd.annex.request.fleet_api import switch_words
+from annexd.aws.errors import is_api_refused
+from annexd.workflow import Refused
+
+
+@contextmanager
+def told_how_to_switch(api: str) -> Iterator[None]:
+    """Add it to what is Refused inside without any effect, if it is the API that was refused and not the order."""
+    try:
+        yield
+    except Refused as error:
+        cause = error.__cause__
+        if not (error.untouched and isinstance(cause, Exception) and is_api_refused(cause)):
+            raise
+        words = f"{error}; {switch_words(api)}"
+        raise Refused(words, untouched=True, result=error.result, local=error.local) from cause
