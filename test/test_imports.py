@@ -47,6 +47,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {  # what a room may import of its packa
         "fleet": {"request", "lease"},
         "join": {"request", "lease"},
         "steps": {"fleet", "join", "request", "lease"},
+        "quote": {"bulk_request", "reply", "steps", "fleet", "join", "request", "lease"},
     },
     "daemoncore": {
         "process": {"config.parameters"},

@@ -87,7 +87,9 @@ def test_every_command_is_a_program_of_htcondor_a_target_of_make_or_a_file_of_ou
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_generator_in_a_command_prints_a_document(page: Path) -> None:
     for words in commands(page):
-        if generator := next((word for word in words if word.startswith("templates/generate-")), None):
+        made_of_files = "templates/generate-prices"  # test/system/test_quote.py gives it some
+        found = (word for word in words if word.startswith("templates/generate-") and word != made_of_files)
+        if generator := next(found, None):
             after = words[words.index(generator) + 1 :]
             done = subprocess.run([sys.executable, generator, *after], cwd=TOP, capture_output=True, check=True)
             assert json.loads(done.stdout), words

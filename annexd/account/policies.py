@@ -260,11 +260,20 @@ ORDER_RIGHTS: Final = [
     right("ec2:TerminateInstances", INSTANCE, condition=OF_A_FLEET),
     right("ec2:TerminateInstances", INSTANCE, "ec2:DeleteFleets", "ec2:TerminateInstances", condition=OF_AN_EC2_FLEET),
 ]
+QUOTE_RIGHTS: Final = [  # without any of them a quote says less, and which one was missing
+    right("ec2:DescribeSpotPriceHistory", ANYTHING),
+    right("ec2:DescribeImages", ANYTHING),
+    right("ec2:DescribeSubnets", ANYTHING),
+    right("ec2:DescribeInstanceTypes", ANYTHING),
+    right("pricing:GetProducts", ANYTHING),
+    right("servicequotas:GetServiceQuota", ANYTHING),
+    right("servicequotas:GetAWSDefaultServiceQuota", ANYTHING),
+]
 DOCUMENTS: Final = {  # by file name
     "setup": [*STACK_RIGHTS, *CHECK_RIGHTS, *TEARDOWN_RIGHTS, *SERVICE_ROLE_RIGHTS],
     "setup-stack": HANDLER_RIGHTS,
-    "daemon": ORDER_RIGHTS,
-    "user": ORDER_RIGHTS,
+    "daemon": [*ORDER_RIGHTS, *QUOTE_RIGHTS],
+    "user": [*ORDER_RIGHTS, *QUOTE_RIGHTS],
 }
 DOCUMENTS_OF: Final = {SETUP: ("setup", "setup-stack"), DAEMON: ("daemon",), USER: ("user",)}
 RIGHTS: Final = {role: [each for name in names for each in DOCUMENTS[name]] for role, names in DOCUMENTS_OF.items()}

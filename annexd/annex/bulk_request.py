@@ -44,7 +44,7 @@ def bulk_request(
         check_command(ad)
         state = known_state(ad, owner, engine, ORDER)
         if state is None:
-            new_id, order = _order(ad, owner, defaults, now_s, access)
+            new_id, order = order_in(ad, owner, defaults, now_s, access)
             order = completed(order, bundle_sources or NoBundleSources())
             state = engine.accept(new_id, owner, order, digest_of(ad))
             check_same(state, ad)  # another may have been accepted at the same moment
@@ -55,7 +55,7 @@ def bulk_request(
         return reply_of_error(error, command_id, begun=begun)
 
 
-def _order(
+def order_in(
     ad: Mapping[str, Any], owner: str, defaults: Defaults, now_s: float, access: Access
 ) -> tuple[str, FleetOrder]:
     """Return the CommandID and the order; AWS is asked about its images once all else was found to be right."""

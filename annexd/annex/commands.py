@@ -11,6 +11,8 @@ from annexd.annex.change import change_lease
 from annexd.annex.history import query_history
 from annexd.annex.index import AnnexIndex
 from annexd.annex.join.config_bundle import BundleSources
+from annexd.annex.quote import quote
+from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.request import commands_in
@@ -59,6 +61,8 @@ def answer(
             return query_annexes(ad, owner, context.index, defaults, now_s, context.looks(), context.pool())
         case history.COMMAND:
             return query_history(ad, owner, context.index, defaults, now_s)
+        case quote.COMMAND:
+            return quote_annex(ad, owner, context.world, defaults, now_s, context.bundle_sources)
     return bulk_request(
         ad,
         owner,

@@ -1,5 +1,6 @@
 """Build the reply ad: the result of a request in HTCondor's terms (command_strings.h), without secrets."""
 
+import json
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
@@ -125,6 +126,11 @@ def reply_of_change(outcome: Outcome) -> ReplyAd:
             "Warning": _line(informed.warning) or None if informed else None,
         }
     )
+
+
+def json_text(value: object) -> str:
+    """Write JSON without a backslash before a quote, which old ClassAds cannot tell from an end."""
+    return json.dumps(value).replace("\\\\", "\\u005c").replace('\\"', "\\u0022")
 
 
 def _known(facts: Mapping[str, str | int | None]) -> ReplyAd:

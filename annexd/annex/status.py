@@ -4,7 +4,6 @@ No key is read and AWS is not asked: it is answered at once, also when AWS or th
 reconciliation saw it last, with the time of that look.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,7 +12,7 @@ from annexd.annex.fleet.trouble import Trouble
 from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.lease.lease import NOT_IN_TAGS
 from annexd.annex.reconcile import ObservedAnnex
-from annexd.annex.reply import ANSWERED, ReplyAd, reply, reply_of_error
+from annexd.annex.reply import ANSWERED, ReplyAd, json_text, reply, reply_of_error
 from annexd.annex.request.ad_attributes import fault_of_reference
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
@@ -83,8 +82,7 @@ def query_annexes(
         ]
     except ANSWERED as error:
         return reply_of_error(error, command_id_of(ad), begun=False)
-    # An escaped quote would be a backslash before a quote, which old ClassAds cannot tell from an end.
-    return {**reply(SUCCESS), "Annexes": json.dumps(lines).replace('\\"', "\\u0022")}
+    return {**reply(SUCCESS), "Annexes": json_text(lines)}
 
 
 def known_annexes(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], pool: PoolSnapshot) -> list[Json]:

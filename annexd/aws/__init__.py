@@ -3,7 +3,14 @@
 from annexd.aws import answers, errors
 from annexd.aws.clients import ClientCache, Clients, model_loader
 from annexd.aws.credentials import Credentials, SecretKey
-from annexd.aws.endpoints import Endpoints, account_of_function, fault_of_url, region_of_function, region_of_url
+from annexd.aws.endpoints import (
+    Endpoints,
+    account_of_function,
+    fault_of_url,
+    is_aws_host,
+    region_of_function,
+    region_of_url,
+)
 from annexd.aws.function_code import NoCode, function_files
 from annexd.aws.key_files import NotAKey, faults_of, key_in, token_in
 from annexd.aws.limiter import Limiter, Limiters, ThrottledLocally
@@ -31,6 +38,7 @@ __all__ = [
     "fault_of_url",
     "faults_of",
     "function_files",
+    "is_aws_host",
     "key_in",
     "model_loader",
     "organization_remedy",

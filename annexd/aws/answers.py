@@ -18,6 +18,8 @@ PAGE: Final = {  # so that a page fits into bounds.MAX_ANSWER_BYTES
     "describe_spot_fleet_request_history": {"MaxResults": 1000},
     "describe_fleet_history": {"MaxResults": 1000},
     "filter_log_events": {"limit": 1000},
+    "describe_spot_price_history": {"MaxResults": 1000},
+    "get_products": {"MaxResults": 100},
 }
 
 

@@ -46,6 +46,10 @@ UNCONFIGURED: Final = {
 }
 
 
+def _no_client(service: str, _url: str, _region: str) -> Any:
+    raise LookupError(f"no client of {service} can be made of these")
+
+
 @dataclass(frozen=True)
 class Clients:
     """botocore clients of one account and region."""
@@ -58,6 +62,7 @@ class Clients:
     make_ssm: Callable[[], Any]
     account_of: Callable[[Callable[[], Any]], str] = account_of  # asks the STS that it is given, or knows
     clock: Clock = field(default_factory=Clock)  # AWS's, as these clients heard it
+    make: Callable[[str, str, str], Any] = _no_client  # of (service, URL or empty, region), for what is asked rarely
 
     @cached_property
     def s3(self) -> Any:
@@ -140,10 +145,10 @@ class ClientCache:
         session.register_component("data_loader", model_loader())
         clock, made_s = Clock(), self._now_s()
 
-        def client(service: str, url: str) -> Any:
+        def client(service: str, url: str, region: str = endpoints.region) -> Any:
             made = session.create_client(
                 service,
-                region_name=endpoints.region,
+                region_name=region,
                 endpoint_url=url or None,
                 config=settings,
                 **keys,
@@ -164,4 +169,5 @@ class ClientCache:
             lambda: client("ssm", endpoints.ssm_url),
             partial(self._accounts.of, whose),
             clock,
+            client,
         )

@@ -11,6 +11,7 @@ from annexd.tool.options import ToolOptions
 from annexd.tool.times import shown_distance, shown_time
 
 COMMAND: Final = "CA_BULK_REQUEST"
+QUOTE: Final = "CA_QUOTE_ANNEX"
 CANCEL: Final = "CA_CANCEL_ANNEX"
 CHANGE: Final = "CA_CHANGE_LEASE"
 QUERY: Final = "CA_QUERY_ANNEXES"
@@ -51,6 +52,11 @@ def command_ad(config: Config, options: ToolOptions, param: Param, now_s: float)
         "EndOfLease": int(now_s) + options.lease_duration_s,
         "LeaseDuration": options.lease_duration_s,
     }
+
+
+def quote_ad(order: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what asks what an order would be, whose ad this is."""
+    return {**{name: value for name, value in order.items() if name != "CommandID"}, "Command": QUOTE}
 
 
 def query_ad(options: ToolOptions) -> dict[str, Any]:

@@ -16,6 +16,7 @@ UNSUITABLE_BINDINGS: Final = 9
 SETUP_FAULTY: Final = 10
 ANNEXES_LIVE: Final = 11
 UNREACHABLE: Final = 12
+NOT_CONFIRMED: Final = 13
 INTERRUPTED: Final = 130  # as shells report a process killed by SIGINT
 TERMINATED: Final = 143  # and by SIGTERM
 
@@ -32,6 +33,7 @@ MEANINGS: Final = {
     SETUP_FAULTY: "-check-setup found a problem, or could not check something",
     ANNEXES_LIVE: "-teardown found annexes, or -setup some that -max-lease would end earlier: nothing was changed",
     UNREACHABLE: "-wait: the annex cannot get so many machines any more, or did not within -timeout",
+    NOT_CONFIRMED: "you did not confirm what the order can cost: nothing was ordered",
     INTERRUPTED: "interrupted (Ctrl-C); annexd or CloudFormation completes what it accepted",
     TERMINATED: "terminated (SIGTERM), otherwise the same",
 }

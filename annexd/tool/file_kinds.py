@@ -121,7 +121,7 @@ def _of_request(value: Config) -> tuple[Config, list[str]]:
         tags = "; its tags are ignored" if value.get("Tags") else ""
         return config, [f"used as a new request with the config of {value['SpotFleetRequestId']}{tags}"]
     if value.get(DRY_RUN) is True:
-        raise NotTaken(f'has "{DRY_RUN}": true, which only checks a request: remove it, condor_annex orders')
+        raise NotTaken(f'has "{DRY_RUN}": true, which only checks a request: remove it, condor_annex -quote checks')
     outside = [name for name in beside if name != DRY_RUN]
     if outside:
         raise NotTaken(f"has {' and '.join(map(json.dumps, outside))} beside {WRAPPER}: move it into {WRAPPER}")

@@ -4,11 +4,11 @@ import gc
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from annexd.tool import config_file, show
-from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad
+from annexd.tool import config_file, confirmation, show
+from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad, quote_ad
 from annexd.tool.command_line import parse
 from annexd.tool.errors import COMMUNICATION, INTERRUPTED, OK, SIGNALS, Interrupted, ToolError, raise_on_signals
 from annexd.tool.goal import Goal
@@ -176,10 +176,30 @@ def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
 
         save.save(config, options, arguments)
         return
-    answer = _ask(options, command_ad(config, options, _param, time.time()), arguments)
-    show.reply(answer, as_json=options.json, words=show.OPTION_OF if options.file else show.OPTION_OF_LAUNCH)
+
+    def ad() -> dict[str, Any]:
+        return command_ad(config, options, _param, time.time())
+
+    if options.quote:
+        from annexd.tool import quote
+
+        quote.show(_ask(options, quote_ad(ad()), arguments), as_json=options.json, words=show.words_of(options))
+        return
+    answer = _ask(options, ad() | _confirmed(options, ad, arguments), arguments)
+    show.reply(answer, as_json=options.json, words=show.words_of(options))
     if options.goal is not None:
         _wait(options, str(answer["AnnexID"]), options.goal, arguments)
+
+
+def _confirmed(options: ToolOptions, ad: Callable[[], dict[str, Any]], arguments: Sequence[str]) -> dict[str, Any]:
+    """Return what an order carries besides, once it was quoted and confirmed where that is asked for."""
+    if not confirmation.is_interactive(options) or (above := confirmation.limit(_param)) is None:
+        return {}
+    try:
+        answer = _ask(options, quote_ad(ad()), arguments)
+    finally:
+        raise_on_signals()  # which are ignored once an answer is there
+    return confirmation.bounds_confirmed(answer, above, show.words_of(options))
 
 
 def _without_file(options: ToolOptions) -> tuple[config_file.Config, list[str]]:

@@ -33,6 +33,7 @@ SETUP_ONLY: Final = ("max_lease_s", "cuts_leases", *NETWORK)
 ACCOUNT_ONLY: Final = ("region", "stack_name", "output", *SETUP_ONLY)
 ACCOUNT_TOO: Final = (*KEYS, "json", "target_capacity", "timeout_s", "debug")
 CHECK_TOO: Final = ("pool", "name")  # which annexd to query
+QUOTE_NOT: Final = ("yes", "command_id", "goal", "save")
 OWNERS: Final = ("annex_owner", "no_owner")
 USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default_user_data_file")
 
@@ -145,6 +146,9 @@ def _missing(values: dict[str, Any]) -> list[str]:
     if "now" in values:
         faults.append("-now requires -until")
     faults += [f"-{field} requires -status" for field in ("wide", "watch") if field in values]
+    if "quote" in values:
+        unfit = [spelled(each) for each in QUOTE_NOT if each in values]
+        faults += [f"{each} cannot be used with -quote, which orders nothing" for each in unfit]
     if "lease_duration_s" not in values and "save" not in values:
         faults.append("-lease-duration is missing: give the time for which you want the instances")
     return faults + faults_of_launch(values)

@@ -70,6 +70,9 @@ OPTIONS: Final = {
     "now": Option("now", None, "with -until: even if that is too soon for its machines to evict jobs"),
     "forcex": Option("forcex", None, "with -cancel: give up on what cannot be undone (QUEUE_SUPER_USERS only)"),
     "wait": Option("goal", "joined=N[%]", "wait until so many machines have joined (all): with an order, or an ANNEX"),
+    "quote": Option("quote", None, "order nothing: all checks of the order, and what it can cost"),
+    "dry-run": Option("quote", None, "another name for it"),
+    "yes": Option("yes", None, "do not ask, whatever the order can cost (ANNEX_CONFIRM_ABOVE)"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
     "wide": Option("wide", None, "with -status: all columns"),
     "watch": Option("watch", None, "with -status: the table again every five seconds, until Ctrl-C"),
@@ -102,7 +105,7 @@ OPTIONS: Final = {
 
 
 class ToolOptions(NamedTuple):
-    """The checked command line; `file`: a path, `-` or empty; with -status, -history, -wait or a change an annex."""
+    """The checked command line; `file` is a path, `-` or empty; an annex with -status, -history, -wait and changes."""
 
     file: str = ""
     lease_duration_s: int = 0
@@ -149,6 +152,8 @@ class ToolOptions(NamedTuple):
     now: bool = False
     forcex: bool = False
     goal: Goal | None = None
+    quote: bool = False
+    yes: bool = False
     status: bool = False
     wide: bool = False
     watch: bool = False

@@ -7,7 +7,7 @@ from typing import Any
 
 import annexd
 from annexd.tool.errors import CLOUD_FAILED, COMMUNICATION, MEANINGS, NOT_AUTHORIZED, REFUSED, USAGE, ToolError
-from annexd.tool.options import OPTIONS
+from annexd.tool.options import OPTIONS, ToolOptions
 from annexd.tool.times import is_time, shown_distance, shown_time
 
 SYNOPSIS = "\n".join(
@@ -15,6 +15,7 @@ SYNOPSIS = "\n".join(
         "condor_annex -lease-duration SECONDS [option...] FILE",
         "condor_annex -lease-duration SECONDS -count NUMBER -instance-type TYPE[,TYPE...] [option...]",
         "condor_annex -lease-duration SECONDS -count NUMBER -cpus NUMBER -memory SIZE [option...]",
+        "condor_annex -quote -lease-duration SECONDS [option...] FILE",
         "condor_annex -cancel ANNEX [option...]",
         "condor_annex -extend DURATION [option...] ANNEX",
         "condor_annex -until TIME [option...] ANNEX",
@@ -74,6 +75,11 @@ OPTION_OF_LAUNCH = {
 }
 LAUNCH_PATH = re.compile(r"LaunchSpecifications\[\d+\]\.(?:BlockDeviceMappings\[\d+\]\.Ebs\.)?")
 NEXT_STEP = {USAGE: "condor_annex -help lists the options"}
+
+
+def words_of(options: ToolOptions) -> Mapping[str, str]:
+    """Return how an order's attributes are called by whoever typed it."""
+    return OPTION_OF if options.file else OPTION_OF_LAUNCH
 
 
 def reply(ad: Mapping[str, Any], *, as_json: bool = False, words: Mapping[str, str] = OPTION_OF) -> None:

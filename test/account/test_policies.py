@@ -102,6 +102,7 @@ def lived(enforcing: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Lived:
     look_into_troubles(account)
     for role in (DAEMON, USER):
         site = site_of(account, keys[role])
+        quote(site)
         replies = [order(site), order(site, LaunchSpecifications=PUBLISHED), *orders_by_ec2_fleet(site)]
         assert account.run("-teardown").status == ANNEXES_LIVE
         end_them(site, replies)
@@ -179,6 +180,15 @@ def orders_by_ec2_fleet(site: Site) -> list[ReplyAd]:
         order(site, FleetAPI="EC2Fleet", LaunchSpecifications=two),
         order(site, FleetAPI="EC2Fleet", LaunchSpecifications=None, LaunchTemplateConfigs=by_own),
     ]
+
+
+def quote(site: Site) -> None:
+    """What an order would be, in a subnet and with a type of whose quota the account has no row."""
+    subnet = site.cloud.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
+    specification = {"ImageId": "ami-03cf127a", "InstanceType": "g4dn.xlarge", "SubnetId": subnet}
+    reply = site.quote(IamFleetRole=None, SpotPrice=None, LaunchSpecifications=[specification])
+    assert reply["Result"] == "Success", reply
+    assert json.loads(str(reply["Quote"]))["Rights"]["MissingForQuote"] == []
 
 
 def end_them(site: Site, replies: list[ReplyAd]) -> None:

@@ -86,7 +86,7 @@ def target(site: Site, url: str | None = None) -> AccountTarget:
     keys = KeySource(public_key_file="/home/alice/public", secret_key_file="/home/alice/secret")
     url = url or site.cloud.url
     return AccountTarget(
-        Requester(OWNER, None, keys), Endpoints("us-east-1", url, url, sts_url=url, logs_url=url), site.arn
+        Requester(OWNER, None, keys), Endpoints("us-east-1", url, url, sts_url=url, logs_url=url, ssm_url=url), site.arn
     )
 
 

@@ -15,6 +15,7 @@ from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.heartbeat import newest_receipt
 from annexd.annex.lease.identifiers import read_leased_token
+from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.steps import StepContext, annex_steps
@@ -139,6 +140,16 @@ class Site:
             )
         finally:
             journal.close()
+
+    def quote(self, **changes: Any) -> ReplyAd:
+        """What annexd answers to whoever asks what an order would be."""
+        ad = self.ad(**{"Command": "CA_QUOTE_ANNEX", **changes})
+        return quote_annex(ad, OWNER, self.world(), self.asking(), self.now_s(), self.bundle_sources)
+
+    def asking(self) -> Defaults:
+        """The site's defaults, with the emulated cloud for what quotes alone ask."""
+        url, own = self.cloud.url, self.defaults
+        return replace(own, pricing_url=own.pricing_url or url, quotas_url=own.quotas_url or url)
 
     def cancel(self, annex: str, owner: str = OWNER, *, pace: RetryPolicy = PACE, **changes: Any) -> ReplyAd:
         """One life of a daemon that is asked to cancel an annex."""

@@ -1,5 +1,6 @@
 """An endpoint that answers in a shape that AWS has not: the order fails with words, and nothing is taken for gone."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -25,6 +26,34 @@ def test_an_order_ends_with_words_and_leaves_nothing(site: Site, operation: str,
         assert len(str(reply["ErrorString"])) < 3000
         site.restart()
     site.check_nothing_left()
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "GetFunction",
+        "RequestSpotFleet",
+        "DescribeImages",
+        "DescribeSpotPriceHistory",
+        "GetProducts",
+        "DescribeInstances",
+        "DescribeInstanceTypes",
+        "GetServiceQuota",
+    ],
+)
+def test_a_quote_says_what_was_not_answered_and_changes_nothing(site: Site, operation: str, body: str) -> None:
+    with endpoint(relays(site.cloud.url, NOW, answering(operation, BODIES[body]))) as url:
+        site.defaults = replace(site.defaults, pricing_url=url, quotas_url=url)
+        reply = site.quote(ServiceURL=url, LambdaURL=url, SpotPrice=None)
+    quote = json.loads(str(reply.get("Quote", "{}")))
+    if operation in ("GetFunction", "RequestSpotFleet"):
+        assert reply["Result"] == "Failure" or quote["Rights"]["DryRunFault"], reply
+    else:
+        assert reply["Result"] == "Success", reply
+        assert quote["Most"]["Total"] is None
+    assert "internal error" not in str(reply)
+    assert site.live_fleets() == []
 
 
 @pytest.mark.parametrize("body", BODIES)

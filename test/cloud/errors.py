@@ -105,7 +105,7 @@ def error_answer(service: str, status: int, code: str, message: str) -> Answer:
             return _s3(status, code, message)
         case "lambda":
             return _rest_json(status, code, message)
-        case "events" | "kms" | "logs" | "servicequotas" | "ssm":
+        case "events" | "kms" | "logs" | "pricing" | "servicequotas" | "ssm":
             return _json(status, code, message)
         case _:
             return _query(status, code, message)

@@ -57,9 +57,11 @@ class Market:
         return before[-1] if before else None
 
     def bound(self, specification: Mapping[str, Any]) -> float:
-        """The most that is paid for a Spot Instance.  CERTAIN: the default is the On-Demand price, user guide."""
+        """The most that is paid for a Spot Instance and hour.  CERTAIN: SpotPrice is of a unit (botocore's EC2 model).
+        LIKELY: the default is the On-Demand price (user guide).
+        """
         if specification.get("SpotPrice"):
-            return float(specification["SpotPrice"])
+            return float(specification["SpotPrice"]) * float(specification.get("WeightedCapacity") or 1)
         return self.on_demand.get(str(specification.get("InstanceType")), float("inf"))
 
     def sells(self, specification: Mapping[str, Any], zone: str, at_s: float) -> bool:

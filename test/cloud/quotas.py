@@ -17,6 +17,7 @@ DEFAULTS: dict[str, float] = {
     "L-244521F2": 300.0,
 }  # vCPUs of Spot instances; EventBridge rules of a bus
 QUOTAS: dict[str, float] = dict(DEFAULTS)
+OF_AWS = {"L-3819A6DF": 0.0, "L-1216C47A": 5.0, "L-DB2E81BA": 0.0}  # AWS's own, which no account needs to have as a row
 
 
 class ActingQuotas(ServiceQuotasResponse):  # type: ignore[misc]  # moto has no types
@@ -30,7 +31,7 @@ class ActingQuotas(ServiceQuotasResponse):  # type: ignore[misc]  # moto has no 
         return self._told({code: value for code, value in QUOTAS.items() if value != DEFAULTS.get(code)})
 
     def get_aws_default_service_quota(self) -> str:
-        return self._told(DEFAULTS)
+        return self._told(OF_AWS | DEFAULTS)
 
     def _told(self, known: Mapping[str, float]) -> str:
         asked: dict[str, Any] = json.loads(self.body)

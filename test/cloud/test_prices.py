@@ -153,3 +153,12 @@ def test_without_prices_everything_is_launched_and_nothing_is_priced(cloud: Clou
     cloud.set_prices(on_demand={"m5.large": 1})
     cloud.reset()
     assert ec2.describe_spot_price_history()["SpotPriceHistory"] == []
+
+
+@pytest.mark.parametrize(
+    ("weight", "bound"), [({}, 0.04), ({"WeightedCapacity": 2}, 0.08), ({"WeightedCapacity": 0.5}, 0.02)]
+)
+def test_a_bound_is_of_a_unit(weight: dict[str, float], bound: float) -> None:
+    priced = market((0, 0.02))
+    assert priced.bound(specification(SpotPrice="0.04", **weight)) == pytest.approx(bound)
+    assert priced.bound(specification(**weight)) == 0.10

@@ -18,6 +18,7 @@ from test.cloud import (
     functions,
     logs,
     organization,
+    pricing,
     propagation,
     quotas,
     s3,
@@ -135,6 +136,8 @@ class World:
         if request.operation == "Invoke":  # runs a function that will call us: never under the lock
             return self._ask_moto(request)
         with self._lock:
+            if request.service == "pricing":
+                return pricing.answer(request, self.market)
             return self._ask_moto(request)
 
     def _ask_moto(self, request: Request) -> Answer:

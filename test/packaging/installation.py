@@ -13,6 +13,7 @@ SOURCES = (
     "annexd",
     "bin",
     "completion",
+    "ganglia.d",
     "config.d",
     "docs/man",
     "lambda",

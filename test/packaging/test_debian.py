@@ -80,7 +80,8 @@ def test_programs_manual_pages_and_files_have_debians_places(package: Path) -> N
 
 def test_its_programs_run_by_its_own_python_and_take_no_module_of_a_user(package: Path) -> None:
     programs = [*package.glob("usr/lib/annexd/bin/condor_*"), *package.glob("usr/share/annexd/templates/generate-*")]
-    assert {path.name for path in programs} == {"condor_annex", "condor_annexd", "generate-policies", "generate-role"}
+    generators = {"generate-policies", "generate-prices", "generate-role"}
+    assert {path.name for path in programs} == {"condor_annex", "condor_annexd", *generators}
     assert {path.read_text().partition("\n")[0] for path in programs} == {"#!/usr/lib/annexd/bin/python3 -I"}
     assert "made" not in (package / "usr/lib/annexd/pyvenv.cfg").read_text(), "the place where it was built"
 

@@ -35,6 +35,7 @@ OWN: Final = frozenset(
         "configdir",
         "maxidletime",
         "fleetapi",
+        "pricebounds",
     ]
 )
 ADDED_BY_HTCONDOR: Final = frozenset(  # to every ad

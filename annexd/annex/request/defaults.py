@@ -16,6 +16,9 @@ class Defaults:
     s3_url: str = ""  # ANNEX_DEFAULT_S3_URL; empty: AWS's own, of the lease function's region
     sts_url: str = ""  # ANNEX_DEFAULT_STS_URL; empty: AWS's own, of the same region
     logs_url: str = ""  # ANNEX_DEFAULT_LOGS_URL; empty: AWS's own, of the same region
+    pricing_url: str = ""  # ANNEX_DEFAULT_PRICING_URL; empty: AWS's own, if EC2's is; quotes alone use it
+    quotas_url: str = ""  # ANNEX_DEFAULT_QUOTAS_URL; the same of Service Quotas
+    price_table: str = ""  # ANNEX_PRICE_TABLE: list prices, made by templates/generate-prices
     ssm_url: str = ""  # ANNEX_DEFAULT_SSM_URL; empty: AWS's own, of the same region
     lease_function_arn: str | None = None  # ANNEX_DEFAULT_LEASE_FUNCTION_ARN
     s3_bucket: str | None = None  # ANNEX_DEFAULT_S3_BUCKET: where instances find how to join the pool

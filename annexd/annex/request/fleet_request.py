@@ -6,6 +6,7 @@ EC2 Fleet's own JSON is sent as it is.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from annexd.annex.lease.lease import utc
@@ -18,6 +19,7 @@ from annexd.annex.request.faults import shown
 from annexd.annex.request.fleet_api import EC2_FLEET, EXPECTED, OF_EC2_FLEET, OPTIONS, SPOT_FLEET, read_api
 from annexd.annex.request.fleet_checks import faults_of_config
 from annexd.annex.request.network_defaults import notes_of_network
+from annexd.annex.request.price_bounds import with_bounds
 from annexd.annex.request.spot_fleet import checked_config
 from annexd.annex.request.template_data import TemplateVersion
 
@@ -47,18 +49,24 @@ class FleetRequest:
 
 
 def read_fleet(
-    own: AdAttributes, fleet: Mapping[str, Any], valid_until_s: int, defaults: Defaults, *, joins: bool
+    own: AdAttributes,
+    fleet: Mapping[str, Any],
+    valid_until_s: int,
+    defaults: Defaults,
+    *,
+    joins: bool,
+    bounds: Mapping[str, str] = MappingProxyType({}),
 ) -> FleetRequest:
     """Return the fleet that these attributes ask for; its faults are added to `own.faults`.
 
-    `joins`: its instances come into the pool.
+    `joins`: its instances come into the pool.  `bounds`: of prices, see with_bounds.
     """
     names = {name.lower() for name in fleet}
     api = _api(own, names, defaults)
     notes = [words for name, words in NOT_TAKEN.items() if name in names]
     fleet = {name: value for name, value in fleet.items() if name.lower() not in NOT_TAKEN}
     read = _of_ec2_fleet if names & OF_EC2_FLEET else _of_spot_fleet
-    found = read(fleet, api, defaults, joins)
+    found = read(fleet, api, defaults, joins, bounds)
     own.faults += found.faults
     if found.faults:
         return FleetRequest(api, {}, (), ())
@@ -84,14 +92,18 @@ def _api(own: AdAttributes, names: set[str], defaults: Defaults) -> str:
     return wanted or (EC2_FLEET if foreign else defaults.fleet_api)
 
 
-def _of_ec2_fleet(fleet: Mapping[str, Any], _api: str, defaults: Defaults, joins: bool) -> Rendered:
+def _of_ec2_fleet(
+    fleet: Mapping[str, Any], _api: str, defaults: Defaults, joins: bool, _bounds: Mapping[str, str]
+) -> Rendered:
     found = read_ec2_fleet(fleet, defaults, profile=defaults.instance_profile_arn if joins else None)
     if not found.faults:
         found.notes += _notes_of_copies(found.config, defaults, joins)
     return found
 
 
-def _of_spot_fleet(fleet: Mapping[str, Any], api: str, defaults: Defaults, joins: bool) -> Rendered:
+def _of_spot_fleet(
+    fleet: Mapping[str, Any], api: str, defaults: Defaults, joins: bool, bounds: Mapping[str, str]
+) -> Rendered:
     """A Spot Fleet request config, for either API."""
     role_is_own = any(name.lower() == FLEET_ROLE.lower() for name in fleet)
     if api == EC2_FLEET:
@@ -102,6 +114,7 @@ def _of_spot_fleet(fleet: Mapping[str, Any], api: str, defaults: Defaults, joins
     found.faults += faults_of_config(config, defaults, api)
     if found.faults:
         return found
+    config = with_bounds(config, bounds)
     if api == SPOT_FLEET:
         found.config, found.notes = filled(config, defaults, joins=joins)
         return found

@@ -32,6 +32,7 @@ from annexd.annex.request.join_config import Join, fault_of_name, read_join
 from annexd.annex.request.key_source import KeySource
 from annexd.annex.request.lease_length import fault_of_end
 from annexd.annex.request.lending import faults_of_lent_request
+from annexd.annex.request.price_bounds import read_bounds
 from annexd.aws import Endpoints, fault_of_url, region_of_function, region_of_url
 
 COMMAND: Final = "CA_BULK_REQUEST"
@@ -76,7 +77,8 @@ class BulkRequest:
         command_id = command_id_in(own)
         name = own.text("AnnexName", fault_of_name)
         join = read_join(own, end_of_lease_s, now_s, defaults)
-        fleet = read_fleet(own, fleet_attributes(ad), valid_until_s, defaults, joins=join is not None)
+        bounds, joins = read_bounds(own), join is not None
+        fleet = read_fleet(own, fleet_attributes(ad), valid_until_s, defaults, joins=joins, bounds=bounds)
         if faults:
             raise InvalidRequest(faults)
         return cls(command_id, end_of_lease_s, valid_until_s, arn, endpoints, keys, fleet, name, join)

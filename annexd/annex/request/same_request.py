@@ -14,7 +14,7 @@ from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.request import command_id_of
 from annexd.workflow import Engine, State
 
-ALWAYS_ANEW: Final = frozenset({"commandid"}) | ADDED_BY_HTCONDOR
+ALWAYS_ANEW: Final = frozenset({"commandid", "pricebounds"}) | ADDED_BY_HTCONDOR  # bounds: of a quote before it
 
 
 def digest_of(ad: Mapping[str, Any]) -> str:

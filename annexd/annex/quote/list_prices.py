@@ -1,0 +1,126 @@
+"""What AWS's list says: by the Pricing API where these keys may ask it, or else by the administrator's table.
+
+GetProducts is asked in the regions where the Pricing API has endpoints (botocore's endpoints.json: us-east-1,
+eu-central-1, ap-south-1; none of the partitions of China, GovCloud and the European Sovereign Cloud with dollars).
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from typing import Any, Final
+
+from annexd.annex.quote.asking import Asking
+from annexd.annex.quote.money import price_in
+from annexd.annex.quote.price_table import PriceTable
+from annexd.aws import answers
+
+RIGHT: Final = "pricing:GetProducts"
+API_REGIONS: Final = {"eu": "eu-central-1", "ap": "ap-south-1"}  # by how a region's name begins; else us-east-1
+PARTITIONS: Final = ("cn-", "us-gov-", "us-iso", "eusc-", "eu-iso")  # whose lists it does not have
+LONGEST_PRODUCT: Final = 200_000
+MOST_ASKED: Final = 100  # of one quote; of more only the table is asked
+PLAIN: Final = {
+    "tenancy": "Shared",
+    "capacitystatus": "Used",
+    "preInstalledSw": "NA",
+    "marketoption": "OnDemand",
+}
+
+
+def api_region(region: str) -> str | None:
+    """Return where to ask for the prices of a region; None where nobody can be asked."""
+    if region.startswith(PARTITIONS):
+        return None
+    return API_REGIONS.get(region.partition("-")[0], "us-east-1")
+
+
+class ListPrices:
+    """Prices in dollars, each asked for once; None: unknown.  `sources`: where those came from that were found."""
+
+    def __init__(self, pricing: Any | None, table: PriceTable | None, region: str, asking: Asking) -> None:
+        self._pricing, self._table, self._region, self._asking = pricing, table, region, asking
+        self._known: dict[object, Fraction | None] = {}
+        self.sources: dict[str, None] = {}
+
+    def on_demand(self, kind: str, system: str) -> Fraction | None:
+        """Of an instance and hour."""
+        return self._price(
+            (system, kind),
+            lambda table: table.on_demand.get((system, kind)),
+            "AmazonEC2",
+            "Hrs",
+            {"instanceType": kind, "operatingSystem": system, "licenseModel": "No License required", **PLAIN},
+        )
+
+    def gigabyte_month(self, kind: str) -> Fraction | None:
+        return self._price(
+            ("volume", kind),
+            lambda table: table.gigabyte_months.get(kind),
+            "AmazonEC2",
+            "GB-Mo",
+            {"productFamily": "Storage", "volumeApiName": kind},
+        )
+
+    def address_hour(self) -> Fraction | None:
+        """Of a public IPv4 address that is in use."""
+        group = {"group": "VPCPublicIPv4Address"}
+        return self._price("address", lambda table: table.address_hour, "AmazonVPC", "Hrs", group)
+
+    def _price(
+        self,
+        key: object,
+        in_table: Callable[[PriceTable], Fraction | None],
+        service: str,
+        unit: str,
+        filters: Mapping[str, str],
+    ) -> Fraction | None:
+        if key not in self._known:
+            found = self._asked(service, unit, filters)
+            if found is None and self._table is not None:
+                found = in_table(self._table)
+                self.sources |= {self._table.source: None} if found is not None else {}
+            self._known[key] = found
+        return self._known[key]
+
+    def _asked(self, service: str, unit: str, filters: Mapping[str, str]) -> Fraction | None:
+        if self._pricing is None or len(self._known) >= MOST_ASKED:
+            return None
+        prices = self._asking.ask(RIGHT, lambda: list(self._prices(service, unit, filters)))
+        if not prices:
+            return None
+        self.sources["AWS's Pricing API, today"] = None
+        return max(prices)
+
+    def _prices(self, service: str, unit: str, filters: Mapping[str, str]) -> Iterator[Fraction]:
+        for product in _products(self._pricing, service, self._region, filters):
+            yield from _prices(product, unit)
+
+
+def _products(pricing: Any, service: str, region: str, filters: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
+    wanted = {"regionCode": region, **filters}
+    asked = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()]
+    token: dict[str, str] = {}
+    for _ in range(5):  # one product is what is asked for
+        page = pricing.get_products(ServiceCode=service, Filters=asked, MaxResults=100, **token)
+        for text in answers.value(page, "PriceList", list):
+            yield _product(text)
+        if not page.get("NextToken"):
+            return
+        token = {"NextToken": page["NextToken"]}
+
+
+def _product(text: Any) -> Mapping[str, Any]:
+    product = json.loads(text) if isinstance(text, str) and len(text) <= LONGEST_PRODUCT else None
+    if not isinstance(product, dict):
+        raise answers.UnknownShape(what="PriceList holds something that is no product")
+    return product
+
+
+def _prices(product: Mapping[str, Any], unit: str) -> Iterator[Fraction]:
+    """Yield the On-Demand prices of a product by this unit; one that is free, as an idle one may be, is none."""
+    terms = (product.get("terms") or {}).get("OnDemand") or {}
+    for term in terms.values():
+        for each in (term.get("priceDimensions") or {}).values():
+            price = price_in((each.get("pricePerUnit") or {}).get("USD"))
+            if each.get("unit") == unit and price:
+                yield price

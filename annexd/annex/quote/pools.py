@@ -1,0 +1,113 @@
+"""The capacity pools of an order, whichever of AWS's requests says them: the one module that reads it for a quote.
+
+All else of a quote knows `Capacity` and `Pool` only, so that another form of request needs another reader and no more.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final
+
+from annexd.annex.quote.money import price_in
+
+DEFAULT_VOLUME_TYPE: Final = "gp2"  # botocore's EC2 model, EbsBlockDevice.VolumeType; of an image, what the image says
+PRICED_APART: Final = ("Iops", "Throughput")
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume of each instance; `gigabytes` None: the snapshot or the image says it."""
+
+    device: str
+    gigabytes: int | None
+    kind: str | None
+    priced_apart: tuple[str, ...] = ()  # of PRICED_APART, what it is given
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One way to start an instance, in one or several zones.
+
+    `instance_type` None: AWS chooses it, or a launch template says it.  `price_bound`: of a unit and hour, in dollars,
+    as it is sent; None: none is sent, and AWS has its own.
+    """
+
+    path: str  # of what says it in the file
+    instance_type: str | None
+    image: str | None
+    weight: Fraction
+    price_bound: Fraction | None
+    subnets: tuple[str, ...] = ()
+    zone: str | None = None
+    volumes: tuple[Volume, ...] = ()
+    removed_devices: frozenset[str] = frozenset()
+    may_have_address: bool = True  # of IPv4, public; unless the request says no
+    tenancy: str = "default"
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What is asked for: units of Spot and of On-Demand capacity, and where they may come from."""
+
+    spot_units: int
+    on_demand_units: int
+    pools: tuple[Pool, ...]
+    replaces: bool = False  # what is lost, for as long as the request is valid
+    rebalances: bool = False  # starts replacements beside what is still there
+
+
+def capacity_of(config: Mapping[str, Any]) -> Capacity:
+    """Read a Spot Fleet request config as it is sent."""
+    units, on_demand = int(config["TargetCapacity"]), int(config.get("OnDemandTargetCapacity") or 0)
+    default = _price(config.get("SpotPrice"))
+    return Capacity(
+        units - on_demand,
+        on_demand,
+        tuple(_pools(config, default)),
+        replaces=config.get("Type") == "maintain",
+        rebalances="SpotMaintenanceStrategies" in config,
+    )
+
+
+def _pools(config: Mapping[str, Any], default: Fraction | None) -> Iterator[Pool]:
+    for i, each in enumerate(config.get("LaunchSpecifications") or ()):
+        yield _pool(f"LaunchSpecifications[{i}]", each, default)
+    for i, template in enumerate(config.get("LaunchTemplateConfigs") or ()):
+        path = f"LaunchTemplateConfigs[{i}]"
+        for j, override in enumerate(template.get("Overrides") or ()):
+            yield _pool(f"{path}.Overrides[{j}]", override, default)
+        if not template.get("Overrides"):
+            yield _pool(path, {}, default)
+
+
+def _pool(path: str, said: Mapping[str, Any], default: Fraction | None) -> Pool:
+    placement, own = said.get("Placement") or {}, _price(said.get("SpotPrice"))
+    mappings = [each for each in said.get("BlockDeviceMappings") or () if "DeviceName" in each or "Ebs" in each]
+    interfaces = said.get("NetworkInterfaces") or ()
+    subnets = ",".join([str(said.get("SubnetId") or ""), *(str(each.get("SubnetId") or "") for each in interfaces)])
+    return Pool(
+        path,
+        said.get("InstanceType"),
+        said.get("ImageId"),
+        Fraction(repr(said.get("WeightedCapacity", 1))),
+        default if own is None else own,
+        tuple(each for each in subnets.replace(" ", ",").split(",") if each),
+        placement.get("AvailabilityZone") or said.get("AvailabilityZone"),
+        tuple(_volume(each) for each in mappings if "Ebs" in each),
+        frozenset(str(each.get("DeviceName")) for each in mappings if "NoDevice" in each),
+        not interfaces or any(each.get("AssociatePublicIpAddress") is not False for each in interfaces),
+        str(placement.get("Tenancy") or "default"),
+    )
+
+
+def _volume(mapping: Mapping[str, Any]) -> Volume:
+    ebs = mapping["Ebs"]
+    size, snapshot = ebs.get("VolumeSize"), ebs.get("SnapshotId")
+    kind = ebs.get("VolumeType") or (None if snapshot is None and size is None else DEFAULT_VOLUME_TYPE)
+    apart = tuple(name for name in PRICED_APART if name in ebs)
+    return Volume(str(mapping.get("DeviceName", "")), None if size is None else int(size), kind, apart)
+
+
+def _price(text: Any) -> Fraction | None:
+    """Dollars of a unit and hour: botocore's EC2 model, SpotPrice, "per unit hour"."""
+    return None if text is None else price_in(str(text))

@@ -1,0 +1,174 @@
+"""CA_QUOTE_ANNEX: all checks of an order and what it costs, without any effect: nothing is made, no journal written.
+
+The ad is an order's, with another Command.  What annexd would refuse is answered as the order would be.  Whatever else
+is asked is better known than not, and a right that is missing makes it unknown.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annexd.annex.bulk_request import order_in
+from annexd.annex.join.config_bundle import BundleSources, completed
+from annexd.annex.lease.lease_code import warning_of
+from annexd.annex.quote import list_prices, quotas, spot_prices
+from annexd.annex.quote.answer import Quote, answer_of
+from annexd.annex.quote.asking import Asking
+from annexd.annex.quote.costs import most_of, platform_of, priced
+from annexd.annex.quote.images import Image, images_of
+from annexd.annex.quote.list_prices import ListPrices, api_region
+from annexd.annex.quote.pools import Capacity, capacity_of
+from annexd.annex.quote.price_table import BadTable, PriceTable
+from annexd.annex.quote.quotas import quotas_of
+from annexd.annex.quote.rights import DryRun, dry_run
+from annexd.annex.quote.zones import zones_of, zones_of_subnets
+from annexd.annex.reply import ANSWERED, ReplyAd, json_text, reply, reply_of_error
+from annexd.annex.request.account_target import AccountTarget
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.fleet_api import OPTIONS, SPOT_FLEET
+from annexd.annex.request.order import FleetOrder
+from annexd.annex.request.request import COMMAND as ORDER
+from annexd.annex.request.request import check_command
+from annexd.annex.steps import StepContext
+from annexd.annex.steps.check_lease_function import check_max_lease, lease_function_of
+from annexd.aws import Clients, is_aws_host
+from annexd.aws.time_limit import time_limit
+from annexd.workflow import FAILURE, SUCCESS, Refused, Retry
+
+COMMAND: Final = "CA_QUOTE_ANNEX"
+BY_SPOT_FLEET: Final = (
+    f"-quote reads Spot Fleet requests only: quote the same file with -fleet-api {OPTIONS[SPOT_FLEET]}, the price of its "
+    "instances is the same by EC2 Fleet"
+)
+LONGEST_S: Final = 180.0  # of all calls to AWS together
+
+
+def quote_annex(
+    ad: Mapping[str, Any],
+    owner: str,
+    world: StepContext,
+    defaults: Defaults,
+    now_s: float,
+    bundle_sources: BundleSources,
+) -> ReplyAd:
+    """Answer with Quote, a JSON text (see answer_of); Result says whether the order would be refused.  Blocks."""
+    try:
+        check_command(ad, COMMAND)
+        as_order = {name: value for name, value in ad.items() if name.lower() != "command"} | {"Command": ORDER}
+        _, order = order_in(as_order, owner, defaults, now_s, world.access)
+        if order.api != SPOT_FLEET:
+            raise InvalidRequest([BY_SPOT_FLEET])
+        order = completed(order, bundle_sources)
+        with time_limit(LONGEST_S):
+            quote = _quote(order, world, defaults)
+    except ANSWERED as error:
+        return reply_of_error(error, None, begun=False)
+    words = "; ".join(quote.refusals)
+    return {**reply(FAILURE if words else SUCCESS, words), "Quote": json_text(answer_of(order, quote))}
+
+
+def _quote(order: FleetOrder, world: StepContext, defaults: Defaults) -> Quote:
+    clients = world.access(order.target)
+    asking, warnings = Asking(), list(order.notes)
+    refusals = list(_lease_refusals(order, world, clients, warnings))
+    tried = dry_run(clients.ec2, order.config)
+    refusals += [tried.refusal] if tried.refusal else []
+    now_s = world.aws_now_s(clients)
+    return _priced(order, clients, defaults, asking, now_s, Findings(tuple(refusals), tuple(warnings), tried))
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the checks found: why the order would be refused, and what else there is to say."""
+
+    refusals: tuple[str, ...]
+    warnings: tuple[str, ...]
+    tried: DryRun
+
+
+def _lease_refusals(order: FleetOrder, world: StepContext, clients: Clients, warnings: list[str]) -> Iterator[str]:
+    """Yield why the order would be refused since its lease could not be kept."""
+    try:
+        enforcer = lease_function_of(world, order.target, clients)
+        check_max_lease(enforcer, order.end_of_lease_s, world.aws_now_s(clients))
+        if words := warning_of(enforcer.receipt, order.target.lease_function_arn):
+            warnings.append(words)
+    except (Refused, Retry) as error:
+        yield str(error)
+
+
+def _priced(
+    order: FleetOrder, clients: Clients, defaults: Defaults, asking: Asking, now_s: float, findings: Findings
+) -> Quote:
+    capacity, region = capacity_of(order.config), order.target.endpoints.region
+    unknown: dict[str, None] = {}
+    images = images_of(capacity.pools, clients.ec2, asking)
+    subnets = zones_of_subnets(capacity, clients.ec2, asking)
+    table = _table(defaults, region, asking)
+    prices = ListPrices(_pricing(order.target, clients, defaults, asking), table, region, asking)
+    history = _history(
+        capacity, {each.path: platform_of(each, images) for each in capacity.pools}, clients, now_s, asking
+    )
+    pools = [
+        priced(
+            each,
+            zones_of(each, subnets),
+            images,
+            history.get((each.instance_type, platform_of(each, images)), {}),
+            prices,
+            unknown,
+        )
+        for each in capacity.pools
+    ]
+    length_s = max(0.0, order.end_of_lease_s - now_s)
+    replaced_s = defaults.provisioning_delay_s if capacity.replaces else 0
+    most = most_of(capacity, pools, prices.address_hour(), length_s + replaced_s, unknown)
+    return Quote(
+        capacity, tuple(pools), most, length_s, findings.refusals, findings.warnings, findings.tried,
+        tuple(quotas_of(capacity, clients.ec2, _quotas(order.target, clients, defaults, asking), asking)),
+        tuple(asking.missing), tuple(asking.troubles), tuple(prices.sources),
+        _unseen(capacity, images),
+    )  # fmt: skip
+
+
+def _unseen(capacity: Capacity, images: Mapping[str, Image]) -> tuple[str, ...]:
+    unseen = [each for each in capacity.pools if each.image not in images]
+    return tuple(dict.fromkeys(each.image or f"the image of {each.path}" for each in unseen))
+
+
+def _history(
+    capacity: Capacity, platforms: Mapping[str, str], clients: Clients, now_s: float, asking: Asking
+) -> dict[tuple[str | None, str], dict[str, spot_prices.SpotPrices]]:
+    if capacity.spot_units <= 0:
+        return {}
+    wanted = dict.fromkeys((each.instance_type, platforms[each.path]) for each in capacity.pools if each.instance_type)
+    return {
+        (kind, platform): spot_prices.history(clients.ec2, str(kind), platform, now_s, asking)
+        for kind, platform in list(wanted)[: spot_prices.MOST_TYPES]
+    }
+
+
+def _table(defaults: Defaults, region: str, asking: Asking) -> PriceTable | None:
+    if not defaults.price_table:
+        return None
+    try:
+        return PriceTable.read(defaults.price_table, region)
+    except BadTable as error:
+        asking.trouble(f"ANNEX_PRICE_TABLE: {error}")
+        return None
+
+
+def _pricing(target: AccountTarget, clients: Clients, defaults: Defaults, asking: Asking) -> Any | None:
+    """A client of the Pricing API; None where there is none for this region, or for these endpoints."""
+    region = api_region(target.endpoints.region)
+    if region is None or not (defaults.pricing_url or is_aws_host(target.endpoints.ec2_url)):
+        return None
+    return asking.ask(list_prices.RIGHT, lambda: clients.make("pricing", defaults.pricing_url, region))
+
+
+def _quotas(target: AccountTarget, clients: Clients, defaults: Defaults, asking: Asking) -> Any | None:
+    if not (defaults.quotas_url or is_aws_host(target.endpoints.ec2_url)):
+        return None
+    url, region = defaults.quotas_url, target.endpoints.region
+    return asking.ask(quotas.QUOTA, lambda: clients.make("service-quotas", url, region))

@@ -1,0 +1,75 @@
+"""Ask before an order that can cost much: above ANNEX_CONFIRM_ABOVE dollars, and only where a person can answer.
+
+What is confirmed is what is sent: where the file bounds no Spot price, the order carries the bounds that were quoted.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import Any, Final
+
+from annexd.tool import show
+from annexd.tool.errors import COMMUNICATION, NOT_CONFIRMED, USAGE, ToolError
+from annexd.tool.key_options import Param
+from annexd.tool.options import ToolOptions
+
+KNOB: Final = "ANNEX_CONFIRM_ABOVE"
+YES: Final = ("y", "yes")
+
+
+def is_interactive(options: ToolOptions) -> bool:
+    """Whether somebody can be asked; a command that was sent before was confirmed then."""
+    asks = not options.yes and not options.command_id
+    return asks and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def limit(param: Param) -> float | None:
+    """Return the dollars above which is asked; None: never.  Raises ToolError."""
+    text = param(KNOB)
+    if text is None:
+        return None
+    try:
+        dollars = float(text)
+    except ValueError:
+        dollars = -1.0
+    if not 0 <= dollars < float("inf"):
+        raise ToolError(
+            USAGE, f"{KNOB} must be a number of dollars, not {text!r}: condor_config_val -v {KNOB} finds it"
+        )
+    return dollars
+
+
+def bounds_confirmed(answer: Mapping[str, Any], above: float, words: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the order is to carry besides: the bounds that were quoted.
+
+    Raises ToolError if the order would be refused, or if it may cost more than `above` and is not confirmed.
+    """
+    from annexd.tool import quote
+
+    show.check(answer, words)
+    told = quote.told(answer)
+    try:
+        total, bounds = told["Most"]["Total"], _bounds(told)
+        if total is None or float(total) > above:
+            _ask(quote.text(told), total, above)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ToolError(COMMUNICATION, quote.STRANGE) from error
+    return {"PriceBounds": bounds} if bounds else {}
+
+
+def _bounds(told: Mapping[str, Any]) -> list[str]:
+    if not told["SpotUnits"]:
+        return []
+    unsent = (each for each in told["Pools"] if not each["PriceBoundIsSent"] and each["PriceBound"] is not None)
+    return [f"{each['Path']}={each['PriceBound']}" for each in unsent if each["InstanceType"] is not None]
+
+
+def _ask(text: str, total: str | None, above: float) -> None:
+    """On standard error: standard output is for the request ID."""
+    print(text, file=sys.stderr)
+    if total is None:
+        words = "What it can cost at most is unknown."
+    else:
+        words = f"It can cost ${float(total):.2f}, more than ${above:.2f} ({KNOB})."
+    print(f"{words} Order it? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in YES:
+        raise ToolError(NOT_CONFIRMED, "not confirmed: nothing was ordered; -yes orders without a question")

@@ -1,0 +1,285 @@
+"""A quote, from its ad to its answer, on the emulated AWS: what an order would be, and nothing happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from annexd.annex.lease.heartbeat import CLOSED_DESCRIPTION
+from annexd.annex.reply import ReplyAd
+from test.annex.ads import SPECIFICATION
+from test.annex.site import BYSTANDER, Site, wait_for
+from test.annex.strange import NOW, answering
+from test.aws.endpoint import endpoint, relays
+
+IMAGE = {"ImageId": "ami-03cf127a"}  # of moto's own: its one volume has 15 GB of the type `standard`
+LISTS = {"on_demand": {"m5.large": 0.096, "c5.xlarge": 0.17}, "gb_month": 0.08, "address_hour": 0.005}
+EFFECTS = {"fleet requested", "instances launched", "object put"}
+DAY_S = 86400.0
+
+
+@pytest.fixture
+def priced(site: Site) -> Iterator[Site]:
+    """A site in whose cloud instances, volumes and addresses have prices."""
+    site.cloud.set_prices(spot={f"m5.large us-east-1{zone}": [] for zone in "ab"})
+    site.cloud.set_prices(spot={"m5.large": [[-30 * DAY_S, 0.03]], "c5.xlarge": [[-30 * DAY_S, 0.06]]}, **LISTS)
+    yield site
+    site.cloud.set_quotas(L_34B43A08=256.0)
+    site.cloud.set_prices(spot={"m5.large": [[-1, 0.01]], "c5.xlarge": [[-1, 0.01]]})
+
+
+def seen(image: str = "ami-03cf127a", **more: Any) -> dict[str, Any]:
+    """A specification whose image AWS shows, with its volume of a type that has a price."""
+    volume = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 20, "VolumeType": "gp3"}}
+    return {"ImageId": image, "InstanceType": "m5.large", "BlockDeviceMappings": [volume], **more}
+
+
+def quote_in(reply: ReplyAd) -> dict[str, Any]:
+    quote: dict[str, Any] = json.loads(str(reply["Quote"]))
+    return quote
+
+
+def quoted(site: Site, **changes: Any) -> dict[str, Any]:
+    reply = site.quote(**{"LaunchSpecifications": [seen()], **changes})
+    assert reply["Result"] == "Success", reply
+    return quote_in(reply)
+
+
+def test_a_quote_changes_nothing_and_says_what_would_be_sent(priced: Site) -> None:
+    quote = quoted(priced)
+    assert priced.cloud.fleets() == [] or not priced.live_fleets()
+    assert [each for each in priced.cloud.audit() if each.get("effect") in EFFECTS] == []
+    assert not (priced.home / "command_state").exists(), "no journal was made"
+    sent = quote["Request"]
+    assert (sent["TargetCapacity"], sent["SpotPrice"], sent["Type"]) == (2, "0.05", "request")
+    assert {tag["Key"] for tag in sent["TagSpecifications"][0]["Tags"]} >= {"htcondor:annex-id"}
+
+
+def test_the_most_is_the_bound_times_instances_times_the_lease_with_two_runs_of_the_function(priced: Site) -> None:
+    quote = quoted(priced)
+    most, hours = quote["Most"], Fraction(quote["BilledSeconds"] + 1, 3600)
+    assert 3600 + 600 - 30 < quote["BilledSeconds"] <= 3600 + 600
+    assert quote["MostInstances"] == 2
+    expected = {"Instances": 2 * 0.05, "Volumes": 2 * 20 * 0.08 / (28 * 24), "Addresses": 2 * 0.005}
+    for name, rate in expected.items():
+        assert float(most[name]) == pytest.approx(rate * float(hours), abs=2e-6)
+    assert float(most["Total"]) == pytest.approx(sum(float(most[name]) for name in expected), abs=4e-6)
+    assert most["Unknown"] == []
+    assert any("traffic" in each for each in quote["NotIncluded"])
+
+
+def test_spot_prices_are_those_of_ninety_days_each_for_as_long_as_it_held(priced: Site) -> None:
+    """80 days at 0.02, then 8 at 0.03, then 2 at 0.045: over all pages, and of each zone."""
+    course = [[-100 * DAY_S, 0.02], [-10 * DAY_S, 0.03], [-2 * DAY_S, 0.045]]
+    often = [[-95 * DAY_S + 3600 * hour, 0.02 + hour % 2 / 1000] for hour in range(2200)]
+    priced.cloud.set_prices(spot={"m5.large us-east-1a": course, "m5.large us-east-1b": often})
+    [pool] = quoted(priced)["Pools"]
+    prices = pool["SpotPrices"]["us-east-1a"]
+    assert (prices["Now"], prices["Median"], prices["Percentile90"]) == ("0.045000", "0.020000", "0.030000")
+    assert prices["Days"] == 90
+    assert pool["SpotPrices"]["us-east-1b"]["Percentile90"] == "0.021000"
+    assert priced.operations().count("DescribeSpotPriceHistory") >= 3, "pages"
+
+
+def test_what_it_would_cost_is_between_the_cheapest_and_the_dearest_pool_and_never_above_the_bound(
+    priced: Site,
+) -> None:
+    priced.cloud.set_prices(spot={"m5.large us-east-1a": [[-DAY_S, 0.02]], "m5.large us-east-1b": [[-DAY_S, 0.07]]})
+    priced.cloud.set_prices(spot={"m5.large": [[-DAY_S, 0.02]]})
+    now = quoted(priced)["Instances"]["Now"]
+    assert float(now["Lowest"]) == pytest.approx(2 * 0.02, rel=0.01)
+    assert float(now["Highest"]) == pytest.approx(2 * 0.05, rel=0.01)
+
+
+def test_pools_are_told_by_type_and_zone_with_as_many_instances_as_each_alone_would_give(priced: Site) -> None:
+    subnets = {each["SubnetId"]: each["AvailabilityZone"] for each in
+               priced.cloud.client("ec2", BYSTANDER).describe_subnets()["Subnets"][:2]}  # fmt: skip
+    specifications = [
+        seen(SubnetId=",".join(subnets)),
+        seen(InstanceType="c5.xlarge", WeightedCapacity=3, Placement={"AvailabilityZone": "us-east-1c"}),
+    ]
+    quote = quoted(priced, TargetCapacity=10, LaunchSpecifications=specifications)
+    large, extra = quote["Pools"]
+    assert (large["Zones"], large["MostSpotInstances"]) == (sorted(subnets.values()), 10)
+    assert (extra["Zones"], extra["MostSpotInstances"]) == (["us-east-1c"], 4)
+    assert quote["MostInstances"] == 10
+    hours = float(Fraction(quote["BilledSeconds"] + 1, 3600))
+    assert float(quote["Most"]["Instances"]) == pytest.approx((9 * 0.05 + 0.15) * hours, abs=2e-6), "a unit of 0.05"
+
+
+def test_without_a_spot_price_the_bound_is_the_on_demand_price_which_is_not_sent(priced: Site) -> None:
+    [pool] = quoted(priced, SpotPrice=None)["Pools"]
+    assert (pool["PriceBound"], pool["PriceBoundIsSent"], pool["OnDemandPrice"]) == ("0.096000", False, "0.096000")
+
+
+def test_a_bound_that_was_quoted_is_sent_where_the_file_has_none(priced: Site) -> None:
+    own = seen(SpotPrice="0.04", InstanceType="c5.xlarge")
+    bounds = ["LaunchSpecifications[0]=0.096000", "LaunchSpecifications[1]=0.17"]
+    reply = priced.order(SpotPrice=None, LaunchSpecifications=[seen(), own], PriceBounds=bounds)
+    assert reply["Result"] == "Success", reply
+    [fleet] = priced.live_fleets()
+    assert [each["SpotPrice"] for each in fleet["config"]["LaunchSpecifications"]] == ["0.096000", "0.04"]
+
+
+@pytest.mark.parametrize("bounds", ["0.1", ["0.1"], ["IamFleetRole=0.1"], ["LaunchSpecifications[0]=1e3"], [7]])
+def test_bounds_that_are_none_are_refused(site: Site, bounds: Any) -> None:
+    reply = site.order(PriceBounds=bounds)
+    assert reply["Result"] == "InvalidRequest"
+    assert "PriceBounds must be a list of texts" in str(reply["ErrorString"])
+
+
+def test_what_an_order_would_be_refused_for_a_quote_is_refused_for_in_the_same_words(site: Site) -> None:
+    wrong: dict[str, Any] = {"TargetCapacity": -1, "SpotPrice": "much"}
+    ordered, asked = site.order(**wrong), site.quote(**wrong)
+    assert asked["Result"] == "InvalidRequest"
+    assert asked["ErrorString"] == ordered["ErrorString"]
+
+
+def test_an_order_whose_lease_nobody_would_end_is_refused_and_priced_all_the_same(priced: Site) -> None:
+    functions, reply = priced.cloud.client("lambda", BYSTANDER), dict[str, Any]()
+    updated = functions.get_waiter("function_updated_v2")
+    for description in (CLOSED_DESCRIPTION, ""):
+        functions.update_function_configuration(FunctionName=priced.arn, Description=description)
+        updated.wait(FunctionName=priced.arn, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+        reply = priced.quote(LaunchSpecifications=[seen()]) if description else reply
+    assert reply["Result"] == "Failure"
+    assert "is closed" in str(reply["ErrorString"])
+    assert quote_in(reply)["Most"]["Total"] is not None
+
+
+def test_a_right_that_a_dry_run_misses_refuses_the_order(priced: Site) -> None:
+    priced.cloud.fault("RequestSpotFleet", "denied")
+    reply = priced.quote(LaunchSpecifications=[seen()])
+    assert reply["Result"] == "Failure"
+    assert "RequestSpotFleet (DryRun) was denied" in str(reply["ErrorString"])
+    assert quote_in(reply)["Rights"]["Denied"] != []
+
+
+def test_a_dry_run_that_says_yes_is_told_with_what_it_does_not_prove(priced: Site) -> None:
+    rights = quoted(priced)["Rights"]
+    assert (rights["Denied"], rights["DryRunFault"]) == ([], None)
+    assert "iam:PassRole" in rights["NotProved"]
+    assert "s3:PutObject" in rights["NotTried"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "right", "is_unknown"),
+    [
+        ("DescribeImages", "ec2:DescribeImages", lambda quote: quote["Most"]["Total"] is None),
+        ("GetProducts", "pricing:GetProducts", lambda quote: quote["Most"]["Total"] is None),
+        ("DescribeSpotPriceHistory", "ec2:DescribeSpotPriceHistory", lambda quote: not quote["Pools"][0]["SpotPrices"]),
+        ("GetServiceQuota", "servicequotas:GetServiceQuota", lambda quote: quote["Quotas"][0]["Left"] is None),
+        ("DescribeInstanceTypes", "ec2:DescribeInstanceTypes", lambda quote: quote["Quotas"][0]["Needed"] is None),
+        ("DescribeInstances", "ec2:DescribeInstances", lambda quote: quote["Quotas"][0]["Used"] is None),
+    ],
+)
+def test_without_an_optional_right_something_is_unknown_and_the_right_is_named(
+    priced: Site, operation: str, right: str, is_unknown: Any
+) -> None:
+    priced.cloud.fault(operation, "denied", times=100)
+    quote = quoted(priced)
+    assert quote["Rights"]["MissingForQuote"] == [right]
+    assert is_unknown(quote)
+
+
+def test_a_price_that_is_unknown_is_said_and_makes_the_most_unknown(priced: Site) -> None:
+    quote = quoted(priced, SpotPrice=None, LaunchSpecifications=[seen(InstanceType="r5.large")])
+    assert quote["Most"]["Total"] is quote["Most"]["Instances"] is None
+    assert any("the On-Demand price of r5.large" in each for each in quote["Most"]["Unknown"])
+
+
+def test_types_that_aws_chooses_make_the_most_unknown(priced: Site) -> None:
+    needs = {"VCpuCount": {"Min": 2}, "MemoryMiB": {"Min": 4096}}
+    by_attributes = {key: value for key, value in seen().items() if key != "InstanceType"}
+    quote = quoted(priced, LaunchSpecifications=[by_attributes | {"InstanceRequirements": needs}])
+    assert quote["Most"]["Total"] is None
+    assert any("which AWS or a launch template chooses" in each for each in quote["Most"]["Unknown"])
+
+
+def test_quotas_say_what_is_left_beside_what_runs_and_warn_of_too_little(priced: Site) -> None:
+    priced.order(TargetCapacity=3)
+    priced.cloud.set_quotas(L_34B43A08=16.0)
+    [quota] = quoted(priced, TargetCapacity=6)["Quotas"]
+    assert (quota["Code"], quota["Value"], quota["Used"], quota["Left"], quota["Needed"]) == (
+        "L-34B43A08", 16.0, 6, 10.0, 12)  # fmt: skip
+    assert any(
+        "12 are needed, 16 are allowed and 6 are used" in each for each in quoted(priced, TargetCapacity=6)["Warnings"]
+    )
+
+
+def test_of_a_quota_without_a_row_aws_s_default_is_told(priced: Site) -> None:
+    [quota] = quoted(priced, LaunchSpecifications=[seen(InstanceType="g4dn.xlarge")])["Quotas"]
+    assert (quota["Code"], quota["Value"], quota["Needed"]) == ("L-3819A6DF", 0.0, 8)
+
+
+def test_a_bound_below_today_s_price_in_every_zone_is_warned_of(priced: Site) -> None:
+    warnings = quoted(priced, SpotPrice="0.02")["Warnings"]
+    assert any("the Spot price of m5.large is above the bound in every zone" in each for each in warnings)
+
+
+def test_an_image_that_nobody_shows_makes_volumes_unknown(priced: Site) -> None:
+    quote = quoted(priced, LaunchSpecifications=[SPECIFICATION])
+    assert quote["Most"]["Volumes"] is None
+    assert any("taken for Linux" in each for each in quote["Warnings"])
+    assert any("InvalidAMIID.NotFound" in each for each in quote["Troubles"])
+
+
+@pytest.mark.parametrize(
+    ("course", "capacity", "changes"),
+    [
+        ([[-DAY_S, 0.03]], 2, {}),
+        ([[-DAY_S, 0.03], [1, 0.049], [2, 0.01]], 3, {}),
+        ([[-DAY_S, 0.03], [1, 0.2]], 2, {}),
+        ([[-DAY_S, 0.03], [1, 0.09]], 2, {"SpotPrice": None}),
+        ([[-DAY_S, 0.09]], 5, {"SpotPrice": None, "LaunchSpecifications": [seen(WeightedCapacity=2)]}),
+    ],
+)
+def test_the_meter_confirms_the_quote_after_an_order_that_ended_with_its_lease(
+    priced: Site, course: list[list[float]], capacity: int, changes: dict[str, Any]
+) -> None:
+    priced.cloud.set_prices(spot={"m5.large": course})
+    asked = {
+        "TargetCapacity": capacity,
+        "EndOfLease": int(priced.now_s()) + 4,
+        "LaunchSpecifications": [seen()],
+        **changes,
+    }
+    most = float(quoted(priced, **asked)["Most"]["Total"])
+    reply = priced.order(**asked)
+    assert reply["Result"] == "Success", reply
+    wait_for(lambda: priced.now_s() > int(str(reply["EndOfLease"])), "the end of the lease")
+    priced.beat()
+    priced.check_nothing_left()
+    line = priced.cloud.meter()["annexes"][reply["AnnexID"]]
+    assert line["unpriced"] == 0
+    assert 0 < line["dollars"] <= most
+
+
+def test_who_asks_again_for_an_order_need_not_repeat_the_bounds_that_were_quoted(priced: Site) -> None:
+    asked: dict[str, Any] = {"CommandID": "alice-7", "EndOfLease": int(priced.now_s()) + 3600, "SpotPrice": None}
+    first = priced.order(**asked, PriceBounds=["LaunchSpecifications[0]=0.096000"])
+    assert first["Result"] == "Success", first
+    assert priced.order(**asked) == first
+
+
+def test_a_quote_holds_whatever_text_the_request_has(priced: Site) -> None:
+    texts = ['a "quote"', "a backslash at the end \\", 'both \\"', "\\\\", "é\t"]
+    tags = [{"Key": f"k{i}", "Value": text} for i, text in enumerate(texts)]
+    groups = [{"ResourceType": "instance", "Tags": tags}]
+    reply = priced.quote(LaunchSpecifications=[seen(TagSpecifications=groups)])
+    [group] = quote_in(reply)["Request"]["LaunchSpecifications"][0]["TagSpecifications"]
+    assert [tag["Value"] for tag in group["Tags"]][: len(texts)] == texts
+    assert '\\"' not in str(reply["Quote"])
+
+
+def test_an_endpoint_that_takes_a_dry_run_for_an_order_is_told_of(priced: Site) -> None:
+    """What it made has its lease in its token, as each order."""
+    body = b"<RequestSpotFleetResponse><spotFleetRequestId>sfr-1</spotFleetRequestId></RequestSpotFleetResponse>"
+    with endpoint(relays(priced.cloud.url, NOW, answering("RequestSpotFleet", body))) as url:
+        reply = priced.quote(ServiceURL=url)
+    assert reply["Result"] == "Failure"
+    assert "does not know DryRun, and may have ordered" in str(reply["ErrorString"])
