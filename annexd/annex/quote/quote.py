@@ -38,8 +38,8 @@ from annexd.workflow import FAILURE, SUCCESS, Refused, Retry
 
 COMMAND: Final = "CA_QUOTE_ANNEX"
 BY_SPOT_FLEET: Final = (
-    f"-quote reads Spot Fleet requests only: quote the same file with -fleet-api {OPTIONS[SPOT_FLEET]}, the price of its "
-    "instances is the same by EC2 Fleet"
+    f"-quote reads Spot Fleet requests only: quote the same file with -fleet-api {OPTIONS[SPOT_FLEET]}; the price of "
+    "its instances is the same by EC2 Fleet"
 )
 LONGEST_S: Final = 180.0  # of all calls to AWS together
 
