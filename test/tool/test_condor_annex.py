@@ -245,7 +245,10 @@ def test_it_imports_neither_boto3_nor_what_a_usage_message_does_not_need(user: U
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
     assert "htcondor2" in imported
     assert not imported & {"boto3", "botocore", "argparse", "dataclasses", "asyncio", "sqlite3", "uuid"}
-    light = {f"annexd.annex{name}" for name in ("", ".request", ".request.faults", ".request.ad_attributes")}
+    light = {
+        f"annexd.annex{name}"
+        for name in ("", ".request", ".request.faults", ".request.ad_attributes", ".request.fleet_api")
+    }
     assert {name for name in imported if name.startswith("annexd.annex")} <= light
     usage = run_alone("-help").stderr
     assert "htcondor2" not in usage
