@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
+from annexd.annex.request.fleet_api import EC2_FLEET, OPTIONS
 from annexd.tool import config_file, confirmation, show
 from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad, quote_ad
 from annexd.tool.command_line import parse
@@ -169,6 +170,8 @@ def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> 
 
 
 def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
+    if options.on_demand and options.fleet_api is None:  # RequestSpotFleet has On-Demand for launch templates only
+        options, arguments = options._replace(fleet_api=EC2_FLEET), ["-fleet-api", OPTIONS[EC2_FLEET], *arguments]
     config, notes = config_file.read(options) if options.file else _without_file(options)
     show.notes(notes)
     if options.save:

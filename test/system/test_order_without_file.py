@@ -81,6 +81,28 @@ def machines_of(site: Site, fleet: str) -> int:
     return sum(each["fleet"] == fleet for each in site.cloud.running_instances())
 
 
+def test_on_demand_instances_come_by_ec2_fleet(site: Site) -> None:
+    done = run(site, *LEASE, *TYPES, "-on-demand")
+    assert done.returncode == OK, done.stderr
+    fleet = done.stdout.strip()
+    assert fleet.startswith("fleet-"), "RequestSpotFleet takes On-Demand capacity with launch templates only"
+    site.wait(lambda: machines_of(site, fleet) == 2, "its machines")
+    instances = site.cloud.client("ec2").describe_instances(
+        Filters=[{"Name": "tag:aws:ec2:fleet-id", "Values": [fleet]}]
+    )
+    found = [one for group in instances["Reservations"] for one in group["Instances"]]
+    assert [one.get("InstanceLifecycle") for one in found] == [None, None], "spot would be told"
+
+
+def test_a_saved_order_on_demand_is_ordered_by_ec2_fleet_too(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    saved = run(site, *LEASE, *TYPES, "-on-demand", "-save", str(file))
+    [line] = [line for line in saved.stderr.splitlines() if "to order it: " in line]
+    done = run_plain(site, *shlex.split(line.partition("to order it: ")[2])[1:])
+    assert done.returncode == OK, done.stderr
+    assert done.stdout.startswith("fleet-")
+
+
 def test_the_image_of_the_command_line_wins(site: Site) -> None:
     config = ordered(site, run(site, *LEASE, *TYPES, "-image", "ami-0123456789abcdef0"))
     assert {each["ImageId"] for each in config["LaunchSpecifications"]} == {"ami-0123456789abcdef0"}
