@@ -18,15 +18,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from annexd.account.policies import USER, policies
 from annexd.annex.lease.heartbeat import RECEIPT
 from test.account import hurried
 from test.cloud import Cloud
-from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import ANNEXD_CONFIG, NoHTCondorError, Pool, PoolError
-from test.system.annexes import POOL, image
+from test.system.annexes import POOL, STACK, image
 
 TOP = Path(__file__).resolve().parents[1]
 TOOL = Path(sysconfig.get_path("scripts")) / "condor_annex"
+IAM_USER = "physicist"
+ORDERS = ("RequestSpotFleet", "CreateFleet")
 CLOCK_SPEED = 60  # the rule's five minutes pass in five seconds
 LEASE_S = 40
 MIN_LEASE_S = 600 // CLOCK_SPEED  # two ticks here, as annexd's own default is two of AWS's
@@ -152,6 +154,8 @@ def set_up(story: Story, host: Pool, cloud: Cloud) -> None:
     story.say("The administrator prepares the AWS account: one command, one CloudFormation stack")
     (host.directory / "config.d").mkdir()
     story.annex(host, "-setup", "-region", cloud.region, env=cloud.environment(), last=3)
+    story.say(f"The IAM user {IAM_USER} gets the policy templates/policies/user.json, and no other right")
+    write_key_files(host.directory, cloud.user(IAM_USER, *policies(USER, STACK)))
 
 
 def tear_down(story: Story, host: Pool, cloud: Cloud) -> None:
@@ -270,16 +274,21 @@ def newest_line(cloud: Cloud) -> str:
     return json.dumps({name: told[name] for name in shown})
 
 
-def key_files(directory: Path) -> list[str]:
-    """The options that name the user's AWS keys: files that nobody else may read."""
-    files = {"-public-key-file": ("access_key", ACCESS_KEY_ID), "-secret-key-file": ("secret_key", SECRET_ACCESS_KEY)}
-    options = []
-    for option, (name, content) in files.items():
-        path = directory / name
+def write_key_files(directory: Path, key: tuple[str, str]) -> None:
+    """Write the user's AWS keys into files that nobody else may read."""
+    for path, content in zip(key_paths(directory), key, strict=True):
         path.touch(mode=0o600)
         path.write_text(content)
-        options += [option, str(path)]
-    return options
+
+
+def key_paths(directory: Path) -> tuple[Path, Path]:
+    return directory / "access_key", directory / "secret_key"
+
+
+def key_files(directory: Path) -> list[str]:
+    """Return the options that name the user's AWS keys."""
+    access, secret = map(str, key_paths(directory))
+    return ["-public-key-file", access, "-secret-key-file", secret]
 
 
 def what_runs(cloud: Cloud) -> list[str]:
@@ -322,8 +331,20 @@ def prove_that_nothing_is_left(story: Story, cloud: Cloud, annex_id: str) -> Non
     templates = cloud.client("ec2").describe_launch_templates()["LaunchTemplates"]
     story.show(f"templates:  {len(templates)} launch templates")
     ended = all(state.startswith(("cancelled", "deleted")) for state in fleets)
+    callers = callers_of_orders(cloud)
+    story.show(f"ordered by: {', '.join(callers)}")
     if not ended or meter["unleased"]["instance_seconds"] or objects or templates:
         raise DemoFailed(f"something is left: {json.dumps([cloud.fleets(), objects], default=str)[:2000]}")
+    if callers != [IAM_USER]:
+        raise DemoFailed(f"fleets were ordered by others than {IAM_USER}")
+
+
+def callers_of_orders(cloud: Cloud) -> list[str]:
+    """Return whose keys AWS saw with the requests for fleets; a key that is not the user's by its ID."""
+    keys = cloud.client("iam").list_access_keys(UserName=IAM_USER)["AccessKeyMetadata"]
+    users = {key["AccessKeyId"]: IAM_USER for key in keys}
+    orders = [call for operation in ORDERS for call in cloud.calls(operation)]
+    return sorted({users.get(call["access_key_id"], call["access_key_id"]) for call in orders})
 
 
 def objects_of(cloud: Cloud) -> list[str]:

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from annexd.account.errors import AccountError, UnusableFile
 from annexd.account.session import Session
@@ -59,6 +59,9 @@ VALID_SPOOL_FILES = $(VALID_SPOOL_FILES), annexd_command_state*
 """
 HEADING: Final = re.compile(r"# Region (?P<region>[a-z0-9-]+)(?:[ :,].*)?")
 STANDARD_OUTPUT: Final = "-"
+WRITTEN: Final = "written"
+UNCHANGED: Final = "unchanged"
+REMOVED: Final = "removed"
 Sections = Mapping[str, Mapping[str, str]]  # region -> knob -> value
 
 
@@ -121,6 +124,13 @@ def sections_of(content: str) -> dict[str, dict[str, str]]:
     return sections
 
 
+class FileChange(NamedTuple):
+    """What happened to the file (written, unchanged or removed), and messages for the user."""
+
+    action: str
+    lines: list[str]
+
+
 @dataclass(frozen=True)
 class ConfigurationFile:
     """The configuration file; the path `-` means standard output."""
@@ -163,28 +173,29 @@ class ConfigurationFile:
             for knob, value in values.items()
         }
 
-    def add(self, new: Sections) -> list[str]:
-        """Add these regions, keep the default, and return messages for the user."""
+    def add(self, new: Sections) -> FileChange:
+        """Add these regions, and keep the default."""
         known = self.sections()
         default = next(iter(known | dict(new)))
         if known == (known | dict(new)) and self.path != STANDARD_OUTPUT:
-            return [f"{self.path} is up to date; the default region is {default}"]
+            return FileChange(UNCHANGED, [f"{self.path} is up to date; the default region is {default}"])
         self._write(text(known | dict(new)))
-        return [f"wrote {self._shown}; the default region is {default}", *self._next_steps(known | dict(new))]
+        lines = [f"wrote {self._shown}; the default region is {default}", *self._next_steps(known | dict(new))]
+        return FileChange(WRITTEN, lines)
 
-    def remove(self, regions: list[str]) -> list[str]:
-        """Remove these regions, and the file with the last one, and return messages for the user."""
+    def remove(self, regions: list[str]) -> FileChange:
+        """Remove these regions, and the file with the last one."""
         known = self.sections()
         left = {region: values for region, values in known.items() if region not in regions}
         if left == known:
-            return []
+            return FileChange(UNCHANGED, [])
         if left:
             self._write(text(left))
             words = f"wrote {self._shown} without {', '.join(regions)}; the default region is {next(iter(left))}"
         else:
             Path(self.path).unlink(missing_ok=True)
             words = f"removed {self._shown}"
-        return [words, "now run condor_reconfig, so that annexd reads it"]
+        return FileChange(WRITTEN if left else REMOVED, [words, "now run condor_reconfig, so that annexd reads it"])
 
     @property
     def _shown(self) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
 
+from annexd.account.changes import CLOSED, OPENED, Changed, ignore
 from annexd.account.errors import AccountError
 from annexd.account.session import Session, translate_aws_errors
 from annexd.account.stack import Say, Stack
@@ -33,10 +34,11 @@ CHANGING_S: Final = 60.0
 
 
 class Enforcer:
-    """The lease function of a region.  All methods raise AccountError; `say` receives progress messages."""
+    """The lease function of a region.  All methods raise AccountError; `say` receives progress messages, and `changed`
+    that it was closed or opened."""
 
-    def __init__(self, session: Session, region: str, say: Say) -> None:
-        self._session, self.region = session, region
+    def __init__(self, session: Session, region: str, say: Say, changed: Changed = ignore) -> None:
+        self._session, self.region, self._changed = session, region, changed
         self._say: Say = lambda line: say(f"{region}: {line}")
         self._functions = session.client("lambda", region)
 
@@ -82,12 +84,14 @@ class Enforcer:
     def close(self) -> None:
         self._say("closing the lease function: it still ends annexes, but annexd refuses new orders")
         self._describe(CLOSED_DESCRIPTION)
+        self._changed(CLOSED, LOGICAL_ID, FUNCTION)
 
     def open(self) -> None:
         """Open the function for orders if it exists and is closed."""
         told = self.look()
         if told is not None and is_closed(told["Configuration"]):
             self._describe(str(template()["Resources"][LOGICAL_ID]["Properties"]["Description"]))
+            self._changed(OPENED, LOGICAL_ID, FUNCTION)
             self._say("the lease function is open again: annexd accepts orders")
 
     def is_open(self) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
+from annexd.account.changes import CREATED, DELETED, Changed, ignore
 from annexd.account.session import translate_aws_errors
 from annexd.account.stack import Say
 from annexd.aws import errors
@@ -36,18 +37,19 @@ def missing(iam: Any) -> Iterator[str]:
             yield service
 
 
-def make(iam: Any, say: Say) -> None:
+def make(iam: Any, say: Say, changed: Changed = ignore) -> None:
     for service in missing(iam):
         with translate_aws_errors(f"CreateServiceLinkedRole {service}"):
             try:
-                iam.create_service_linked_role(AWSServiceName=service, Description=DESCRIPTION)
+                role = iam.create_service_linked_role(AWSServiceName=service, Description=DESCRIPTION)["Role"]
+                changed(CREATED, NAMES[service], str(role["Arn"]))
             except AWS_ERRORS as error:
                 if not errors.is_existing(error):
                     raise
         say(f"created {NAMES[service]}, which EC2 needs to start instances of fleets")
 
 
-def remove(iam: Any, say: Say) -> None:
+def remove(iam: Any, say: Say, changed: Changed = ignore) -> None:
     """Remove those that we created, unless others use them now."""
     for name in NAMES.values():
         role = _role(iam, name)
@@ -56,6 +58,8 @@ def remove(iam: Any, say: Say) -> None:
         with translate_aws_errors(f"DeleteServiceLinkedRole {name}"):
             task = iam.delete_service_linked_role(RoleName=name)["DeletionTaskId"]
             status = _ended(iam, task)
+        if status == "SUCCEEDED":
+            changed(DELETED, name, str(role["Arn"]))
         say(f"removed {name}" if status == "SUCCEEDED" else f"kept {name}, which others use ({status})")
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from annexd.account import configuration, service_roles
 from annexd.account.annexes import annexes
+from annexd.account.changes import AccountChanges
 from annexd.account.closing import close, listed
 from annexd.account.configuration import ConfigurationFile
 from annexd.account.enforcer import Enforcer, own_digest
@@ -53,15 +54,17 @@ class Wanted:
         return bool(self.vpc_id or self.subnet_ids)
 
 
-def set_up(session: Session, wanted: Wanted, file: ConfigurationFile, say: Say) -> None:
+def set_up(session: Session, wanted: Wanted, file: ConfigurationFile, say: Say, changes: AccountChanges) -> None:
     """Set up all regions.  Raises AccountError and keeps all that is done: the next run continues from there."""
     file.check_writable()
-    setups = [RegionSetup(session, wanted, region, say) for region in wanted.regions]
+    setups = [RegionSetup(session, wanted, region, say, changes) for region in wanted.regions]
     for each in setups:
         each.begin()
     sections = {each.region: each.make() for each in setups}
-    service_roles.make(session.client("iam", wanted.regions[0]), say)
-    for line in file.add(sections):
+    service_roles.make(session.client("iam", wanted.regions[0]), say, changes.changed_in(None))
+    written = file.add(sections)
+    changes.configured(file.path, written.action)
+    for line in written.lines:
         say(line)
     for each in setups:
         each.wait_for_heartbeat()
@@ -70,11 +73,11 @@ def set_up(session: Session, wanted: Wanted, file: ConfigurationFile, say: Say) 
 class RegionSetup:
     """The -setup of one region."""
 
-    def __init__(self, session: Session, wanted: Wanted, region: str, say: Say) -> None:
-        self.region = region
+    def __init__(self, session: Session, wanted: Wanted, region: str, say: Say, changes: AccountChanges) -> None:
+        self.region, self._changes = region, changes
         self._session, self._wanted = session, wanted
         self._say: Say = lambda line: say(f"{region}: {line}")
-        self._enforcer = Enforcer(session, region, say)
+        self._enforcer = Enforcer(session, region, say, changes.changed_in(region))
         self._stack_name = wanted.stack_name
         self._max_lease_s = 0
         self._network = Network()
@@ -85,6 +88,7 @@ class RegionSetup:
         account = account_of(self._session, self.region)
         self._stack_name = owner_of(self._enforcer) or self._wanted.stack_name
         self._say(f"account {account}, stack {self._stack_name}")
+        self._changes.found(self.region, account=account, stack=self._stack_name)
         if not self._is_own:
             self._say(
                 f"the stack {self._stack_name} has the lease function {FUNCTION}, and a region has only "
@@ -110,7 +114,9 @@ class RegionSetup:
         self._enforcer.open()
         self._say(f"the stack {stack.name} is up to date")
         self._profile_arn = seen.outputs["InstanceProfileARN"]
-        return configuration.knobs(self._session, self.region, seen.outputs)
+        settings = configuration.knobs(self._session, self.region, seen.outputs)
+        self._changes.found(self.region, stack_id=seen.stack_id, settings=settings)
+        return settings
 
     def wait_for_heartbeat(self) -> None:
         wait_until_known(self._session, self.region, self._profile_arn, self._say)
@@ -145,7 +151,9 @@ class RegionSetup:
 
     def _stack(self) -> Stack:
         deadline_s = time.monotonic() + self._wanted.timeout_s
-        return Stack(self._session.client("cloudformation", self.region), self._stack_name, self._say, deadline_s)
+        cloudformation = self._session.client("cloudformation", self.region)
+        changed = self._changes.changed_in(self.region)
+        return Stack(cloudformation, self._stack_name, self._say, deadline_s, changed)
 
     def _drop_what_is_left(self, stack: Stack) -> None:
         """Remove the rest of a partly deleted enforcer from the stack, so that all of it is created again."""

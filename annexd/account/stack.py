@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from annexd.account.changes import CREATED, DELETED, UPDATED, Changed, ignore
 from annexd.account.errors import AccountError
 from annexd.account.session import translate_aws_errors
 from annexd.account.template import DESCRIPTION, MAX_LEASE, max_lease_limits
@@ -23,6 +24,7 @@ STUCK: Final = "UPDATE_ROLLBACK_FAILED"
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 BEGINNING: Final = "User Initiated"  # ResourceStatusReason of the stack's first event of an operation
+DONE: Final = {"CREATE_COMPLETE": CREATED, "UPDATE_COMPLETE": UPDATED, "DELETE_COMPLETE": DELETED}
 REASONS: Final = 5  # reported of a failure: the first is the cause, the rest mostly its consequences
 
 
@@ -52,12 +54,15 @@ class Seen:
 
 
 class Stack:
-    """A stack by its name.  All methods raise AccountError; `say` receives a line for each event of a resource."""
+    """A stack by its name.  All methods raise AccountError; `say` receives a line for each event of a resource, and
+    `changed` what was created, updated or deleted."""
 
-    def __init__(self, cloudformation: Any, name: str, say: Say, deadline_s: float) -> None:
+    def __init__(self, cloudformation: Any, name: str, say: Say, deadline_s: float, changed: Changed = ignore) -> None:
         """Take a deadline by time.monotonic()."""
         self.name = name
         self._cloudformation, self._say, self._deadline_s = cloudformation, say, deadline_s
+        self._changed = changed
+        self._stack_id = ""  # the events of a deleted stack are found by its ID alone
         self._told: set[str] = set()
         self._follows = False  # whether an operation is in progress whose events are new
 
@@ -78,6 +83,7 @@ class Stack:
                 f"the stack {self.name} does not belong to annexd: {seen.description[:80]!r}",
                 "use another name with -stack-name",
             )
+        self._stack_id = seen.stack_id
         return seen
 
     def settled(self) -> Seen | None:
@@ -93,7 +99,7 @@ class Stack:
                 )
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        if seen is not None and self._follows:
+        if self._follows:
             self._tell()
         self._follows = False
         return seen
@@ -162,19 +168,22 @@ class Stack:
                 self._told.add(event["EventId"])
                 reason = f": {_reason(event)}" if _is_failure(event) else ""
                 self._say(f"{event['LogicalResourceId']} {event['ResourceStatus']}{reason}")
+                if action := DONE.get(event["ResourceStatus"]):
+                    self._changed(action, event["LogicalResourceId"], str(event.get("PhysicalResourceId") or ""))
 
     def _events(self) -> list[dict[str, Any]]:
         """Return the events of the latest operation, oldest first."""
         events: list[dict[str, Any]] = []
+        which = self._stack_id or self.name
         with translate_aws_errors(f"DescribeStackEvents {self.name}"):
-            pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=self.name)
+            pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=which)
             try:
                 for event in (event for page in pages for event in page["StackEvents"]):
                     events.insert(0, event)
                     if event["LogicalResourceId"] == self.name and event.get("ResourceStatusReason") == BEGINNING:
                         break
             except AWS_ERRORS as error:
-                if errors.is_no_stack(error):  # it was just deleted
+                if errors.is_no_stack(error):  # it does not exist yet, or was deleted before its ID was known
                     return []
                 raise
         return events

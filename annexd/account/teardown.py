@@ -6,10 +6,11 @@ have deleted.  Another run continues.
 """
 
 import time
-from typing import Final
+from typing import Any, Final
 
 from annexd.account import launch_templates, service_roles
 from annexd.account.bucket import empty
+from annexd.account.changes import DELETED, EMPTIED, AccountChanges, Changed
 from annexd.account.closing import close, refuse_if_open, refuse_while_annexes_live
 from annexd.account.configuration import ConfigurationFile
 from annexd.account.enforcer import Enforcer
@@ -23,25 +24,29 @@ TRIES: Final = 2  # an object may be put into the bucket between our check and C
 BUCKET: Final = "Bucket"  # in the template
 
 
-def tear_down(session: Session, wanted: Wanted, file: ConfigurationFile, say: Say) -> None:
+def tear_down(session: Session, wanted: Wanted, file: ConfigurationFile, say: Say, changes: AccountChanges) -> None:
     """Tear down all regions.  Raises AccountError, and LivingAnnexes before any change in any region."""
     file.check_writable()
     for region in wanted.regions:
-        say(f"{region}: account {account_of(session, region)}, stack {wanted.stack_name}")
+        account = account_of(session, region)
+        say(f"{region}: account {account}, stack {wanted.stack_name}")
+        changes.found(region, account=account, stack=wanted.stack_name)
         refuse_while_annexes_live(session, region, _max_lease_s(session, wanted, region))
     for region in wanted.regions:
-        tear_down_region(session, wanted, region, say)
+        tear_down_region(session, wanted, region, say, changes)
     if set(file.sections()) <= set(wanted.regions):
-        service_roles.remove(session.client("iam", wanted.regions[0]), say)
-    for line in file.remove(list(wanted.regions)):
+        service_roles.remove(session.client("iam", wanted.regions[0]), say, changes.changed_in(None))
+    removed = file.remove(list(wanted.regions))
+    changes.configured(file.path, removed.action)
+    for line in removed.lines:
         say(line)
 
 
-def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say) -> None:
-    deadline_s = time.monotonic() + wanted.timeout_s
+def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say, changes: AccountChanges) -> None:
+    deadline_s, changed = time.monotonic() + wanted.timeout_s, changes.changed_in(region)
     cloudformation = session.client("cloudformation", region)
-    stack = Stack(cloudformation, wanted.stack_name, lambda line: say(f"{region}: {line}"), deadline_s)
-    enforcer = Enforcer(session, region, say)
+    stack = Stack(cloudformation, wanted.stack_name, lambda line: say(f"{region}: {line}"), deadline_s, changed)
+    enforcer = Enforcer(session, region, say, changed)
     for tried in range(TRIES + 1):
         seen = stack.settled()
         if seen is None:
@@ -53,7 +58,7 @@ def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say) ->
         has_function = enforcer.is_of(stack)
         if has_function and not tried:
             close(session, enforcer, seen.max_lease_s)
-        _empty_bucket(session, stack, region, say)
+        _empty_bucket(session.client("s3", region), stack, lambda line: say(f"{region}: {line}"), changed)
         if has_function:
             refuse_if_open(enforcer)
             _remove_templates(session, region, say)
@@ -78,12 +83,14 @@ def _max_lease_s(session: Session, wanted: Wanted, region: str) -> int:
     return seen.max_lease_s if seen else max_lease_limits()[1]
 
 
-def _remove_templates(session: Session, region: str, say: Say) -> None:
+def _remove_templates(session: Session, region: str, say: Say, changed: Changed) -> None:
     if removed := launch_templates.remove(session.client("ec2", region)):
         say(f"{region}: deleted {removed} launch templates of annexes that are gone")
+        changed(DELETED, "launch templates", str(removed))
 
 
-def _empty_bucket(session: Session, stack: Stack, region: str, say: Say) -> None:
+def _empty_bucket(s3: Any, stack: Stack, say: Say, changed: Changed) -> None:
     bucket = stack.physical_ids().get(BUCKET)
-    if bucket and (deleted := empty(session.client("s3", region), bucket)):
-        say(f"{region}: deleted {deleted} objects of the bucket {bucket}")
+    if bucket and (deleted := empty(s3, bucket)):
+        changed(EMPTIED, BUCKET, bucket)
+        say(f"deleted {deleted} objects of the bucket {bucket}")

@@ -4,10 +4,11 @@ This is the only module of the tool that imports botocore (through annexd.accoun
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
+from annexd.account.changes import AccountChanges
 from annexd.account.check import check
 from annexd.account.checks.finding import FAULT, UNKNOWN, Finding
 from annexd.account.checks.finding import OK as FINE
@@ -35,8 +36,34 @@ from annexd.tool.options import ToolOptions
 
 def run(options: ToolOptions) -> int:
     """Raises ToolError."""
+    changes = AccountChanges()
     try:
-        return _run(options)
+        status = _run_translated(options, changes)
+    except ToolError as error:
+        _show_changes(options, changes, error.status, error.faults)
+        raise
+    _show_changes(options, changes, status)
+    return status
+
+
+def _show_changes(options: ToolOptions, changes: AccountChanges, status: int, faults: Sequence[str] = ()) -> None:
+    """With -json print what -setup or -teardown did, also before a failure; -check-setup prints its own findings."""
+    if options.json and not options.check_setup:
+        account = {
+            "command": "setup" if options.setup else "teardown",
+            "exit_status": status,
+            "faults": list(faults),
+            "regions": list(changes.regions.values()),
+            "changes": changes.made,
+            "configuration_file": changes.file,
+        }
+        print(json.dumps(account, indent=2), flush=True)
+
+
+def _run_translated(options: ToolOptions, changes: AccountChanges) -> int:
+    """Raises ToolError for every failure."""
+    try:
+        return _run(options, changes)
     except LivingAnnexes as living:
         raise ToolError(ANNEXES_LIVE, *living.lines) from living
     except UnusableFile as unusable:
@@ -44,11 +71,11 @@ def run(options: ToolOptions) -> int:
     except AccountError as error:
         raise ToolError(CLOUD_FAILED, *error.lines) from error
     except Interrupted as interrupted:
-        show.notes(["interrupted; CloudFormation continues its work: run the same command again to continue"])
-        return interrupted.status
+        words = "interrupted; CloudFormation continues its work: run the same command again to continue"
+        raise ToolError(interrupted.status, words) from None
 
 
-def _run(options: ToolOptions) -> int:
+def _run(options: ToolOptions, changes: AccountChanges) -> int:
     check_pair(options.public_key_file, options.secret_key_file, options.session_token_file)
     keys = key_files(options.public_key_file, options.secret_key_file, options.session_token_file)
     session = Session(options.profile, keys)
@@ -65,9 +92,9 @@ def _run(options: ToolOptions) -> int:
         return _check(options, session, wanted)
     file = ConfigurationFile(options.output or _default_file())
     if options.setup:
-        set_up(session, wanted, file, _say)
+        set_up(session, wanted, file, _say, changes)
     else:
-        tear_down(session, wanted, file, _say)
+        tear_down(session, wanted, file, _say, changes)
     return OK
 
 

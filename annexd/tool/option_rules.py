@@ -125,8 +125,8 @@ def _faults_of_task(values: dict[str, Any]) -> list[str]:
     faults = [f"{' and '.join(tasks)} exclude each other"] if len(tasks) > 1 else []
     pool = CHECK_TOO if "check_setup" in values else ()
     faults += _foreign(values, (*ACCOUNT_TASKS, *ACCOUNT_ONLY, *ACCOUNT_TOO, *pool), tasks[0])
-    if "json" in values and "check_setup" not in values:
-        faults.append(f"-json cannot be used with {tasks[0]}; use it with -check-setup, which reports the state")
+    if "json" in values and "setup" in values and values.get("output") == "-":
+        faults.append("-output - and -json exclude each other: both write to standard output; name the file")
     if "setup" not in values:
         faults += [f"{spelled(field)} requires -setup" for field in SETUP_ONLY if field in values]
     if "cuts_leases" in values and "max_lease_s" not in values:

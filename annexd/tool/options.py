@@ -96,7 +96,7 @@ OPTIONS: Final = {
     "timeout": Option("timeout_s", "SECONDS", "how long to wait for annexd's answer, or for CloudFormation (15m)"),
     "output": Option("output", "FILE", "the configuration file that -setup writes (81annex in LOCAL_CONFIG_DIR)"),
     "config-file": Option("output", "FILE", "another name for it"),
-    "json": Option("json", None, "print the answer as JSON (not with -setup and -teardown)"),
+    "json": Option("json", None, "print the answer, or what was done, as JSON"),
     "command-id": Option("command_id", "ID", "ask for the outcome of a request that was not answered"),
     "debug": Option("debug", None, "HTCondor's debugging output (TOOL_DEBUG) on standard error"),
     "help": Option("help", None, "this text"),

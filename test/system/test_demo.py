@@ -71,6 +71,7 @@ def test_the_demo_shows_the_whole_story_and_leaves_nothing_behind() -> None:
         "instances:  0 running",
         "tokens:     0 in S3",
         "fleets:     cancelled, cancelled\n",
+        "ordered by: physicist\n",
         "condor_annex -teardown",
         "Nothing is running",
     ):

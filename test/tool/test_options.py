@@ -159,12 +159,30 @@ def test_the_annexes_are_asked_for_all_or_one() -> None:
     assert faults("-status", "")[0].startswith("the annex after -status must be")
 
 
-def test_every_command_except_setup_and_teardown_answers_in_json() -> None:
-    for words in (ENOUGH, ("-cancel", "a"), ("-extend", "2h", "a"), ("-until", "2099-01-01T00:00Z", "a")):
-        assert parse(["-json", *words]).json
-    assert parse(["-check-setup", "-json"]).json
-    for task in ("-setup", "-teardown"):
-        assert f"-json cannot be used with {task}" in faults("-json", task)[0]
+@pytest.mark.parametrize(
+    "words",
+    [
+        ENOUGH,
+        ("-cancel", "a"),
+        ("-extend", "2h", "a"),
+        ("-until", "2099-01-01T00:00Z", "a"),
+        ("-status",),
+        ("-wait", "a"),
+        ("-setup",),
+        ("-check-setup",),
+        ("-teardown",),
+    ],
+    ids=" ".join,
+)
+def test_every_command_answers_in_json(words: tuple[str, ...]) -> None:
+    assert parse(["-json", *words]).json
+
+
+def test_the_configuration_and_json_do_not_share_standard_output() -> None:
+    assert faults("-setup", "-json", "-output", "-") == (
+        "-output - and -json exclude each other: both write to standard output; name the file",
+    )
+    assert parse(["-setup", "-json", "-output", "./81annex"]).json
 
 
 def test_a_value_may_be_attached_with_an_equals_sign() -> None:
