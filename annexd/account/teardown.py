@@ -61,7 +61,7 @@ def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say, ch
         _empty_bucket(session.client("s3", region), stack, lambda line: say(f"{region}: {line}"), changed)
         if has_function:
             refuse_if_open(enforcer)
-            _remove_templates(session, region, say)
+            _remove_templates(session, region, say, changed)
         stack.delete()
     raise AccountError(
         f"{region}: the stack {wanted.stack_name} could not be deleted",
