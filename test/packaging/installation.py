@@ -103,11 +103,22 @@ def into_home(wheel: Path, home: Path) -> Installation:
 
 
 def into_folder(wheel: Path, home: Path) -> Installation:
-    """--target; its programs find their code by PYTHONPATH, as pip's documentation says of such a folder."""
+    """--target; its programs find their code beside them, other Python code by PYTHONPATH, as pip documents."""
     python = _environment(home / "python")
     pip(python, "install", "--target", home / "folder", wheel)
     env = {"PYTHONPATH": str(home / "folder")}
     return Installation(home / "folder/bin", home / "folder/share", _with_needed(python, home / "python"), env)
+
+
+def hostile_modules(folder: Path, *more: str) -> Path:
+    """Make a folder whose modules end the program that imports one, under names of AWS's, HTCondor's and our own.
+
+    Python itself imports some of `more` at its start, before the program of an installation by pip begins.
+    """
+    folder.mkdir()
+    for name in ("annexd", "boto3", "botocore", "htcondor2", "json", "logging", *more):
+        (folder / f"{name}.py").write_text(f"raise SystemExit('{name} is from PYTHONPATH')\n")
+    return folder
 
 
 WAYS: dict[str, Callable[[Path, Path], Installation]] = {

@@ -9,7 +9,7 @@ import pytest
 from annexd import __version__
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
-from test.packaging.installation import TOP, WAYS, Installation, build_wheel
+from test.packaging.installation import TOP, WAYS, Installation, build_wheel, hostile_modules
 
 KEYS = {"AWS_ACCESS_KEY_ID": ACCESS_KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY}
 
@@ -34,6 +34,21 @@ def test_its_programs_run(installed: Installation) -> None:
     for program, option in (("condor_annex", "-version"), ("condor_annexd", "-v")):
         done = installed.run(installed.programs / program, option)
         assert (done.returncode, __version__ in done.stdout) == (0, True), done.stderr
+
+
+def test_its_programs_ignore_other_programs_modules(installed: Installation, tmp_path: Path) -> None:
+    """--target's do without the PYTHONPATH that other Python code needs for it."""
+    foreign = hostile_modules(tmp_path / "modules")
+    for program, option in (("condor_annex", "-version"), ("condor_annexd", "-v")):
+        done = installed.run(installed.programs / program, option, PYTHONPATH=str(foreign))
+        assert (done.returncode, __version__ in done.stdout) == (0, True), done.stderr
+
+
+def test_setup_ignores_other_programs_modules(installed: Installation, cloud: Cloud, tmp_path: Path) -> None:
+    file, foreign = tmp_path / "81annex", hostile_modules(tmp_path / "modules")
+    command = installed.programs / "condor_annex", "-check-setup", "-region", "us-east-1", "-output", file
+    done = installed.run(*command, AWS_ENDPOINT_URL=cloud.url, PYTHONPATH=str(foreign), **KEYS)
+    assert " ok " in done.stdout, done.stdout + done.stderr
 
 
 def test_setup_finds_its_template(installed: Installation, cloud: Cloud, tmp_path: Path) -> None:

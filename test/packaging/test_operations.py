@@ -1,6 +1,7 @@
 """docs/operations.md's commands for an installation by pip, as they are written, but for the folder /opt/annexd.
 
-What annexd needs is found in the environment of the tests by PYTHONPATH: pip fetches nothing.
+What annexd needs is found in the environment of the tests: by pip through PYTHONPATH, and by annexd, which ignores
+that, through a .pth file.  Nothing is fetched.
 """
 
 import json
@@ -67,6 +68,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 def test_the_programs_that_were_linked_into_htcondors_folders_run(machine: Machine) -> None:
     machine.paste(block(OPERATIONS, "python3 -m venv /opt/annexd"))
+    [packages] = machine.folder.glob("opt/lib/python*/site-packages")
+    (packages / "needed.pth").write_text(f"{NEEDED}\n")
     assert __version__ in machine.paste(f"{machine.folder}/sbin/condor_annexd -v")
     assert __version__ in machine.paste(f"{machine.folder}/bin/condor_annex -version")
 

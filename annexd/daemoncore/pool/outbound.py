@@ -6,6 +6,7 @@ If a call does not return in time, the child is killed and the next call starts 
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,13 @@ from annexd.daemoncore.process.limits import for_child
 from annexd.daemoncore.program import current
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024  # the slots of a large pool, with a few attributes
+# The daemon's own folders of modules, and no others: PYTHONPATH may name those of another program.
+WORKER = """\
+import sys
+sys.path[:] = sys.argv[2:]
+from annexd.daemoncore.pool.outbound_worker import main
+main(sys.argv[1])
+"""
 CALL_TIMEOUT_S = 30.0  # the bindings give up on a silent peer after 20 s
 
 
@@ -84,10 +92,11 @@ class Outbound:
         if self._worker is None or self._worker.returncode is not None:
             self._worker = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-P",
-                "-m",
-                "annexd.daemoncore.pool.outbound_worker",
+                "-I",
+                "-c",
+                WORKER,
                 current().subsystem,
+                *(folder for folder in sys.path if os.path.isabs(folder)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=MAX_ANSWER_BYTES,

@@ -87,7 +87,3 @@ def main(subsystem: str) -> None:
     threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
     while True:
         print(json.dumps(answer(lines.get())), flush=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
