@@ -3,10 +3,12 @@
 import asyncio
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
 from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
+from test.packaging.installation import hostile_modules
 
 ENVIRONMENT = {**os.environ, "CONDOR_CONFIG": "/dev/null", "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "FS"}
 AD = '[ MyType = "Generic"; Name = "annexd@test" ]'
@@ -39,6 +41,18 @@ def test_an_address_that_makes_the_bindings_abort_costs_one_call_only() -> None:
         outbound = Outbound(ENVIRONMENT)
         with pytest.raises(OutboundFailed):
             await outbound.call("alive", {"address": "<1.2.3.4:1>\n<1.2.3.4:2>", "pid": 1, "hang_after_s": 5})
+        with pytest.raises(OutboundFailed, match="Failed to advertise"):
+            await outbound.call("advertise", advertisement("127.0.0.1:1"))
+        await outbound.close()
+
+    asyncio.run(run())
+
+
+def test_the_worker_imports_nothing_from_pythonpath(tmp_path: Path) -> None:
+    foreign = hostile_modules(tmp_path / "modules", "encodings")
+
+    async def run() -> None:
+        outbound = Outbound({**ENVIRONMENT, "PYTHONPATH": str(foreign)})
         with pytest.raises(OutboundFailed, match="Failed to advertise"):
             await outbound.call("advertise", advertisement("127.0.0.1:1"))
         await outbound.close()

@@ -257,7 +257,7 @@ def test_without_a_heartbeat_a_lease_is_not_extended_but_shortened_and_cancelled
     done = condor_annex(site, "-extend", "1h", "physics")
     assert (done.returncode, done.stdout) == (errors.CLOUD_FAILED, ""), done.stderr
     assert STALE in done.stderr
-    assert f"it was annex {annex_id}" in done.stderr
+    assert f"the annex ID is {annex_id}" in done.stderr
     sooner = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1800))
     assert condor_annex(site, "-until", sooner, "physics").returncode == errors.OK
     assert condor_annex(site, "-cancel", "physics").returncode == errors.OK
