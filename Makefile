@@ -12,11 +12,7 @@ WITHOUT_POOL := $(SYSTEM_TESTS) test/bench test/chaos test/live test/test_texts.
 # Most tests wait for daemons, so that more of them run at once than there are processors; a file in one process.
 WORKERS := 4
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
-<<<<<<< HEAD
-PROGRAMS := bin/condor_annex bin/condor-annex-ec2 templates/generate-policies templates/generate-prices templates/generate-role docs/examples/condor_greeter completion/generate
-=======
-PROGRAMS := bin/condor_annex bin/condor_annexd bin/condor-annex-ec2 templates/generate-policies templates/generate-role docs/examples/condor_greeter completion/generate
->>>>>>> wt-rest2
+PROGRAMS := bin/condor_annex bin/condor_annexd bin/condor-annex-ec2 templates/generate-policies templates/generate-prices templates/generate-role docs/examples/condor_greeter completion/generate
 DEB_SUITES := trixie sid
 DEB_CACHE := .cache/deb
 export PYTHONDONTWRITEBYTECODE = 1
