@@ -32,17 +32,17 @@ def tear_down(session: Session, wanted: Wanted, file: ConfigurationFile, say: Sa
         say(f"{region}: account {account}, stack {wanted.stack_name}")
         changes.found(region, account=account, stack=wanted.stack_name)
         refuse_while_annexes_live(session, region, _max_lease_s(session, wanted, region))
-    for region in wanted.regions:
-        tear_down_region(session, wanted, region, say, changes)
-    if set(file.sections()) <= set(wanted.regions):
-        service_roles.remove(session.client("iam", wanted.regions[0]), say, changes.changed_in(None))
-    removed = file.remove(list(wanted.regions))
+    gone = [region for region in wanted.regions if tear_down_region(session, wanted, region, say, changes)]
+    if gone and set(file.sections()) <= set(gone):
+        service_roles.remove(session.client("iam", gone[0]), say, changes.changed_in(None))
+    removed = file.remove(gone)
     changes.configured(file.path, removed.action)
     for line in removed.lines:
         say(line)
 
 
-def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say, changes: AccountChanges) -> None:
+def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say, changes: AccountChanges) -> bool:
+    """Return whether no annexes can be ordered there any more; not if another stack has the lease function."""
     deadline_s, changed = time.monotonic() + wanted.timeout_s, changes.changed_in(region)
     cloudformation = session.client("cloudformation", region)
     stack = Stack(cloudformation, wanted.stack_name, lambda line: say(f"{region}: {line}"), deadline_s, changed)
@@ -51,8 +51,7 @@ def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say, ch
         seen = stack.settled()
         if seen is None:
             say(f"{region}: the stack {wanted.stack_name} is deleted" if tried else f"{region}: there is no such stack")
-            _tell_of_another(enforcer, wanted, say)
-            return
+            return not _has_another(enforcer, wanted, say)
         if tried == TRIES:
             break
         has_function = enforcer.is_of(stack)
@@ -70,12 +69,14 @@ def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say, ch
     )
 
 
-def _tell_of_another(enforcer: Enforcer, wanted: Wanted, say: Say) -> None:
-    if other := enforcer.stack_name():
+def _has_another(enforcer: Enforcer, wanted: Wanted, say: Say) -> bool:
+    other = enforcer.stack_name()
+    if other:
         say(
-            f"{enforcer.region}: the lease function {FUNCTION} is kept: it belongs to the stack {other}, "
-            f"not to {wanted.stack_name}"
+            f"{enforcer.region}: the lease function {FUNCTION}, the configuration and EC2's service-linked roles are "
+            f"kept: the function belongs to the stack {other}, not to {wanted.stack_name}"
         )
+    return other is not None
 
 
 def _max_lease_s(session: Session, wanted: Wanted, region: str) -> int:

@@ -70,12 +70,16 @@ class AnnexIndex:
             self._learn()
             return list(self._read.annexes.values())
 
-    def called(self, reference: str, owner: str) -> list[AnnexRecord]:
-        """Return the annexes it may mean, newest first: by annex ID, by fleet ID, by owner and name."""
+    def called(self, reference: str, owner: str, *, of_all: bool = False) -> list[AnnexRecord]:
+        """Return the annexes it may mean, newest first: by annex ID, by fleet ID, by owner and name.
+
+        `of_all`: if the owner has none of this name, those of all others, as a super user sees them in -status.
+        """
         annexes = self.all()[::-1]
         command_id = self._command_of(reference)
         by_id = [one for one in annexes if reference == one.annex_id or command_id == one.command_id]
-        return by_id or [one for one in annexes if (one.owner, one.name) == (owner, reference)]
+        named = [one for one in annexes if one.name == reference]
+        return by_id or [one for one in named if one.owner == owner] or (named if of_all else [])
 
     def cancellation(self, subject: str) -> State | None:
         """Return the newest cancellation of this annex (Subject.key) that has not failed, or None."""

@@ -60,11 +60,13 @@ class NamedAnnex:
 
         Raises InvalidRequest for a name of several, or NotOwner.
         """
-        called = self.index.called(self.named.annex, self.owner)
+        called = self.index.called(self.named.annex, self.owner, of_all=self.owner in self.defaults.super_users)
         live = [one for one in called if self._is_live(one)]
         if len(live) > 1:
-            names = ", ".join(f"{one.annex_id} (until {utc(self.index.end_s(one))})" for one in live)
-            raise InvalidRequest([f"{self.named.annex} is the name of {len(live)} annexes of yours: {names}"])
+            of = {one.annex_id: "" if one.owner == self.owner else f"of {one.owner}, " for one in live}
+            names = ", ".join(f"{one.annex_id} ({of[one.annex_id]}until {utc(self.index.end_s(one))})" for one in live)
+            yours = " of yours" if not any(of.values()) else ""
+            raise InvalidRequest([f"{self.named.annex} is the name of {len(live)} annexes{yours}: {names}"])
         known = next(iter(live or called), None)
         if known is not None:
             self._check_owner(known.owner, known.annex_id)

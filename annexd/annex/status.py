@@ -74,7 +74,7 @@ def query_annexes(
     try:
         annex = _reference_in(ad)
         mine = None if owner in defaults.super_users else owner
-        known = index.called(annex, owner)[::-1] if annex else _recent(index, now_s)
+        known = index.called(annex, owner, of_all=mine is None)[::-1] if annex else _recent(index, now_s)
         lines = [_known_annex(one, index, now_s, looks) for one in known if mine in (None, one.owner)]
         lines += [line for line in _seen_only(index, now_s, looks, mine) if annex in (None, line["AnnexID"])]
         lines = [

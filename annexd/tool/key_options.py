@@ -28,7 +28,7 @@ def keys_of(options: ToolOptions, param: Param, environment: Mapping[str, str] =
     if not any(files.values()) and (name := param("ANNEX_DEFAULT_PROFILE")):
         return _profile(name, environment)
     check_pair(files["PublicKeyFile"], files["SecretKeyFile"], files["SessionTokenFile"])
-    return {name: os.path.abspath(path) if path else None for name, path in files.items()}
+    return {name: _absolute(path) if path else None for name, path in files.items()}
 
 
 def check_pair(public: str | None, secret: str | None, token: str | None) -> None:
@@ -50,5 +50,10 @@ def _files(options: ToolOptions, param: Param) -> dict[str, str | None]:
 def _profile(name: str, environment: Mapping[str, str]) -> dict[str, str | None]:
     """Return the profile, with the files that the AWS CLI would read here unless they are the default ones."""
     files = {attribute: environment.get(variable) for attribute, variable in OF_AWS_CLI.items()}
-    absolute = {attribute: os.path.abspath(os.path.expanduser(path)) for attribute, path in files.items() if path}
+    absolute = {attribute: _absolute(path) for attribute, path in files.items() if path}
     return {"AWSProfile": name, **absolute}
+
+
+def _absolute(path: str) -> str:
+    """Resolve ~, too, which no shell has seen in HTCondor's configuration or after an equals sign."""
+    return os.path.abspath(os.path.expanduser(path))

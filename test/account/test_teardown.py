@@ -253,6 +253,16 @@ def test_only_the_regions_that_are_named_go(account: Account) -> None:
     assert account.run("-check-setup", "-region", "eu-west-1").status == OK
 
 
+def test_with_the_name_of_no_stack_nothing_of_another_stack_goes(account: Account) -> None:
+    account.set_up()
+    before = account.file.read_text()
+    said = account.run("-teardown", "-stack-name", "Second")
+    assert (said.status, account.file.read_text()) == (OK, before)
+    assert "belongs to the stack HTCondorAnnex, not to Second" in said.err
+    assert account.cloud.calls("DeleteServiceLinkedRole") == []
+    assert account.run("-check-setup").status == OK
+
+
 def test_an_annex_in_one_region_keeps_all_the_named_regions(account: Account) -> None:
     account.set_up("-region", "us-east-1", "-region", "eu-west-1")
     order(account, HOUR_S)

@@ -113,6 +113,16 @@ def test_a_name_of_two_annexes_says_which_there_are(site: Site, annex: dict[str,
     assert site.cancel("physics")["AnnexID"] == other["AnnexID"], "now it is the name of one that lives"
 
 
+def test_a_super_user_names_an_annex_as_status_shows_it(site: Site, annex: dict[str, Any]) -> None:
+    assert site.cancel("physics", BOB)["Result"] != "Success", "it is the name of another's"
+    site.defaults = replace(site.defaults, super_users=frozenset([BOB]))
+    other = ordered(site)
+    two = site.cancel("physics", BOB)
+    refused(two, "InvalidRequest", f"{annex['AnnexID']} (of {OWNER}, ", f"{other['AnnexID']} (of {OWNER}, ")
+    site.cancel(annex["AnnexID"])
+    assert site.cancel("physics", BOB)["AnnexID"] == other["AnnexID"]
+
+
 STUCK = replace(PACE, undo_patience_s=0.1, stuck_base_s=60.0)
 
 

@@ -63,7 +63,7 @@ class FirstHour:
 @pytest.fixture(scope="module")
 def hour() -> Iterator[FirstHour]:
     settings = "\n".join(line for line in POOL.splitlines() if not line.startswith("include"))
-    pool = Pool(f"{settings}\nLOCAL_CONFIG_DIR = $(LOCAL_DIR)/config.d\n", daemons=DAEMONS)
+    pool = Pool(f"{settings}\nLOCAL_CONFIG_DIR = $(LOCAL_DIR)/packaged,$(LOCAL_DIR)/config.d\n", daemons=DAEMONS)
     with (
         Cloud(speed=SPEED, termination_s=0.5, enforce_iam=True, boot=image(pool, 3)) as cloud,
         pool,

@@ -26,6 +26,15 @@ def keys(
     return {name: value for name, value in found.items() if value}
 
 
+def test_the_home_of_the_user_may_be_named_as_in_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTCondor's configuration knows no ~, and after an equals sign no shell replaces it."""
+    monkeypatch.setenv("HOME", "/home/alice")
+    configured = {"ANNEX_DEFAULT_ACCESS_KEY_FILE": "~/id", "ANNEX_DEFAULT_SECRET_KEY_FILE": "~/secret"}
+    expected = {"PublicKeyFile": "/home/alice/id", "SecretKeyFile": "/home/alice/secret"}
+    assert keys(param=configured) == expected
+    assert keys("-access-key-file=~/id", "-secret-key-file=~/secret") == expected
+
+
 def test_a_profile_is_sent_by_its_name() -> None:
     assert keys("-profile", "lab") == {"AWSProfile": "lab"}
 
