@@ -46,7 +46,7 @@ class Limiter:
         self._throttled_s = 0.0
 
     def take_turn(self) -> None:
-        """Wait for this call's turn.  Raises HeldBack when that is too far away."""
+        """Wait for this call's turn.  Raises ThrottledLocally when that is too far away."""
         with self._lock:
             now_s = self._clock_s()
             if not self._is_limiting(now_s):

@@ -13,12 +13,12 @@ from annexd.cedar.secret import Secret
 from annexd.cedar.session import SessionCache
 
 
-def unmapped(method: str, name: str) -> str | None:  # noqa: ARG001
+def unmapped(_method: str, _name: str) -> str | None:
     """Map no name: a daemon without CERTIFICATE_MAPFILE."""
     return None
 
 
-def never_revoked(claims: Mapping[str, object]) -> bool:  # noqa: ARG001
+def never_revoked(_claims: Mapping[str, object]) -> bool:
     """Revoke no token: a daemon without SEC_TOKEN_REVOCATION_EXPR."""
     return False
 
