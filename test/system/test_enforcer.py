@@ -147,6 +147,17 @@ def withdraw_the_permission(site: Site) -> None:
     functions.remove_permission(FunctionName=NAME, StatementId=statement["Sid"])
 
 
+def permit_another_rule(site: Site) -> None:
+    withdraw_the_permission(site)
+    site.cloud.client("lambda").add_permission(
+        FunctionName=NAME,
+        StatementId="another",
+        Action="lambda:InvokeFunction",
+        Principal="events.amazonaws.com",
+        SourceArn=f"{site.arn.replace(':lambda:', ':events:').partition(':function:')[0]}:rule/Another",
+    )
+
+
 def delete_the_role(site: Site) -> None:
     iam, role = site.cloud.client("iam"), role_of(site)
     iam.delete_role_policy(RoleName=role, PolicyName="EndAnnexes")
@@ -173,6 +184,7 @@ def role_of(site: Site) -> str:
         delete_the_rule,
         deny_the_call,
         withdraw_the_permission,
+        permit_another_rule,
         delete_the_role,
         use_up_the_accounts_concurrency,
     ],
