@@ -16,7 +16,6 @@ from annexd.authorization.peer import AccessCheck, Lookups, Peer, printable
 from annexd.cedar.identity import is_mapped
 from annexd.cedar.levels import IMPLIED_BY, Level, implied
 
-_UNMAPPED_DOMAIN = "unmapped"  # condor_auth.h
 _INHERITED = "FAMILY"  # AUTH_METHOD_FAMILY: inherited sessions only
 
 
