@@ -14,6 +14,7 @@ from test.annex.ads import ARN
 from test.annex.keys import KEYS, NOWHERE, Files
 from test.annex.orders import target_at
 from test.annex.site import Site
+from test.cloud import orders
 from test.cloud.keys import OTHER_KEY
 
 NONE = KeySource()
@@ -99,6 +100,27 @@ def test_without_files_keys_are_lent_only_if_the_administrator_says_so(site: Sit
     with pytest.raises(Refused, match="lends no keys"):
         KeyFiles(Files(KEYS), defaults=replace(defaults, allow_default_credentials=False))(order)
     assert KeyFiles(Files(KEYS), defaults=defaults)(order)
+
+
+def test_an_annexd_on_an_instance_lends_the_keys_of_its_role(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    iam = site.cloud.client("iam")
+    iam.create_role(RoleName="annexd-host", AssumeRolePolicyDocument="{}")
+    iam.create_instance_profile(InstanceProfileName="annexd-host")
+    iam.add_role_to_instance_profile(InstanceProfileName="annexd-host", RoleName="annexd-host")
+    fleet = orders.request(
+        site.cloud.client("ec2"),
+        LaunchSpecifications=[orders.specification(IamInstanceProfile={"Name": "annexd-host"})],
+    )
+    [instance] = [each["id"] for each in site.cloud.running_instances() if each["fleet"] == fleet]
+    others = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"
+    for name in (*others, "AWS_EC2_METADATA_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", site.cloud.metadata_url(instance))
+    site.cloud.clear_audit()
+    clients = KeyFiles(Files({}), defaults=lending(site.cloud.url))(target_at(site.cloud.url, NONE))
+    clients.ec2.describe_spot_fleet_requests()
+    [call] = site.cloud.calls("DescribeSpotFleetRequests")
+    assert call["access_key_id"].startswith("ASIA"), "temporary keys, which the metadata service renews"
 
 
 @pytest.mark.parametrize(
