@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from annexd.account import service_roles
 from annexd.account.configuration import KNOBS
 from annexd.account.template import FUNCTION
 from annexd.tool.errors import ANNEXES_LIVE, BAD_FILE, CLOUD_FAILED, INTERRUPTED, OK, USAGE
 from test.account.kit import REGIONS, STACK, TOP, Account, Said, order, stack_is, wait_for
 
-SERVICE_ROLES = {"AWSServiceRoleForEC2Spot", "AWSServiceRoleForEC2SpotFleet"}
+SERVICE_ROLES = set(service_roles.NAMES.values())
 
 
 def object_in(said: Said) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def test_a_refusal_names_the_user_in_the_clients_words_and_in_one_line_of_the_lo
     before, user = len(site.log()), f"eve-{authentication.lower()}@{DOMAIN}"
     done = order_an_hour(site, env={**env, "_CONDOR_SEC_CLIENT_AUTHENTICATION": authentication})
     assert done.returncode == errors.NOT_AUTHORIZED
-    assert f"annexd does not let {user} order" in done.stderr
+    assert f"does not allow {user} to order" in done.stderr
     assert "ALLOW_ANNEX" in done.stderr
     refusals = re.findall(r"^.*PERMISSION DENIED to .*$", site.log()[before:], re.MULTILINE)
     assert len(refusals) == 1, refusals
