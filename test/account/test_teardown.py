@@ -171,7 +171,7 @@ def test_a_stack_without_the_lease_function_leaves_it_open(account: Account) -> 
     wait_for(lambda: account.stack_status("Second") == "ROLLBACK_COMPLETE", "the second is rolled back")
     said = account.run("-teardown", "-stack-name", "Second")
     assert said.status == OK
-    assert "it belongs to the stack First, not to Second" in said.err
+    assert "belongs to the stack First, not to Second" in said.err
     assert not is_closed(function(account))
 
 
