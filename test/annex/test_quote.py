@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from annexd.annex.lease.heartbeat import CLOSED_DESCRIPTION
+from annexd.annex.quote.pools import capacity_of_ec2_fleet
 from annexd.annex.reply import ReplyAd
 from test.annex.ads import SPECIFICATION
 from test.annex.site import BYSTANDER, Site, wait_for
@@ -283,3 +284,40 @@ def test_an_endpoint_that_takes_a_dry_run_for_an_order_is_told_of(priced: Site) 
         reply = priced.quote(ServiceURL=url)
     assert reply["Result"] == "Failure"
     assert "does not know DryRun, and may have ordered" in str(reply["ErrorString"])
+
+
+# By EC2 Fleet.
+
+
+def test_a_quote_by_ec2_fleet_is_of_the_same_pools_at_the_same_most(priced: Site) -> None:
+    specifications = [seen(), seen(InstanceType="c5.xlarge", WeightedCapacity=3)]
+    by_spot_fleet, by_ec2_fleet = (
+        quoted(priced, LaunchSpecifications=specifications, FleetAPI=api) for api in ("SpotFleet", "EC2Fleet")
+    )
+    assert by_ec2_fleet["Pools"] == by_spot_fleet["Pools"]
+    assert by_ec2_fleet["MostInstances"] == by_spot_fleet["MostInstances"]
+    for name in ("Instances", "Volumes", "Addresses", "Total"):
+        assert float(by_ec2_fleet["Most"][name]) == pytest.approx(float(by_spot_fleet["Most"][name]), rel=0.01)
+    assert by_ec2_fleet["Request"]["TargetCapacitySpecification"]["TotalTargetCapacity"] == 2
+    assert [each for each in priced.cloud.audit() if each.get("effect") in EFFECTS] == []
+    ec2 = priced.cloud.client("ec2", BYSTANDER)
+    assert ec2.describe_launch_templates()["LaunchTemplates"] == []
+
+
+def test_the_capacity_and_bounds_of_a_create_fleet_request_are_read() -> None:
+    template = {"LaunchTemplateSpecification": {"LaunchTemplateName": "mine", "Version": "1"}}
+    overrides = [{"InstanceType": "m5.large", "MaxPrice": "0.05"}, {"InstanceType": "c5.xlarge"}]
+    wanted = {"TotalTargetCapacity": 10, "OnDemandTargetCapacity": 2, "DefaultTargetCapacityType": "spot"}
+    request = {"TargetCapacitySpecification": wanted, "LaunchTemplateConfigs": [{**template, "Overrides": overrides}]}
+    capacity = capacity_of_ec2_fleet(request)
+    assert (capacity.spot_units, capacity.on_demand_units) == (8, 2)
+    assert [each.instance_type for each in capacity.pools] == ["m5.large", "c5.xlarge"]
+    assert [each.price_bound for each in capacity.pools] == [Fraction("0.05"), None]
+
+
+def test_a_bound_that_was_quoted_is_sent_by_ec2_fleet_too(priced: Site) -> None:
+    bounds = ["LaunchSpecifications[0]=0.096"]
+    quote = quoted(priced, SpotPrice=None, FleetAPI="EC2Fleet", PriceBounds=bounds)
+    [override] = quote["Request"]["LaunchTemplateConfigs"][0]["Overrides"]
+    assert override["MaxPrice"] == "0.096"
+    assert quote["Most"]["Unknown"] == []
