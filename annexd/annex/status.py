@@ -86,7 +86,7 @@ def query_annexes(
 
 
 def known_annexes(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], pool: PoolSnapshot) -> list[Json]:
-    """Describe the annexes of the journal, whoever ordered them, that -status shows without being asked for one.
+    """Describe the annexes of all owners that -status shows where no annex is named, from the journal.
 
     Raises JournalError.
     """

@@ -3,7 +3,7 @@
     condor_status -any -constraint 'MyType == "Annex"'
 
 An ad is sent when it has changed, and again before the collector forgets it.  It holds no text of AWS's and no key: the
-collector shows it to everybody who may read the pool.
+collector shows it to every user with READ access.
 """
 
 import asyncio

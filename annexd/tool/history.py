@@ -140,4 +140,4 @@ def _time(seconds: object) -> str:
 
 def _text(value: object) -> str:
     """Return a value for a terminal."""
-    return "-" if value is None else "".join(char if char.isprintable() else " " for char in str(value))
+    return "-" if value is None else say.printable(value)

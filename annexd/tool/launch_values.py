@@ -1,7 +1,7 @@
 """What may stand behind -instance-type, -cpus, -memory and the like: text becomes a value, or ValueError with words.
 
 Sizes are read as HTCondor reads request_memory: 8G, 8GB and 8GiB are 8192 MiB, and a number alone has the unit that is
-usual for it.  The limits are twice what the largest instances have, so that a slip of the finger is told here.
+usual for it.  The limits are twice what the largest instances have, so a typing error is reported here.
 """
 
 import math

@@ -42,11 +42,7 @@ def told(ad: Mapping[str, Any]) -> Quote:
 
 def text(quote: Quote) -> str:
     """Return it for people; most of it comes from AWS, and the screen is a terminal."""
-    return "\n".join(_printable(line) for line in _lines(quote))
-
-
-def _printable(line: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in line)
+    return "\n".join(say.printable(line) for line in _lines(quote))
 
 
 def _lines(quote: Quote) -> Iterator[str]:

@@ -78,7 +78,7 @@ NEXT_STEP = {USAGE: "condor_annex -help lists the options"}
 
 
 def words_of(options: ToolOptions) -> Mapping[str, str]:
-    """Return how an order's attributes are called by whoever typed it."""
+    """Return the option from which each attribute of this order comes."""
     return OPTION_OF if options.file else OPTION_OF_LAUNCH
 
 
@@ -153,6 +153,11 @@ def in_options(words: str, options: Mapping[str, str] = OPTION_OF) -> str:
 def _lease(ad: Mapping[str, Any]) -> list[str]:
     annex_id, end_s = ad.get("AnnexID"), ad.get("EndOfLease")
     return [f"the lease of annex {annex_id} ends at {shown_time(end_s)}"] if is_time(end_s) else []
+
+
+def printable(text: object) -> str:
+    """Return a text that cannot control a terminal: much of it comes from AWS."""
+    return "".join(char if char.isprintable() else " " for char in str(text))
 
 
 def notes(words: Iterable[str]) -> None:

@@ -84,7 +84,7 @@ def _line(row: tuple[str, ...], columns: Sequence[str], widths: list[int]) -> st
 
 def _cell(annex: Annex, column: str, now_s: float) -> str:
     if column == "Name":
-        return _name(annex)
+        return name_of(annex)
     if column == "Enforcer":
         return _distance(annex.get("EnforcerSeenTime"), now_s, ago=True)
     if column in TIMES:
@@ -112,19 +112,15 @@ def _footer(annexes: list[Annex], now_s: float) -> list[str]:
     footer += [f"Running: as annexd saw them in AWS {_period(now_s - min(seen))} ago or later"] if seen else []
     pool = [annex["PoolSeenTime"] for annex in annexes if is_time(annex.get("PoolSeenTime"))]
     footer += [f"Joined, Claimed: machines in the collector {_period(now_s - min(pool))} ago or later"] if pool else []
-    footer += [f"{_name(annex)}: {_trouble(annex)}" for annex in annexes if annex.get("Trouble")]
+    footer += [f"{name_of(annex)}: {say.printable(annex['Trouble'])}" for annex in annexes if annex.get("Trouble")]
     footer += [f"Not seen since: {fault}" for fault in _faults(annexes)]
     footer += list(dict.fromkeys(f"The pool, not seen since: {a['PoolFault']}" for a in annexes if a.get("PoolFault")))
     return ["", *footer] if footer else []
 
 
-def _name(annex: Annex) -> str:
+def name_of(annex: Annex) -> str:
+    """Return the user's name of the annex, or its ID."""
     return str(annex.get("AnnexName") or annex.get("AnnexID"))
-
-
-def _trouble(annex: Annex) -> str:
-    """Return why fewer instances run than requested, made printable: most of the text comes from AWS."""
-    return "".join(char if char.isprintable() else " " for char in str(annex["Trouble"]))
 
 
 def _faults(annexes: list[Annex]) -> list[str]:

@@ -10,25 +10,19 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from annexd.tool import show
 from annexd.tool.errors import COMMUNICATION, NOT_FOUND, REFUSED, UNREACHABLE, Interrupted, ToolError
 from annexd.tool.goal import Goal
+from annexd.tool.table import NUMBERS, Annex, name_of
 from annexd.tool.times import is_time, shown_distance
 
 POLL_S: Final = 5.0
 ABSENT_S: Final = 600.0  # so long annexd may be away, as while its machine restarts
 AWAY: Final = frozenset({COMMUNICATION, NOT_FOUND})
 ENDED: Final = frozenset({"failed", "undoing", "cancelling", "cancelled", "over"})
-COUNTS: Final = {
-    "asked": "TargetCapacity",
-    "running": "Running",
-    "booted": "Booted",
-    "joined": "Joined",
-    "claimed": "Claimed",
-}
-Annex = Mapping[str, Any]
+COUNTS: Final = {column.lower(): attribute for column, attribute in NUMBERS.items()}
 
 
 class Display(Protocol):
@@ -91,7 +85,7 @@ class _Patient:
 
 def why_never(annex: Annex, wanted: int | None) -> str:
     """Return why so many machines cannot join any more, or nothing."""
-    name, trouble = str(annex.get("AnnexName") or annex.get("AnnexID")), annex.get("Trouble")
+    name, trouble = name_of(annex), annex.get("Trouble")
     because = f": {_printable(trouble)}" if trouble else ""
     if annex.get("State") in ENDED:
         return f"the annex {name} is {annex['State']}{because}"
@@ -173,5 +167,4 @@ def _shown(count: int | None) -> str:
 
 
 def _printable(text: object) -> str:
-    """Most of it is AWS's text, and the screen is a terminal."""
-    return "".join(char if char.isprintable() else " " for char in show.in_options(str(text)))
+    return show.printable(show.in_options(str(text)))

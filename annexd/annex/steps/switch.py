@@ -1,4 +1,4 @@
-"""Where AWS refuses one of its two APIs for fleets, the requester is told how to order by the other.
+"""Say how to order by the other API where AWS refuses one of its two APIs for fleets.
 
 annexd never does so by itself: what the account, or its organization, does not allow is for people to decide.
 """
