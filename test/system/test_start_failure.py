@@ -23,7 +23,7 @@ def test_a_missing_package_is_named_in_its_log() -> None:
         [line, *_] = pool.log("ANNEXD").splitlines()
         assert "ERROR: condor_annexd cannot start: a Python package is missing, or does not fit:" in line
         assert "cryptography" in line
-        assert "exited with status 1" in pool.log("MASTER")
+        pool.wait_for(lambda: "exited with status 1" in pool.log("MASTER"), "the status in MasterLog", FOUND_S)
 
 
 def test_what_another_program_than_condor_master_hands_over_is_named_in_its_log() -> None:

@@ -10,6 +10,7 @@ from test.cloud import Cloud
 from test.system.site import Site
 
 SUPER_USER = "condor@annexd.test"
+UNDONE_S = 90.0  # the cancel is asked at once, and looked at again after up to 30 s
 NEW = "UID_DOMAIN = elsewhere.test\nTRUST_DOMAIN = annexd.test"
 
 
@@ -64,5 +65,5 @@ def test_an_order_of_the_old_domain_that_is_stuck_is_undone(site: Site) -> None:
     starts = site.starts()
     site.kill()  # at a start what is stuck is tried at once
     site.wait_for_restart(starts)
-    site.wait(lambda: "Request stuck-1 finished: Failure" in site.log(), "the order to be undone")
+    site.wait(lambda: "Request stuck-1 finished: Failure" in site.log(), "the order to be undone", UNDONE_S)
     assert site.fleets() == []
