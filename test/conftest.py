@@ -13,6 +13,7 @@ from hypothesis import configuration, settings
 
 from annexd.daemoncore.program import run_as
 from annexd.service.program import PROGRAM
+from test.whole import IS_WHOLE, WHOLE
 
 # What takes longest begins first: then no single file runs on when all others have ended.
 LONG = ("test/instance/test_refresh.py", "test/system/test_demo.py", "test/live/", "test/chaos/", "test/system/")
@@ -44,7 +45,10 @@ def pytest_configure() -> None:
     os.environ.update(NOBODYS_AWS, CONDOR_CONFIG="ONLY_ENV")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not IS_WHOLE and (left_out := [item for item in items if item.get_closest_marker(WHOLE.name)]):
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=lambda item: next((n for n, each in enumerate(LONG) if item.nodeid.startswith(each)), len(LONG)))
 
 

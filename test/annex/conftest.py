@@ -36,7 +36,7 @@ def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
     site = Site(*deployed, tmp_path)
     site.clean()
     yield site
-    site.clean()
+    site.cloud.clear_faults()
 
 
 @pytest.fixture

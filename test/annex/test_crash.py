@@ -12,6 +12,7 @@ import pytest
 
 from test.annex.fleets import end_of, tags_of
 from test.annex.site import Site
+from test.whole import WHOLE
 
 TOP = Path(__file__).resolve().parents[2]
 COURSES: dict[str, list[dict[str, Any]]] = {  # the faults
@@ -50,7 +51,9 @@ def another_home(site: Site, home: Path, at: int) -> None:
     site.home.mkdir()
 
 
-@pytest.mark.parametrize("written", [False, True], ids=["before the record", "after the record"])
+@pytest.mark.parametrize(
+    "written", [pytest.param(False, id="before the record", marks=WHOLE), pytest.param(True, id="after the record")]
+)
 @pytest.mark.parametrize("course", COURSES)
 def test_an_order_that_dies_at_any_append_leaves_nothing_without_a_lease(
     site: Site, course: str, written: bool
@@ -118,6 +121,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from test.annex.site import Site
+from test.whole import WHOLE
 from test.cloud import Cloud
 
 cloud = Cloud()

@@ -14,16 +14,16 @@ from test.histories.courses import COURSES
 from test.histories.history import History, Verdict
 
 SHORT = [
-    ("all goes well", 1, 2),
-    ("it is extended, and then cancelled", 3, 11),
-    ("it is shortened, and soon extended", 7, 13),
-    ("its instances are protected", 2, 13),
-    ("two annexds change one lease", 5, 19),
-    ("by EC2 Fleet it is extended, and then cancelled", 3, 17),
-    ("by EC2 Fleet of two versions, whose answer is lost, and then it is denied", 5, 13),
+    ("all goes well", 1, 5),
+    ("it is extended, and then cancelled", 3, 23),
+    ("it is shortened, and soon extended", 7, 29),
+    ("its instances are protected", 2, 19),
+    ("two annexds change one lease", 5, 41),
+    ("by EC2 Fleet it is extended, and then cancelled", 3, 37),
+    ("by EC2 Fleet of two versions, whose answer is lost, and then it is denied", 5, 23),
 ]
-PAIRS = 15
-SEEDS = 5
+PAIRS = 10
+SEEDS = 3
 
 
 def check(verdict: Verdict) -> None:
@@ -46,7 +46,7 @@ def test_with_any_fault_at_any_point_nothing_outlives_its_lease_and_nothing_is_l
     for history in islice(one_fault(theatre, COURSES[course]), first, None, step):
         check(theatre.play(history))
         number += 1
-    assert number > 50
+    assert number > 25
 
 
 def test_with_two_faults_neither(theatre: Theatre) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from test.cloud import Cloud
 from test.live.kit import Rehearsed, leaving_nothing, until
+from test.whole import WHOLE
 
 
 def _protected_one_runs(cloud: Cloud) -> bool:
@@ -33,7 +34,10 @@ MOMENTS: dict[str, tuple[list[str], Callable[[Cloud], bool], int]] = {
 }
 
 
-@pytest.mark.parametrize("moment", sorted(MOMENTS))
+LONG = "SIGTERM while an annex runs"
+
+
+@pytest.mark.parametrize("moment", [*sorted(MOMENTS.keys() - {LONG}), pytest.param(LONG, marks=WHOLE)])
 def test_a_rehearsal_that_is_stopped_leaves_nothing(cloud: Cloud, tmp_path: Path, moment: str) -> None:
     arguments, has_come, number = MOMENTS[moment]
     with leaving_nothing(cloud):
@@ -79,6 +83,7 @@ FAULTS = (
 )
 
 
+@WHOLE
 def test_a_rehearsal_whose_order_fails_says_so_and_leaves_nothing(cloud: Cloud, tmp_path: Path) -> None:
     cloud.fault("RequestSpotFleet", "denied", times=100)
     with leaving_nothing(cloud):

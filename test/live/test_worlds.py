@@ -9,16 +9,15 @@ import pytest
 
 from test.cloud import Cloud
 from test.live.kit import Rehearsed, leaving_nothing
-from test.whole import IS_WHOLE
+from test.whole import WHOLE
 
 WORLDS = {  # besides acted-upon, which the first test is in
     "refused": "refused (fleetRequestNotInCancellableState)",
     "no-effect": "no-effect: the answer says cancelled_running",
 }
-SHOWN = sorted(WORLDS) if IS_WHOLE else ["no-effect"]  # test_clean_up ends what is there in each of them
 
 
-@pytest.mark.parametrize("world", SHOWN)
+@pytest.mark.parametrize("world", ["no-effect", pytest.param("refused", marks=WHOLE)])
 def test_a_rehearsal_reports_the_effect_of_a_second_cancellation_and_leaves_nothing(
     cloud: Cloud, tmp_path: Path, world: str
 ) -> None:
@@ -30,6 +29,7 @@ def test_a_rehearsal_reports_the_effect_of_a_second_cancellation_and_leaves_noth
     assert rehearsed.facts()["second-cancel"].startswith("as assumed")
 
 
+@WHOLE
 @pytest.mark.parametrize(
     ("world", "fact", "said"),
     [
@@ -51,7 +51,11 @@ def test_a_rehearsal_finds_out_in_which_world_a_fleet_expires_and_is_cancelled(
     ("world", "facts"),
     [
         ({"cancel_ends_protected": True}, {"protected-cancel": "otherwise", "on-demand-tagged": "as assumed"}),
-        ({"on_demand_is_tagged": False}, {"protected-cancel": "as assumed", "on-demand-tagged": "otherwise"}),
+        pytest.param(
+            {"on_demand_is_tagged": False},
+            {"protected-cancel": "as assumed", "on-demand-tagged": "otherwise"},
+            marks=WHOLE,
+        ),
     ],
 )
 def test_a_rehearsal_finds_out_what_becomes_of_a_protected_instance(
@@ -65,7 +69,7 @@ def test_a_rehearsal_finds_out_what_becomes_of_a_protected_instance(
     assert {key: told[key].strip("*").partition(":")[0].strip("*") for key in facts} == facts
 
 
-@pytest.mark.parametrize("looks", [True, False])
+@pytest.mark.parametrize("looks", [pytest.param(True, marks=WHOLE), False])
 def test_a_rehearsal_finds_out_how_far_a_dry_run_looks(cloud: Cloud, tmp_path: Path, looks: bool) -> None:
     cloud.behave(passed_as="ec2", dry_run_looks_at_all=looks)
     with leaving_nothing(cloud):
@@ -78,6 +82,7 @@ def test_a_rehearsal_finds_out_how_far_a_dry_run_looks(cloud: Cloud, tmp_path: P
         assert facts[key].startswith(word), (key, facts[key])
 
 
+@WHOLE
 def test_an_administrators_missing_right_is_named_and_nothing_is_left(cloud: Cloud, tmp_path: Path) -> None:
     """The caller cannot create roles: annexd and -setup then use the caller's rights, and the report says so."""
     cloud.fault("CreateRole", "denied", times=1)
