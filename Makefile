@@ -46,8 +46,8 @@ test: ready ## all tests (ARGS="test/pool -k token": some)
 test-trixie: venv ## the tests without a pool, by Debian 13's Python and HTCondor in a fresh root (ARGS="..."); needs root
 	packaging/test-python trixie $(RUN) $(DEB_CACHE) $(or $(ARGS),$(PARALLEL) $(WITHOUT_POOL:%=--ignore=%))
 
-whole: ready ## what make test shows in a short form, in its whole one: the demo, and each rehearsal of make live
-	ANNEXD_WHOLE=1 $(AS_USER) $(RUN) -m pytest $(PARALLEL) test/live test/system/test_demo.py
+whole: ready ## the tests with what make test shows in a short form as a whole, such as the demo and each rehearsal of make live
+	ANNEXD_WHOLE=1 $(AS_USER) $(RUN) -m pytest $(or $(ARGS),$(PARALLEL))
 
 parity: ready ## annexd's answers and the C++ schedd's, tens of thousands of times (ARGS="--seed 7 --lists 300 --series 23")
 	$(AS_USER) $(RUN) -m test.parity $(ARGS)

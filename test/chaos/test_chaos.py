@@ -5,7 +5,7 @@ from __future__ import annotations
 from test.chaos.customers import Habits
 from test.chaos.play import PASSING, Chaos
 
-KILLS = 12
+KILLS = 8
 HABITS = Habits(cancels=0.2, extends=0.0, shortens=0.3)  # what is extended lives for minutes
 
 

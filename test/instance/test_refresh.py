@@ -33,6 +33,7 @@ from test.instance.account import (
 )
 from test.instance.machine import Machine, Outcome
 from test.instance.script import script
+from test.whole import WHOLE
 
 Make = Callable[[str], Machine]
 LEASE_S, GRACE_S = 3600, 600
@@ -364,8 +365,15 @@ def plant_killer(machine: Machine, when: str) -> Path:
     return machine.folder / "calls-left"
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("longer", [True, False], ids=["extended", "cut short"])
+@pytest.mark.parametrize(
+    ("longer", "when"),
+    [
+        pytest.param(True, "before", id="extended-before", marks=WHOLE),
+        pytest.param(True, "after", id="extended-after"),
+        pytest.param(False, "before", id="cut short-before"),
+        pytest.param(False, "after", id="cut short-after", marks=WHOLE),
+    ],
+)
 def test_a_refresh_that_is_killed_at_any_call_leaves_a_timer_and_is_done_by_the_next(
     booted: Booted, when: str, longer: bool
 ) -> None:

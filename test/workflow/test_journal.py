@@ -14,6 +14,7 @@ import pytest
 
 from annexd.workflow import Journal, JournalError, Kind, Record, fold
 from annexd.workflow.journal import SCHEMA_VERSION
+from test.whole import WHOLE
 
 BODIES: list[dict[str, object]] = [{"number": number, "text": "ä" * number} for number in range(6)]
 
@@ -52,7 +53,8 @@ def test_a_finished_command_is_no_longer_unfinished(journal: Journal) -> None:
     assert [record.command_id for record in journal.of_kind(Kind.FINISHED)] == ["1"]
 
 
-def test_a_journal_cut_at_every_byte_is_a_prefix_of_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [pytest.param(1, marks=WHOLE), 7])
+def test_a_journal_cut_at_any_byte_is_a_prefix_of_itself(tmp_path: Path, step: int) -> None:
     home = tmp_path / "whole"
     home.mkdir()
     _with_small_pages(home / "journal")  # so that each byte can be tried
@@ -60,7 +62,7 @@ def test_a_journal_cut_at_every_byte_is_a_prefix_of_itself(tmp_path: Path) -> No
     crashed = home.with_suffix(".crashed")
     database, log = (crashed / "journal").read_bytes(), (crashed / "journal-wal").read_bytes()
     seen = set()
-    for cut in range(len(log) + 1):
+    for cut in [*range(0, len(log), step), len(log)]:
         (home / "journal").write_bytes(database)
         (home / "journal-wal").write_bytes(log[:cut])
         bodies = read(home / "journal")
