@@ -33,7 +33,7 @@ htcondor: venv ## HTCondor 25: from PATH, or else fetched into .cache
 	@$(RUN) -m test.pool
 
 ready: venv htcondor
-	@$(RUN) -m compileall -q annexd  # who runs it may not write here
+	@$(RUN) -m compileall -q annexd test  # who runs it may not write here
 
 test: ready ## all tests (ARGS="test/pool -k token": some)
 	$(AS_USER) $(RUN) -m pytest $(if $(ARGS),$(ARGS),$(PARALLEL))
