@@ -36,8 +36,8 @@ def _delete(s3: Any, bucket: str, versions: list[dict[str, str]]) -> int:
     with translate_aws_errors(f"DeleteObjects {bucket}"):
         answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": versions, "Quiet": True})
     for failure in answer.get("Errors", ()):
-        words = f"{failure.get('Code')}: {failure.get('Message')}"
-        raise AccountError(f"s3://{bucket}/{failure.get('Key')} could not be deleted ({words})")
+        message = f"{failure.get('Code')}: {failure.get('Message')}"
+        raise AccountError(f"s3://{bucket}/{failure.get('Key')} could not be deleted ({message})")
     return len(versions)
 
 

@@ -191,11 +191,11 @@ class ConfigurationFile:
             return FileChange(UNCHANGED, [])
         if left:
             self._write(text(left))
-            words = f"wrote {self._shown} without {', '.join(regions)}; the default region is {next(iter(left))}"
+            message = f"wrote {self._shown} without {', '.join(regions)}; the default region is {next(iter(left))}"
         else:
             Path(self.path).unlink(missing_ok=True)
-            words = f"removed {self._shown}"
-        return FileChange(WRITTEN if left else REMOVED, [words, "now run condor_reconfig, so that annexd reads it"])
+            message = f"removed {self._shown}"
+        return FileChange(WRITTEN if left else REMOVED, [message, "now run condor_reconfig, so that annexd reads it"])
 
     @property
     def _shown(self) -> str:

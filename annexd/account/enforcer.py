@@ -46,12 +46,12 @@ class Enforcer:
         """Return the response of GetFunction; None if there is no function."""
         with translate_aws_errors(f"GetFunction {FUNCTION}"):
             try:
-                told: Mapping[str, Any] = self._functions.get_function(FunctionName=FUNCTION)
+                response: Mapping[str, Any] = self._functions.get_function(FunctionName=FUNCTION)
             except AWS_ERRORS as error:
                 if errors.is_not_found(error):
                     return None
                 raise
-        return told
+        return response
 
     def is_whole(self, role: str) -> bool:
         """Return whether function, rule and role exist: without any of them no annex ends."""
@@ -74,8 +74,8 @@ class Enforcer:
 
         GetFunction returns tags only to callers with lambda:ListTags (botocore's model, GetFunctionResponse).
         """
-        told = self.look()
-        return None if told is None else str((told.get("Tags") or {}).get(STACK_TAG, ""))
+        response = self.look()
+        return None if response is None else str((response.get("Tags") or {}).get(STACK_TAG, ""))
 
     def is_of(self, stack: Stack) -> bool:
         """Return whether this stack contains it, and would delete it."""
@@ -88,22 +88,22 @@ class Enforcer:
 
     def open(self) -> None:
         """Open the function for orders if it exists and is closed."""
-        told = self.look()
-        if told is not None and is_closed(told["Configuration"]):
+        response = self.look()
+        if response is not None and is_closed(response["Configuration"]):
             self._describe(str(template()["Resources"][LOGICAL_ID]["Properties"]["Description"]))
             self._changed(OPENED, LOGICAL_ID, FUNCTION)
             self._say("the lease function is open again: annexd accepts orders")
 
     def is_open(self) -> bool:
-        told = self.look()
-        return told is not None and not is_closed(told["Configuration"])
+        response = self.look()
+        return response is not None and not is_closed(response["Configuration"])
 
     def refuse_if_being_closed(self) -> None:
         """Raise AccountError while a -teardown may rely on the closed function."""
-        told = self.look()
-        if told is None or not is_closed(told["Configuration"]):
+        response = self.look()
+        if response is None or not is_closed(response["Configuration"]):
             return
-        age_s = self._now_s() - _modified_s(told["Configuration"])
+        age_s = self._now_s() - _modified_s(response["Configuration"])
         if age_s < 2 * CLOSING_S:
             raise AccountError(
                 f"{self.region}: a -teardown closed the lease function {max(age_s, 0):.0f} s ago and may still run",
@@ -117,10 +117,10 @@ class Enforcer:
 
     def wait_for_heartbeat(self, max_lease_s: int, digest: str | None) -> None:
         """Wait until the rule has called the function with this MaxLease and code (None: any code)."""
-        told = self.look()
-        if told is None:
+        response = self.look()
+        if response is None:
             raise AccountError(f"{self.region}: the lease function {FUNCTION} is missing: it was deleted meanwhile")
-        arn, begun_s, said_s = str(told["Configuration"]["FunctionArn"]), time.monotonic(), -PROGRESS_S
+        arn, begun_s, said_s = str(response["Configuration"]["FunctionArn"]), time.monotonic(), -PROGRESS_S
         while (why := self._without_heartbeat(arn, max_lease_s, digest)) is not None:
             waited_s = time.monotonic() - begun_s
             if waited_s > HEARTBEAT_S:
@@ -170,7 +170,7 @@ class Enforcer:
 
     def _settle(self) -> None:
         deadline_s = time.monotonic() + CHANGING_S
-        while (told := self.look()) and told["Configuration"].get("LastUpdateStatus") == "InProgress":
+        while (response := self.look()) and response["Configuration"].get("LastUpdateStatus") == "InProgress":
             if time.monotonic() > deadline_s:
                 raise AccountError(
                     f"{self.region}: an update of the lease function takes longer than {CHANGING_S:.0f} s",

@@ -21,8 +21,8 @@ def wait_until_known(session: Session, region: str, profile_arn: str, say: Say) 
     """Wait until the profile is FRESH_S old.  Raises AccountError."""
     with translate_aws_errors("GetInstanceProfile"):
         name = profile_arn.rpartition("/")[2]
-        told: dict[str, Any] = session.client("iam", region).get_instance_profile(InstanceProfileName=name)
-    made: datetime = told["InstanceProfile"]["CreateDate"]
+        response: dict[str, Any] = session.client("iam", region).get_instance_profile(InstanceProfileName=name)
+    made: datetime = response["InstanceProfile"]["CreateDate"]
     left_s = FRESH_S - (time.time() + session.skew_s - made.timestamp())
     if left_s >= 1:
         say(f"waiting {left_s:.0f} s until all of AWS knows the new instance profile")

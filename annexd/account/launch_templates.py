@@ -16,8 +16,8 @@ def remove(ec2: Any) -> int:
     """
     with translate_aws_errors("DescribeLaunchTemplates"):
         filters = [{"Name": "tag-key", "Values": [TAG_ANNEX_ID]}]
-        told = list(answers.listed(ec2, "describe_launch_templates", "LaunchTemplates", Filters=filters))
-    names = [name for each in told if read_leased_token(name := each.get("LaunchTemplateName"))]
+        response = list(answers.listed(ec2, "describe_launch_templates", "LaunchTemplates", Filters=filters))
+    names = [name for each in response if read_leased_token(name := each.get("LaunchTemplateName"))]
     for name in names:
         with translate_aws_errors(f"DeleteLaunchTemplate {name}"):
             try:

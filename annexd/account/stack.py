@@ -41,8 +41,8 @@ class Seen:
     @property
     def max_lease_s(self) -> int:
         """Return MaxLease in seconds; the default for a stack without the parameter."""
-        told = self.parameters.get(MAX_LEASE, "")
-        return int(told) if told.isdecimal() else max_lease_limits()[2]
+        response = self.parameters.get(MAX_LEASE, "")
+        return int(response) if response.isdecimal() else max_lease_limits()[2]
 
     @property
     def is_busy(self) -> bool:
@@ -70,14 +70,16 @@ class Stack:
         """Return its state; None if there is no such stack.  Refuses a stack that is not ours."""
         with translate_aws_errors(f"DescribeStacks {self.name}"):
             try:
-                told = self._cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]
+                response = self._cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]
             except AWS_ERRORS as error:
                 if errors.is_no_stack(error):
                     return None
                 raise
-        outputs = {output["OutputKey"]: output["OutputValue"] for output in told.get("Outputs") or ()}
-        parameters = {each["ParameterKey"]: each["ParameterValue"] for each in told.get("Parameters") or ()}
-        seen = Seen(told["StackId"], told["StackStatus"], told.get("Description") or "", outputs, parameters)
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in response.get("Outputs") or ()}
+        parameters = {each["ParameterKey"]: each["ParameterValue"] for each in response.get("Parameters") or ()}
+        seen = Seen(
+            response["StackId"], response["StackStatus"], response.get("Description") or "", outputs, parameters
+        )
         if seen.description and not seen.description.startswith(DESCRIPTION):
             raise AccountError(
                 f"the stack {self.name} does not belong to annexd: {seen.description[:80]!r}",
@@ -152,8 +154,8 @@ class Stack:
     def physical_ids(self) -> dict[str, str]:
         """Return the physical IDs of existing resources, by logical ID."""
         with translate_aws_errors(f"DescribeStackResources {self.name}"):
-            told = self._cloudformation.describe_stack_resources(StackName=self.name)["StackResources"]
-        made = [each for each in told if each.get("PhysicalResourceId")]
+            response = self._cloudformation.describe_stack_resources(StackName=self.name)["StackResources"]
+        made = [each for each in response if each.get("PhysicalResourceId")]
         there = [each for each in made if each["ResourceStatus"] != "DELETE_COMPLETE"]
         return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in there}
 

@@ -42,14 +42,14 @@ def subnets_in(ec2: Any, vpc_id: str | None = None) -> list[Subnet]:
         return [_subnet(each) for page in pages for each in page["Subnets"]]
 
 
-def _subnet(told: Mapping[str, Any]) -> Subnet:
+def _subnet(response: Mapping[str, Any]) -> Subnet:
     return Subnet(
-        str(told["SubnetId"]),
-        str(told["VpcId"]),
-        str(told["AvailabilityZone"]),
-        int(told.get("AvailableIpAddressCount", 0)),
-        bool(told.get("MapPublicIpOnLaunch")),
-        bool(told.get("DefaultForAz")),
+        str(response["SubnetId"]),
+        str(response["VpcId"]),
+        str(response["AvailabilityZone"]),
+        int(response.get("AvailableIpAddressCount", 0)),
+        bool(response.get("MapPublicIpOnLaunch")),
+        bool(response.get("DefaultForAz")),
     )
 
 

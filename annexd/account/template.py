@@ -56,7 +56,7 @@ def body_without_enforcer() -> str:
     whole = template()
     left = {
         "Resources": {name: made for name, made in whole["Resources"].items() if not name.startswith(ENFORCER)},
-        "Outputs": {name: told for name, told in whole["Outputs"].items() if not name.startswith(ENFORCER)},
+        "Outputs": {name: response for name, response in whole["Outputs"].items() if not name.startswith(ENFORCER)},
     }
     return json.dumps(whole | left, indent=1)
 

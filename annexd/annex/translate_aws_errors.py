@@ -19,13 +19,13 @@ def translate_aws_errors(operation: str, **names: object) -> Iterator[None]:
     try:
         yield
     except AWS_ERRORS as error:
-        words = errors.describe(error, operation)
+        message = errors.describe(error, operation)
         untouched = errors.had_no_effect(error)
         if errors.is_transient(error):
-            raise Retry(words, untouched=untouched) from error
+            raise Retry(message, untouched=untouched) from error
         if (wait := _wait_of(error, names)) is not None:
-            raise Retry(words, untouched=untouched, wait=wait) from error
-        raise Refused(words, untouched=untouched) from error
+            raise Retry(message, untouched=untouched, wait=wait) from error
+        raise Refused(message, untouched=untouched) from error
     except Exception as error:
         if errors.is_shape_error(error):
             raise Retry(errors.describe_shape(error, operation)) from error

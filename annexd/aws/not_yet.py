@@ -194,6 +194,6 @@ def not_yet(error: Exception) -> NotYet | None:
     """Return the resource that AWS does not know yet, if the error may mean that and waiting is worthwhile."""
     if not isinstance(error, ClientError):
         return None
-    told: Mapping[str, object] = error.response.get("Error", {})
-    code, message = str(told.get("Code", "")), str(told.get("Message", ""))
+    body: Mapping[str, object] = error.response.get("Error", {})
+    code, message = str(body.get("Code", "")), str(body.get("Message", ""))
     return next((row for row in TABLE if row.wait_s and row.fits(error.operation_name, code, message)), None)

@@ -71,8 +71,8 @@ def _run_translated(options: ToolOptions, changes: AccountChanges) -> int:
     except AccountError as error:
         raise ToolError(CLOUD_FAILED, *error.lines) from error
     except Interrupted as interrupted:
-        words = "interrupted; CloudFormation continues its work: run the same command again to continue"
-        raise ToolError(interrupted.status, words) from None
+        message = "interrupted; CloudFormation continues its work: run the same command again to continue"
+        raise ToolError(interrupted.status, message) from None
 
 
 def _run(options: ToolOptions, changes: AccountChanges) -> int:

@@ -85,8 +85,8 @@ def change_ad(options: ToolOptions, now_s: float) -> dict[str, Any]:
     """
     end_s = options.until_s
     if end_s is not None and end_s <= now_s and not options.command_id:
-        words = f"-until {shown_time(end_s)} was {shown_distance(end_s - now_s)}"
-        raise ToolError(USAGE, f"{words}: give a future time; condor_annex -cancel {options.file} ends the annex now")
+        message = f"-until {shown_time(end_s)} was {shown_distance(end_s - now_s)}"
+        raise ToolError(USAGE, f"{message}: give a future time; condor_annex -cancel {options.file} ends the annex now")
     return {
         **_about(options.file, CHANGE, options),
         **({"LeaseExtension": options.extend_s} if end_s is None else {"EndOfLease": end_s}),

@@ -46,20 +46,20 @@ def bounds_confirmed(answer: Mapping[str, Any], above: float, words: Mapping[str
     from annexd.tool import quote
 
     show.check(answer, words)
-    told = quote.told(answer)
+    quoted = quote.quote_in(answer)
     try:
-        total, bounds = told["Most"]["Total"], _bounds(told)
+        total, bounds = quoted["Most"]["Total"], _bounds(quoted)
         if total is None or float(total) > above:
-            _ask(quote.text(told), total, above)
+            _ask(quote.text(quoted), total, above)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ToolError(COMMUNICATION, quote.STRANGE) from error
     return {"PriceBounds": bounds} if bounds else {}
 
 
-def _bounds(told: Mapping[str, Any]) -> list[str]:
-    if not told["SpotUnits"]:
+def _bounds(quoted: Mapping[str, Any]) -> list[str]:
+    if not quoted["SpotUnits"]:
         return []
-    unsent = (each for each in told["Pools"] if not each["PriceBoundIsSent"] and each["PriceBound"] is not None)
+    unsent = (each for each in quoted["Pools"] if not each["PriceBoundIsSent"] and each["PriceBound"] is not None)
     return [f"{each['Path']}={each['PriceBound']}" for each in unsent if each["InstanceType"] is not None]
 
 

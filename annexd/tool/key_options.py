@@ -36,8 +36,8 @@ def check_pair(public: str | None, secret: str | None, token: str | None) -> Non
     pair = {"-access-key-file": public, "-secret-key-file": secret}
     missing = [option for option, path in pair.items() if not path]
     if missing and (public or secret or token):
-        words = "are missing" if len(missing) > 1 else "is missing"
-        raise ToolError(USAGE, f"{' and '.join(missing)} {words}: AWS keys are an ID and a secret, in one file each")
+        message = "are missing" if len(missing) > 1 else "is missing"
+        raise ToolError(USAGE, f"{' and '.join(missing)} {message}: AWS keys are an ID and a secret, in one file each")
 
 
 def _files(options: ToolOptions, param: Param) -> dict[str, str | None]:

@@ -72,10 +72,10 @@ def _image(options: ToolOptions, param: Callable[[str], str | None]) -> tuple[st
     arm = [each for each in options.instance_types if is_arm(each)]
     if arm and len(arm) < len(options.instance_types):
         other = next(each for each in options.instance_types if each not in arm)
-        words = (
+        message = (
             f"-instance-type has {arm[0]}, which is Arm, and {other}, which is not: one image does not start on both"
         )
-        raise ToolError(USAGE, f"{words}; order them one after the other, each with its -image")
+        raise ToolError(USAGE, f"{message}; order them one after the other, each with its -image")
     if options.image:
         return options.image, []
     if configured := param(DEFAULT_IMAGE):

@@ -18,7 +18,7 @@ def show(ad: Mapping[str, Any], *, as_json: bool, words: Mapping[str, str]) -> N
     """Print the quote; raises ToolError if there is none, and if the order would be refused, in these words."""
     if "Quote" not in ad:
         say.check(ad, words)
-    quote = told(ad)
+    quote = quote_in(ad)
     if as_json:
         print(json.dumps(quote, indent=2), flush=True)
     else:
@@ -29,7 +29,7 @@ def show(ad: Mapping[str, Any], *, as_json: bool, words: Mapping[str, str]) -> N
     say.check(ad, words)
 
 
-def told(ad: Mapping[str, Any]) -> Quote:
+def quote_in(ad: Mapping[str, Any]) -> Quote:
     """Return the quote in annexd's answer.  Raises ToolError."""
     try:
         quote = json.loads(str(ad.get("Quote")))

@@ -51,7 +51,7 @@ class Engine:
     of its type.
     `now_s` and `wait` are the time: `wait(seconds)` returns early, and True, when the engine is paused.
     `steady_s` is a clock that nobody sets, such as time.monotonic, for what must have lasted some time.
-    `tell(words)` hears once what a workflow begins to wait for.
+    `tell(message)` hears once what a workflow begins to wait for.
     """
 
     def __init__(
@@ -322,8 +322,8 @@ class Engine:
         if waited_s < longest_s and known.attempts < self._pace.max_attempts:
             self._wait(min(self._pace.pause_s(known.attempts - 1, self._random), longest_s - waited_s))
         else:
-            words = f"{error}; annexd waited {waited_s:.0f} s for AWS to know {wait.what}: {wait.next_step}"
-            self._fail(state, step, Refused(words))
+            message = f"{error}; annexd waited {waited_s:.0f} s for AWS to know {wait.what}: {wait.next_step}"
+            self._fail(state, step, Refused(message))
 
     def _fail(self, state: State, step: Step[Any, Any, Any], error: Refused) -> None:
         body = {"result": error.result, "error": str(error), "untouched": error.untouched}

@@ -44,8 +44,8 @@ def clock(view: View) -> Iterator[Finding]:
 
 
 def region(view: View) -> Iterator[Finding]:
-    told = view.found("DescribeRegions", view.client("ec2").describe_regions, AllRegions=True) or {"Regions": []}
-    states = {each["RegionName"]: each.get("OptInStatus", "opt-in-not-required") for each in told["Regions"]}
+    response = view.found("DescribeRegions", view.client("ec2").describe_regions, AllRegions=True) or {"Regions": []}
+    states = {each["RegionName"]: each.get("OptInStatus", "opt-in-not-required") for each in response["Regions"]}
     if states.get(view.region) == "not-opted-in":
         yield view.fault(
             "region", "this account has not enabled it", f"aws account enable-region --region-name {view.region}"

@@ -23,9 +23,9 @@ def bucket(view: View) -> Iterator[Finding]:
 
 
 def _public(view: View, s3: Any, name: str) -> Iterator[Finding]:
-    shall = view.deployed.properties(BUCKET)["PublicAccessBlockConfiguration"]
+    expected = view.deployed.properties(BUCKET)["PublicAccessBlockConfiguration"]
     block = view.found("GetPublicAccessBlock", s3.get_public_access_block, Bucket=name) or {}
-    open_ways = [way for way in shall if not block.get("PublicAccessBlockConfiguration", {}).get(way)]
+    open_ways = [way for way in expected if not block.get("PublicAccessBlockConfiguration", {}).get(way)]
     status = view.found("GetBucketPolicyStatus", s3.get_bucket_policy_status, Bucket=name) or {}
     controls = view.found("GetBucketOwnershipControls", s3.get_bucket_ownership_controls, Bucket=name) or {}
     rules = controls.get("OwnershipControls", {}).get("Rules") or [{}]
@@ -33,7 +33,7 @@ def _public(view: View, s3: Any, name: str) -> Iterator[Finding]:
         repair = f"aws s3api delete-bucket-policy --bucket {name}, then {ANEW}"
         yield view.fault("bucket's privacy", "its bucket policy makes it public", repair)
     elif open_ways:
-        block_all = ",".join(f"{way}=true" for way in shall)
+        block_all = ",".join(f"{way}=true" for way in expected)
         repair = f"aws s3api put-public-access-block --bucket {name} --public-access-block-configuration {block_all}"
         yield view.fault("bucket's privacy", f"it may be made public: {', '.join(open_ways)} off", repair)
     elif rules[0].get("ObjectOwnership") != "BucketOwnerEnforced":
@@ -48,8 +48,8 @@ def _public(view: View, s3: Any, name: str) -> Iterator[Finding]:
 
 
 def _encryption(view: View, s3: Any, name: str) -> Iterator[Finding]:
-    told = view.found("GetBucketEncryption", s3.get_bucket_encryption, Bucket=name)
-    if told is None:
+    response = view.found("GetBucketEncryption", s3.get_bucket_encryption, Bucket=name)
+    if response is None:
         rule = '{"Rules":[{"ApplyServerSideEncryptionByDefault":{"SSEAlgorithm":"AES256"}}]}'
         repair = f"aws s3api put-bucket-encryption --bucket {name} --server-side-encryption-configuration '{rule}'"
         yield view.fault("bucket's encryption", "new objects are not encrypted", repair)
@@ -59,30 +59,30 @@ def _encryption(view: View, s3: Any, name: str) -> Iterator[Finding]:
 
 def _transport(view: View, s3: Any, name: str) -> Iterator[Finding]:
     """Check that it has exactly the template's policy."""
-    told = view.found("GetBucketPolicy", s3.get_bucket_policy, Bucket=name)
-    shall = set(grants_of(view.deployed.properties("BucketPolicy")["PolicyDocument"]))
-    found = set(grants_of(json.loads(told["Policy"]))) if told else set()
-    if found == shall:
+    response = view.found("GetBucketPolicy", s3.get_bucket_policy, Bucket=name)
+    expected = set(grants_of(view.deployed.properties("BucketPolicy")["PolicyDocument"]))
+    found = set(grants_of(json.loads(response["Policy"]))) if response else set()
+    if found == expected:
         yield view.ok("bucket's policy", "it requires TLS")
         return
-    what = "allows access without TLS" if shall - found else "has more statements than the one that requires TLS"
+    what = "allows access without TLS" if expected - found else "has more statements than the one that requires TLS"
     yield view.fault("bucket's policy", f"its policy {what}", f"restore it in S3, or {ANEW}")
 
 
 def _expiry(view: View, s3: Any, name: str) -> Iterator[Finding]:
     get: Callable[..., Any] = s3.get_bucket_lifecycle_configuration
-    told = view.found("GetBucketLifecycleConfiguration", get, Bucket=name) or {"Rules": []}
-    [shall] = view.deployed.properties(BUCKET)["LifecycleConfiguration"]["Rules"]
+    response = view.found("GetBucketLifecycleConfiguration", get, Bucket=name) or {"Rules": []}
+    [expected] = view.deployed.properties(BUCKET)["LifecycleConfiguration"]["Rules"]
     days = [
         rule["Expiration"]["Days"]
-        for rule in told["Rules"]
+        for rule in response["Rules"]
         if rule["Status"] == "Enabled" and _prefix(rule) in (PREFIX, "") and rule.get("Expiration", {}).get("Days")
     ]
     if not days:
         yield view.fault("bucket's expiry", "objects never expire", f"restore the lifecycle rule, or {ANEW}")
-    elif min(days) < shall["ExpirationInDays"]:
+    elif min(days) < expected["ExpirationInDays"]:
         what = f"objects expire after {min(days)} days, before the longest lease ends"
-        yield view.fault("bucket's expiry", what, f"set it to {shall['ExpirationInDays']} days, or {ANEW}")
+        yield view.fault("bucket's expiry", what, f"set it to {expected['ExpirationInDays']} days, or {ANEW}")
     else:
         yield view.ok("bucket's expiry", f"objects expire after {min(days)} days")
 

@@ -14,15 +14,15 @@ TELL = "condor_annex -setup writes it; then run condor_reconfig"
 def knobs(view: View) -> Iterator[Finding]:
     """Check the knobs of this region's own annexd, or else the default ones."""
     local = configuration.local_name(view.region)
-    told = {knob: view.param(f"{local}.{knob}") or view.param(knob) for knob in KNOBS}
-    missing = [knob for knob, value in told.items() if not value]
+    configured = {knob: view.param(f"{local}.{knob}") or view.param(knob) for knob in KNOBS}
+    missing = [knob for knob, value in configured.items() if not value]
     if missing:
         yield view.fault("configuration", f"HTCondor's configuration lacks {', '.join(missing)}", TELL)
         return
-    regions = {knob: _region(str(value)) for knob, value in told.items()}
+    regions = {knob: _region(str(value)) for knob, value in configured.items()}
     others = {knob: region for knob, region in regions.items() if region not in (None, view.region)}
-    shall = configuration.knobs(view.session, view.region, view.seen.outputs if view.seen else {})
-    wrong = [knob for knob in KNOBS if told[knob] != shall[knob]]
+    expected = configuration.knobs(view.session, view.region, view.seen.outputs if view.seen else {})
+    wrong = [knob for knob in KNOBS if configured[knob] != expected[knob]]
     if others:
         names = ", ".join(sorted({str(region) for region in others.values()}))
         yield view.fault("configuration", f"it belongs to another region, {names}: {', '.join(others)}", TELL)

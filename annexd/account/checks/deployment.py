@@ -49,9 +49,9 @@ def drift(view: View) -> Iterator[Finding]:
     cloudformation = view.client("cloudformation")
     with translate_aws_errors(f"DetectStackDrift {view.stack_name}"):
         detection = cloudformation.detect_stack_drift(StackName=view.stack_name)["StackDriftDetectionId"]
-        told = _detected(cloudformation, detection)
-        if told["DetectionStatus"] != "DETECTION_COMPLETE":
-            reason = told.get("DetectionStatusReason", "it gives no reason")
+        response = _detected(cloudformation, detection)
+        if response["DetectionStatus"] != "DETECTION_COMPLETE":
+            reason = response.get("DetectionStatusReason", "it gives no reason")
             yield view.unknown("drift", f"CloudFormation could not detect drift: {reason}")
             return
         changed = list(_changed(cloudformation, view.stack_name))
@@ -64,9 +64,11 @@ def drift(view: View) -> Iterator[Finding]:
 def _detected(cloudformation: Any, detection: str) -> Mapping[str, Any]:
     deadline_s, pause_s = time.monotonic() + PATIENCE_S, FIRST_PAUSE_S
     while True:
-        told: Mapping[str, Any] = cloudformation.describe_stack_drift_detection_status(StackDriftDetectionId=detection)
-        if told["DetectionStatus"] != "DETECTION_IN_PROGRESS":
-            return told
+        response: Mapping[str, Any] = cloudformation.describe_stack_drift_detection_status(
+            StackDriftDetectionId=detection
+        )
+        if response["DetectionStatus"] != "DETECTION_IN_PROGRESS":
+            return response
         if time.monotonic() > deadline_s:
             raise AccountError("CloudFormation's drift detection takes too long")
         time.sleep(pause_s)

@@ -23,11 +23,11 @@ def lease_function(view: View) -> Iterator[Finding]:
     if view.function is None:
         yield view.fault("lease function", "it was deleted: no lease ends, and annexd refuses orders", REMADE)
         return
-    told = view.function["Configuration"]
-    if told.get("State") == "Failed" or told.get("LastUpdateStatus") == "Failed":
-        reason = told.get("StateReason") or told.get("LastUpdateStatusReason") or "no reason given"
+    response = view.function["Configuration"]
+    if response.get("State") == "Failed" or response.get("LastUpdateStatus") == "Failed":
+        reason = response.get("StateReason") or response.get("LastUpdateStatusReason") or "no reason given"
         yield view.fault("lease function", f"it has failed: {reason}", ANEW)
-    elif is_closed(told):
+    elif is_closed(response):
         yield view.fault("lease function", "a -teardown closed it: it ends annexes, but annexd refuses orders", REOPEN)
     else:
         yield view.ok("lease function", "it exists and is active")
@@ -48,26 +48,28 @@ def its_code(view: View) -> Iterator[Finding]:
 
 def its_settings(view: View) -> Iterator[Finding]:
     """Compare its settings with the template, with this stack's values."""
-    told, expected = view.lease_function["Configuration"], view.deployed.properties(LOGICAL_ID)
-    wrong = [f"{key} is {told.get(key)}, not {expected[key]}" for key in SETTINGS if told.get(key) != expected[key]]
+    response, expected = view.lease_function["Configuration"], view.deployed.properties(LOGICAL_ID)
+    wrong = [
+        f"{key} is {response.get(key)}, not {expected[key]}" for key in SETTINGS if response.get(key) != expected[key]
+    ]
     wrong += _unlike(
-        "environment", (told.get("Environment") or {}).get("Variables") or {}, expected["Environment"]["Variables"]
+        "environment", (response.get("Environment") or {}).get("Variables") or {}, expected["Environment"]["Variables"]
     )
-    log = (told.get("LoggingConfig") or {}).get("LogGroup", LOG_GROUP)
+    log = (response.get("LoggingConfig") or {}).get("LogGroup", LOG_GROUP)
     wrong += [] if log == LOG_GROUP else [f"it writes to the log group {log}, which annexd does not read"]
     if wrong:
         command = f"aws lambda update-function-configuration --region {view.region} --function-name {FUNCTION}"
         yield view.fault("lease function's settings", "; ".join(wrong), f"restore them with {command} ..., or {ANEW}")
     else:
-        yield view.ok("lease function's settings", f"they match the template; {told['Runtime']}")
+        yield view.ok("lease function's settings", f"they match the template; {response['Runtime']}")
 
 
-def _unlike(what: str, told: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    keys = sorted(told.keys() | expected.keys())
+def _unlike(what: str, response: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    keys = sorted(response.keys() | expected.keys())
     return [
-        f"{key} of its {what} is {told.get(key)}, not {expected.get(key)}"
+        f"{key} of its {what} is {response.get(key)}, not {expected.get(key)}"
         for key in keys
-        if told.get(key) != expected.get(key)
+        if response.get(key) != expected.get(key)
     ]
 
 
@@ -83,8 +85,8 @@ def end_of_support(view: View) -> Iterator[Finding]:
 def its_concurrency(view: View) -> Iterator[Finding]:
     """Check its own concurrency, or the account's unreserved concurrency."""
     functions = view.client("lambda")
-    told = view.found("GetFunctionConcurrency", functions.get_function_concurrency, FunctionName=FUNCTION) or {}
-    reserved = told.get("ReservedConcurrentExecutions")
+    response = view.found("GetFunctionConcurrency", functions.get_function_concurrency, FunctionName=FUNCTION) or {}
+    reserved = response.get("ReservedConcurrentExecutions")
     account = (view.found("GetAccountSettings", functions.get_account_settings) or {})["AccountLimit"]
     left = account["UnreservedConcurrentExecutions"]
     if reserved == 0:
@@ -100,10 +102,12 @@ def its_concurrency(view: View) -> Iterator[Finding]:
 def its_calls(view: View) -> Iterator[Finding]:
     """Check how Lambda handles calls that fail or wait."""
     get = view.client("lambda").get_function_event_invoke_config
-    told = view.found("GetFunctionEventInvokeConfig", get, FunctionName=FUNCTION, Qualifier="$LATEST") or {}
+    response = view.found("GetFunctionEventInvokeConfig", get, FunctionName=FUNCTION, Qualifier="$LATEST") or {}
     expected = view.deployed.properties("LeaseCalls")
     keys = "MaximumRetryAttempts", "MaximumEventAgeInSeconds"
-    if wrong := [f"{key} is {told.get(key)}, not {expected[key]}" for key in keys if told.get(key) != expected[key]]:
+    if wrong := [
+        f"{key} is {response.get(key)}, not {expected[key]}" for key in keys if response.get(key) != expected[key]
+    ]:
         command = (
             f"aws lambda put-function-event-invoke-config --region {view.region} --function-name {FUNCTION} "
             "--maximum-retry-attempts 0 --maximum-event-age-in-seconds 300"
@@ -116,8 +120,8 @@ def its_calls(view: View) -> Iterator[Finding]:
 
 def permission_for_events(view: View) -> Iterator[Finding]:
     """Check that of EventBridge only the rule may call it, and that no statement denies it."""
-    told = view.found("GetPolicy", view.client("lambda").get_policy, FunctionName=FUNCTION)
-    statements = _listed(json.loads(told["Policy"]).get("Statement")) if told else []
+    response = view.found("GetPolicy", view.client("lambda").get_policy, FunctionName=FUNCTION)
+    statements = _listed(json.loads(response["Policy"]).get("Statement")) if response else []
     source = view.deployed.properties("LeasePermission")["SourceArn"]
     allowing = [each for each in statements if each.get("Effect") == "Allow" and _is_for_events(each)]
     denying = [each for each in statements if each.get("Effect") == "Deny"]

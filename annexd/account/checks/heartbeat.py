@@ -13,19 +13,19 @@ RULE = "LeaseRule"
 
 def rule(view: View) -> Iterator[Finding]:
     events, expected = view.client("events"), view.deployed.properties(RULE)
-    told = view.found("DescribeRule", events.describe_rule, Name=FUNCTION)
-    if told is None:
+    response = view.found("DescribeRule", events.describe_rule, Name=FUNCTION)
+    if response is None:
         yield view.fault("rule", f"{FUNCTION} was deleted: nothing calls the lease function", REMADE)
-    elif told.get("State") != "ENABLED":
+    elif response.get("State") != "ENABLED":
         yield view.fault(
             "rule",
             f"{FUNCTION} is disabled: nothing calls the lease function",
             f"aws events enable-rule --region {view.region} --name {FUNCTION}",
         )
-    elif told.get("ScheduleExpression") != expected["ScheduleExpression"]:
+    elif response.get("ScheduleExpression") != expected["ScheduleExpression"]:
         yield view.fault(
             "rule",
-            f"its schedule is {told.get('ScheduleExpression')}, not {expected['ScheduleExpression']}",
+            f"its schedule is {response.get('ScheduleExpression')}, not {expected['ScheduleExpression']}",
             f"aws events put-rule --region {view.region} --name {FUNCTION} "
             f"--schedule-expression '{expected['ScheduleExpression']}'",
         )
@@ -51,8 +51,8 @@ def target(view: View) -> Iterator[Finding]:
     elif set(same[0]) & {"Input", "InputPath", "InputTransformer"}:
         yield view.fault("rule's target", "the rule does not pass its own event: heartbeats are invalid", put_back)
     elif same[0].get("RetryPolicy") != expected["RetryPolicy"]:
-        told = same[0].get("RetryPolicy")
-        yield view.fault("rule's target", f"its retry policy is {told}: runs may pile up", put_back)
+        response = same[0].get("RetryPolicy")
+        yield view.fault("rule's target", f"its retry policy is {response}: runs may pile up", put_back)
     else:
         yield view.ok("rule's target", "the rule calls the lease function")
 

@@ -38,11 +38,11 @@ def _own(view: View, networks: Networks, chosen: Network) -> Iterator[Finding]:
 def security_group(view: View) -> Iterator[Finding]:
     group_id = view.name("SecurityGroup")
     ec2 = view.client("ec2")
-    told = view.found("DescribeSecurityGroups", ec2.describe_security_groups, GroupIds=[group_id])
-    if told is None or not told["SecurityGroups"]:
+    response = view.found("DescribeSecurityGroups", ec2.describe_security_groups, GroupIds=[group_id])
+    if response is None or not response["SecurityGroups"]:
         yield view.fault("security group", f"{group_id} was deleted", ANEW)
         return
-    [group] = told["SecurityGroups"]
+    [group] = response["SecurityGroups"]
     command = f"aws ec2 revoke-security-group-ingress --region {view.region} --group-id {group_id}"
     if group["IpPermissions"]:
         ways = ", ".join(_shown(rule) for rule in group["IpPermissions"])

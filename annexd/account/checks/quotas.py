@@ -31,9 +31,9 @@ def _quota(view: View, quota: tuple[str, str]) -> float | None:
     ListServiceQuotas; GetServiceQuota then answers NoSuchResourceException.
     """
     quotas, named = view.client("service-quotas"), {"ServiceCode": service, "QuotaCode": code}
-    told = view.found("GetServiceQuota", quotas.get_service_quota, **named)
-    told = told or view.found("GetAWSDefaultServiceQuota", quotas.get_aws_default_service_quota, **named)
-    return float(told["Quota"]["Value"]) if told else None
+    response = view.found("GetServiceQuota", quotas.get_service_quota, **named)
+    response = response or view.found("GetAWSDefaultServiceQuota", quotas.get_aws_default_service_quota, **named)
+    return float(response["Quota"]["Value"]) if response else None
 
 
 def _request(view: View, quota: tuple[str, str], value: int) -> str:

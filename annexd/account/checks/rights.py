@@ -167,7 +167,7 @@ def _is_explicit(view: View, message: str) -> bool:
     if encoded is None or "not authorized to perform:" in message:
         return False  # AWS named the kind of policy itself
     try:
-        told = view.client("sts").decode_authorization_message(EncodedMessage=encoded)
-        return bool(json.loads(told["DecodedMessage"]).get("explicitDeny"))
+        response = view.client("sts").decode_authorization_message(EncodedMessage=encoded)
+        return bool(json.loads(response["DecodedMessage"]).get("explicitDeny"))
     except (*AWS_ERRORS, ValueError, AttributeError):
         return False  # nothing more is known

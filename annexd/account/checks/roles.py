@@ -27,9 +27,9 @@ def _role(view: View, title: str, logical_id: str) -> Iterator[Finding]:
     if role is None:
         yield view.fault(title, "it was deleted", REMADE if logical_id == "LeaseRole" else ANEW)
         return
-    shall, attached_shall = _expected(view, logical_id)
+    expected, attached_shall = _expected(view, logical_id)
     grants, attached = _actual(view, name)
-    faults = _differences("may not", shall - grants) + _differences("may unnecessarily", grants - shall)
+    faults = _differences("may not", expected - grants) + _differences("may unnecessarily", grants - expected)
     faults += [f"lacks the attached policy {arn}" for arn in sorted(attached_shall - attached)]
     faults += [f"has the unnecessary attached policy {arn}" for arn in sorted(attached - attached_shall)]
     faults += _trust(view, logical_id, role["Role"])
@@ -98,12 +98,12 @@ def _differences(verb: str, grants: set[Grant]) -> list[str]:
 
 def _trust(view: View, logical_id: str, role: dict[str, Any]) -> list[str]:
     """Check that only one service may assume the role."""
-    shall = view.deployed.properties(logical_id)["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"]
+    expected = view.deployed.properties(logical_id)["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"]
     statements = _listed(role["AssumeRolePolicyDocument"].get("Statement"))
     trusted = [each.get("Principal") for each in statements if each.get("Effect") == "Allow"]
-    if trusted in ([{"Service": shall}], [{"Service": [shall]}]):
+    if trusted in ([{"Service": expected}], [{"Service": [expected]}]):
         return []
-    return [f"may be assumed by {json.dumps(trusted)}, not only by {shall}"]
+    return [f"may be assumed by {json.dumps(trusted)}, not only by {expected}"]
 
 
 def service_linked_roles(view: View) -> Iterator[Finding]:
@@ -120,10 +120,10 @@ def service_linked_roles(view: View) -> Iterator[Finding]:
 def profile(view: View) -> Iterator[Finding]:
     """Check that the instance profile contains the instance role."""
     name = view.name("InstanceProfile")
-    told = view.found("GetInstanceProfile", view.client("iam").get_instance_profile, InstanceProfileName=name)
-    held = [role["RoleName"] for role in told["InstanceProfile"]["Roles"]] if told else []
+    response = view.found("GetInstanceProfile", view.client("iam").get_instance_profile, InstanceProfileName=name)
+    held = [role["RoleName"] for role in response["InstanceProfile"]["Roles"]] if response else []
     role = view.name("InstanceRole")
-    if told is None:
+    if response is None:
         yield view.fault("instance profile", "it was deleted: no instance can be launched with it", ANEW)
     elif held != [role]:
         yield view.fault(

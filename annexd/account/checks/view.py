@@ -40,8 +40,8 @@ class View:
     def identity(self) -> Mapping[str, str]:
         """Return the caller's Account and Arn."""
         with translate_aws_errors("GetCallerIdentity"):
-            told: Mapping[str, str] = self.client("sts").get_caller_identity()
-        return told
+            response: Mapping[str, str] = self.client("sts").get_caller_identity()
+        return response
 
     @property
     def partition(self) -> str:

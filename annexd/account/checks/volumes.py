@@ -39,11 +39,11 @@ def volumes(view: View) -> Iterator[Finding]:
         yield view.ok(CHECK, "volumes are encrypted with the AWS managed key")
         return
     with translate_aws_errors(f"DescribeKey {key}"):
-        told = view.client("kms").describe_key(KeyId=key)["KeyMetadata"]
-    if told.get("KeyManager") == "AWS":
+        response = view.client("kms").describe_key(KeyId=key)["KeyMetadata"]
+    if response.get("KeyManager") == "AWS":
         yield view.ok(CHECK, "volumes are encrypted with the AWS managed key")
-    elif told["KeyState"] != "Enabled":
-        what = f"volumes are encrypted by default with {key}, which is {told['KeyState']}: no instance can start"
+    elif response["KeyState"] != "Enabled":
+        what = f"volumes are encrypted by default with {key}, which is {response['KeyState']}: no instance can start"
         yield view.fault(CHECK, what, "enable the key, or set another default: aws ec2 modify-ebs-default-kms-key-id")
     else:
         yield _customer_key(view, key)

@@ -69,15 +69,15 @@ def _parameter(ssm: Any, parameter: str) -> Any:
         return ssm.get_parameter(Name=parameter)
     except AWS_ERRORS as error:
         if is_not_found(error):
-            words = f"ImageId: there is no parameter {parameter} in {ssm.meta.region_name}: look it up with "
-            raise InvalidRequest([f"{words}`aws ssm get-parameters-by-path`, or name the image by its ID"]) from error
+            message = f"ImageId: there is no parameter {parameter} in {ssm.meta.region_name}: look it up with "
+            raise InvalidRequest([f"{message}`aws ssm get-parameters-by-path`, or name the image by its ID"]) from error
         raise
 
 
 def _explained(error: Refused, action: str) -> Refused:
     denied = isinstance(error.__cause__, Exception) and is_denied(error.__cause__)
-    words = f"{error}; {NO_RIGHT.format(action=action)}" if denied else str(error)
-    return Refused(words, untouched=True, local=error.local)
+    message = f"{error}; {NO_RIGHT.format(action=action)}" if denied else str(error)
+    return Refused(message, untouched=True, local=error.local)
 
 
 def _root_devices(ec2: Any, sizes: Mapping[str, list[object]]) -> dict[str, str]:

@@ -32,10 +32,10 @@ class Asking:
             self.trouble(errors.describe_shape(error, right))
         return None
 
-    def trouble(self, words: str) -> None:
+    def trouble(self, message: str) -> None:
         """Keep what else there is to say; not of everything that a hostile endpoint could be asked."""
         if len(self.troubles) < MOST:
-            self.troubles[words[:LONGEST]] = None
+            self.troubles[message[:LONGEST]] = None
 
     def _keep(self, right: str, error: Any) -> None:
         if errors.is_denied(error):

@@ -34,9 +34,9 @@ def images_of(pools: tuple[Pool, ...], ec2: Any, asking: Asking) -> dict[str, Im
     wanted = sorted({pool.image for pool in pools if pool.image})
     found: dict[str, Image] = {}
     for image in wanted[:20]:  # one by one: an unknown ID fails a whole call
-        told = asking.ask(RIGHT, partial(_told, ec2, image))
-        if told is not None:
-            found[image] = told
+        response = asking.ask(RIGHT, partial(_told, ec2, image))
+        if response is not None:
+            found[image] = response
     return found
 
 
@@ -47,9 +47,9 @@ def _told(ec2: Any, image: str) -> Image:
     raise answers.UnknownShape(what=f"the answer is not about {image}")
 
 
-def _image(told: Mapping[str, Any]) -> Image:
-    mappings = [each for each in told.get("BlockDeviceMappings") or () if each.get("Ebs")]
-    return Image(str(told.get("PlatformDetails") or LINUX), tuple(_volume(each) for each in mappings))
+def _image(response: Mapping[str, Any]) -> Image:
+    mappings = [each for each in response.get("BlockDeviceMappings") or () if each.get("Ebs")]
+    return Image(str(response.get("PlatformDetails") or LINUX), tuple(_volume(each) for each in mappings))
 
 
 def _volume(mapping: Mapping[str, Any]) -> Volume:

@@ -48,18 +48,18 @@ class PriceTable:
             raise BadTable(f"{path} is no table of templates/generate-prices") from error
 
     @classmethod
-    def _of_region(cls, path: str, region: str, told: Mapping[str, Any]) -> Self:
-        systems = told.get("on_demand") or {}
+    def _of_region(cls, path: str, region: str, entry: Mapping[str, Any]) -> Self:
+        systems = entry.get("on_demand") or {}
         prices = {(system, kind): text for system, kinds in systems.items() for kind, text in kinds.items()}
         return cls(
-            f"{path} ({region}, published {str(told.get('published'))[:10]})",
+            f"{path} ({region}, published {str(entry.get('published'))[:10]})",
             {key: price for key, text in prices.items() if (price := price_in(text)) is not None},
             {
                 kind: price
-                for kind, text in (told.get("gigabyte_month") or {}).items()
+                for kind, text in (entry.get("gigabyte_month") or {}).items()
                 if (price := price_in(text)) is not None
             },
-            price_in(told.get("public_ipv4_hour")),
+            price_in(entry.get("public_ipv4_hour")),
         )
 
 

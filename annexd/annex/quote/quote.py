@@ -63,8 +63,8 @@ def quote_annex(
             quote = _quote(order, capacity(), world, defaults)
     except ANSWERED as error:
         return reply_of_error(error, None, begun=False)
-    words = "; ".join(quote.refusals)
-    return {**reply(FAILURE if words else SUCCESS, words), "Quote": json_text(answer_of(order, quote))}
+    message = "; ".join(quote.refusals)
+    return {**reply(FAILURE if message else SUCCESS, message), "Quote": json_text(answer_of(order, quote))}
 
 
 def _capacity_of(
@@ -107,8 +107,8 @@ def _lease_refusals(order: FleetOrder, world: StepContext, clients: Clients, war
     try:
         enforcer = lease_function_of(world, order.target, clients)
         check_max_lease(enforcer, order.end_of_lease_s, world.aws_now_s(clients))
-        if words := warning_of(enforcer.receipt, order.target.lease_function_arn):
-            warnings.append(words)
+        if message := warning_of(enforcer.receipt, order.target.lease_function_arn):
+            warnings.append(message)
     except (Refused, Retry) as error:
         yield str(error)
 

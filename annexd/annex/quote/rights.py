@@ -50,14 +50,16 @@ def _tried(call: Callable[[], object], operation: str) -> DryRun:
     try:
         call()
     except AWS_ERRORS as error:
-        words = errors.describe(error, f"{operation} (DryRun)")
+        message = errors.describe(error, f"{operation} (DryRun)")
         if errors.is_dry_run_yes(error):
             return DryRun()
         is_unknown = errors.is_transient(error) or (operation == FLEET and errors.is_not_found(error))
-        return DryRun(trouble=words) if is_unknown else DryRun(refusal=words)
+        return DryRun(trouble=message) if is_unknown else DryRun(refusal=message)
     except Exception as error:
         if errors.is_shape_error(error):
             return DryRun(trouble=errors.describe_shape(error, f"{operation} (DryRun)"))
         raise
-    words = "the endpoint does not know DryRun, and may have ordered what was only asked: look at condor_annex -status"
-    raise Refused(words)
+    message = (
+        "the endpoint does not know DryRun, and may have ordered what was only asked: look at condor_annex -status"
+    )
+    raise Refused(message)

@@ -38,8 +38,8 @@ class Profile:
 class NoKeys(Exception):
     """A profile yields no keys; the text says why and what to do.  `transient`: a retry may succeed."""
 
-    def __init__(self, words: str, *, transient: bool = False) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, *, transient: bool = False) -> None:
+        super().__init__(message)
         self.transient = transient
 
 
@@ -102,8 +102,8 @@ def fault_of_profile(value: str) -> str | None:
 def _faults(given: frozenset[str]) -> list[str]:
     files = [ATTRIBUTES[field] for field in KEY_FILES if field in given]
     if "profile" in given:
-        words = "exclude each other: keys come from a profile or from files"
-        return [f"AWSProfile and {files[0]} {words}"] if files else []
+        message = "exclude each other: keys come from a profile or from files"
+        return [f"AWSProfile and {files[0]} {message}"] if files else []
     pair = [ATTRIBUTES[field] for field in ("public_key_file", "secret_key_file")]
     faults = [f"{name} is missing: key files come in pairs" for name in pair if files and name not in files]
     return faults + [f"{ATTRIBUTES[field]} goes with AWSProfile" for field in OF_PROFILES if field in given]

@@ -43,8 +43,8 @@ def faults_of_lent_request(endpoints: Endpoints, arn: str, bucket: str | None, d
     """Return the same for a request with endpoints, a function and a bucket, or None for no bucket."""
     own_arn = defaults.lease_function_arn
     if own_arn is None:
-        words = "this annexd has no lease function of its own (ANNEX_DEFAULT_LEASE_FUNCTION_ARN), so it lends no keys"
-        return [f"{words}: give yours (-access-key-file, -secret-key-file, or -profile)"]
+        message = "this annexd has no lease function of its own (ANNEX_DEFAULT_LEASE_FUNCTION_ARN), so it lends no keys"
+        return [f"{message}: give yours (-access-key-file, -secret-key-file, or -profile)"]
     faults = faults_of_endpoints(endpoints, defaults)
     if arn != own_arn:
         faults.insert(0, _fault("-lease-function-arn", "LeaseFunctionARN", arn, "ANNEX_DEFAULT_LEASE_FUNCTION_ARN"))

@@ -43,5 +43,5 @@ def known_state(ad: Mapping[str, Any], owner: str, engine: Engine, workflow: str
 def check_same(state: State, ad: Mapping[str, Any]) -> None:
     """Raise InvalidRequest if another request started the workflow with this CommandID."""
     if state.asked and state.asked != digest_of(ad):
-        words = f"CommandID {state.command_id} is that of a request with other options or another file"
-        raise InvalidRequest([f"{words}: repeat that one as it was, or leave -command-id out for a new one"])
+        message = f"CommandID {state.command_id} is that of a request with other options or another file"
+        raise InvalidRequest([f"{message}: repeat that one as it was, or leave -command-id out for a new one"])

@@ -19,9 +19,9 @@ INSTANCE: Final = "instance"
 OF_ITS_OWN: Final = {"HttpTokens": "required", "HttpEndpoint": "enabled"}  # of MetadataOptions, what a user notices
 
 
-def copied(version: TemplateVersion, told: Mapping[str, Any]) -> Json:
+def copied(version: TemplateVersion, source: Mapping[str, Any]) -> Json:
     """Return the data of this version, from what DescribeLaunchTemplateVersions told of its source."""
-    data: Json = _as_asked(told, template_shape())
+    data: Json = _as_asked(source, template_shape())
     for mapping in data.get("BlockDeviceMappings") or ():
         if "Ebs" in mapping:  # where neither says it, the image does
             mapping["Ebs"].setdefault("DeleteOnTermination", True)
@@ -58,37 +58,37 @@ def _merged(given: list[Json], own: list[Json]) -> list[Json]:
     return [*others, {"ResourceType": INSTANCE, "Tags": [*kept, *ours]}]
 
 
-def faults_of_source(told: Part) -> Iterator[str]:
+def faults_of_source(source: Part) -> Iterator[str]:
     """Yield what of a launch template would outlive the lease, or keep it from ending, by its member."""
-    if told.get("DisableApiTermination"):
+    if source.get("DisableApiTermination"):
         yield "DisableApiTermination: its instances are protected from termination"
-    if told.get("InstanceInitiatedShutdownBehavior") == "stop":
+    if source.get("InstanceInitiatedShutdownBehavior") == "stop":
         yield "InstanceInitiatedShutdownBehavior stop: a machine that turns itself off would be stopped, and stay"
-    yield from _faults_of_parts(told)
-    spot = (told.get("InstanceMarketOptions") or {}).get("SpotOptions") or {}
+    yield from _faults_of_parts(source)
+    spot = (source.get("InstanceMarketOptions") or {}).get("SpotOptions") or {}
     behaviour = spot.get("InstanceInterruptionBehavior", "terminate")
     if behaviour != "terminate":
         yield f"InstanceInterruptionBehavior {behaviour}: what AWS stops or hibernates keeps its volumes"
 
 
-def _faults_of_parts(told: Part) -> Iterator[str]:
-    for where, mapping in parts(told, "BlockDeviceMappings"):
+def _faults_of_parts(source: Part) -> Iterator[str]:
+    for where, mapping in parts(source, "BlockDeviceMappings"):
         if (mapping.get("Ebs") or {}).get("DeleteOnTermination") is False:
             yield f"{where}Ebs.DeleteOnTermination false: the volume would outlive the lease, and cost"
-    for where, interface in parts(told, "NetworkInterfaces"):
+    for where, interface in parts(source, "NetworkInterfaces"):
         if interface.get("DeleteOnTermination") is False:
             yield f"{where}DeleteOnTermination false: the network interface would outlive the lease"
         if "NetworkInterfaceId" in interface:
             yield f"{where}NetworkInterfaceId: it is one interface, and a fleet makes one for each instance"
 
 
-def notes_of_source(told: Part) -> Iterator[str]:
+def notes_of_source(source: Part) -> Iterator[str]:
     """Yield what is changed of a launch template in its copy, where its maker said otherwise."""
-    options = told.get("MetadataOptions") or {}
+    options = source.get("MetadataOptions") or {}
     for name, value in OF_ITS_OWN.items():
         if options.get(name, value) != value:
             yield f"MetadataOptions.{name} became {value}"
     if any(
-        tag.get("Key") in RESERVED for entry in told.get("TagSpecifications") or () for tag in entry.get("Tags") or ()
+        tag.get("Key") in RESERVED for entry in source.get("TagSpecifications") or () for tag in entry.get("Tags") or ()
     ):
         yield "its tags of annexd's own names were left out"

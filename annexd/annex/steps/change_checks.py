@@ -65,26 +65,26 @@ def check_lives(fleet: Fleet) -> None:
     if fleet.is_cancelled:
         raise was_cancelled(fleet.annex_id)
     if fleet.is_ended and not fleet.runs_on:  # which a fleet is after its provisioning delay
-        words = f"too late: {fleet.fleet_id} of annex {fleet.annex_id} is {fleet.state}"
-        raise Refused(words, untouched=True, result="InvalidState")
+        message = f"too late: {fleet.fleet_id} of annex {fleet.annex_id} is {fleet.state}"
+        raise Refused(message, untouched=True, result="InvalidState")
 
 
 def check_is_waited_for(order: ChangeOrder, now_s: float) -> None:
     """Refuse an extension that was delayed too long: it would cost money after its user has given up on it."""
     if now_s - order.asked_at_s > LONGEST_WAIT_S:
-        words = f"annexd could not extend the lease within {LONGEST_WAIT_S / 60:.0f} minutes: ask again"
-        raise Refused(words, untouched=True)
+        message = f"annexd could not extend the lease within {LONGEST_WAIT_S / 60:.0f} minutes: ask again"
+        raise Refused(message, untouched=True)
 
 
 def check_times(order: ChangeOrder, from_s: int, end_s: int, now_s: float) -> None:
     """Refuse a change that is too late, and, without -now, an end before the machines can drain."""
     if from_s - now_s < TOO_LATE_S:
-        words = f"too late: the lease ends at {utc(from_s)}, and a change needs {TOO_LATE_S:.0f} s before"
-        raise Refused(words, untouched=True, result="InvalidState")
+        message = f"too late: the lease ends at {utc(from_s)}, and a change needs {TOO_LATE_S:.0f} s before"
+        raise Refused(message, untouched=True, result="InvalidState")
     nearest_s = 2 * TICK_S + order.drain_s
     if end_s - now_s < nearest_s - min(GRACE_S, nearest_s / 10) and end_s < from_s and not order.now:
-        words = (
+        message = (
             f"the new end is only {duration(max(0, int(end_s - now_s)))} away, and the machines need up to "
             f"{duration(int(nearest_s))} to hear of it and to drain: -now ends the lease all the same"
         )
-        raise Refused(words, untouched=True, result="InvalidRequest")
+        raise Refused(message, untouched=True, result="InvalidRequest")

@@ -63,14 +63,14 @@ def _usable_function(functions: Any, arn: str) -> Mapping[str, Any]:
     if state not in USABLE:
         raise Retry(f"the lease function {arn} is in a state that AWS has not: {str(state)[:20]}", untouched=True)
     if is_closed(configuration):
-        words = f"the lease function {arn} is closed: somebody runs condor_annex -teardown; -setup opens it again"
-        raise Refused(words, untouched=True)
+        message = f"the lease function {arn} is closed: somebody runs condor_annex -teardown; -setup opens it again"
+        raise Refused(message, untouched=True)
     if (answer.get("Concurrency") or {}).get("ReservedConcurrentExecutions") == 0:
-        words = (
+        message = (
             f"the lease function {arn} may not run, its reserved concurrency is 0: "
             "aws lambda delete-function-concurrency --function-name gives it back"
         )
-        raise Refused(words, untouched=True)
+        raise Refused(message, untouched=True)
     return configuration
 
 
@@ -80,8 +80,8 @@ def _function(functions: Any, arn: str) -> Any:
     except AWS_ERRORS as error:
         if is_not_found(error):
             repair = "condor_annex -setup creates it"
-            words = f"the lease function {arn} does not exist, so nothing would end a lease: {repair}"
-            raise Refused(words, untouched=True) from error
+            message = f"the lease function {arn} does not exist, so nothing would end a lease: {repair}"
+            raise Refused(message, untouched=True) from error
         raise
 
 
@@ -90,11 +90,11 @@ def check_max_lease(enforcer: LeaseFunction, end_of_lease_s: int, created_s: flo
     length_s = end_of_lease_s - created_s
     if length_s > enforcer.max_lease_s + GRACE_S:
         longest = duration(enforcer.max_lease_s)
-        words = (
+        message = (
             f"a lease of {duration(int(length_s))} is longer than the lease function allows ({longest}, the "
             "stack's parameter MaxLease)"
         )
-        raise Refused(words, untouched=True, result="InvalidRequest")
+        raise Refused(message, untouched=True, result="InvalidRequest")
 
 
 @dataclass(frozen=True)

@@ -47,29 +47,29 @@ class ReadTemplates:
 
     def forward(self, order: FleetOrder, intent: ReadIntent) -> TemplatesRead:
         ec2 = self._world.access(order.target).ec2 if intent.sources else None
-        told = [_told(ec2, source) for source in intent.sources]
+        response = [_told(ec2, source) for source in intent.sources]
         versions, notes, faults = list[Mapping[str, Any]](), list[str](), list[str]()
         for version in order.versions:
             if version.source is None:
                 versions.append(version.data)
                 continue
-            found = told[intent.sources.index(version.source)]
+            found = response[intent.sources.index(version.source)]
             where = f"{version.where} ({version.source_name})"
             faults += [f"{where} has {fault}" for fault in faults_of_source(found)]
             notes += [f"{where}: {note}" for note in notes_of_source(found)]
             versions.append(_copy(version, found))
         if faults:
-            words = f"{'; '.join(faults)}: make a version without it, and name that in the file"
-            raise Refused(words, untouched=True, result="InvalidRequest")
+            message = f"{'; '.join(faults)}: make a version without it, and name that in the file"
+            raise Refused(message, untouched=True, result="InvalidRequest")
         return TemplatesRead(tuple(versions), "; ".join(notes))
 
     def backward(self, _order: FleetOrder, _intent: ReadIntent, _asked_at_s: float) -> None:
         """Nothing was made."""
 
 
-def _copy(version: TemplateVersion, told: Mapping[str, Any]) -> Mapping[str, Any]:
+def _copy(version: TemplateVersion, response: Mapping[str, Any]) -> Mapping[str, Any]:
     with translate_aws_errors("DescribeLaunchTemplateVersions"):  # an answer of another shape
-        return copied(version, told)
+        return copied(version, response)
 
 
 def _told(ec2: Any, source: Mapping[str, str]) -> Mapping[str, Any]:

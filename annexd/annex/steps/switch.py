@@ -20,5 +20,5 @@ def told_how_to_switch(api: str) -> Iterator[None]:
         cause = error.__cause__
         if not (error.untouched and isinstance(cause, Exception) and is_api_refused(cause)):
             raise
-        words = f"{error}; {switch_words(api)}"
-        raise Refused(words, untouched=True, result=error.result, local=error.local) from cause
+        message = f"{error}; {switch_words(api)}"
+        raise Refused(message, untouched=True, result=error.result, local=error.local) from cause

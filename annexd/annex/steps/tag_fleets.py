@@ -27,8 +27,8 @@ def fleets_of(world: StepContext, ec2: Any, annex: AnnexFleets) -> list[Fleet]:
     if not fleets and world.now_s() < annex.ordered_at_s + world.settle_s:
         raise Retry(f"AWS does not show the fleet of annex {annex.annex_id} yet", untouched=True)
     if not fleets:
-        words = f"AWS shows these keys nothing of annex {annex.annex_id}: it is over, or not in this region"
-        raise Refused(words, untouched=True)
+        message = f"AWS shows these keys nothing of annex {annex.annex_id}: it is over, or not in this region"
+        raise Refused(message, untouched=True)
     return fleets
 
 

@@ -42,8 +42,8 @@ class TellMachines:
             return MachinesInformed(f"{UNTOLD}: {error}")
         drains_s = lease.from_s - order.drain_s - TICK_S
         if lease.is_longer and order.drain_s and self._world.now_s() > drains_s:
-            words = "machines that have begun to drain for the earlier end leave the pool all the same"
-            return MachinesInformed(words)
+            message = "machines that have begun to drain for the earlier end leave the pool all the same"
+            return MachinesInformed(message)
         return MachinesInformed("")
 
     def backward(self, _order: ChangeOrder, _intent: MoveIntent, asked_at_s: float) -> None:
