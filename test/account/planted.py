@@ -495,14 +495,14 @@ def volumes_encrypted_with_a_key_that_half_of_spot_may_use(account: Account) -> 
     grant(account, key, "spot", "AWSServiceRoleForEC2Spot", "Decrypt")
 
 
-@fault("A", "right to order", "AWS denies RequestSpotFleet to everybody here", "CT.EC2.PV.6")
-def organization_that_forbids_spot_fleets(account: Account) -> None:
-    account.cloud.behave(forbidden=["ec2:RequestSpotFleet"])
+@fault("A", "right to order", "AWS denies CreateFleet to everybody here", "AWS Organizations")
+def organization_that_forbids_ec2_fleets(account: Account) -> None:
+    account.cloud.behave(forbidden=["ec2:CreateFleet"])
 
 
-@fault("B", "right to order", "a policy denies RequestSpotFleet explicitly", "AWS Organizations")
-def organization_that_forbids_spot_fleets_and_does_not_say_so(account: Account) -> None:
-    account.cloud.behave(forbidden=["ec2:RequestSpotFleet"], control_policy_words="encoded")
+@fault("B", "right to order", "a policy denies CreateFleet explicitly", "AWS Organizations")
+def organization_that_forbids_ec2_fleets_and_does_not_say_so(account: Account) -> None:
+    account.cloud.behave(forbidden=["ec2:CreateFleet"], control_policy_words="encoded")
 
 
 @fault("C", "right to end", "AWS denies CancelSpotFleetRequests to everybody here", "exempt this account")

@@ -120,7 +120,7 @@ def look_into_troubles(account: Account) -> None:
     """Have -setup list the networks, and -check-setup look at the key of volumes and decode a denial."""
     assert "VPC vpc-0123 not found" in account.run("-setup", "-vpc", "vpc-0123").err
     volumes_key(account)
-    account.cloud.behave(forbidden=["ec2:RequestSpotFleet"], control_policy_words="encoded")
+    account.cloud.behave(forbidden=["ec2:CreateFleet"], control_policy_words="encoded")
     checks = [fault.partition(": ")[0] for fault in account.run("-check-setup").faults()]
     assert checks == ["volumes' key", "right to order"]
     account.cloud.behave(forbidden=[])

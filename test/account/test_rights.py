@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -48,20 +49,37 @@ def test_keys_with_user_json_are_told_that_a_yes_is_no_proof(account: Account) -
     assert told["right to end"].startswith("ok      right to end: there is no living annex")
 
 
+USERS = itertools.count()
+
+
+def denied(account: Account, action: str) -> dict[str, str]:
+    return found(account, f"without-{action.partition(':')[2]}-{next(USERS)}", user_without(action))
+
+
+@pytest.mark.parametrize(
+    ("action", "operation"),
+    [
+        ("ec2:CreateFleet", "CreateFleet"),
+        ("ec2:CreateLaunchTemplate", "CreateLaunchTemplate"),
+        ("ec2:CreateTags", "CreateLaunchTemplate"),
+        ("ec2:RunInstances", "CreateFleet"),
+    ],
+)
+def test_keys_for_orders_that_lack_a_right_are_at_fault_and_told_which(
+    account: Account, action: str, operation: str
+) -> None:
+    told = denied(account, action)["right to order"]
+    assert told.startswith(f"FAULT   right to order: {operation} (DryRun) was denied")
+    assert action in told
+    assert "templates/policies/user.json" in told
+
+
 @pytest.mark.parametrize("action", ["ec2:RequestSpotFleet", "ec2:RunInstances", "ec2:CreateTags", "iam:PassRole"])
-def test_keys_for_orders_that_lack_a_right_are_at_fault_and_told_which(account: Account, action: str) -> None:
-    told = found(account, f"without-{action.partition(':')[2]}", user_without(action))
-    assert told["right to order"].startswith("FAULT   right to order: RequestSpotFleet (DryRun) was denied")
-    assert f"is not authorized to perform: {action} " in told["right to order"]
-    assert "templates/policies/user.json" in told["right to order"]
-
-
-@pytest.mark.parametrize("action", ["ec2:CreateFleet", "ec2:CreateLaunchTemplate"])
 def test_a_no_to_the_api_that_is_not_configured_is_told_and_no_fault(account: Account, action: str) -> None:
-    told = found(account, f"without-{action.partition(':')[2]}", user_without(action))
-    line = told["right to order by -fleet-api ec2-fleet"]
+    line = denied(account, action)["right to order by -fleet-api spot-fleet"]
     assert line.startswith("ok ")
-    assert f"{action.partition(':')[2]} (DryRun) was denied" in line
+    assert "RequestSpotFleet (DryRun) was denied" in line
+    assert f"is not authorized to perform: {action} " in line
 
 
 @pytest.mark.parametrize("action", ["ec2:CancelSpotFleetRequests", "ec2:TerminateInstances"])

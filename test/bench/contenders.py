@@ -31,6 +31,7 @@ ANNEX_DEFAULT_STS_URL = {url}
 ANNEX_DEFAULT_LOGS_URL = {url}
 ANNEX_DEFAULT_S3_URL = {url}
 ANNEX_DEFAULT_LEASE_FUNCTION_ARN = {arn}
+ANNEX_FLEET_API = SpotFleet
 """
 # The C++ tool reads service and region out of the host's name, for its signatures.  `*.localhost` is this machine.
 # A region would replace the endpoints.  "ANNNEX" is spelled as in its source (annex.cpp).

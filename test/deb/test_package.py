@@ -52,7 +52,7 @@ def test_no_environment_of_a_user_reaches_its_programs(installed: DebianRoot) ->
 
 
 def test_a_user_orders_from_the_annexd_that_the_administrator_enabled(ordered: Ordered, cloud: Cloud) -> None:
-    assert ordered.fleet_id.startswith("sfr-")
+    assert ordered.fleet_id.startswith("fleet-")
     [fleet] = [each for each in cloud.fleets() if each["state"] == "active"]
     assert fleet["id"] == ordered.fleet_id
     assert ordered.root.exists(JOURNAL)

@@ -80,7 +80,7 @@ def test_an_administrator_makes_an_empty_account_ready(hour: FirstHour) -> None:
 def test_a_user_runs_the_first_job_and_ends_the_annex(hour: FirstHour) -> None:
     said = hour.paste(README, "install -m 700 -d ~/.annex")
     assert (hour.clone / "first.out").read_text().strip()
-    assert "sfr-" in said
+    assert re.search(r"^fleet-[0-9a-f-]{36}$", said, re.MULTILINE), said
     assert "is cancelled" in said
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from annexd.annex.request.fleet_api import SPOT_FLEET
+from annexd.annex.request.fleet_api import EC2_FLEET
 
 DAY_S = 86400
 
@@ -25,7 +25,7 @@ class Defaults:
     instance_profile_arn: str | None = None  # ANNEX_DEFAULT_INSTANCE_PROFILE_ARN
     security_group_id: str | None = None  # ANNEX_DEFAULT_SECURITY_GROUP_ID
     subnet_ids: tuple[str, ...] = ()  # ANNEX_DEFAULT_SUBNET_IDS; none: those of the default VPC, which EC2 chooses
-    fleet_api: str = SPOT_FLEET  # ANNEX_FLEET_API: of AWS's two, for orders that do not say it
+    fleet_api: str = EC2_FLEET  # ANNEX_FLEET_API: of AWS's two, for orders that do not say it
     fleet_role_arn: str | None = None  # ANNEX_DEFAULT_FLEET_ROLE_ARN
     collector_host: str = ""  # ANNEX_COLLECTOR_HOST: as instances reach it; COLLECTOR_HOST
     trust_domain: str = ""  # TRUST_DOMAIN
