@@ -51,11 +51,14 @@ def _order_by(view: View, api: str, check: str) -> Finding:
             "CreateFleet": (ec2.create_fleet, _ec2_fleet()),
         }
     )
-    for operation, (call, asked) in calls.items():
-        error = _dry_run(call, **asked)
-        if error is not None and not errors.is_not_found(error):  # of a template that is none
-            return _judged(view, check, operation, error)
-    return view.ok(check, NO_PROOF)
+    refusals = {operation: _dry_run(call, **asked) for operation, (call, asked) in calls.items()}
+    found = [
+        _judged(view, check, operation, error)
+        for operation, error in refusals.items()
+        if error is not None and not errors.is_not_found(error)  # of a template that is none
+    ]
+    faults = [each for each in found if each.is_fault]
+    return next(iter([*faults, *found]), view.ok(check, NO_PROOF))
 
 
 def right_to_end(view: View) -> Iterator[Finding]:
