@@ -143,11 +143,16 @@ def surroundings(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def contents(cloud: Cloud) -> dict[str, Any]:
-    """Return all resources that setup, orders and teardown could leave behind."""
+    """Return all resources that setup, orders and teardown could leave behind.
+
+    Not the service-linked roles, which -teardown keeps for other regions.
+    """
     iam, ec2, s3 = cloud.client("iam"), cloud.client("ec2"), cloud.client("s3")
     events = cloud.client("events")
     return {
-        "roles": [role["RoleName"] for role in iam.list_roles()["Roles"]],
+        "roles": [
+            role["RoleName"] for role in iam.list_roles()["Roles"] if not role["Path"].startswith("/aws-service-role/")
+        ],
         "profiles": [each["InstanceProfileName"] for each in iam.list_instance_profiles()["InstanceProfiles"]],
         "users": [user["UserName"] for user in iam.list_users()["Users"]],
         "policies": [policy["Arn"] for policy in iam.list_policies(Scope="Local")["Policies"]],
