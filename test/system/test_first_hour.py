@@ -56,8 +56,28 @@ class FirstHour:
     def wait_for_annexds(self, *names: str) -> None:
         self.pool.wait_for(lambda: self.annexds() == list(names), f"{names} in the pool", 60.0)
 
-    def status(self) -> str:
-        return self.pool.run(str(PROGRAMS / "condor_annex"), "-status").stdout
+    def status(self, *options: str) -> str:
+        return self.pool.run(str(PROGRAMS / "condor_annex"), "-status", *options).stdout
+
+    def order(self, name: str, *options: str) -> None:
+        """Order an annex with one machine, by the user's key files."""
+        keys = (
+            "-public-key-file",
+            str(self.home / ".annex/access"),
+            "-secret-key-file",
+            str(self.home / ".annex/secret"),
+        )
+        more = (
+            "-lease-duration",
+            "1h",
+            "-count",
+            "1",
+            "-annex-name",
+            name,
+            str(self.clone / "templates" / "config.json"),
+        )
+        ordered = self.pool.run(str(PROGRAMS / "condor_annex"), *keys, *options, *more)
+        assert ordered.returncode == 0, ordered.stderr
 
 
 @pytest.fixture(scope="module")
@@ -103,19 +123,7 @@ def test_after_both_kinds_of_keys_were_rotated_an_order_is_carried_out_and_its_m
     key, secret = hour.cloud.environment()["AWS_ACCESS_KEY_ID"], hour.cloud.environment()["AWS_SECRET_ACCESS_KEY"]
     hour.paste(OPERATIONS, "(umask 077;", NEW_ACCESS_KEY_ID=key, NEW_SECRET_ACCESS_KEY=secret)
     hour.paste(OPERATIONS, "openssl rand")
-    keys = ("-public-key-file", str(hour.home / ".annex/access"), "-secret-key-file", str(hour.home / ".annex/secret"))
-    ordered = hour.pool.run(
-        str(PROGRAMS / "condor_annex"),
-        *keys,
-        "-lease-duration",
-        "1h",
-        "-count",
-        "1",
-        "-annex-name",
-        "rotated",
-        str(hour.clone / "templates" / "config.json"),
-    )
-    assert ordered.returncode == 0, ordered.stderr
+    hour.order("rotated")
     machines = lambda: "rotated" in hour.pool.tool("condor_status", "-af", "AnnexName").stdout  # noqa: E731
     hour.pool.wait_for(machines, "a machine with a token of the new key", 90.0)
 
@@ -130,7 +138,24 @@ def _second_regions_clock(hour: FirstHour) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_second_regions_clock")
-def test_a_second_region_has_its_annexd_by_one_line(hour: FirstHour) -> None:
+def test_a_second_region_has_its_annexd_by_one_line_and_both_outlive_preen_and_a_restart(hour: FirstHour) -> None:
     hour.paste(OPERATIONS, "condor_annex -setup -region us-east-1 -region eu-west-1")
     hour.wait_for_annexds("annexd", "annexd-eu-west-1")
     assert "first" not in hour.paste(OPERATIONS, "condor_annex -name")
+    second = "-name", f"annexd-eu-west-1@{hour.pool.param('FULL_HOSTNAME')}"
+    hour.order("abroad", *second)
+    spool = hour.pool.directory / "spool"
+    (spool / "rubbish").touch()
+    hour.pool.tool("condor_preen", "-r")
+    assert not (spool / "rubbish").exists(), "condor_preen removed nothing"
+    logs = [hour.pool.directory / "log" / name for name in ("AnnexdLog", "AnnexdLog.eu-west-1")]
+    before = [log.read_text().count("STARTING UP") for log in logs]
+    hour.pool.tool("condor_restart")
+    hour.pool.wait_for(
+        lambda: all(log.read_text().count("STARTING UP") > count for log, count in zip(logs, before, strict=True)),
+        "both annexds to start again",
+        60.0,
+    )
+    hour.wait_for_annexds("annexd", "annexd-eu-west-1")
+    assert ["rotated" in hour.status(), "abroad" in hour.status()] == [True, False]
+    assert ["rotated" in hour.status(*second), "abroad" in hour.status(*second)] == [False, True]

@@ -15,6 +15,7 @@ from test.system.site import TOP, Site
 from test.system.tool import CONDOR_ANNEX
 from test.texts import block
 
+
 def test_without_shared_port_it_serves_on_the_inherited_socket(cloud: Cloud) -> None:
     with Site(cloud, shared_port=False) as site:
         assert "sock=" not in site.address
