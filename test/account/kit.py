@@ -91,7 +91,8 @@ class Account:
         return str(self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
 
     def log(self, *lines: str) -> None:
-        """Let the function's log hold these lines and nothing else."""
+        """Let the function's log hold these lines and nothing else; no run that was called before adds to it."""
+        self.cloud.wait_until_idle()
         logs, now_ms = self.client("logs"), int(time.time() * 1000)
         logs.delete_log_group(logGroupName=LOG_GROUP)
         logs.create_log_group(logGroupName=LOG_GROUP)
