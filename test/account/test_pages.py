@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jmespath
+import jmespath  # type: ignore[import-untyped]
 from botocore import xform_name
 
 from annexd.account.service_roles import NAMES
