@@ -13,7 +13,7 @@ from botocore import xform_name
 
 from annexd.account.service_roles import NAMES
 from test.account.kit import TOP, Account
-from test.account.test_networks import Vpc, without_default_vpc
+from test.account.vpc import Vpc, without_default_vpc
 from test.texts import block, words_of
 
 PAGE = TOP / "docs" / "quickstart-aws.md"
