@@ -35,10 +35,11 @@ def commands(page: Path) -> list[list[str]]:
     prose = " ".join(line for line in text.splitlines() if not line.startswith("    "))
     lines = [line for each in blocks(page) for line in each.replace("\\\n", " ").splitlines()]
     lines += [code for code in re.findall(r"`([^`]+)`", prose) if re.match(r"(condor_\w+|make) \S", code)]
-    return [words for words in map(_words, lines) if words]
+    return [words for words in map(words_of, lines) if words]
 
 
-def _words(line: str) -> list[str]:
+def words_of(line: str) -> list[str]:
+    """Return the words of a command without `sudo` and its comment; none of a line that is no command."""
     try:
         words = shlex.split(line.removeprefix("$ ").strip(), comments=True)
     except ValueError:  # a line of something else, with one quote

@@ -188,13 +188,9 @@ SERVICE_ROLE_RIGHTS: Final = [
     right("iam:GetRole", SERVICE_ROLES),
     right("iam:GetRole", SERVICE_ROLES_UNMADE),
     right("iam:CreateServiceLinkedRole", SERVICE_ROLES, condition=SPOT_SERVICES),
-    right("iam:DeleteServiceLinkedRole", SERVICE_ROLES),
-    right("iam:GetServiceLinkedRoleDeletionStatus", SERVICE_ROLES),
     right("iam:GetRole", EC2_FLEET_ROLE),
     right("iam:GetRole", EC2_FLEET_ROLE_UNMADE),
     right("iam:CreateServiceLinkedRole", EC2_FLEET_ROLE, condition=EC2_FLEET_SERVICE),
-    right("iam:DeleteServiceLinkedRole", EC2_FLEET_ROLE),
-    right("iam:GetServiceLinkedRoleDeletionStatus", EC2_FLEET_ROLE),
 ]
 HANDLER_RIGHTS: Final = [
     *by_cloudformation(LOG_AND_TAGS, "logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:PutRetentionPolicy"),

@@ -1,14 +1,16 @@
-"""Create and remove the service-linked roles that EC2 needs to start instances of fleets.
+"""Create the service-linked roles that EC2 needs to start instances of fleets.
 
-The console creates them at the first use; a request by the API fails if they are missing.  They belong to the account,
-so existing ones are left alone: the description marks ours.
+The console creates them at the first use; a request by the API fails if they are missing (EC2 user guide, "Spot Fleet
+permissions": "If you use the AWS CLI or an API, you must ensure that these roles exist").  They belong to the account,
+not to a region or a stack.  IAM deletes them whenever no instance uses them, even if the stack of another
+region, another annexd or another program relies on them.  So -teardown keeps them: they cost nothing, and only EC2 can
+use them.
 """
 
-import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from annexd.account.changes import CREATED, DELETED, Changed, ignore
+from annexd.account.changes import CREATED, Changed, ignore
 from annexd.account.session import translate_aws_errors
 from annexd.account.stack import Say
 from annexd.aws import errors
@@ -20,8 +22,6 @@ NAMES: Final = {
     "ec2fleet.amazonaws.com": "AWSServiceRoleForEC2Fleet",  # EC2 user guide, "EC2 Fleet prerequisites"
 }
 DESCRIPTION: Final = "Made by condor_annex -setup"
-PAUSE_S: Final = 0.5
-PATIENCE_S: Final = 60.0
 
 
 def arns(partition: str, account: str) -> dict[str, str]:
@@ -47,29 +47,6 @@ def make(iam: Any, say: Say, changed: Changed = ignore) -> None:
                 if not errors.is_existing(error):
                     raise
         say(f"created {NAMES[service]}, which EC2 needs to start instances of fleets")
-
-
-def remove(iam: Any, say: Say, changed: Changed = ignore) -> None:
-    """Remove those that we created, unless others use them now."""
-    for name in NAMES.values():
-        role = _role(iam, name)
-        if role is None or role.get("Description") != DESCRIPTION:
-            continue
-        with translate_aws_errors(f"DeleteServiceLinkedRole {name}"):
-            task = iam.delete_service_linked_role(RoleName=name)["DeletionTaskId"]
-            status = _ended(iam, task)
-        if status == "SUCCEEDED":
-            changed(DELETED, name, str(role["Arn"]))
-        say(f"removed {name}" if status == "SUCCEEDED" else f"kept {name}, which others use ({status})")
-
-
-def _ended(iam: Any, task: str) -> str:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while True:
-        status = str(iam.get_service_linked_role_deletion_status(DeletionTaskId=task)["Status"])
-        if status in ("SUCCEEDED", "FAILED") or time.monotonic() > deadline_s:
-            return status
-        time.sleep(PAUSE_S)
 
 
 def _role(iam: Any, name: str) -> Any:

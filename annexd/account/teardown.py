@@ -1,4 +1,4 @@
-"""Delete all that -setup created, unless an annex of any pool lives in the region: nothing else would end it.
+"""Delete all that -setup created in a region, unless an annex of any pool lives there: nothing else would end it.
 
 The lease function is closed first, so that no order comes between the check of the account and the deletion.
 Objects in the bucket, which would block the deletion, are deleted too, and launch templates that the function would
@@ -33,8 +33,9 @@ def tear_down(session: Session, wanted: Wanted, file: ConfigurationFile, say: Sa
         changes.found(region, account=account, stack=wanted.stack_name)
         refuse_while_annexes_live(session, region, _max_lease_s(session, wanted, region))
     gone = [region for region in wanted.regions if tear_down_region(session, wanted, region, say, changes)]
-    if gone and set(file.sections()) <= set(gone):
-        service_roles.remove(session.client("iam", gone[0]), say, changes.changed_in(None))
+    if gone:
+        names = ", ".join(service_roles.NAMES.values())
+        say(f"kept {names}: they belong to the account, and other regions may need them")
     removed = file.remove(gone)
     changes.configured(file.path, removed.action)
     for line in removed.lines:
@@ -73,8 +74,8 @@ def _has_another(enforcer: Enforcer, wanted: Wanted, say: Say) -> bool:
     other = enforcer.stack_name()
     if other:
         say(
-            f"{enforcer.region}: the lease function {FUNCTION}, the configuration and EC2's service-linked roles are "
-            f"kept: the function belongs to the stack {other}, not to {wanted.stack_name}"
+            f"{enforcer.region}: the lease function {FUNCTION} and the configuration are kept: "
+            f"the function belongs to the stack {other}, not to {wanted.stack_name}"
         )
     return other is not None
 

@@ -128,7 +128,7 @@ class NamedAnnex:
         return OrderOnAnnex(fleet.annex_id, target, fleet.written_end_s, subject)
 
     def given_keys(self) -> Requester | None:
-        """Return the requester with his keys, if some were given; else those of the order stay."""
+        """Return the requester with the keys that were given, if any; else those of the order stay."""
         if not self.named.keys.is_given:
             return None
         return Requester(self.owner, self.defaults.account_of(self.owner), self.named.keys)

@@ -15,7 +15,7 @@ def preload(defaults: Defaults) -> None:
     config_shape()
     nobody = Credentials("nobody", SecretKey("nothing"))
     endpoints = own_endpoints(defaults)
-    with contextlib.suppress(*AWS_ERRORS, *SHAPE_ERRORS, OSError):  # whoever needs them is told
+    with contextlib.suppress(*AWS_ERRORS, *SHAPE_ERRORS, OSError):  # the first call that needs them fails, and says so
         clients = ClientCache().clients(nobody, replace(endpoints, region=endpoints.region or "us-east-1"))
         _ = clients.sts
         if defaults.s3_bucket is not None:

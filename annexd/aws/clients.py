@@ -104,7 +104,7 @@ class ClientCache:
         self._lock = threading.Lock()
         self._kept: OrderedDict[object, tuple[float, Clients]] = OrderedDict()
         self._accounts = Accounts(now_s)
-        self.on_expired: Callable[[Credentials], None] = lambda _: None  # whoever keeps keys hears what AWS says
+        self.on_expired: Callable[[Credentials], None] = lambda _: None  # tells the keeper of the keys what AWS says
 
     def clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
         """Return clients with these keys, or, without keys, with those that boto3's own chain finds."""
@@ -137,7 +137,7 @@ class ClientCache:
 
         from annexd.aws.bounds import bound
 
-        # A requester's clients go where his order says, whatever AWS_ENDPOINT_URL annexd itself was given.
+        # A requester's clients go where the order says, whatever AWS_ENDPOINT_URL annexd itself was given.
         settings = Config(**self._config, ignore_configured_endpoint_urls=True if credentials else None)
         keys = credentials.parameters if credentials else {}
         # Its own: it is not made for threads, nor to forget credentials.

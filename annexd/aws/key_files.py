@@ -52,7 +52,7 @@ def key_in(content: bytes, form: re.Pattern[str] = KEY) -> str:
 
 
 def token_in(content: bytes) -> str:
-    """Return the session token in a file, likewise."""
+    """Return the session token in a file, read in the same way."""
     return key_in(content, TOKEN)
 
 

@@ -91,7 +91,8 @@ class Account:
         return str(self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
 
     def log(self, *lines: str) -> None:
-        """Let the function's log hold these lines and nothing else."""
+        """Let the function's log hold these lines and nothing else; no run that was called before adds to it."""
+        self.cloud.wait_until_idle()
         logs, now_ms = self.client("logs"), int(time.time() * 1000)
         logs.delete_log_group(logGroupName=LOG_GROUP)
         logs.create_log_group(logGroupName=LOG_GROUP)
@@ -143,11 +144,16 @@ def surroundings(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def contents(cloud: Cloud) -> dict[str, Any]:
-    """Return all resources that setup, orders and teardown could leave behind."""
+    """Return all resources that setup, orders and teardown could leave behind.
+
+    Not the service-linked roles, which -teardown keeps for other regions.
+    """
     iam, ec2, s3 = cloud.client("iam"), cloud.client("ec2"), cloud.client("s3")
     events = cloud.client("events")
     return {
-        "roles": [role["RoleName"] for role in iam.list_roles()["Roles"]],
+        "roles": [
+            role["RoleName"] for role in iam.list_roles()["Roles"] if not role["Path"].startswith("/aws-service-role/")
+        ],
         "profiles": [each["InstanceProfileName"] for each in iam.list_instance_profiles()["InstanceProfiles"]],
         "users": [user["UserName"] for user in iam.list_users()["Users"]],
         "policies": [policy["Arn"] for policy in iam.list_policies(Scope="Local")["Policies"]],

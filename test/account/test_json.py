@@ -117,7 +117,7 @@ def test_teardown_names_all_that_it_deleted(account: Account) -> None:
     told = object_in(said)
     deleted = changed(told, "deleted")
     assert (said.status, told["command"], told["faults"]) == (OK, "teardown", [])
-    assert set(deleted) - set(made) == {STACK, *SERVICE_ROLES}
+    assert set(deleted) - set(made) == {STACK}
     assert {name: deleted[name] for name in made} == made
     assert changed(told, "closed") == {"LeaseFunction": FUNCTION}
     assert changed(told, "emptied") == {"Bucket": bucket}

@@ -191,20 +191,16 @@ def test_annexes_that_cannot_be_listed_count_as_living(account: Account, operati
     assert account.cloud.calls("DeleteStack") == []
 
 
-def test_a_service_linked_role_that_others_made_stays(account: Account) -> None:
-    account.client("iam").create_service_linked_role(AWSServiceName="spot.amazonaws.com")
-    before = account.everything()
+def test_ec2s_service_linked_roles_stay_for_a_region_that_has_a_file_of_its_own(account: Account) -> None:
+    """No instance runs anywhere: IAM would delete the roles, and the other region's next order would fail."""
+    elsewhere = "-region", "eu-west-1", "-output", str(account.folder / "82annex-europe")
     account.set_up()
-    assert account.run("-teardown").status == OK
-    assert account.everything() == before
-
-
-def test_a_service_linked_role_that_others_use_by_now_stays(account: Account) -> None:
-    account.set_up()
-    request(account.client("ec2"), 1)
-    said = account.run("-teardown")
-    assert said.status == OK
-    assert "kept AWSServiceRoleForEC2Spot, which others use" in said.err
+    assert account.run("-setup", *elsewhere).status == OK
+    said = account.run("-teardown", *elsewhere)
+    assert said.status == OK, said
+    assert "kept AWSServiceRoleForEC2Spot, AWSServiceRoleForEC2SpotFleet, AWSServiceRoleForEC2Fleet" in said.err
+    assert account.cloud.calls("DeleteServiceLinkedRole") == []
+    assert account.run("-check-setup", "-region", "us-east-1").status == OK
 
 
 def test_run_again_it_finds_nothing_to_do(account: Account) -> None:

@@ -235,6 +235,10 @@ class Cloud:
         told = self._post("tick", {} if rule is None else {"rule": rule})
         return int(told["fired"])
 
+    def wait_until_idle(self) -> None:
+        """Until every function that was called has ended, and has written its log."""
+        assert self._post("idle", {})["ended"]
+
     def reset(self) -> None:
         """As new: nothing deployed, nothing running, no faults, an empty audit."""
         self._post("reset", {})

@@ -42,6 +42,7 @@ class Control:
             ("POST", "prices"): world.set_prices,
             ("POST", "stacks"): lambda asked: world.stacks.pace(asked["step_s"]),
             ("POST", "tick"): self._tick,
+            ("POST", "idle"): lambda _: {"ended": self._world.functions.wait_until_idle(IDLE_TIMEOUT_S)},
             ("POST", "reset"): lambda _: world.reset(),
         }
 

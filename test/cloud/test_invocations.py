@@ -208,3 +208,13 @@ def test_a_failed_event_is_tried_again_as_often_as_configured(fast: Cloud) -> No
     until("the second has failed twice", lambda: len(fast.effects("function ended")) == 3)
     until("Lambda would have tried again", lambda: time.time() > fast.effects("function ended")[-1]["time"] + 1.0)
     assert len(fast.effects("function started")) == 3
+
+
+def test_a_cloud_that_is_idle_has_written_the_log_of_every_call(cloud: Cloud) -> None:
+    """Else a test that replaces the log meets the group that a late run made again."""
+    cloud.behave(logs_late_s=0.0)
+    arn = deploy(cloud, HEAD + "    import time\n    time.sleep(0.5)\n")
+    cloud.client("lambda").invoke(FunctionName=arn, InvocationType="Event", Payload=b"{}")
+    cloud.wait_until_idle()
+    events = cloud.client("logs").filter_log_events(logGroupName="/aws/lambda/one")["events"]
+    assert any(each["message"].startswith("REPORT RequestId: ") for each in events)

@@ -4,9 +4,6 @@ Nothing in it reaches a network: it lives in the network namespace that `make de
 """
 
 import os
-import pty
-import re
-import select
 import shutil
 import signal
 import socket
@@ -18,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from test.terminal import type_at
 from test.texts import block
 
 COMMAND_TIMEOUT_S = 180
@@ -31,7 +29,6 @@ CONDOR_HOST = 127.0.0.1
 NETWORK_INTERFACE = 127.0.0.1
 """
 DIRECTORIES = ("/run/condor", "/run/lock/condor", "/var/log/condor", "/var/spool/condor")  # as systemd-tmpfiles does
-PROMPT = re.compile(r"[$%] (\x1b\[\?2004h)?$")  # of bash and of zsh, which then turns bracketed paste on
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -94,19 +91,9 @@ class DebianRoot:
 
     def type(self, shell: str, line: str, expected: str) -> str:
         """Let alice type this at the prompt of a shell; return the screen when it shows what is expected."""
-        ours, theirs = pty.openpty()
         environment = {"PATH": PATH, "HOME": "/home/alice", "LC_ALL": "C.UTF-8", "TERM": "dumb"}
         command = ["chroot", str(self.directory), *_become("alice"), "setsid", "--ctty", shell, "-i"]
-        started = subprocess.Popen(command, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
-        os.close(theirs)
-        try:
-            screen = _read_until(ours, PROMPT, "")
-            os.write(ours, line.encode())
-            return _read_until(ours, re.compile(re.escape(expected)), screen)
-        finally:
-            os.close(ours)
-            started.kill()
-            started.wait()
+        return type_at(command, line, expected, env=environment)
 
     def write(self, path: str, content: str, *, owner: str = "root", mode: int = 0o644) -> None:
         file = self.directory / path.lstrip("/")
@@ -158,12 +145,3 @@ class DebianRoot:
 
 def _become(user: str) -> list[str]:
     return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
-
-
-def _read_until(terminal: int, pattern: re.Pattern[str], screen: str) -> str:
-    deadline = time.monotonic() + WAIT_S
-    while not pattern.search(screen):
-        readable, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
-        assert readable, f"waited {WAIT_S} s for {pattern.pattern!r}, and the terminal shows {screen!r}"
-        screen += os.read(terminal, 4096).decode(errors="replace")
-    return screen

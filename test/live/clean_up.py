@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from annexd.account import service_roles
 from annexd.account.annexes import annexes
 from annexd.account.bucket import empty
 from annexd.account.errors import AccountError
@@ -18,7 +17,7 @@ from annexd.account.template import LOG_GROUP
 from annexd.annex.fleet.kinds import KINDS, kind_of
 from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
-from test.live import own
+from test.live import own, service_roles
 from test.live.account import Account, Say
 from test.live.pace import Durations
 from test.live.roles import remove_roles

@@ -6,7 +6,7 @@ One pool, in the order of the pages: each test begins where the one before it en
 import os
 import re
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,11 +19,14 @@ from test.system.site import TOP
 from test.texts import README, block
 
 OPERATIONS = TOP / "docs" / "operations.md"
+JOINING = TOP / "docs" / "joining.md"
+QUICKSTART = TOP / "docs" / "quickstart-aws.md"
 PROGRAMS = Path(sysconfig.get_path("scripts"))
 DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "NEGOTIATOR")
 SPEED = 60  # the rule's five minutes pass in five seconds
 PASTED_S = 240.0
-CLONE = ("bin", "config.d", "docs", "templates")
+CLONE = ("bin", "config.d", "docs", "ganglia.d", "templates")
+CRON = "* * * * * nobody "
 
 
 class FirstHour:
@@ -40,11 +43,18 @@ class FirstHour:
         # As `ln -s` has put the programs into HTCondor's folders.
         (self.config_d / "90annexd-program").write_text(f"ANNEXD = {PROGRAMS}/condor_annexd\n")
 
-    def paste(self, page: Path, beginning: str, **environment: str) -> str:
-        """Run the block of a page that begins so, as it is written; what it prints."""
+    def paste(self, page: Path, beginning: str, instead: Mapping[str, str] = {}, **environment: str) -> str:
+        """Run the block of a page that begins so, as it is written but for `instead`; what it prints."""
+        commands = block(page, beginning)
+        for written, here in instead.items():
+            assert written in commands
+            commands = commands.replace(written, here)
+        return self.run(commands, **environment)
+
+    def run(self, commands: str, **environment: str) -> str:
         path = f"{PROGRAMS}:{self.pool.htcondor.bin}:{self.pool.htcondor.sbin}:{os.environ['PATH']}"
         env = {**self.cloud.environment(), "HOME": str(self.home), "PATH": path, **environment}
-        script = f"set -euo pipefail\ncd {self.clone}\n{block(page, beginning)}\n"
+        script = f"set -euo pipefail\ncd {self.clone}\n{commands}\n"
         done = self.pool.run("bash", "-c", script, env=env, timeout_s=PASTED_S)
         assert done.returncode == 0, f"{done.stdout}{done.stderr}\n{self.pool.log('ANNEXD')[-3000:]}"
         return done.stdout + done.stderr
@@ -56,8 +66,28 @@ class FirstHour:
     def wait_for_annexds(self, *names: str) -> None:
         self.pool.wait_for(lambda: self.annexds() == list(names), f"{names} in the pool", 60.0)
 
-    def status(self) -> str:
-        return self.pool.run(str(PROGRAMS / "condor_annex"), "-status").stdout
+    def status(self, *options: str) -> str:
+        return self.pool.run(str(PROGRAMS / "condor_annex"), "-status", *options).stdout
+
+    def order(self, name: str, *options: str) -> None:
+        """Order an annex with one machine, by the user's key files."""
+        keys = (
+            "-public-key-file",
+            str(self.home / ".annex/access"),
+            "-secret-key-file",
+            str(self.home / ".annex/secret"),
+        )
+        more = (
+            "-lease-duration",
+            "1h",
+            "-count",
+            "1",
+            "-annex-name",
+            name,
+            str(self.clone / "templates" / "config.json"),
+        )
+        ordered = self.pool.run(str(PROGRAMS / "condor_annex"), *keys, *options, *more)
+        assert ordered.returncode == 0, ordered.stderr
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +121,25 @@ def test_what_an_operator_looks_at_is_there(hour: FirstHour) -> None:
     hour.wait_for_annexds("annexd")
 
 
+def test_set_up_again_by_the_quick_start_the_account_is_as_it_was(hour: FirstHour) -> None:
+    said = hour.paste(QUICKSTART, "condor_annex -setup -region us-east-1\n")
+    assert "up to date" in said
+    assert not re.search(r"\b(FAULT|unknown)\b", said), said
+
+
+def test_metrics_are_where_ganglia_and_prometheus_read_them(hour: FirstHour) -> None:
+    ganglia, prometheus = hour.pool.directory / "ganglia.d", hour.pool.directory / "prometheus"
+    for folder in (ganglia, prometheus):
+        folder.mkdir()
+    hour.paste(
+        OPERATIONS, "cp /usr/share/", {"/usr/share/annexd/": ""}, _CONDOR_GANGLIAD_METRICS_CONFIG_DIR=str(ganglia)
+    )
+    assert (ganglia / "50_annexd_metrics").read_bytes() == (TOP / "ganglia.d" / "50_annexd_metrics").read_bytes()
+    hour.paste(OPERATIONS, "DIR=/var/lib/prometheus", {"/var/lib/prometheus/node-exporter": str(prometheus), CRON: ""})
+    assert "annexd_orders_accepted_total" in (prometheus / "annexd.prom").read_text()
+    assert [path.name for path in prometheus.iterdir()] == ["annexd.prom"]
+
+
 def test_the_journal_is_copied_while_annexd_is_off_and_annexd_knows_its_annexes_afterwards(hour: FirstHour) -> None:
     copy = hour.pool.directory / "copy"
     hour.paste(OPERATIONS, "journal=$(", BACKUP=str(copy))
@@ -103,21 +152,19 @@ def test_after_both_kinds_of_keys_were_rotated_an_order_is_carried_out_and_its_m
     key, secret = hour.cloud.environment()["AWS_ACCESS_KEY_ID"], hour.cloud.environment()["AWS_SECRET_ACCESS_KEY"]
     hour.paste(OPERATIONS, "(umask 077;", NEW_ACCESS_KEY_ID=key, NEW_SECRET_ACCESS_KEY=secret)
     hour.paste(OPERATIONS, "openssl rand")
-    keys = ("-public-key-file", str(hour.home / ".annex/access"), "-secret-key-file", str(hour.home / ".annex/secret"))
-    ordered = hour.pool.run(
-        str(PROGRAMS / "condor_annex"),
-        *keys,
-        "-lease-duration",
-        "1h",
-        "-count",
-        "1",
-        "-annex-name",
-        "rotated",
-        str(hour.clone / "templates" / "config.json"),
-    )
-    assert ordered.returncode == 0, ordered.stderr
+    hour.order("rotated")
     machines = lambda: "rotated" in hour.pool.tool("condor_status", "-af", "AnnexName").stdout  # noqa: E731
     hour.pool.wait_for(machines, "a machine with a token of the new key", 90.0)
+
+
+def test_machines_of_an_annex_are_found_and_turned_off_by_its_name(hour: FirstHour) -> None:
+    def machines(*kind: str) -> bool:
+        return "physics" in hour.pool.tool("condor_status", *kind, "-af", "AnnexName").stdout
+
+    hour.order("physics")
+    hour.pool.wait_for(lambda: machines() and machines("-master"), "its machine", 90.0)
+    assert "Unclaimed" in hour.paste(JOINING, "condor_status -annex-name physics")
+    hour.pool.wait_for(lambda: not machines(), "its machine to leave the pool", 90.0)
 
 
 @pytest.fixture
@@ -130,7 +177,32 @@ def _second_regions_clock(hour: FirstHour) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_second_regions_clock")
-def test_a_second_region_has_its_annexd_by_one_line(hour: FirstHour) -> None:
+def test_a_second_region_has_its_annexd_by_one_line_and_both_outlive_preen_and_a_restart(hour: FirstHour) -> None:
     hour.paste(OPERATIONS, "condor_annex -setup -region us-east-1 -region eu-west-1")
     hour.wait_for_annexds("annexd", "annexd-eu-west-1")
     assert "first" not in hour.paste(OPERATIONS, "condor_annex -name")
+    second = "-name", f"annexd-eu-west-1@{hour.pool.param('FULL_HOSTNAME')}"
+    hour.order("abroad", *second)
+    spool = hour.pool.directory / "spool"
+    (spool / "rubbish").touch()
+    hour.pool.tool("condor_preen", "-r")
+    assert not (spool / "rubbish").exists(), "condor_preen removed nothing"
+    logs = [hour.pool.directory / "log" / name for name in ("AnnexdLog", "AnnexdLog.eu-west-1")]
+    before = [log.read_text().count("STARTING UP") for log in logs]
+    hour.pool.tool("condor_restart")
+    hour.pool.wait_for(
+        lambda: all(log.read_text().count("STARTING UP") > count for log, count in zip(logs, before, strict=True)),
+        "both annexds to start again",
+        60.0,
+    )
+    hour.wait_for_annexds("annexd", "annexd-eu-west-1")
+    assert ["rotated" in hour.status(), "abroad" in hour.status()] == [True, False]
+    assert ["rotated" in hour.status(*second), "abroad" in hour.status(*second)] == [False, True]
+
+
+def test_before_annexd_is_uninstalled_its_annexes_are_seen_and_cancelled(hour: FirstHour) -> None:
+    status, cancel, _teardown = block(OPERATIONS, "condor_annex -status").splitlines()  # test/account runs the last
+    keys = f"-public-key-file {hour.home}/.annex/access -secret-key-file {hour.home}/.annex/secret"
+    seen = hour.run(status)
+    assert "rotated" in seen
+    assert "is cancelled" in hour.run(f"{cancel.replace('ANNEX', 'rotated')} {keys}")

@@ -1,18 +1,19 @@
 """The other ways in which annexd runs: on its own port, two of them, beside a collector that hangs."""
 
+import json
 import os
 import signal
 import socket
-import sysconfig
 import time
-from pathlib import Path
+from collections.abc import Iterator
+
+import pytest
 
 from test.cloud import Cloud
 from test.replies import accepted
 from test.system.site import TOP, Site
+from test.system.tool import CONDOR_ANNEX
 from test.texts import block
-
-ANNEXD = str(Path(sysconfig.get_path("scripts"), "condor_annexd"))
 
 
 def test_without_shared_port_it_serves_on_the_inherited_socket(cloud: Cloud) -> None:
@@ -26,24 +27,60 @@ def test_without_shared_port_it_serves_on_the_inherited_socket(cloud: Cloud) -> 
         accepted(site.order())
 
 
-def test_two_annexds_of_one_condor_master_have_each_their_own_name_journal_and_log(cloud: Cloud) -> None:
-    """Its configuration is the block of docs/operations.md, as it is written there."""
+def names(site: Site) -> set[str]:
+    said = site.pool.tool("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout
+    return {name.partition("@")[0] for name in said.split()}
+
+
+def addresses(site: Site) -> list[str]:
+    """Return those of both annexds, from their address files."""
+    log = site.pool.directory / "log"
+    return [(log / name).read_text().splitlines()[0] for name in (".annexd_address", ".annexd2_address")]
+
+
+def known(site: Site, annexd: str) -> set[str]:
+    """Return the IDs of the living annexes that this annexd shows."""
+    host = site.pool.param("FULL_HOSTNAME")
+    shown = site.pool.run(CONDOR_ANNEX, "-name", f"{annexd}@{host}", "-status", "-json")
+    assert shown.returncode == 0, shown.stderr
+    return {annex["AnnexID"] for annex in json.loads(shown.stdout)}
+
+
+@pytest.fixture
+def pair(cloud: Cloud) -> Iterator[Site]:
+    """Two annexds: the second one's configuration is the block of docs/operations.md, as it is written there."""
     second = block(TOP / "docs" / "operations.md", "ANNEXD2 = ")
     with Site(cloud, f"{second}\nANNEXD2.ANNEX_MAX_TARGET_CAPACITY = 1") as site:
+        site.wait(lambda: names(site) == {"annexd", "annexd2"}, "both ads")
+        yield site
 
-        def names() -> set[str]:
-            said = site.pool.tool("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout
-            return {name.partition("@")[0] for name in said.split()}
 
-        site.wait(lambda: names() == {"annexd", "annexd2"}, "both ads")
-        assert "STARTING UP" in (site.pool.directory / "log" / "Annexd2Log").read_text()
-        addresses = [
-            (site.pool.directory / "log" / name).read_text().splitlines()[0]
-            for name in (".annexd_address", ".annexd2_address")
-        ]
-        accepted(site.order(to=addresses[0]))
-        reply = site.order(to=addresses[1])
-        assert "the most allowed here is 1" in reply["ErrorString"], reply
+def test_two_annexds_of_one_condor_master_have_each_their_own_name_journal_and_log(pair: Site) -> None:
+    assert "STARTING UP" in (pair.pool.directory / "log" / "Annexd2Log").read_text()
+    first, second = addresses(pair)
+    accepted(pair.order(to=first))
+    reply = pair.order(to=second)
+    assert "the most allowed here is 1" in reply["ErrorString"], reply
+
+
+def test_after_condor_preen_and_condor_restart_both_annexds_know_their_own_annexes(pair: Site) -> None:
+    ids = [accepted(pair.order(to=each, TargetCapacity=1))["AnnexID"] for each in addresses(pair)]
+    spool = pair.pool.directory / "spool"
+    (spool / "rubbish").touch()
+    preened = pair.pool.tool("condor_preen", "-r")
+    assert preened.returncode == 0, preened.stderr
+    assert not (spool / "rubbish").exists(), "condor_preen removed nothing"
+    assert {"annexd_command_state", "annexd_command_state.2"} <= {path.name for path in spool.iterdir()}
+    logs = [pair.pool.directory / "log" / name for name in ("AnnexdLog", "Annexd2Log")]
+    before = [log.read_text().count("STARTING UP") for log in logs]
+    pair.pool.tool("condor_restart")
+    pair.wait(
+        lambda: all(log.read_text().count("STARTING UP") > count for log, count in zip(logs, before, strict=True)),
+        "both annexds to start again",
+        timeout_s=60,
+    )
+    pair.wait(lambda: names(pair) == {"annexd", "annexd2"}, "both ads", timeout_s=60)
+    assert [known(pair, name) for name in ("annexd", "annexd2")] == [{each} for each in ids]
 
 
 def test_a_collector_that_accepts_and_stays_silent_delays_no_answer(cloud: Cloud) -> None:

@@ -1,10 +1,13 @@
-"""The time zone that a test is in, as TZ says it to the C library and so to all that runs."""
+"""The time zone that a test is in, as TZ says it to the C library and so to all that runs; tools for completion."""
 
 import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+
+from test.tool.completion import TOOLS
 
 
 @pytest.fixture
@@ -18,6 +21,22 @@ def zone() -> Iterator[Callable[[str], None]]:
 @pytest.fixture
 def utc(zone: Callable[[str], None]) -> None:
     zone("UTC0")
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Return an environment with stand-ins that print a pool's output, and a home with profiles."""
+    for name, script in TOOLS.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "config.json").touch()
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[default]\n[profile lab]\nregion = us-east-1\n[profile $(touch x)]\n")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    environment = {"PATH": path, "HOME": str(tmp_path), "PWNED": str(tmp_path / "pwned")}
+    yield environment
+    assert not (tmp_path / "pwned").exists()
 
 
 def _set(name: str | None) -> None:

@@ -2,23 +2,13 @@
 
 import importlib.machinery
 import importlib.util
-import json
-import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-TOP = Path(__file__).resolve().parents[2]
-FOLDER = TOP / "completion"
-HOSTILE = "annexd@$(touch${IFS}$PWNED)"
-ANNEXES = [{"AnnexID": "annex-1", "AnnexName": "physics"}, {"AnnexID": "`touch $PWNED`"}]
-TOOLS = {
-    "condor_annex": f"cat <<'END'\n{json.dumps(ANNEXES, indent=2)}\nEND",
-    "condor_status": f"echo annexd@vm.example.org; echo '{HOSTILE}'",
-}
+from test.tool.completion import FOLDER
 
 
 @pytest.fixture(scope="module")
@@ -29,22 +19,6 @@ def generator() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
     return module
-
-
-@pytest.fixture
-def tools(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Return an environment with stand-ins that print a pool's output, and a home with profiles."""
-    for name, script in TOOLS.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
-        (tmp_path / name).chmod(0o755)
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "config.json").touch()
-    (tmp_path / ".aws").mkdir()
-    (tmp_path / ".aws" / "config").write_text("[default]\n[profile lab]\nregion = us-east-1\n[profile $(touch x)]\n")
-    path = f"{tmp_path}:{os.environ['PATH']}"
-    environment = {"PATH": path, "HOME": str(tmp_path), "PWNED": str(tmp_path / "pwned")}
-    yield environment
-    assert not (tmp_path / "pwned").exists()
 
 
 def completed(environment: dict[str, str], *words: str) -> list[str]:

@@ -20,15 +20,11 @@ def fault_of_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
     """Return the fault of a new annex's EndOfLease, or None."""
     if value is None:
         return "EndOfLease is missing: say when the lease ends (condor_annex -lease-duration)"
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**53:
-        return f"EndOfLease must be in seconds since the epoch, not {shown(value)}"
-    length_s = value - now_s
-    if length_s <= 0:
-        return f"EndOfLease is {abs(length_s):.0f} s in the past: does the clock here differ from that of your machine?"
-    if not is_end(value):
-        return f"EndOfLease is {value}, which the lease function takes for no date: is annexd's clock right?"
-    if length_s > defaults.max_lease_s + GRACE_S:
-        return f"-lease-duration {_typed(length_s)} is longer than ANNEX_MAX_LEASE ({duration(defaults.max_lease_s)})"
+    if fault := _fault_of_time("EndOfLease", value, now_s, "does the clock here differ from that of your machine?"):
+        return fault
+    length_s, longest_s = value - now_s, defaults.max_lease_s
+    if length_s > longest_s + GRACE_S:
+        return f"-lease-duration {_typed(length_s)} is longer than ANNEX_MAX_LEASE ({duration(longest_s)})"
     if length_s < _shortest_s(defaults):
         shortest = duration(defaults.shortest_lease_s)
         return (
@@ -39,15 +35,20 @@ def fault_of_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
 
 
 def fault_of_new_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
-    """Return what is wrong with an end to which a lease is to be moved, or None."""
+    """Return what is wrong with an end to which a lease is to be moved, or None.  It may be as near as one likes."""
+    fault = _fault_of_time("the new end", value, now_s, "-cancel ends an annex at once")
+    return fault or fault_of_length(value - now_s, defaults.max_lease_s)
+
+
+def _fault_of_time(name: str, value: Any, now_s: float, if_past: str) -> str | None:
+    """Return why this is no time at which a lease can end, or None."""
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**53:
         return f"EndOfLease must be in seconds since the epoch, not {shown(value)}"
-    length_s = value - now_s
-    if length_s <= 0:
-        return f"the new end is {abs(length_s):.0f} s in the past: -cancel ends an annex at once"
+    if value <= now_s:
+        return f"{name} is {now_s - value:.0f} s in the past: {if_past}"
     if not is_end(value):
-        return f"the new end is {value}, which the lease function takes for no date: is annexd's clock right?"
-    return fault_of_length(length_s, defaults.max_lease_s)
+        return f"{name} is {value}, which the lease function takes for no date: is annexd's clock right?"
+    return None
 
 
 def fault_of_length(length_s: float, longest_s: int) -> str | None:

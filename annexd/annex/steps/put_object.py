@@ -90,7 +90,7 @@ class PutObject:
 def put_present(world: StepContext, clients: Clients, order: FleetOrder, present: Present) -> None:
     """Replace the annex's object with one that has the present end and a new token for the pool.
 
-    `order` is the annex's own, `clients` those of whoever changes its lease.  Machines read it within five minutes.  It
+    `order` is the annex's own, `clients` those of the lease change.  Machines read it within five minutes.  It
     may be done again; nothing is done for an order without `join`.  Raises Retry, or Refused if the signing key or the
     requester's folder cannot be used any more, neither of which a cancelled annex needs.
     """

@@ -1,12 +1,9 @@
 """Run condor_annex -teardown once nothing lives.  The clean-up after it reports what it leaves."""
 
-from annexd.account.configuration import ConfigurationFile
 from annexd.annex.fleet.inventory import take_inventory
 from test.live import names
 from test.live.account import Keys
 from test.live.stage import Stage
-
-KEPT = "kept-by-the-rehearsal"  # stands for a region
 
 
 def run(stage: Stage) -> None:
@@ -16,7 +13,6 @@ def run(stage: Stage) -> None:
 
     stage.wait(is_gone, stage.pace.gone_s)
     keys = stage.setup_keys and stage.roles.keys("setup")  # fresh: the first session is an hour old, perhaps
-    _keep_service_roles(stage)
     done = stage.host.annex(
         "-teardown",
         "-region",
@@ -31,12 +27,3 @@ def run(stage: Stage) -> None:
     said = f"status {done.returncode}: {' | '.join(done.stderr.strip().splitlines()[-4:])}"
     whose = "setup.json's rights" if isinstance(keys, Keys) else "your own rights"
     stage.found("teardown", works, f"with {whose}" + ("" if works else f", {said}"))
-
-
-def _keep_service_roles(stage: Stage) -> None:
-    """Add another region to the file, so that -teardown keeps the service-linked roles, which are the account's.
-
-    A production setup in another region needs them; the clean-up removes those that were not there before us.
-    """
-    file = ConfigurationFile(str(stage.host.file))
-    file.add({KEPT: next(iter(file.sections().values()))})
