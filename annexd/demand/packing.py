@@ -5,7 +5,6 @@ every job runs once at the same time.  An exact packing is out of reach for thou
 order of their size, each into the first machine with room.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -95,27 +94,18 @@ def plan(groups: Iterable[JobGroup], kinds: Sequence[MachineKind], fits: Fits) -
     return packing.plan()
 
 
-@dataclass
-class _Machine:
-    kind: MachineKind
-    room: Resources
-
-    def take(self, needs: Resources, at_most: int) -> int:
-        """Place up to `at_most` jobs here, and return how many."""
-        times = needs.times_into(self.room)
-        taken = at_most if times is None else min(times, at_most)
-        self.room = self.room.without(needs, taken)
-        return taken
-
-
 class _Packing:
     def __init__(self, groups: Iterable[JobGroup], kinds: Sequence[MachineKind], fits: Fits) -> None:
+        self._kinds = kinds
         self._fitting = {
-            group: [kind for kind in kinds if group.needs.fits_into(kind.has) and fits(group, kind)] for group in groups
+            group: [n for n, kind in enumerate(kinds) if group.needs.fits_into(kind.has) and fits(group, kind)]
+            for group in groups
         }
-        self._machines: list[_Machine] = []
-        self._counts: Counter[MachineKind] = Counter()
-        self._waiting: dict[MachineKind, float] = dict.fromkeys(kinds, 0.0)  # machines full of jobs without a place
+        self._counts = [0] * len(kinds)
+        self._rooms: list[dict[Resources, int]] = [{} for _ in kinds]  # machines that have the same left, as a number
+        self._waiting = [0.0] * len(kinds)  # machines that could be filled with jobs without a place
+        self._fewest_cpus = min((group.needs.cpus for group in self._fitting), default=0)
+        self._least_memory_mib = min((group.needs.memory_mib for group in self._fitting), default=0)
         for group in self._fitting:
             self._add_waiting(group, group.count)
 
@@ -123,46 +113,69 @@ class _Packing:
         unfit: dict[str, int] = {}
         above_max: dict[str, int] = {}
         for group in sorted(self._fitting, key=self._size, reverse=True):
-            left = self._place(group)
-            self._add_waiting(group, -left)  # they will not fill any machine
+            left = self._fill_rooms(group, group.count)
+            left = self._add_machines(group, left)
+            self._add_waiting(group, -group.count)  # placed, or they will not fill any machine
             if left:
                 (above_max if self._fitting[group] else unfit)[group.name] = left
-        return Plan({kind.offer: count for kind, count in self._counts.items()}, unfit, above_max)
+        machines = {kind.offer: count for kind, count in zip(self._kinds, self._counts, strict=True) if count}
+        return Plan(machines, unfit, above_max)
 
-    def _place(self, group: JobGroup) -> int:
-        """Return how many jobs of the group are left without a place."""
-        left = group.count
-        for machine in self._machines:
-            if left and machine.kind in self._fitting[group]:
-                left -= self._fill(machine, group, left)
-        while left and (
-            open_kinds := [each for each in self._fitting[group] if self._counts[each] < each.max_machines]
-        ):
-            kind = min(open_kinds, key=lambda each: self._preference(each, group))
-            machine = _Machine(kind, kind.has)
-            self._counts[kind] += 1
-            self._machines.append(machine)
-            left -= self._fill(machine, group, left)
+    def _fill_rooms(self, group: JobGroup, left: int) -> int:
+        """Place jobs into machines that are planned already; return how many are left."""
+        for number in self._fitting[group]:
+            for room in list(self._rooms[number]):
+                while left and room in self._rooms[number] and group.needs.fits_into(room):
+                    left -= self._fill(number, room, group, left)
         return left
 
-    def _fill(self, machine: _Machine, group: JobGroup, left: int) -> int:
-        taken = machine.take(group.needs, left)
-        self._add_waiting(group, -taken)
+    def _add_machines(self, group: JobGroup, left: int) -> int:
+        """Place jobs into further machines; return how many are left."""
+        placed = group.count - left
+        while left:
+            free = [n for n in self._fitting[group] if self._counts[n] < self._kinds[n].max_machines]
+            if not free:
+                break
+            number = min(free, key=lambda each: self._preference(each, group, placed))
+            kind = self._kinds[number]
+            self._counts[number] += 1
+            self._keep(number, kind.has)
+            taken = self._fill(number, kind.has, group, left)
+            left, placed = left - taken, placed + taken
+        return left
+
+    def _fill(self, number: int, room: Resources, group: JobGroup, left: int) -> int:
+        """Place up to `left` jobs into one machine that has this left, and return how many."""
+        times = group.needs.times_into(room)
+        taken = left if times is None else min(times, left)
+        rooms = self._rooms[number]
+        rooms[room] -= 1
+        if not rooms[room]:
+            del rooms[room]
+        self._keep(number, room.without(group.needs, taken))
         return taken
 
-    def _add_waiting(self, group: JobGroup, count: int) -> None:
-        for kind in self._fitting[group]:
-            self._waiting[kind] += count * group.needs.share_of(kind.has)
+    def _keep(self, number: int, room: Resources) -> None:
+        """Remember what is left of a machine, unless no job at all can use it."""
+        if room.cpus >= self._fewest_cpus and room.memory_mib >= self._least_memory_mib:
+            rooms = self._rooms[number]
+            rooms[room] = rooms.get(room, 0) + 1
 
-    def _preference(self, kind: MachineKind, group: JobGroup) -> tuple[float, float, str]:
+    def _add_waiting(self, group: JobGroup, count: int) -> None:
+        for number in self._fitting[group]:
+            self._waiting[number] += count * group.needs.share_of(self._kinds[number].has)
+
+    def _preference(self, number: int, group: JobGroup, placed: int) -> tuple[float, float, str]:
         """Order by rank, then by the price of a job's part of the machine, as full as all waiting jobs will make it.
 
         Without the others a large machine would never pay for many groups of one job each.
         """
+        kind = self._kinds[number]
         share = group.needs.share_of(kind.has)
-        use = max(min(self._waiting[kind], 1.0), share)
+        use = max(min(self._waiting[number] - placed * share, 1.0), share)
         return -kind.rank, kind.micro_dollars_per_hour * share / use if use else 0.0, kind.offer
 
     def _size(self, group: JobGroup) -> tuple[float, str]:
         """Return the part that it takes of the machine that suits it best."""
-        return min((group.needs.share_of(kind.has) for kind in self._fitting[group]), default=0.0), group.name
+        shares = (group.needs.share_of(self._kinds[number].has) for number in self._fitting[group])
+        return min(shares, default=0.0), group.name
