@@ -207,7 +207,7 @@ class GhostPool(Pool):
         return {job["ClusterId"]: job["AutoClusterId"] for job in self.jobs("AutoClusterId") if "AutoClusterId" in job}
 
     def wait_for_matches(self, negotiator: str, *expected: int) -> dict[str, Matched]:
-        """Return the matches once the ghosts have `expected` records, in any order, and two cycles add none.
+        """Return the matches once the ghosts have `expected` records, in any order, and the cycle adds none.
 
         Within a cycle the lists grow, each match sends the whole list again by a connection of its own, and what comes
         last stays.  So a list may lack records for a cycle, and one reading says little.
@@ -219,10 +219,7 @@ class GhostPool(Pool):
             return found if sorted(len(each.records) for each in found.values()) == wanted else None
 
         found = self.wait_for(reached, f"{expected} matches by {negotiator}", TIMEOUT_S)
-        end = self.cycles(negotiator) + 2
-        while self.cycles(negotiator) < end:
-            seen = sum(len(each.records) for each in self.matched().values())
-            assert seen <= sum(expected), f"{seen} matches by {negotiator}, more than {expected}"
+        self._see_no_more(negotiator, sum(expected), found)
         return found
 
     def expect(self, negotiator: str, expected: Mapping[int, int], *ghosts: Ghost) -> None:
@@ -234,10 +231,16 @@ class GhostPool(Pool):
         self.advertise(*ghosts)
         names = {ghost.name for ghost in ghosts}
         self.wait_for(lambda: self._counts(names) == expected, f"{negotiator} to match {expected}", TIMEOUT_S)
-        end = self.cycles(negotiator) + 2
-        while self.cycles(negotiator) < end:
-            seen = self._counts(names)
-            assert sum(seen.values()) <= sum(expected.values()), f"{negotiator} matched {seen}, more than {expected}"
+        self._see_no_more(negotiator, sum(expected.values()), names)
+
+    def _see_no_more(self, negotiator: str, total: int, machines: Collection[str]) -> None:
+        """Fail if the rest of this cycle or, where nothing is expected, the whole next one matches more."""
+        end = self.cycles(negotiator) + (1 if total else 2)
+        is_over = False
+        while not is_over:
+            is_over = self.cycles(negotiator) >= end
+            seen = sum(len(ghost.records) for name, ghost in self.matched().items() if name in machines)
+            assert seen <= total, f"{seen} matches by {negotiator}, more than {total}"
 
     def _counts(self, machines: Collection[str]) -> dict[int, int]:
         clusters = {autocluster: cluster for cluster, autocluster in self.autoclusters().items()}

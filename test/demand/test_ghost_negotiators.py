@@ -112,11 +112,13 @@ def test_a_negotiator_matches_the_ghosts_and_jobs_of_its_own_offer_alone(pool: G
 
 
 def test_the_pools_own_negotiator_counts_no_ghost(pool: GhostPool) -> None:
+    pool.run_for_real(1, "dora")
     pool.submit(4, "dora")
     pool.advertise(Ghost("eight", "small"))
-    pool.wait_for(lambda: pool.in_use("small", "dora") > 0, "the ghost negotiator to charge for ghosts")
+    pool.wait_for(lambda: pool.in_use("small", "dora") > 1, "the ghost negotiator to charge for ghosts")
+    pool.wait_for(lambda: pool.in_use("", "dora") == 1, "the pool's own negotiator to charge for what runs")
     pool.wait_for_cycles(1, "")
-    assert pool.in_use("", "dora") == 0
+    assert pool.in_use("", "dora") == 1
 
 
 def test_a_negotiators_name_is_its_local_name_whatever_negotiator_name_says(pool: GhostPool) -> None:
