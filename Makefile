@@ -6,7 +6,8 @@ RUN := $(VENV)/bin/python
 AS_USER := $(RUN) -m test.as_user
 # What meets HTCondor's daemons and tools is tried on two versions of them.  On 25 alone: where AWS acts and HTCondor only
 # carries the orders, test/chaos (HTCONDOR_SERIES=23 make test ARGS=test/chaos) and the benchmark.
-SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py test/pool test/attack/test_pool.py
+GHOSTS := test/demand/test_offline_matches.py test/demand/test_ghost_negotiators.py
+SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py test/pool test/attack/test_pool.py $(GHOSTS)
 OF_AWS := cancel demo enforcer lease lost_answers moved_lease trouble uid_domain
 WITHOUT_POOL := $(SYSTEM_TESTS) test/bench test/chaos test/live test/test_texts.py
 # Most tests wait for daemons, so that more of them run at once than there are processors; a file in one process.
@@ -17,7 +18,7 @@ DEB_SUITES := trixie sid
 DEB_CACHE := .cache/deb
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: help venv htcondor ready test test-trixie whole parity fuzz histories chaos lint demo bench live cloud deb deb-test clean
+.PHONY: help venv htcondor ready test test-trixie whole parity demand fuzz histories chaos lint demo bench live cloud deb deb-test clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -51,6 +52,11 @@ whole: ready ## the tests with what make test shows in a short form as a whole, 
 
 parity: ready ## annexd's answers and the C++ schedd's, tens of thousands of times (ARGS="--seed 7 --lists 300 --series 23")
 	$(AS_USER) $(RUN) -m test.parity $(ARGS)
+
+demand: ready ## what both series' negotiators say about machines that do not exist (docs/demand.md)
+	@$(RUN) -m test.pool --series 23
+	$(AS_USER) $(RUN) -m pytest $(GHOSTS)
+	HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest $(GHOSTS)
 
 fuzz: $(VENV)/fuzz ## what reads bytes of strangers, fuzzed with atheris (ARGS="--seconds 600 --keep token")
 	$(RUN) -m test.fuzz $(ARGS)

@@ -1,0 +1,1 @@
+"""Plan machines for idle jobs.  Nothing calls this yet."""

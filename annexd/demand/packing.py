@@ -1,0 +1,181 @@
+"""Plan which machines hold the idle jobs: first fit decreasing, the offer that is preferred first.
+
+The plan is the smallest claim that can be made about money: it names how many machines of each offer are needed if
+every job runs once at the same time.  An exact packing is out of reach for thousands of jobs, so jobs are placed in
+order of their size, each into the first machine with room.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a job needs of a machine, or a machine has."""
+
+    cpus: int
+    memory_mib: int
+    disk_kib: int = 0
+    gpus: int = 0
+
+    def fits_into(self, room: Self) -> bool:
+        return (
+            self.cpus <= room.cpus
+            and self.memory_mib <= room.memory_mib
+            and self.disk_kib <= room.disk_kib
+            and self.gpus <= room.gpus
+        )
+
+    def without(self, part: Self, times: int = 1) -> Self:
+        return type(self)(
+            self.cpus - times * part.cpus,
+            self.memory_mib - times * part.memory_mib,
+            self.disk_kib - times * part.disk_kib,
+            self.gpus - times * part.gpus,
+        )
+
+    def times_into(self, room: Self) -> int | None:
+        """Return how many of this fit side by side; None if it needs nothing, so that there is no limit."""
+        pairs = (
+            (self.cpus, room.cpus),
+            (self.memory_mib, room.memory_mib),
+            (self.disk_kib, room.disk_kib),
+            (self.gpus, room.gpus),
+        )
+        return min((has // needs for needs, has in pairs if needs > 0), default=None)
+
+    def share_of(self, whole: Self) -> float:
+        """Return the largest fraction of any resource; infinite if one is needed that `whole` has none of."""
+        pairs = (
+            (self.cpus, whole.cpus),
+            (self.memory_mib, whole.memory_mib),
+            (self.disk_kib, whole.disk_kib),
+            (self.gpus, whole.gpus),
+        )
+        return max((needs / has if has > 0 else float("inf") for needs, has in pairs if needs > 0), default=0.0)
+
+
+@dataclass(frozen=True)
+class JobGroup:
+    """Idle jobs that are alike: an autocluster of a schedd."""
+
+    name: str
+    count: int
+    needs: Resources
+
+
+@dataclass(frozen=True)
+class MachineKind:
+    """A machine that an offer would make.  `rank` overrules the price: the highest is preferred."""
+
+    offer: str
+    has: Resources
+    micro_dollars_per_hour: int
+    max_machines: int
+    rank: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many machines of each offer are needed, and how many jobs of each group got no place, for either reason."""
+
+    machines: Mapping[str, int]
+    unfit: Mapping[str, int]  # no offer fits
+    above_max: Mapping[str, int]  # one fits, and has as many machines as it may have
+
+
+Fits = Callable[[JobGroup, MachineKind], bool]  # whether the ClassAds of both match; sizes are compared here as well
+
+
+def plan(groups: Iterable[JobGroup], kinds: Sequence[MachineKind], fits: Fits) -> Plan:
+    """Place every job, largest groups first, into machines that are planned already or into further ones."""
+    packing = _Packing(groups, kinds, fits)
+    return packing.plan()
+
+
+class _Packing:
+    def __init__(self, groups: Iterable[JobGroup], kinds: Sequence[MachineKind], fits: Fits) -> None:
+        self._kinds = kinds
+        self._fitting = {
+            group: [n for n, kind in enumerate(kinds) if group.needs.fits_into(kind.has) and fits(group, kind)]
+            for group in groups
+        }
+        self._counts = [0] * len(kinds)
+        self._rooms: list[dict[Resources, int]] = [{} for _ in kinds]  # machines that have the same left, as a number
+        self._waiting = [0.0] * len(kinds)  # machines that could be filled with jobs without a place
+        self._fewest_cpus = min((group.needs.cpus for group in self._fitting), default=0)
+        self._least_memory_mib = min((group.needs.memory_mib for group in self._fitting), default=0)
+        for group in self._fitting:
+            self._add_waiting(group, group.count)
+
+    def plan(self) -> Plan:
+        unfit: dict[str, int] = {}
+        above_max: dict[str, int] = {}
+        for group in sorted(self._fitting, key=self._size, reverse=True):
+            left = self._fill_rooms(group, group.count)
+            left = self._add_machines(group, left)
+            self._add_waiting(group, -group.count)  # placed, or they will not fill any machine
+            if left:
+                (above_max if self._fitting[group] else unfit)[group.name] = left
+        machines = {kind.offer: count for kind, count in zip(self._kinds, self._counts, strict=True) if count}
+        return Plan(machines, unfit, above_max)
+
+    def _fill_rooms(self, group: JobGroup, left: int) -> int:
+        """Place jobs into machines that are planned already; return how many are left."""
+        for number in self._fitting[group]:
+            for room in list(self._rooms[number]):
+                while left and room in self._rooms[number] and group.needs.fits_into(room):
+                    left -= self._fill(number, room, group, left)
+        return left
+
+    def _add_machines(self, group: JobGroup, left: int) -> int:
+        """Place jobs into further machines; return how many are left."""
+        placed = group.count - left
+        while left:
+            free = [n for n in self._fitting[group] if self._counts[n] < self._kinds[n].max_machines]
+            if not free:
+                break
+            number = min(free, key=lambda each: self._preference(each, group, placed))
+            kind = self._kinds[number]
+            self._counts[number] += 1
+            self._keep(number, kind.has)
+            taken = self._fill(number, kind.has, group, left)
+            left, placed = left - taken, placed + taken
+        return left
+
+    def _fill(self, number: int, room: Resources, group: JobGroup, left: int) -> int:
+        """Place up to `left` jobs into one machine that has this left, and return how many."""
+        times = group.needs.times_into(room)
+        taken = left if times is None else min(times, left)
+        rooms = self._rooms[number]
+        rooms[room] -= 1
+        if not rooms[room]:
+            del rooms[room]
+        self._keep(number, room.without(group.needs, taken))
+        return taken
+
+    def _keep(self, number: int, room: Resources) -> None:
+        """Remember what is left of a machine, unless no job at all can use it."""
+        if room.cpus >= self._fewest_cpus and room.memory_mib >= self._least_memory_mib:
+            rooms = self._rooms[number]
+            rooms[room] = rooms.get(room, 0) + 1
+
+    def _add_waiting(self, group: JobGroup, count: int) -> None:
+        for number in self._fitting[group]:
+            self._waiting[number] += count * group.needs.share_of(self._kinds[number].has)
+
+    def _preference(self, number: int, group: JobGroup, placed: int) -> tuple[float, float, str]:
+        """Order by rank, then by the price of a job's part of the machine, as full as all waiting jobs will make it.
+
+        Without the others a large machine would never pay for many groups of one job each.
+        """
+        kind = self._kinds[number]
+        share = group.needs.share_of(kind.has)
+        use = max(min(self._waiting[number] - placed * share, 1.0), share)
+        return -kind.rank, kind.micro_dollars_per_hour * share / use if use else 0.0, kind.offer
+
+    def _size(self, group: JobGroup) -> tuple[float, str]:
+        """Return the part that it takes of the machine that suits it best."""
+        shares = (group.needs.share_of(self._kinds[number].has) for number in self._fitting[group])
+        return min(shares, default=0.0), group.name
