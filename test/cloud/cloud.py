@@ -200,6 +200,14 @@ class Cloud:
         """An instance's metadata service, as AWS_EC2_METADATA_SERVICE_ENDPOINT takes it."""
         return f"{self.url}/_imds/{instance_id}/"
 
+    def announce(self, instance_id: str, **pages: str | None) -> None:
+        """Change what an instance's metadata tells of an `interruption` or `rebalance`: a text, or None for 404."""
+        self._post("announce", {"instance_id": instance_id, **pages})
+
+    def expire_metadata_tokens(self) -> None:
+        """Make all instances ask for new ones, as after six hours."""
+        self._post("expire-metadata-tokens", {})
+
     def lives(self) -> list[dict[str, Any]]:
         """id, fleet, began_s and gone_s (None: it lives) of every instance that there ever was."""
         return list(self._get("lives"))
