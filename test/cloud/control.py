@@ -38,6 +38,7 @@ class Control:
             ("POST", "clear-faults"): lambda _: world.faults.clear(),
             ("POST", "clear-audit"): lambda _: world.audit.clear(),
             ("POST", "clock"): self._set_clock,
+            ("POST", "turn-off"): lambda asked: world.turned_off(**asked),
             ("POST", "announce"): lambda asked: world.metadata.announce(**asked),
             ("POST", "expire-metadata-tokens"): lambda _: world.metadata.expire_tokens(),
             ("POST", "quotas"): quotas.QUOTAS.update,
