@@ -251,6 +251,7 @@ ORDER_RIGHTS: Final = [
     right("ec2:DescribeInstances", ANYTHING),
     right("ec2:DescribeSpotFleetRequestHistory", FLEET, condition=OWN_FLEETS),  # why nothing runs
     right("ec2:DescribeFleetHistory", EC2_FLEET, condition=OWN_FLEETS),
+    right("ec2:GetConsoleOutput", INSTANCE, condition=OWN_FLEETS),  # why a machine turned itself off
     right("ec2:CancelSpotFleetRequests", FLEET, condition=OWN_FLEETS),
     right("ec2:DeleteFleets", EC2_FLEET, condition=OWN_FLEETS),
     right("ec2:TerminateInstances", INSTANCE, condition=OF_A_FLEET),

@@ -83,7 +83,9 @@ class Lived:
 
 @pytest.fixture(scope="module")
 def enforcing() -> Iterator[Cloud]:
-    with Cloud(speed=0, enforce_iam=True, behaviour={"logs_late_s": 0.0, "known_quotas": "changed"}) as cloud:
+    with Cloud(
+        speed=0, enforce_iam=True, behaviour={"logs_late_s": 0.0, "known_quotas": "changed", "console_late_s": 0.0}
+    ) as cloud:
         yield cloud
 
 
@@ -201,10 +203,13 @@ def end_them(site: Site, replies: list[ReplyAd]) -> None:
     troubled = ec2_fleet(site, "annex-troubled", ends_in_s=3600)
     site.cloud.behave(fleet_trouble="")
     overdue = ec2_fleet(site, "annex-overdue", ends_in_s=-7200)
+    lost = next(each for each in site.cloud.running_instances() if each["fleet"] == replies[0]["BulkRequestID"])
+    site.cloud.turn_off(lost["id"], "condor-annex-ec2: this machine cannot be configured: no profile")
     report = look_at_all(site)
     assert len(report.annexes) == len(replies) + 2
     for fleet_id in (str(replies[-1]["BulkRequestID"]), troubled):
         assert "iamFleetRoleInvalid" in report.troubles[fleet_id].text
+    assert "no profile" in report.troubles[str(lost["fleet"])].text
     assert [words.partition(" ")[0] for words in report.ended] == [overdue]
     site.cloud.client("ec2").delete_fleets(FleetIds=[troubled], TerminateInstances=True)
     first, second, *others = (str(reply["AnnexID"]) for reply in replies)

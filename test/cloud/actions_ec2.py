@@ -43,6 +43,7 @@ BY_RESOURCE = frozenset(
         "DescribeSpotFleetRequestHistory",
         "DescribeFleetInstances",
         "DescribeFleetHistory",
+        "GetConsoleOutput",
     }
 )
 PASSED_BY_FLEETS = {

@@ -47,6 +47,8 @@ class Behaviour:
                     60 where rules fire sixty times as fast (bursts are the same at any speed), 0 none
     tags_late_s     how long a tag that CreateTags or DeleteTags changed is shown as before.  CERTAIN: EC2's API is
                     eventually consistent; no number is promised
+    console_late_s  how long after an instance's end GetConsoleOutput has its console.  CERTAIN: some minutes, "posted
+                    shortly after an instance transition state" (EC2 API reference); until then it is empty
     logs_late_s     how long after its time FilterLogEvents begins to show an event.  LIKELY: a second or so
     empty_log_pages how many empty pages FilterLogEvents gives before each page with events.  CERTAIN: its
                     documentation says that empty pages with a nextToken occur
@@ -95,6 +97,7 @@ class Behaviour:
     second_cancel: str = "acted-upon"
     ec2_limits: float = 0.0
     tags_late_s: float = 0.0
+    console_late_s: float = 1.0
     logs_late_s: float = 1.0
     empty_log_pages: int = 0
     log_page: int = 10_000

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from test.cloud.boot import Boot
+from test.cloud.instances import SELF
 from test.cloud.keys import ACCESS_KEY_ID as ACCESS_KEY_ID
 from test.cloud.keys import SECRET_ACCESS_KEY as SECRET_ACCESS_KEY
 
@@ -199,6 +200,18 @@ class Cloud:
     def metadata_url(self, instance_id: str) -> str:
         """An instance's metadata service, as AWS_EC2_METADATA_SERVICE_ENDPOINT takes it."""
         return f"{self.url}/_imds/{instance_id}/"
+
+    def turn_off(self, instance_id: str, console: str = "", reason: str = SELF) -> None:
+        """An instance ends by itself, with this on its console, or for another reason that AWS has."""
+        self._post("turn-off", {"instance_id": instance_id, "console": console, "reason": reason})
+
+    def announce(self, instance_id: str, **pages: str | None) -> None:
+        """Change what an instance's metadata tells of an `interruption` or `rebalance`: a text, or None for 404."""
+        self._post("announce", {"instance_id": instance_id, **pages})
+
+    def expire_metadata_tokens(self) -> None:
+        """Make all instances ask for new ones, as after six hours."""
+        self._post("expire-metadata-tokens", {})
 
     def lives(self) -> list[dict[str, Any]]:
         """id, fleet, began_s and gone_s (None: it lives) of every instance that there ever was."""

@@ -5,6 +5,7 @@ A subclass in moto's own routing table, so that all else of EC2 (images, subnets
 
 from __future__ import annotations
 
+import base64
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -38,6 +39,8 @@ PROTECTED = (
     "The instance '{}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again."
 )
 MAX_CANCEL = 100  # CancelSpotFleetRequests takes no more ids
+
+LONGEST_CONSOLE = 65536  # "only the most recent 64 KB of console output is available": EC2 API reference
 
 
 class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls, NetworkCalls):
@@ -183,6 +186,16 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
         after_s = self._fleets.settle()
         told = [views.terminating_view(each, was, after_s) for each, was in zip(instances, before, strict=True)]
         return ActionResult({"TerminatingInstances": told})
+
+    def get_console_output(self) -> ActionResult:
+        """Of one that has ended, late, and for an hour."""
+        asked = self._parameters()
+        [instance] = self._all_of([asked["InstanceId"]])
+        now_s, end_s = self._fleets.settle(), instance.gone_at_s()
+        posted = end_s is not None and now_s >= end_s + self.chosen.now.console_late_s
+        text = base64.b64encode(instance.console.encode()[-LONGEST_CONSOLE:]).decode() if posted else ""
+        output = {"Output": text} if text else {}
+        return ActionResult({"InstanceId": instance.instance_id, "Timestamp": views.moment(end_s or now_s), **output})
 
     def _matching(self, asked: dict[str, Any]) -> tuple[list[Instance], float]:
         told_s, matches = self._told_s("DescribeInstances"), matcher(asked.get("Filters") or [])

@@ -199,7 +199,7 @@ class Fleets:
     def _interrupt(self, fleet: Fleet, now_s: float) -> None:
         for each in list(fleet.live()):
             if (at_s := self.market.interrupted_at_s(each, now_s)) is not None:
-                each.terminate(at_s)
+                each.terminate(at_s, "Server.SpotInstanceTermination")
                 fleet.is_short = fleet.is_short or fleet.order.maintains
                 self.effect("instance interrupted", fleet=fleet.fleet_id, instance=each.instance_id)
 
@@ -283,12 +283,12 @@ class Fleets:
             self.terminate(ending)
         return [each.instance_id for each in protected]
 
-    def terminate(self, instance_ids: Sequence[str]) -> None:
+    def terminate(self, instance_ids: Sequence[str], reason: str = "") -> None:
         """End instances by themselves: a fleet that maintains its capacity starts others."""
         now_s = self.settle()
         for instance_id in instance_ids:
             instance = self.instances[instance_id]
-            instance.terminate(now_s)
+            instance.terminate(now_s, reason)
             fleet = self.fleets.get(instance.fleet_id)
             if fleet is not None:
                 fleet.is_short = fleet.is_short or fleet.order.maintains

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from test.cloud.tags import TagLog
 
+SELF = "Client.InstanceInitiatedShutdown"  # EC2 API reference, StateReason
 STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48}
 TERMINATED_VISIBLE_S = 3600.0  # EC2 shows a terminated instance for about an hour
 
@@ -44,6 +45,8 @@ class Instance:
     is_spot: bool = True
     protected: bool = False
     terminating_at_s: float | None = None
+    reason: str = "Client.UserInitiatedShutdown"  # once it ends
+    console: str = ""
 
     def state(self, now_s: float) -> str:
         if self.terminating_at_s is not None and now_s >= self.terminating_at_s:
@@ -63,9 +66,9 @@ class Instance:
     def gone_at_s(self) -> float | None:
         return None if self.terminating_at_s is None else self.terminating_at_s + self.timing.termination_s
 
-    def terminate(self, now_s: float) -> None:
+    def terminate(self, now_s: float, reason: str = "") -> None:
         if self.terminating_at_s is None:
-            self.terminating_at_s = now_s
+            self.terminating_at_s, self.reason = now_s, reason or self.reason
 
     def private_ip(self) -> str:
         number = self.sequence

@@ -109,6 +109,11 @@ class Machine:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
+    def console(self) -> str:
+        """What the boot script wrote, which its unit sends there."""
+        log = self._folder / "boot.log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
     def kill(self) -> None:
         """Everything on it, at once."""
         self._process.kill()
@@ -168,7 +173,7 @@ class Machines:
     """Keeps a machine for each instance that runs, and ends an instance whose machine was turned off."""
 
     def __init__(
-        self, boot: Boot, url: str, metadata: Service, instances: Instances, terminate: Callable[[str], None]
+        self, boot: Boot, url: str, metadata: Service, instances: Instances, terminate: Callable[[str, str], None]
     ) -> None:
         self._boot, self._url, self._metadata = boot, url, metadata
         self._instances, self._terminate = instances, terminate
@@ -213,4 +218,4 @@ class Machines:
             self._ended.add(instance_id)
             machine.kill()
             if was_turned_off and instance_id in alive:
-                self._terminate(instance_id)
+                self._terminate(instance_id, machine.console())

@@ -58,7 +58,7 @@ def systemd_run(arguments: list[str]) -> int:
     settings = (each.removeprefix("--setenv=") for each in arguments if each.startswith("--setenv="))
     after(
         unit,
-        _seconds(options["--on-active"]),
+        _seconds(options.get("--on-active", "0s")),  # without it: a service, at once
         command,
         dict(each.partition("=")[::2] for each in settings),
         _seconds(options["--on-unit-active"]) if "--on-unit-active" in options else None,
@@ -73,7 +73,7 @@ def _seconds(text: str) -> float:
 def systemctl(arguments: list[str]) -> int:
     if arguments[-1] == "condor.service":
         return htcondor(arguments[0])
-    unit = arguments[-1].removesuffix(".timer")
+    unit = arguments[-1].removesuffix(".timer").removesuffix(".service")
     if arguments[0] == "stop":
         cancel(unit)
         return 0
@@ -115,7 +115,8 @@ def after(
     while every_s is not None:
         subprocess.call(command, env=environment)
         time.sleep(every_s)
-    _pid_file(name).unlink(missing_ok=True)
+    if seconds:  # a timer has elapsed; a service goes on under its name
+        _pid_file(name).unlink(missing_ok=True)
     os.execve(command[0], command, environment)  # noqa: S606 - there is nothing for a shell to read
 
 

@@ -29,6 +29,10 @@ from test.cloud.views import ACCOUNT, profile_arn
 PREFIX = "/_imds/"  # + instance ID + the path as the instance asks for it
 LONGEST_TOKEN_S = 21600
 TTL_HEADER, TOKEN_HEADER = "x-aws-ec2-metadata-token-ttl-seconds", "x-aws-ec2-metadata-token"
+NOTICES = {
+    "interruption": "latest/meta-data/spot/instance-action",
+    "rebalance": "latest/meta-data/events/recommendations/rebalance",
+}
 Page = Callable[[Instance, str], str | None]
 
 
@@ -39,8 +43,22 @@ class Metadata:
         self._find = find
         self._tokens: dict[str, tuple[str, float]] = {}  # token -> instance, and until when
         self._sessions: dict[tuple[str, str], principals.Session] = {}
+        self._announced: dict[str, dict[str, str]] = {}  # pages by instance
+
+    def announce(self, instance_id: str, **pages: str | None) -> None:
+        """What AWS announces, as text: `interruption` and `rebalance`; None: nothing any more, and 404 again."""
+        told = self._announced.setdefault(instance_id, {})
+        told |= {NOTICES[name]: text for name, text in pages.items() if text is not None}
+        for name in pages:
+            if pages[name] is None:
+                told.pop(NOTICES[name], None)
+
+    def expire_tokens(self) -> None:
+        """As six hours later."""
+        self._tokens.clear()
 
     def clear(self) -> None:
+        self._announced.clear()
         self._tokens.clear()
         self._sessions.clear()
 
@@ -76,6 +94,8 @@ class Metadata:
 
     def _read(self, instance: Instance, region: str, path: str) -> str | None:
         pages = _pages(instance, region) | self._iam_pages(instance, region)
+        announced = self._announced.get(instance.instance_id, {})
+        pages |= {page: lambda text=text: text for page, text in announced.items()}  # type: ignore[misc]
         if path in pages:
             return pages[path]()
         below = {page.removeprefix(f"{path}/").partition("/") for page in pages if page.startswith(f"{path}/")}

@@ -153,6 +153,8 @@ def _instance_view(instance: Instance, now_s: float) -> dict[str, Any]:
         "IamInstanceProfile": _profile_view(spec.get("IamInstanceProfile")),
         "Tags": [{"Key": key, "Value": value} for key, value in instance.tags.at(now_s).items()] or None,
     }
+    if view["State"]["Name"] in {"shutting-down", "terminated"}:
+        view["StateReason"] = {"Code": instance.reason, "Message": instance.reason}
     told = {name: value for name, value in view.items() if value is not None}
     return without_network(told) if view["State"]["Name"] == "terminated" else told
 

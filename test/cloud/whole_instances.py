@@ -21,7 +21,8 @@ def whole(view: Mapping[str, Any]) -> dict[str, Any]:
     told = {**_ALWAYS, **network, **view, "StateTransitionReason": ""}
     told["Placement"] = {"GroupName": "", **view["Placement"]}
     if state in {"shutting-down", "terminated"}:
-        told |= {"StateTransitionReason": "User initiated", "StateReason": GONE}
+        is_asked = view["StateReason"]["Code"] == GONE["Code"]
+        told |= {"StateTransitionReason": "User initiated", "StateReason": GONE} if is_asked else {}
     if state == "terminated":
         told |= {"BlockDeviceMappings": [], "NetworkInterfaces": []}
         return without_network(told)

@@ -31,7 +31,7 @@ from test.cloud.errors import Answer, code_of, error_answer
 from test.cloud.faults import Fault, Faults
 from test.cloud.fleets import Fleets
 from test.cloud.gate import Gate
-from test.cloud.instances import Instance, Timing
+from test.cloud.instances import SELF, Instance, Timing
 from test.cloud.keys import OTHER_ACCOUNT, OTHER_KEY
 from test.cloud.metadata import Metadata
 from test.cloud.meter import reading
@@ -222,13 +222,14 @@ class World:
             [fleets] = [each for each in self.regions.values() if fleet_id in each.fleets]
             fleets.forget(fleet_id)
 
-    def turned_off(self, instance_id: str) -> None:
+    def turned_off(self, instance_id: str, console: str = "", reason: str = SELF) -> None:
         """An instance whose machine was shut down from within: for an annex's that means terminated."""
         with self._lock:
             for fleets in self.regions.values():
                 if instance_id in fleets.instances:
                     self.audit.effect("machine shut down", instance=instance_id)
-                    fleets.terminate([instance_id])
+                    fleets.instances[instance_id].console = console
+                    fleets.terminate([instance_id], reason)
 
     def fleets(self) -> list[dict[str, Any]]:
         """Every fleet with every field of the request that made it."""

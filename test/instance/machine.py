@@ -38,7 +38,7 @@ class Outcome:
         return {
             each["--unit"]: int(each["--on-active"].removesuffix("s"))
             for each in self._systemd_runs()
-            if "--on-unit-active" not in each
+            if "--on-active" in each and "--on-unit-active" not in each
         }
 
     def repeated(self) -> list[dict[str, str]]:
@@ -110,7 +110,7 @@ class Machine:
     def standing(self) -> set[str]:
         """The timers' units that turn it off, and have neither elapsed nor been stopped."""
         units = {each.stem.removeprefix("timer-") for each in self.folder.glob("timer-*.pid")}
-        return units - {"condor-annex-ec2-refresh"}
+        return units - {"condor-annex-ec2-refresh", "condor-annex-ec2-notice"}
 
     def reboot(self, *options: str) -> Outcome:
         """A reboot ends the timers."""

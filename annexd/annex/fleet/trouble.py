@@ -8,11 +8,12 @@ and 5 a second for an account and region (EC2 developer guide, "Request throttli
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from annexd.annex.fleet.advice import DIED, GENERIC, NO_REASON, advice
+from annexd.annex.fleet.endings import endings
 from annexd.annex.fleet.inventory import Fleet, Inventory
 from annexd.annex.fleet.kinds import ENDED, TERMINATING
 from annexd.annex.translate_aws_errors import translate_aws_errors
@@ -76,11 +77,13 @@ def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float
         and _is_short(fleet, instances[fleet.fleet_id])
     ]
     suspects.sort(key=lambda fleet: fleet.created_s or 0.0, reverse=True)
-    judged = zip(suspects, _judgements(ec2, suspects[:MOST_TOLD], now_s), strict=False)
+    judged = zip(suspects, _judgements(ec2, suspects[:MOST_TOLD], instances, now_s), strict=False)
     return {fleet.fleet_id: trouble for fleet, trouble in judged if trouble is not None}
 
 
-def _judgements(ec2: Any, suspects: Sequence[Fleet], now_s: float) -> Iterator[Trouble | None]:
+def _judgements(
+    ec2: Any, suspects: Sequence[Fleet], instances: Mapping[str, int], now_s: float
+) -> Iterator[Trouble | None]:
     """Yield one for each fleet.  After AWS throttles or answers in an unknown shape, the rest waits."""
     why_not = ""
     for place, fleet in enumerate(suspects):
@@ -90,12 +93,21 @@ def _judgements(ec2: Any, suspects: Sequence[Fleet], now_s: float) -> Iterator[T
             yield _unexplained(fleet, why_not, now_s)
             continue
         try:
-            yield _judged(fleet, _history(ec2, fleet, now_s), now_s)
+            history = _history(ec2, fleet, now_s)
+            trouble = _judged(fleet, history, now_s)
+            has_lost = history.launched > instances[fleet.fleet_id] and not history.was_ended
+            yield _with_endings(trouble, endings(ec2, fleet)) if has_lost else trouble
         except Refused as error:
             yield _unexplained(fleet, str(error), now_s)
         except Retry as error:
             why_not = str(error)
             yield _unexplained(fleet, why_not, now_s)
+
+
+def _with_endings(trouble: Trouble | None, words: str) -> Trouble | None:
+    if not words:
+        return trouble
+    return Trouble(words) if trouble is None else replace(trouble, text=f"{words}; {trouble.text}"[:LONGEST_TEXT])
 
 
 def _is_short(fleet: Fleet, instances: int) -> bool:
