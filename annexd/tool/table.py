@@ -37,7 +37,9 @@ def show(ad: Mapping[str, Any], *, as_json: bool, asked_for: str, wide: bool = F
     elif annexes:
         print("\n".join(lines(annexes, time.time(), wide=wide)), flush=True)
     else:
-        say.notes(["annexd knows no annexes of yours; one that ended more than a week ago is in its archive"])
+        say.notes(
+            ["no annex of yours lives or ended within the last hour: condor_annex -history shows the earlier ones"]
+        )
 
 
 def watch(reply: Callable[[], Mapping[str, Any]], *, asked_for: str, wide: bool) -> NoReturn:

@@ -24,6 +24,7 @@ UNKNOWN: dict[str, Any] = {
 }  # fmt: skip
 ORDERING = ANNEX | UNKNOWN | {"State": "ordering"}
 TIMES = ("EndOfLease", "OrderedEndOfLease", "EnforcerSeenTime", "SeenTime", "PoolSeenTime")
+NO_ANNEXES = "no annex of yours lives or ended within the last hour: condor_annex -history shows the earlier ones"
 AGES = """\
 Running: as annexd saw them in AWS 0+00:01:15 ago or later
 Joined, Claimed: machines in the collector 0+00:00:04 ago or later"""
@@ -100,7 +101,23 @@ def test_json_output_is_annexds_reply(capsys: pytest.CaptureFixture[str]) -> Non
 def test_no_annexes_are_no_table_and_an_empty_list(capsys: pytest.CaptureFixture[str]) -> None:
     for as_json, told in ((False, ""), (True, "[]\n")):
         show({"Result": "Success", "Annexes": "[]"}, as_json=as_json, asked_for="")
-        assert capsys.readouterr().out == told
+        printed = capsys.readouterr()
+        assert printed.out == told
+        words = "" if as_json else f"condor_annex: {NO_ANNEXES}\n"
+        assert printed.err == words
+
+
+@pytest.mark.usefixtures("utc")
+def test_a_failed_order_is_a_row_with_its_reason_below_the_table() -> None:
+    failed = ORDERING | {
+        "AnnexName": "physics",
+        "State": "failed",
+        "Trouble": "RequestSpotFleet: UnauthorizedOperation",
+        "FailedTime": 5,
+    }
+    told = lines([ANNEX, failed], NOW_S)
+    assert told[3].split()[-1] == "failed"
+    assert told[-1] == "physics: RequestSpotFleet: UnauthorizedOperation"
 
 
 @pytest.mark.parametrize(
