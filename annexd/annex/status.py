@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from annexd.annex.cost import cost_of
 from annexd.annex.fleet.trouble import Trouble
 from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.lease.lease import NOT_IN_TAGS
@@ -19,6 +20,7 @@ from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.request.request import check_command, command_id_of, own_of
 from annexd.annex.steps.request_fleet import FleetRequested, RequestFleet
+from annexd.annex.usage import usage_of
 from annexd.workflow import SUCCESS, Json, State
 
 COMMAND: Final = "CA_QUERY_ANNEXES"
@@ -162,6 +164,7 @@ def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Map
         "Trouble": trouble.text if trouble else _waiting(state, now_s) or _failure(state),
         "FailedTime": None if (failed_s := _failed_s(state)) is None else int(failed_s),
         **_seen(known.annex_id, look),
+        **cost_of(usage_of(state), now_s),
         "SeenFault": fault or None,
     }
 
@@ -233,4 +236,5 @@ def _seen_only(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], m
                 "OrderedEndOfLease": one.ordered_end_s, "FailedTime": None,
                 "Trouble": trouble.text if trouble else None,
                 "State": "over" if end_s is not None and end_s <= now_s else "adopted", **_seen(annex_id, look),
+                **cost_of(None, now_s),
             }  # fmt: skip

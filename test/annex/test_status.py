@@ -35,7 +35,8 @@ def test_an_annex_is_told_with_its_lease_its_owner_and_what_was_seen_of_it(site:
         "BulkRequestID": reply["BulkRequestID"], "TargetCapacity": 2, "EndOfLease": reply["EndOfLease"],
         "OrderedEndOfLease": reply["EndOfLease"], "State": "leased", "Instances": 2, "EnforcerSeenTime": None,
         "Trouble": None, "SeenFault": None, "Running": 2, "Launching": True, "Booted": None, "Joined": None,
-        "Claimed": None, "PoolSeenTime": None, "PoolFault": None, "FailedTime": None,
+        "Claimed": None, "PoolSeenTime": None, "PoolFault": None, "FailedTime": None, "EstimatedCost": None,
+        "UnpricedInstances": None,
     }  # fmt: skip
     for looks in ({}, looked(site, ago_s=60.0)):
         [unseen] = told(site, looks=looks)
