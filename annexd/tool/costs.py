@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-HEADING: Final = "Est.Cost"
-NOTE: Final = f"{HEADING}: US dollars of the instances alone, estimated by annexd; >= where not all prices are known"
+HEADING: Final = "Est.$"
+NOTE: Final = f"{HEADING}: estimated by annexd, of the instances alone; >= where a price is unknown"
 UNKNOWN: Final = "unknown"
 
 
