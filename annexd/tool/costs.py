@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 HEADING: Final = "Est.$"
-NOTE: Final = f"{HEADING}: estimated by annexd, of the instances alone; >= where a price is unknown"
+NOTE: Final = f"{HEADING}: estimated by annexd, of instances alone; >= where a price is unknown"
 UNKNOWN: Final = "unknown"
 
 

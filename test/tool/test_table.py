@@ -30,7 +30,7 @@ NO_ANNEXES = "no annex of yours lives or ended within the last hour: condor_anne
 AGES = """\
 Running: as annexd saw them in AWS 0+00:01:15 ago or later
 Joined, Claimed: machines in the collector 0+00:00:04 ago or later
-Est.$: estimated by annexd, of the instances alone; >= where a price is unknown"""
+Est.$: estimated by annexd, of instances alone; >= where a price is unknown"""
 TABLE = f"""\
 Name                       Asked Running Joined Claimed  LeaseLeft Est.$ State
 
