@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-HEADING: Final = "Est.$"
+HEADING: Final = "Est$"
 NOTE: Final = f"{HEADING}: estimated by annexd, of instances alone; >= where a price is unknown"
 UNKNOWN: Final = "unknown"
 

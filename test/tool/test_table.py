@@ -30,19 +30,19 @@ NO_ANNEXES = "no annex of yours lives or ended within the last hour: condor_anne
 AGES = """\
 Running: as annexd saw them in AWS 0+00:01:15 ago or later
 Joined, Claimed: machines in the collector 0+00:00:04 ago or later
-Est.$: estimated by annexd, of instances alone; >= where a price is unknown"""
+Est$: estimated by annexd, of instances alone; >= where a price is unknown"""
 TABLE = f"""\
-Name                       Asked Running Joined Claimed  LeaseLeft Est.$ State
+Name                       Asked Running Joined Claimed  LeaseLeft Est$ State
 
-physics                      100      97     90      12 1+01:01:01  3.50 leased
-annex-0123456789abcdef0123   100       -      -       - 1+01:01:01     - ordering
+physics                      100      97     90      12 1+01:01:01 3.50 leased
+annex-0123456789abcdef0123   100       -      -       - 1+01:01:01    - ordering
 
 {AGES}"""
 WIDE = f"""\
-Name                       ID                         Owner   Fleet request Asked Running Booted Joined Claimed  LeaseLeft    Ordered   Enforcer Est.$ State
+Name                       ID                         Owner   Fleet request Asked Running Booted Joined Claimed  LeaseLeft    Ordered   Enforcer Est$ State
 
-physics                    annex-0123456789abcdef0123 al@pool sfr-1           100      97     93     90      12 1+01:01:01 0+01:01:01 0+00:03:10  3.50 leased
-annex-0123456789abcdef0123 annex-0123456789abcdef0123 al@pool -               100       -      -      -       - 1+01:01:01          -          -     - ordering
+physics                    annex-0123456789abcdef0123 al@pool sfr-1           100      97     93     90      12 1+01:01:01 0+01:01:01 0+00:03:10 3.50 leased
+annex-0123456789abcdef0123 annex-0123456789abcdef0123 al@pool -               100       -      -      -       - 1+01:01:01          -          -    - ordering
 
 {AGES}"""  # noqa: E501
 ENDS = f"""\
@@ -93,7 +93,7 @@ def test_a_time_that_is_not_known_or_none_is_a_dash(value: object) -> None:
 
 def test_a_lease_that_is_over_has_nothing_left() -> None:
     over = {"EndOfLease": int(NOW_S) - 5, "OrderedEndOfLease": int(NOW_S) - 7200, "State": "over"}
-    assert "0+00:00:00 0+00:00:00 0+00:03:10  3.50 over" in lines([ANNEX | over], NOW_S, wide=True)[2]
+    assert "0+00:00:00 0+00:00:00 0+00:03:10 3.50 over" in lines([ANNEX | over], NOW_S, wide=True)[2]
 
 
 def test_json_output_is_annexds_reply(capsys: pytest.CaptureFixture[str]) -> None:
