@@ -1,13 +1,21 @@
-"""What an annex cost."""
+"""What an annex cost: an estimate from the times at which its instances ran, and AWS's prices of these times.
 
-from annexd.annex.request.order import FleetOrder
+Only instances are in it: no volumes, addresses and traffic, and no discounts.  The bill is the truth.
+"""
+
 from annexd.annex.usage import Usage
+from annexd.workflow import Json
 
 
-def cost_of(_order: FleetOrder, _usage: Usage) -> float | None:
-    """Return an estimate in US dollars; None: not known.
+def cost_of(usage: Usage | None, now_s: float) -> Json:
+    """Return EstimatedCost in US dollars, and how many instances are not in it since their price is unknown.
 
-    Here go the price of each pool (instance type, availability zone) and time, once annexd knows prices: no number is
-    better than one that was made up.
+    EstimatedCost is null where nothing is known: no number is better than one that was made up.
     """
-    return None
+    if usage is None:
+        return {"EstimatedCost": None, "UnpricedInstances": None}
+    until_s = usage.until_s(now_s)
+    dollars = usage.dollars + sum(each.cost(until_s) for each in usage.spendings)
+    unpriced = sum(each.unpriced(until_s) for each in usage.spendings)
+    is_known = not unpriced or usage.dollars > 0 or any(each.rate is not None for each in usage.spendings)
+    return {"EstimatedCost": round(dollars, 4) if is_known else None, "UnpricedInstances": unpriced}

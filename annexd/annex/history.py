@@ -115,7 +115,7 @@ def _line(accepted: Accepted, query: _Query, index: AnnexIndex, annexes: Annexes
         "InstancesEnded": usage.ended if usage else None,
         "InstanceSeconds": round(usage.seconds(now_s)) if usage else None,
         "InstanceSecondsError": round(usage.error_s) if usage else None,
-        "Cost": cost_of(order, usage) if usage else None,
+        **cost_of(usage, now_s),
     }
 
 

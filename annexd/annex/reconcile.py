@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
 
+from annexd.annex.fleet.capacity_pool import Launch
 from annexd.annex.fleet.inventory import (
     ENDING,
     RUNNING,
@@ -74,7 +75,7 @@ class Report:
     annexes: tuple[ObservedAnnex, ...] = ()
     enforcer: EnforcerReport = EnforcerReport()
     troubles: Mapping[str, Trouble] = field(default_factory=dict)  # by fleet ID
-    launches: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # of what runs, by annex ID
+    launches: Mapping[str, tuple[Launch, ...]] = field(default_factory=dict)  # of what runs, by annex ID
 
 
 def reconcile(
@@ -169,14 +170,15 @@ def _cancel(clients: Clients, fleet_id: str, *, is_shown: bool) -> None:
             raise
 
 
-def _launches(inventory: Inventory, now_s: float) -> dict[str, tuple[float, ...]]:
+def _launches(inventory: Inventory, now_s: float) -> dict[str, tuple[Launch, ...]]:
     annex_ids = {fleet.fleet_id: fleet.annex_id for fleet in inventory.fleets}
-    found: dict[str, tuple[float, ...]] = {}
+    found: dict[str, list[Launch]] = {}
     for one in inventory.instances:
         annex_id = annex_ids.get(one.fleet_id, one.annex_id)
         if annex_id and one.is_running:
-            found[annex_id] = (*found.get(annex_id, ()), now_s if one.launched_s is None else one.launched_s)
-    return found
+            launched_s = now_s if one.launched_s is None else one.launched_s
+            found.setdefault(annex_id, []).append(Launch(launched_s, one.pool))
+    return {annex_id: tuple(launches) for annex_id, launches in found.items()}
 
 
 def _observed(inventory: Inventory, receipt: Receipt | None, max_lease_s: float) -> Iterator[ObservedAnnex]:

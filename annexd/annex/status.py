@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from annexd.annex.cost import cost_of
 from annexd.annex.fleet.trouble import Trouble
 from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.lease.lease import NOT_IN_TAGS
@@ -19,12 +20,15 @@ from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.request.request import check_command, command_id_of, own_of
 from annexd.annex.steps.request_fleet import FleetRequested, RequestFleet
+from annexd.annex.usage import usage_of
 from annexd.workflow import SUCCESS, Json, State
 
 COMMAND: Final = "CA_QUERY_ANNEXES"
 OWN: Final = frozenset(["command", "requestversion", "commandid", "annex"])
 NEVER_S: Final = -1.0
 TOLD_S: Final = 3600  # so long after its end an annex is told of unasked
+FAILED_TOLD_S: Final = 86400  # so long after it failed an order is, too
+LONGEST_REASON: Final = 2000  # characters
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,11 @@ def query_annexes(
 def known_annexes(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], pool: PoolSnapshot) -> list[Json]:
     """Describe the annexes of all owners that -status shows where no annex is named, from the journal.
 
+    Orders that failed are left out: they are no annexes.
     Raises JournalError.
     """
     lines = [_known_annex(one, index, now_s, looks) for one in _recent(index, now_s)]
-    return [{**line, **_in_pool(line["AnnexID"], pool)} for line in lines if _is_told_unasked(line, now_s)]
+    return [{**line, **_in_pool(line["AnnexID"], pool)} for line in lines if _is_an_annex(line, now_s)]
 
 
 def _reference_in(ad: Mapping[str, Any]) -> str | None:
@@ -105,14 +110,32 @@ def _reference_in(ad: Mapping[str, Any]) -> str | None:
 
 def _recent(index: AnnexIndex, now_s: float) -> list[AnnexRecord]:
     unfinished = set(index.engine.unfinished())
-    return [one for one in index.all() if index.end_s(one) > now_s - TOLD_S or one.command_id in unfinished]
+    return [
+        one
+        for one in index.all()
+        if index.end_s(one) > now_s - TOLD_S
+        or one.command_id in unfinished
+        or (one.end_of_lease_s > now_s - FAILED_TOLD_S and _failed_s(index.engine.state(one.command_id)) is not None)
+    ]
+
+
+def _failed_s(state: State) -> float | None:
+    """Return when an order had failed and was undone; None for others."""
+    return state.finished_at_s if state.finished is not None and state.finished[0] != SUCCESS else None
 
 
 def _is_told_unasked(line: Json, now_s: float) -> bool:
+    """What is an annex, and an order that failed within a day."""
+    failed_s = line["FailedTime"]
+    return (failed_s is not None and failed_s > now_s - FAILED_TOLD_S) or _is_an_annex(line, now_s)
+
+
+def _is_an_annex(line: Json, now_s: float) -> bool:
     """What lives, is under way or still runs, and what ended a while ago."""
     under_way = line["State"] in ("ordering", "undoing", "cancelling")
     recent = line["State"] != "failed" and (line["EndOfLease"] or 0) > now_s - TOLD_S
-    return bool(under_way or recent or line["Instances"] or line["Trouble"])
+    troubled = line["Trouble"] and line["FailedTime"] is None
+    return bool(under_way or recent or line["Instances"] or troubled)
 
 
 def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot]) -> Json:
@@ -138,8 +161,10 @@ def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Map
         "EndOfLease": end_s,
         "OrderedEndOfLease": known.end_of_lease_s,
         "State": "failed" if trouble and trouble.has_failed else word,
-        "Trouble": trouble.text if trouble else _waiting(state, now_s),
+        "Trouble": trouble.text if trouble else _waiting(state, now_s) or _failure(state),
+        "FailedTime": None if (failed_s := _failed_s(state)) is None else int(failed_s),
         **_seen(known.annex_id, look),
+        **cost_of(usage_of(state), now_s),
         "SeenFault": fault or None,
     }
 
@@ -153,6 +178,11 @@ def _word(state: State, cancellation: State | None, end_s: float, now_s: float) 
     if cancellation is not None:
         return "cancelled" if cancellation.finished else "cancelling"
     return "leased" if now_s < end_s else "over"
+
+
+def _failure(state: State) -> str | None:
+    """Say why an order failed."""
+    return state.finished[1][:LONGEST_REASON] or None if state.finished and _failed_s(state) is not None else None
 
 
 def _waiting(state: State, now_s: float) -> str | None:
@@ -203,6 +233,8 @@ def _seen_only(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], m
                 "SeenFault": look.fault or None,
                 "AnnexID": annex_id, "AnnexName": None, "Owner": one.owner, "CommandID": None,
                 "BulkRequestID": one.fleet_id, "TargetCapacity": None, "EndOfLease": end_s,
-                "OrderedEndOfLease": one.ordered_end_s, "Trouble": trouble.text if trouble else None,
+                "OrderedEndOfLease": one.ordered_end_s, "FailedTime": None,
+                "Trouble": trouble.text if trouble else None,
                 "State": "over" if end_s is not None and end_s <= now_s else "adopted", **_seen(annex_id, look),
+                **cost_of(None, now_s),
             }  # fmt: skip

@@ -7,12 +7,18 @@ between two looks is not seen.  The journal keeps the newest Usage of each annex
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import Final
 
+from annexd.annex.fleet.capacity_pool import CapacityPool, Launch
 from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.request.order import FleetOrder
+from annexd.annex.spending import Prices, Spending
 from annexd.workflow import SUCCESS, State, Unreadable, from_json
+
+MOST_POOLS: Final = 200  # of an annex; what is beyond them is counted, and has no price
+NO_POOL: Final = CapacityPool(market="unknown")
 
 
 @dataclass(frozen=True)
@@ -28,9 +34,12 @@ class Usage:
     ended: int = 0
     ended_s: float = 0.0  # instance-seconds of those that ended
     error_s: float = 0.0  # by which that may be wrong
+    dollars: float = 0.0  # of pools of which nothing runs any more and all is priced
+    spendings: tuple[Spending, ...] = ()  # of the others
 
-    def after(self, launches: Sequence[float], now_s: float) -> "Usage":
+    def after(self, seen: Sequence[Launch], now_s: float) -> "Usage":
         """Return it after a look that saw these run."""
+        launches = [each.at_s for each in seen]
         newcomers = [each for each in launches if each > self.newest_s]
         gone = max(0, self.running + len(newcomers) - len(launches))
         launched_s = sum(launches)
@@ -45,11 +54,34 @@ class Usage:
             ended=self.ended + gone,
             ended_s=self.ended_s + max(0.0, gone * ended_at_s - gone_launched_s),
             error_s=self.error_s + gone * error_s,
+            spendings=tuple(self._spent(seen, now_s)),
         )
+
+    def _spent(self, seen: Sequence[Launch], now_s: float) -> Iterator[Spending]:
+        known = {each.pool: each for each in self.spendings}
+        pools: dict[CapacityPool, list[float]] = {pool: [] for pool in known}
+        for each in seen:
+            pool = each.pool if each.pool in pools or len(pools) < MOST_POOLS else NO_POOL
+            pools.setdefault(pool, []).append(each.at_s)
+        for pool, launches in pools.items():
+            yield known.get(pool, Spending(pool)).after(launches, self.at_s, now_s)
+
+    def priced(self, prices: Mapping[CapacityPool, Prices]) -> "Usage":
+        """Return it with what ran until `at_s` priced, where there are prices; the same if that is no news."""
+        spendings = [each.priced(prices.get(each.pool, ()), self.at_s) for each in self.spendings]
+        if not any(new.has_news(old) for new, old in zip(spendings, self.spendings, strict=True)):
+            return self
+        left = tuple(each for each in spendings if each.running or each.since_s is not None)
+        done = sum(each.dollars for each in spendings if each not in left)
+        return replace(self, dollars=self.dollars + done, spendings=left)
+
+    def until_s(self, now_s: float) -> float:
+        """Return until when what ran at the newest look is taken to run: now, or the lease's end."""
+        return min(now_s, max(self.end_s, self.at_s))
 
     def seconds(self, now_s: float) -> float:
         """Return the instance-seconds until now, or until the lease's end."""
-        until_s = min(now_s, max(self.end_s, self.at_s))
+        until_s = self.until_s(now_s)
         return max(0.0, self.ended_s + self.running * until_s - self.launched_s)
 
     @property
@@ -74,12 +106,32 @@ class UsageRecorder:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[str, Usage]] = {}  # by command ID: the account's key, what was seen
 
-    def record(self, key: str, launches: Mapping[str, Sequence[float]], at_s: float) -> None:
+    def record(self, key: str, launches: Mapping[str, Sequence[Launch]], at_s: float) -> None:
         """Take what runs in one account, by annex ID.  Raises JournalError."""
         with self._lock:
             self._record(key, launches, at_s)
 
-    def _record(self, key: str, launches: Mapping[str, Sequence[float]], at_s: float) -> None:
+    def unpriced(self) -> dict[str, dict[CapacityPool, float]]:
+        """Return, by the account's key, which pools need prices, and since when (seconds since the epoch)."""
+        with self._lock:
+            found: dict[str, dict[CapacityPool, float]] = {}
+            for key, usage in self._known.values():
+                for each in usage.spendings:
+                    if (since_s := each.since_s) is not None:
+                        pools = found.setdefault(key, {})
+                        pools[each.pool] = min(since_s, pools.get(each.pool, since_s))
+            return found
+
+    def price(self, keys: Set[str], prices: Mapping[CapacityPool, Prices]) -> None:
+        """Price what ran in these accounts, by their keys.  Raises JournalError."""
+        with self._lock:
+            for command_id, (key, usage) in list(self._known.items()):
+                priced = usage.priced(prices) if key in keys else usage
+                if priced is not usage:
+                    self._index.engine.note_usage(command_id, priced)
+                    self._known[command_id] = key, priced
+
+    def _record(self, key: str, launches: Mapping[str, Sequence[Launch]], at_s: float) -> None:
         annexes = self._index.all()
         for annex in annexes:
             known = self._known.get(annex.command_id) or self._read(annex)
@@ -96,7 +148,7 @@ class UsageRecorder:
         return order.target.key, usage_of(state) or Usage(0.0, annex.end_of_lease_s)
 
     def _recorded(
-        self, annex: AnnexRecord, known: Usage, launches: Mapping[str, Sequence[float]], at_s: float
+        self, annex: AnnexRecord, known: Usage, launches: Mapping[str, Sequence[Launch]], at_s: float
     ) -> Usage:
         cancellation = self._index.cancellation(annex.annex_id)
         cancelled = cancellation is not None and cancellation.finished is not None

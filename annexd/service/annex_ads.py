@@ -28,7 +28,12 @@ MY_TYPE: Final = "Annex"
 CHANGES_S: Final = 15.0  # between two searches for what has changed
 AT_ONCE: Final = 200  # ads in one call
 LEFT_OUT: Final = ("Trouble", "SeenFault", "PoolFault", "CommandID")  # texts of AWS's; what one could ask with
-TIMES: Final = ("SeenTime", "PoolSeenTime", "EnforcerSeenTime")  # which change without a change of the annex
+PASSING: Final = (
+    "SeenTime",
+    "PoolSeenTime",
+    "EnforcerSeenTime",
+    "EstimatedCost",
+)  # which change without a change of the annex
 
 
 class AnnexAds:
@@ -109,7 +114,7 @@ class AnnexAds:
 
 
 def _lasting(annex: Json) -> Json:
-    return {name: value for name, value in annex.items() if name not in TIMES}
+    return {name: value for name, value in annex.items() if name not in PASSING}
 
 
 def _ad(annex: Json, identity: DaemonIdentity) -> str:

@@ -34,6 +34,7 @@ from annexd.service.configuration import Configuration
 from annexd.service.journal_monitor import JournalMonitor
 from annexd.service.orders import Orders
 from annexd.service.pool_view import PoolView
+from annexd.service.price_watch import PriceWatch
 from annexd.service.reconciler import Reconciler
 from annexd.service.requester_files import RequesterFiles
 from annexd.service.requester_profiles import RequesterProfiles
@@ -67,6 +68,7 @@ class Annexd(Daemon[Configuration]):
         self._reconciler = Reconciler(
             steps, access, index, settings.annex, settings.reconcile_interval_s, self.update_ad_soon
         )
+        self._prices = PriceWatch(steps, self._reconciler.usage, self._reconciler.targets, settings.annex)
         self._pool_outbound = outbound = Outbound(start.environment)
         self._pool_view = view = PoolView(outbound, lambda: self.settings.publication.collectors)
         self._annex_ads = AnnexAds(
@@ -108,6 +110,7 @@ class Annexd(Daemon[Configuration]):
             self._journal_monitor.watch(self._orders.journal_is_writable),
             self._statistics.run(),
             self._reconciler.run(),
+            self._prices.run(),
             runtime_watch.watch(),
             self._archiver.run(),
             self._annex_ads.run(),
@@ -121,6 +124,7 @@ class Annexd(Daemon[Configuration]):
     def reconfigure(self, settings: Configuration) -> None:
         self._orders.reconfigure(settings)
         self._reconciler.reconfigure(settings)
+        self._prices.reconfigure(settings.annex)
         self._files.reconfigure(settings.uid_domain)
         self._access.reconfigure(settings.annex)
         self._profiles.reconfigure(settings.annex)

@@ -71,7 +71,7 @@ class Reconciler:
         self._context, self._early = context, early
         self._interval_s, self._defaults = interval_s, defaults
         self._access, self._index, self._engine, self._changed = access, index, index.engine, changed
-        self._living, self._usage = Living(index.engine), UsageRecorder(index)
+        self._living, self.usage = Living(index.engine), UsageRecorder(index)
         self._targets: dict[str, AccountTarget] = {}
         self._looking: dict[str, asyncio.Task[None]] = {}
         self._semaphore = asyncio.Semaphore(AT_ONCE)
@@ -127,6 +127,10 @@ class Reconciler:
     def looks(self) -> dict[str, Snapshot]:
         """Return the newest look at each account.  Thread-safe."""
         return dict(self._looks)
+
+    def targets(self) -> dict[str, AccountTarget]:
+        """Return the accounts that are looked at, by their keys."""
+        return dict(self._targets)
 
     def reconfigure(self, settings: Configuration) -> None:
         self._interval_s, self._defaults = settings.reconcile_interval_s, settings.annex
@@ -231,7 +235,7 @@ class Reconciler:
         if key not in self._targets:
             return  # forgotten meanwhile
         self._reports[key] = report
-        await in_thread(lambda: self._usage.record(key, report.launches, began_s))
+        await in_thread(lambda: self.usage.record(key, report.launches, began_s))
         texts = await in_thread(lambda: self._messages_of(report.troubles))
         troubles = {fleet_id: report.troubles[fleet_id] for fleet_id in texts}
         self._looks[key] = Snapshot(began_s, {annex.annex_id: annex for annex in report.annexes}, troubles=troubles)

@@ -6,22 +6,25 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from annexd.tool import costs
 from annexd.tool import show as say
 from annexd.tool.errors import COMMUNICATION, REFUSED, ToolError
 from annexd.tool.options import ToolOptions
 from annexd.tool.times import is_time
 
 Annex: TypeAlias = Mapping[str, Any]
-NOT_KNOWN: Final = "not known"
 HOUR_S: Final = 3600
-HEADINGS: Final = ("NAME", "ID", "OWNER", "ORDERED", "END", "UNITS", "HOURS", "+-", "COST", "STATE")
+COST: Final = costs.HEADING.upper()
+HEADINGS: Final = ("NAME", "ID", "OWNER", "ORDERED", "END", "UNITS", "HOURS", "+-", COST, "STATE")
 FIELDS: Final = (  # of -csv and -json, as annexd gives them
     "AnnexName", "AnnexID", "Owner", "CommandID", "BulkRequestID", "TargetCapacity", "OrderTime", "OrderedEndOfLease",
-    "EndOfLease", "State", "Reason", "InstancesEnded", "InstanceSeconds", "InstanceSecondsError", "Cost",
+    "EndOfLease", "State", "Reason", "InstancesEnded", "InstanceSeconds", "InstanceSecondsError", "EstimatedCost",
+    "UnpricedInstances",
 )  # fmt: skip
-OWNER_HEADINGS: Final = ("OWNER", "ANNEXES", "HOURS", "+-", "COST")
-OWNER_FIELDS: Final = ("Owner", "Annexes", "InstanceSeconds", "InstanceSecondsError", "Cost", "Unknown")
-RIGHT: Final = frozenset(("UNITS", "HOURS", "+-", "COST", "ANNEXES"))
+OWNER_HEADINGS: Final = ("OWNER", "ANNEXES", "HOURS", "+-", COST)
+SUMMED: Final = ("InstanceSeconds", "InstanceSecondsError", "UnpricedInstances")
+OWNER_FIELDS: Final = ("Owner", "Annexes", *SUMMED, "EstimatedCost", "Unknown")
+RIGHT: Final = frozenset(("UNITS", "HOURS", "+-", COST, "ANNEXES"))
 
 
 class _Found(NamedTuple):
@@ -60,18 +63,26 @@ def _read(options: ToolOptions, ask: Callable[[int | None], Mapping[str, Any]]) 
 
 
 def sums(lines: Sequence[Annex]) -> list[Annex]:
-    """Return a line for each owner, the most instance-seconds first; Unknown: annexes whose seconds are not known."""
+    """Return a line for each owner, the most instance-seconds first; Unknown: annexes of which nothing was seen."""
     owners: dict[str, dict[str, Any]] = {}
     for line in lines:
-        empty = {"Annexes": 0, "InstanceSeconds": 0, "InstanceSecondsError": 0, "Cost": 0, "Unknown": 0}
-        total = owners.setdefault(str(line.get("Owner")), {"Owner": line.get("Owner"), **empty})
+        empty = {"Annexes": 0, "InstanceSeconds": 0, "InstanceSecondsError": 0, "UnpricedInstances": 0}
+        total = owners.setdefault(
+            str(line.get("Owner")), {"Owner": line.get("Owner"), **empty, "EstimatedCost": None, "Unknown": 0}
+        )
         total["Annexes"] += 1
-        total["Unknown"] += line.get("InstanceSeconds") is None
-        for name in ("InstanceSeconds", "InstanceSecondsError"):
+        total["Unknown"] += _is_unknown(line)
+        for name in SUMMED:
             total[name] += line.get(name) or 0
-        cost = line.get("Cost")
-        total["Cost"] = None if cost is None or total["Cost"] is None else total["Cost"] + cost
+        if (cost := line.get("EstimatedCost")) is not None:
+            total["EstimatedCost"] = round((total["EstimatedCost"] or 0.0) + cost, 4)
     return sorted(owners.values(), key=lambda each: -int(each["InstanceSeconds"]))
+
+
+def _is_unknown(line: Annex) -> bool:
+    """Tell whether something may have run that annexd has not seen."""
+    never_asked = line.get("State") == "failed" and line.get("BulkRequestID") is None
+    return line.get("InstanceSeconds") is None and not never_asked
 
 
 def _print(
@@ -92,6 +103,7 @@ def _print(
         sys.stdout.flush()
     elif lines:
         _print_table([tuple(headings), *map(row, lines)])
+        say.notes([costs.NOTE] if costs.is_any([*lines]) else [])
     else:
         say.notes(["annexd knows no annexes of yours"])
 
@@ -125,9 +137,7 @@ def _owner_row(total: Annex) -> tuple[str, ...]:
 
 
 def _usage(line: Annex) -> tuple[str, str, str]:
-    cost = line.get("Cost")
-    shown = NOT_KNOWN if cost is None else f"{cost:.2f}"
-    return _hours(line.get("InstanceSeconds")), _hours(line.get("InstanceSecondsError")), shown
+    return _hours(line.get("InstanceSeconds")), _hours(line.get("InstanceSecondsError")), costs.shown(line)
 
 
 def _hours(seconds: object) -> str:

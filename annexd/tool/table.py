@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
+from annexd.tool import costs
 from annexd.tool import show as say
 from annexd.tool.errors import COMMUNICATION, REFUSED, ToolError
 from annexd.tool.times import is_time
@@ -19,9 +20,9 @@ NUMBERS: Final = {
 }
 TIMES: Final = {"LeaseLeft": "EndOfLease", "Ordered": "OrderedEndOfLease"}
 TEXTS: Final = {"ID": "AnnexID", "Owner": "Owner", "Fleet request": "BulkRequestID", "State": "State"}
-NARROW: Final = ("Name", "Owner", "Asked", "Running", "Joined", "Claimed", "LeaseLeft", "State")
-WIDE: Final = ("Name", "ID", "Owner", "Fleet request", *NUMBERS, *TIMES, "Enforcer", "State")
-RIGHT: Final = (*NUMBERS, *TIMES, "Enforcer")
+NARROW: Final = ("Name", "Owner", "Asked", "Running", "Joined", "Claimed", "LeaseLeft", costs.HEADING, "State")
+WIDE: Final = ("Name", "ID", "Owner", "Fleet request", *NUMBERS, *TIMES, "Enforcer", costs.HEADING, "State")
+RIGHT: Final = (*NUMBERS, *TIMES, "Enforcer", costs.HEADING)
 WATCH_S: Final = 5.0
 CLEAR: Final = "\x1b[H\x1b[2J\x1b[3J"
 Annex = Mapping[str, Any]
@@ -37,7 +38,9 @@ def show(ad: Mapping[str, Any], *, as_json: bool, asked_for: str, wide: bool = F
     elif annexes:
         print("\n".join(lines(annexes, time.time(), wide=wide)), flush=True)
     else:
-        say.notes(["annexd knows no annexes of yours; one that ended more than a week ago is in its archive"])
+        say.notes(
+            ["no annex of yours lives or ended within the last hour: condor_annex -history shows the earlier ones"]
+        )
 
 
 def watch(reply: Callable[[], Mapping[str, Any]], *, asked_for: str, wide: bool) -> NoReturn:
@@ -85,6 +88,8 @@ def _line(row: tuple[str, ...], columns: Sequence[str], widths: list[int]) -> st
 def _cell(annex: Annex, column: str, now_s: float) -> str:
     if column == "Name":
         return name_of(annex)
+    if column == costs.HEADING:
+        return costs.shown(annex)
     if column == "Enforcer":
         return _distance(annex.get("EnforcerSeenTime"), now_s, ago=True)
     if column in TIMES:
@@ -112,6 +117,7 @@ def _footer(annexes: list[Annex], now_s: float) -> list[str]:
     footer += [f"Running: as annexd saw them in AWS {_period(now_s - min(seen))} ago or later"] if seen else []
     pool = [annex["PoolSeenTime"] for annex in annexes if is_time(annex.get("PoolSeenTime"))]
     footer += [f"Joined, Claimed: machines in the collector {_period(now_s - min(pool))} ago or later"] if pool else []
+    footer += [costs.NOTE] if costs.is_any(annexes) else []
     footer += [f"{name_of(annex)}: {say.printable(annex['Trouble'])}" for annex in annexes if annex.get("Trouble")]
     footer += [f"Not seen since: {fault}" for fault in _faults(annexes)]
     footer += list(dict.fromkeys(f"The pool, not seen since: {a['PoolFault']}" for a in annexes if a.get("PoolFault")))

@@ -89,7 +89,8 @@ def _tried_at_once(state: State) -> dict[str, StepState]:
 
 
 def _finished(state: State, record: Record) -> State:
-    return replace(state, finished=(str(record.body["result"]), str(record.body["error"])))
+    ended = str(record.body["result"]), str(record.body["error"])
+    return replace(state, finished=ended, finished_at_s=record.at_s)
 
 
 def _usage(state: State, record: Record) -> State:

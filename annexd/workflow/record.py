@@ -148,6 +148,7 @@ class State:
     steps: Mapping[str, StepState] = field(default_factory=dict)  # in the order of their first records
     failure: tuple[str, str] | None = None  # result, error
     finished: tuple[str, str] | None = None
+    finished_at_s: float = 0.0  # since the epoch
     damage: str = ""  # why this history is unusable
     seq: int = 0  # of the newest record
     usage: Json | None = None  # see Kind.USAGE

@@ -13,6 +13,7 @@ from annexd.annex import history
 from annexd.annex.cancel import add_cancelling
 from annexd.annex.change import add_changing
 from annexd.annex.fleet.access import KeyFiles
+from annexd.annex.fleet.capacity_pool import Launch
 from annexd.annex.history import PAGE, query_history
 from annexd.annex.index import AnnexIndex
 from annexd.annex.request.defaults import Defaults
@@ -42,7 +43,7 @@ def index(tmp_path: Path) -> Iterator[AnnexIndex]:
         engine.accept(f"c-{number}", owner, fleet_order(f"annex-{number}", NOW_S + 3600))
         body = {"result": "Success", "error": "", "workflow": "", "may_be_left": False}
         journal.append(f"c-{number}", "", Kind.FINISHED, body)
-    UsageRecorder(index).record(target_key(index), {"annex-3": (NOW_S, NOW_S + 60)}, NOW_S + 600)
+    UsageRecorder(index).record(target_key(index), {"annex-3": (Launch(NOW_S), Launch(NOW_S + 60))}, NOW_S + 600)
     older = {f"c-{number}" for number in range(ANNEXES // 2)}
     index.forget(engine.move_to_archive(lambda state, _: state.command_id in older))
     yield index
@@ -94,7 +95,7 @@ def test_since_ends_the_search(index: AnnexIndex) -> None:
 def test_an_annex_has_one_record_of_its_usage_however_often_that_changes(index: AnnexIndex) -> None:
     recorder, key, annex = UsageRecorder(index), target_key(index), f"annex-{ANNEXES - 1}"
     for number in range(1, 6):
-        recorder.record(key, {annex: tuple(float(NOW_S + each) for each in range(number))}, NOW_S + 600 * number)
+        recorder.record(key, {annex: tuple(Launch(NOW_S + each) for each in range(number))}, NOW_S + 600 * number)
     history_of = index.engine._journal.history(f"c-{ANNEXES - 1}")
     assert [record.kind for record in history_of].count(Kind.USAGE) == 1
 

@@ -10,6 +10,7 @@ import pytest
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.lease import utc
 from annexd.annex.request.order import FleetOrder
+from annexd.annex.status import PoolSnapshot, known_annexes
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
 from test.annex.fleets import BOB, by_hand, fleet, instances_of, stamp, tag
@@ -34,7 +35,8 @@ def test_an_annex_is_told_with_its_lease_its_owner_and_what_was_seen_of_it(site:
         "BulkRequestID": reply["BulkRequestID"], "TargetCapacity": 2, "EndOfLease": reply["EndOfLease"],
         "OrderedEndOfLease": reply["EndOfLease"], "State": "leased", "Instances": 2, "EnforcerSeenTime": None,
         "Trouble": None, "SeenFault": None, "Running": 2, "Launching": True, "Booted": None, "Joined": None,
-        "Claimed": None, "PoolSeenTime": None, "PoolFault": None,
+        "Claimed": None, "PoolSeenTime": None, "PoolFault": None, "FailedTime": None, "EstimatedCost": None,
+        "UnpricedInstances": None,
     }  # fmt: skip
     for looks in ({}, looked(site, ago_s=60.0)):
         [unseen] = told(site, looks=looks)
@@ -91,12 +93,34 @@ def test_each_state_has_its_word(site: Site) -> None:
     site.cloud.fault("RequestSpotFleet", "denied", times=1000)
     failed = site.order()
     words = {annex["AnnexID"]: annex["State"] for annex in told(site)}
-    assert words == {leased["AnnexID"]: "leased", cancelled["AnnexID"]: "cancelled", undoing["AnnexID"]: "undoing"}
-    assert [annex["State"] for annex in told(site, Annex=failed["AnnexID"])] == ["failed"], "when it is asked for"
+    assert words == {
+        leased["AnnexID"]: "leased",
+        cancelled["AnnexID"]: "cancelled",
+        undoing["AnnexID"]: "undoing",
+        failed["AnnexID"]: "failed",
+    }
     site.away_s = 3700.0
     assert [annex["State"] for annex in told(site, Annex=leased["AnnexID"])] == ["over"]
     site.away_s = 3600.0 + 3700.0
-    assert {annex["State"] for annex in told(site)} == {"undoing"}
+    assert sorted(annex["State"] for annex in told(site)) == ["failed", "undoing"]
+
+
+def test_an_order_that_failed_is_shown_for_a_day_with_its_reason_and_is_no_annex_in_the_collector(site: Site) -> None:
+    site.cloud.fault("RequestSpotFleet", "denied", times=1000)
+    reply = site.order()
+    site.away_s = 86_000.0
+    [failed] = told(site)
+    assert (failed["AnnexID"], failed["State"]) == (reply["AnnexID"], "failed")
+    assert failed["Trouble"]
+    assert failed["Trouble"] in str(reply["ErrorString"])
+    assert abs(failed["FailedTime"] - time.time()) < 60
+    journal = site.journal()
+    assert known_annexes(AnnexIndex(site.engine(journal)), time.time(), {}, PoolSnapshot()) == []
+    journal.close()
+    site.away_s = 86_500.0
+    assert told(site) == []
+    [asked_for] = told(site, Annex=reply["AnnexID"])
+    assert asked_for["Trouble"] == failed["Trouble"]
 
 
 def test_a_user_sees_his_own_and_a_super_user_all(site: Site) -> None:

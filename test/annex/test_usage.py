@@ -5,6 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annexd.annex.fleet.capacity_pool import Launch
 from annexd.annex.usage import Usage
 from annexd.workflow import from_json, to_json
 
@@ -13,8 +14,8 @@ BEGUN = Usage(0.0, int(START_S) + 86_400)
 MACHINES = st.lists(st.tuples(st.integers(0, 5000), st.integers(700, 6000)), max_size=12)  # launched after, lives for
 
 
-def launches(machines: list[tuple[int, int]], at_s: int) -> list[float]:
-    return [START_S + launched for launched, lives in machines if launched <= at_s < launched + lives]
+def launches(machines: list[tuple[int, int]], at_s: int) -> list[Launch]:
+    return [Launch(START_S + launched) for launched, lives in machines if launched <= at_s < launched + lives]
 
 
 @given(machines=MACHINES, restart=st.integers(0, 20))
@@ -35,21 +36,22 @@ def test_instance_seconds_are_right_within_their_error_also_after_a_restart(
 
 
 def test_what_runs_counts_from_its_launch_until_now_and_not_beyond_the_lease() -> None:
-    usage = BEGUN.after([START_S, START_S + 100], START_S + 200)
+    usage = BEGUN.after([Launch(START_S), Launch(START_S + 100)], START_S + 200)
     assert usage.seconds(START_S + 300) == 500
     assert usage.seconds(START_S + 10 * 86_400) == 2 * 86_400 - 100
     assert usage.error_s == 0
 
 
 def test_an_instance_launched_while_annexd_looked_is_not_counted_as_ended() -> None:
-    usage = BEGUN.after([START_S, START_S + 103], START_S + 100)  # the look began at 100 and saw what came at 103
-    again = usage.after([START_S, START_S + 103], START_S + 700)
+    two = [Launch(START_S), Launch(START_S + 103)]
+    usage = BEGUN.after(two, START_S + 100)  # the look began at 100 and saw what came at 103
+    again = usage.after(two, START_S + 700)
     assert (again.ended, again.running, again.error_s) == (0, 2, 0)
 
 
 def test_a_look_that_changes_nothing_is_no_record() -> None:
     seen = [BEGUN]
     for at_s in range(600, 3000, 600):
-        seen.append(seen[-1].after([START_S], START_S + at_s))
+        seen.append(seen[-1].after([Launch(START_S)], START_S + at_s))
     assert seen[0].facts != seen[1].facts
     assert all(one.facts == other.facts for one, other in pairwise(seen[1:]))

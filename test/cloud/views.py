@@ -147,6 +147,7 @@ def _instance_view(instance: Instance, now_s: float) -> dict[str, Any]:
         "PrivateIpAddress": instance.private_ip(),
         "SubnetId": spec.get("SubnetId"),
         "KeyName": spec.get("KeyName"),
+        "PlatformDetails": "Linux/UNIX",
         "InstanceLifecycle": "spot" if instance.is_spot else None,
         "SpotInstanceRequestId": instance.spot_request_id if instance.is_spot else None,
         "SecurityGroups": spec.get("SecurityGroups"),

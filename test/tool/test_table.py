@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from annexd.tool.costs import NOTE
 from annexd.tool.errors import COMMUNICATION, REFUSED, ToolError
 from annexd.tool.table import lines, show
 
@@ -16,29 +17,32 @@ ANNEX: dict[str, Any] = {
     "BulkRequestID": "sfr-1", "TargetCapacity": 100, "EndOfLease": int(NOW_S) + 90061, "State": "leased",
     "Instances": 98, "SeenTime": int(NOW_S) - 75, "OrderedEndOfLease": int(NOW_S) + 3661,
     "EnforcerSeenTime": int(NOW_S) - 190, "Running": 97, "Booted": 93, "Joined": 90, "Claimed": 12,
-    "PoolSeenTime": int(NOW_S) - 4, "PoolFault": None,
+    "PoolSeenTime": int(NOW_S) - 4, "PoolFault": None, "EstimatedCost": 3.5, "UnpricedInstances": 0,
 }  # fmt: skip
 UNKNOWN: dict[str, Any] = {
     "AnnexName": None, "BulkRequestID": None, "Instances": None, "SeenTime": None, "OrderedEndOfLease": None,
     "EnforcerSeenTime": None, "Running": None, "Booted": None, "Joined": None, "Claimed": None, "PoolSeenTime": None,
+    "EstimatedCost": None, "UnpricedInstances": None,
 }  # fmt: skip
 ORDERING = ANNEX | UNKNOWN | {"State": "ordering"}
 TIMES = ("EndOfLease", "OrderedEndOfLease", "EnforcerSeenTime", "SeenTime", "PoolSeenTime")
+NO_ANNEXES = "no annex of yours lives or ended within the last hour: condor_annex -history shows the earlier ones"
 AGES = """\
 Running: as annexd saw them in AWS 0+00:01:15 ago or later
-Joined, Claimed: machines in the collector 0+00:00:04 ago or later"""
+Joined, Claimed: machines in the collector 0+00:00:04 ago or later
+Est$: estimated by annexd, of instances alone; >= where a price is unknown"""
 TABLE = f"""\
-Name                       Asked Running Joined Claimed  LeaseLeft State
+Name                       Asked Running Joined Claimed  LeaseLeft Est$ State
 
-physics                      100      97     90      12 1+01:01:01 leased
-annex-0123456789abcdef0123   100       -      -       - 1+01:01:01 ordering
+physics                      100      97     90      12 1+01:01:01 3.50 leased
+annex-0123456789abcdef0123   100       -      -       - 1+01:01:01    - ordering
 
 {AGES}"""
 WIDE = f"""\
-Name                       ID                         Owner   Fleet request Asked Running Booted Joined Claimed  LeaseLeft    Ordered   Enforcer State
+Name                       ID                         Owner   Fleet request Asked Running Booted Joined Claimed  LeaseLeft    Ordered   Enforcer Est$ State
 
-physics                    annex-0123456789abcdef0123 al@pool sfr-1           100      97     93     90      12 1+01:01:01 0+01:01:01 0+00:03:10 leased
-annex-0123456789abcdef0123 annex-0123456789abcdef0123 al@pool -               100       -      -      -       - 1+01:01:01          -          - ordering
+physics                    annex-0123456789abcdef0123 al@pool sfr-1           100      97     93     90      12 1+01:01:01 0+01:01:01 0+00:03:10 3.50 leased
+annex-0123456789abcdef0123 annex-0123456789abcdef0123 al@pool -               100       -      -      -       - 1+01:01:01          -          -    - ordering
 
 {AGES}"""  # noqa: E501
 ENDS = f"""\
@@ -83,13 +87,13 @@ def test_why_fewer_run_than_were_asked_for_follows_the_table_and_cannot_write_on
 def test_a_time_that_is_not_known_or_none_is_a_dash(value: object) -> None:
     annex = {name: what for name, what in ANNEX.items() if name not in TIMES} | {"State": "ordering"}
     for told in (lines([annex], NOW_S, wide=True), lines([annex | dict.fromkeys(TIMES, value)], NOW_S, wide=True)):
-        assert told[2].split()[-4:] == ["-", "-", "-", "ordering"]
-        assert len(told) == 3
+        assert told[2].split()[-5:] == ["-", "-", "-", "3.50", "ordering"]
+        assert told[3:] == ["", NOTE]
 
 
 def test_a_lease_that_is_over_has_nothing_left() -> None:
     over = {"EndOfLease": int(NOW_S) - 5, "OrderedEndOfLease": int(NOW_S) - 7200, "State": "over"}
-    assert "0+00:00:00 0+00:00:00 0+00:03:10 over" in lines([ANNEX | over], NOW_S, wide=True)[2]
+    assert "0+00:00:00 0+00:00:00 0+00:03:10 3.50 over" in lines([ANNEX | over], NOW_S, wide=True)[2]
 
 
 def test_json_output_is_annexds_reply(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +104,23 @@ def test_json_output_is_annexds_reply(capsys: pytest.CaptureFixture[str]) -> Non
 def test_no_annexes_are_no_table_and_an_empty_list(capsys: pytest.CaptureFixture[str]) -> None:
     for as_json, told in ((False, ""), (True, "[]\n")):
         show({"Result": "Success", "Annexes": "[]"}, as_json=as_json, asked_for="")
-        assert capsys.readouterr().out == told
+        printed = capsys.readouterr()
+        assert printed.out == told
+        words = "" if as_json else f"condor_annex: {NO_ANNEXES}\n"
+        assert printed.err == words
+
+
+@pytest.mark.usefixtures("utc")
+def test_a_failed_order_is_a_row_with_its_reason_below_the_table() -> None:
+    failed = ORDERING | {
+        "AnnexName": "physics",
+        "State": "failed",
+        "Trouble": "RequestSpotFleet: UnauthorizedOperation",
+        "FailedTime": 5,
+    }
+    told = lines([ANNEX, failed], NOW_S)
+    assert told[3].split()[-1] == "failed"
+    assert told[-1] == "physics: RequestSpotFleet: UnauthorizedOperation"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +139,7 @@ def test_an_unknown_annex_and_an_invalid_answer_are_reported(ad: dict[str, Any],
 
 def test_keys_that_no_longer_work_are_reported_once_below_the_table() -> None:
     annex = ANNEX | {"SeenFault": "AWSProfile lab cannot be used: log in (aws sso login --profile lab) and ask again"}
-    assert lines([annex, annex], NOW_S)[-3:] == [
+    assert lines([annex, annex], NOW_S)[-4:] == [
         *AGES.splitlines(),
         "Not seen since: -profile lab cannot be used: log in (aws sso login --profile lab) and ask again",
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
+from annexd.annex.fleet.capacity_pool import UNTOLD, CapacityPool, pool_in
 from annexd.annex.fleet.kinds import (
     ENDED,
     FLEET_TAGS,
@@ -109,6 +110,7 @@ class Instance:
     owner: str = ""
     stamped_end_s: int | None = None
     launched_s: float | None = None  # by AWS's clock
+    pool: CapacityPool = UNTOLD
 
     @property
     def is_running(self) -> bool:
@@ -288,10 +290,10 @@ def _instances(ec2: Any, filters: list[dict[str, Any]]) -> list[Instance]:
 
 def _instance(seen: Mapping[str, Any]) -> Instance:
     tags, state = _tags(seen), answers.text(seen.get("State"), "Name")
-    launched_s = _moment_s(seen.get("LaunchTime"))
+    launched_s, pool = _moment_s(seen.get("LaunchTime")), pool_in(seen)
     fleet_id = next((tags[tag] for tag in FLEET_TAGS if tag in tags), "")
     if not fleet_id or tags.get(TAG_FLEET) != fleet_id or TAG_ANNEX_ID not in tags:  # not stamped, or with copied tags
-        return Instance(answers.text(seen, "InstanceId"), fleet_id, state, launched_s=launched_s)
+        return Instance(answers.text(seen, "InstanceId"), fleet_id, state, launched_s=launched_s, pool=pool)
     return Instance(
         answers.text(seen, "InstanceId"),
         fleet_id,
@@ -300,6 +302,7 @@ def _instance(seen: Mapping[str, Any]) -> Instance:
         tags.get(TAG_OWNER, ""),
         end_in_tag(tags.get(TAG_LEASE_END)),
         launched_s,
+        pool,
     )
 
 

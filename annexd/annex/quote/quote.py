@@ -11,14 +11,13 @@ from typing import Any, Final
 from annexd.annex.bulk_request import order_in
 from annexd.annex.join.config_bundle import BundleSources, completed
 from annexd.annex.lease.lease_code import warning_of
-from annexd.annex.quote import list_prices, quotas, spot_prices
+from annexd.annex.quote import quotas, spot_prices
 from annexd.annex.quote.answer import Quote, answer_of
 from annexd.annex.quote.asking import Asking
 from annexd.annex.quote.costs import most_of, platform_of, priced
 from annexd.annex.quote.images import Image, images_of
-from annexd.annex.quote.list_prices import ListPrices, api_region
 from annexd.annex.quote.pools import Capacity, capacity_of, capacity_of_ec2_fleet
-from annexd.annex.quote.price_table import BadTable, PriceTable
+from annexd.annex.quote.price_sources import list_prices_of
 from annexd.annex.quote.quotas import quotas_of
 from annexd.annex.quote.rights import DryRun, dry_run
 from annexd.annex.quote.zones import zones_of, zones_of_subnets
@@ -122,12 +121,10 @@ def _priced(
     now_s: float,
     findings: Findings,
 ) -> Quote:
-    region = order.target.endpoints.region
     unknown: dict[str, None] = {}
     images = images_of(capacity.pools, clients.ec2, asking)
     subnets = zones_of_subnets(capacity, clients.ec2, asking)
-    table = _table(defaults, region, asking)
-    prices = ListPrices(_pricing(order.target, clients, defaults, asking), table, region, asking)
+    prices = list_prices_of(order.target, clients, defaults, asking)
     history = _history(
         capacity, {each.path: platform_of(each, images) for each in capacity.pools}, clients, now_s, asking
     )
@@ -168,24 +165,6 @@ def _history(
         (kind, platform): spot_prices.history(clients.ec2, str(kind), platform, now_s, asking)
         for kind, platform in list(wanted)[: spot_prices.MOST_TYPES]
     }
-
-
-def _table(defaults: Defaults, region: str, asking: Asking) -> PriceTable | None:
-    if not defaults.price_table:
-        return None
-    try:
-        return PriceTable.read(defaults.price_table, region)
-    except BadTable as error:
-        asking.trouble(f"ANNEX_PRICE_TABLE: {error}")
-        return None
-
-
-def _pricing(target: AccountTarget, clients: Clients, defaults: Defaults, asking: Asking) -> Any | None:
-    """A client of the Pricing API; None where there is none for this region, or for these endpoints."""
-    region = api_region(target.endpoints.region)
-    if region is None or not (defaults.pricing_url or is_aws_host(target.endpoints.ec2_url)):
-        return None
-    return asking.ask(list_prices.RIGHT, lambda: clients.make("pricing", defaults.pricing_url, region))
 
 
 def _quotas(target: AccountTarget, clients: Clients, defaults: Defaults, asking: Asking) -> Any | None:

@@ -38,30 +38,45 @@ def history(ec2: Any, kind: str, platform: str, now_s: float, asking: Asking) ->
 
 def _by_zone(ec2: Any, kind: str, platform: str, now_s: float) -> dict[str, SpotPrices]:
     zones: dict[str, list[tuple[float, Fraction]]] = {}
-    for zone, at_s, price in _rows(ec2, kind, platform, now_s):
+    for (_, zone), at_s, price in _rows(ec2, [kind], platform, now_s - DAYS * DAY_S, now_s):
         zones.setdefault(zone, []).append((at_s, price))
         if len(zones) > MOST_ZONES:
             raise answers.UnknownShape(what=f"there are Spot prices of more than {MOST_ZONES} zones")
     return {zone: _prices(sorted(each), now_s) for zone, each in sorted(zones.items())}
 
 
-def _rows(ec2: Any, kind: str, platform: str, now_s: float) -> Iterator[tuple[str, float, Fraction]]:
+def changes(
+    ec2: Any, kinds: Sequence[str], platform: str, since_s: float, until_s: float, asking: Asking
+) -> dict[tuple[str, str], list[tuple[float, Fraction]]]:
+    """Return when prices began, and the prices, by type and zone; empty where AWS does not tell."""
+    found: dict[tuple[str, str], list[tuple[float, Fraction]]] = {}
+    rows = asking.ask(RIGHT, lambda: list(_rows(ec2, kinds, platform, since_s, until_s))) or ()
+    for pool, at_s, price in rows:
+        found.setdefault(pool, []).append((at_s, price))
+    return {pool: sorted(each) for pool, each in found.items()}
+
+
+def _rows(
+    ec2: Any, kinds: Sequence[str], platform: str, since_s: float, until_s: float
+) -> Iterator[tuple[tuple[str, str], float, Fraction]]:
+    """Yield type and zone, when it began, and the price."""
     asked: dict[str, Any] = {
-        "InstanceTypes": [kind],
+        "InstanceTypes": kinds,
         "ProductDescriptions": [platform],
-        "StartTime": datetime.fromtimestamp(now_s - DAYS * DAY_S, UTC),
-        "EndTime": datetime.fromtimestamp(now_s, UTC),
+        "StartTime": datetime.fromtimestamp(since_s, UTC),
+        "EndTime": datetime.fromtimestamp(until_s, UTC),
     }
     for row in answers.listed(ec2, "describe_spot_price_history", "SpotPriceHistory", **asked):
-        yield _row(row, kind)
+        yield _row(row, kinds)
 
 
-def _row(row: Mapping[str, Any], kind: str) -> tuple[str, float, Fraction]:
-    """Raises UnknownShape for what is no price of this type."""
+def _row(row: Mapping[str, Any], kinds: Sequence[str]) -> tuple[tuple[str, str], float, Fraction]:
+    """Raises UnknownShape for what is no price of these types."""
     price, moment = price_in(answers.text(row, "SpotPrice")), answers.value(row, "Timestamp", datetime)
-    if price is None or row.get("InstanceType") != kind:
+    if price is None or row.get("InstanceType") not in kinds:
         raise answers.UnknownShape(what="a Spot price is no price of what was asked for")
-    return answers.text(row, "AvailabilityZone"), moment.timestamp(), price
+    pool = answers.text(row, "InstanceType"), answers.text(row, "AvailabilityZone")
+    return pool, moment.timestamp(), price
 
 
 def _prices(changes: Sequence[tuple[float, Fraction]], now_s: float) -> SpotPrices:

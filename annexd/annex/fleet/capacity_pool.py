@@ -1,0 +1,46 @@
+"""Which capacity an instance is: what AWS prices it by, as DescribeInstances shows it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+LONGEST: Final = 64  # characters of AWS's names; they go into the journal
+SPOT: Final = "spot"  # InstanceLifecycle
+ON_DEMAND: Final = ""  # has none; "scheduled" and "capacity-block" are priced apart (botocore's EC2 model)
+SHARED: Final = "default"  # tenancy
+
+
+@dataclass(frozen=True)
+class CapacityPool:
+    """All in AWS's words; empty where AWS does not tell.  `platform`: its PlatformDetails."""
+
+    kind: str = ""  # instance type
+    zone: str = ""
+    platform: str = ""
+    market: str = ON_DEMAND
+    tenancy: str = SHARED
+
+
+UNTOLD: Final = CapacityPool()
+
+
+@dataclass(frozen=True)
+class Launch:
+    """An instance that runs: when it was launched, in seconds since the epoch, and of which capacity."""
+
+    at_s: float
+    pool: CapacityPool = UNTOLD
+
+
+def pool_in(seen: Mapping[str, Any]) -> CapacityPool:
+    """Return the capacity of an instance that DescribeInstances shows."""
+    placement = seen.get("Placement") or {}
+    tenancy = placement.get("Tenancy") or SHARED
+    told = (seen.get("InstanceType"), placement.get("AvailabilityZone"), seen.get("PlatformDetails"))
+    return _pool(*(str(each or "")[:LONGEST] for each in (*told, seen.get("InstanceLifecycle"), tenancy)))
+
+
+@lru_cache(maxsize=1024)  # ten thousand instances are of a few pools
+def _pool(kind: str, zone: str, platform: str, market: str, tenancy: str) -> CapacityPool:
+    return CapacityPool(kind, zone, platform, market, tenancy)

@@ -1,0 +1,36 @@
+"""Where list prices of an account's region come from: AWS's Pricing API, and the administrator's table."""
+
+from typing import Any
+
+from annexd.annex.quote import list_prices
+from annexd.annex.quote.asking import Asking
+from annexd.annex.quote.list_prices import ListPrices, api_region
+from annexd.annex.quote.price_table import BadTable, PriceTable
+from annexd.annex.request.account_target import AccountTarget
+from annexd.annex.request.defaults import Defaults
+from annexd.aws import Clients, is_aws_host
+
+
+def list_prices_of(target: AccountTarget, clients: Clients, defaults: Defaults, asking: Asking) -> ListPrices:
+    """Return the list prices of a region, which are asked for when they are needed."""
+    region = target.endpoints.region
+    pricing = _pricing(target, clients, defaults, asking)
+    return ListPrices(pricing, _table(defaults, region, asking), region, asking)
+
+
+def _table(defaults: Defaults, region: str, asking: Asking) -> PriceTable | None:
+    if not defaults.price_table:
+        return None
+    try:
+        return PriceTable.read(defaults.price_table, region)
+    except BadTable as error:
+        asking.trouble(f"ANNEX_PRICE_TABLE: {error}")
+        return None
+
+
+def _pricing(target: AccountTarget, clients: Clients, defaults: Defaults, asking: Asking) -> Any | None:
+    """A client of the Pricing API; None where there is none for this region, or for these endpoints."""
+    region = api_region(target.endpoints.region)
+    if region is None or not (defaults.pricing_url or is_aws_host(target.endpoints.ec2_url)):
+        return None
+    return asking.ask(list_prices.RIGHT, lambda: clients.make("pricing", defaults.pricing_url, region))

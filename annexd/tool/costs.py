@@ -1,0 +1,21 @@
+"""What annexd estimates that an annex cost, for tables: always marked as an estimate by its heading and a note."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+HEADING: Final = "Est$"
+NOTE: Final = f"{HEADING}: estimated by annexd, of instances alone; >= where a price is unknown"
+UNKNOWN: Final = "unknown"
+
+
+def shown(annex: Mapping[str, Any]) -> str:
+    """Return the cell of an annex, or of a sum of annexes."""
+    dollars, unpriced = annex.get("EstimatedCost"), annex.get("UnpricedInstances") or annex.get("Unknown")
+    if not isinstance(dollars, int | float):
+        return UNKNOWN if unpriced else "-"
+    return f"{'>=' if unpriced else ''}{dollars:.2f}"
+
+
+def is_any(annexes: list[Mapping[str, Any]]) -> bool:
+    """Tell whether one of them has an estimate, or is shown as unknown."""
+    return any(shown(annex) != "-" for annex in annexes)
