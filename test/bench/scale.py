@@ -7,6 +7,7 @@ collector by HTCondor's bindings.  Nothing is measured before both are there.
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -190,7 +191,7 @@ def _asking(scale: Scale, *arguments: str) -> Iterator[None]:
     with Popen([CONDOR_ANNEX, *arguments], env=scale.site.pool.env, stdout=DEVNULL, stderr=DEVNULL) as process:
         yield
         still = process.poll() is None
-        process.terminate()
+        process.kill()
     if not still:
         raise PoolError(f"condor_annex {' '.join(arguments)} ended early")
 
@@ -198,16 +199,25 @@ def _asking(scale: Scale, *arguments: str) -> Iterator[None]:
 def _show_commands(scale: Scale) -> None:
     for arguments in (("-status",), ("-status", scale.annexes[0]), ("-wait", scale.annexes[0])):
         for how, pause_s in (("asks the collector", FRESH_S), ("has just asked it", 0.0)):
-            took_s = []
-            for _ in range(ASKED):
-                time.sleep(pause_s)
-                took_s.append(scale.command_s(*arguments)[0])
+            asked = [_asked(scale, arguments, pause_s) for _ in range(ASKED)]
+            took_s, client_s, annexd_s = (sorted(each) for each in zip(*asked, strict=True))
             named = " ".join("ANNEX" if each in scale.annexes else each for each in arguments)
             print(
-                f"{named:16}{median(took_s):6.2f} s ({min(took_s):.2f} to {max(took_s):.2f}), annexd {how} "
-                f"(aim: under {AIM_S:g})",
+                f"{named:16}{median(took_s):6.2f} s ({took_s[0]:.2f} to {took_s[-1]:.2f}), annexd {how} (aim: under "
+                f"{AIM_S:g}); CPU time of the command {median(client_s):.2f} s, of annexd {median(annexd_s):.2f} s",
                 flush=True,
             )
+
+
+def _asked(scale: Scale, arguments: Sequence[str], pause_s: float) -> tuple[float, float, float]:
+    """Return the command's wall time, its CPU time, and annexd's."""
+    time.sleep(pause_s)
+    pid, used = scale.site.pid(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    before_s = cpu_s(pid) + _children_s(pid)
+    took_s, _ = scale.command_s(*arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    client_s = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
+    return took_s, client_s, cpu_s(pid) + _children_s(pid) - before_s
 
 
 def _show_use(what: str, use: Use) -> None:
