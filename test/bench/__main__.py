@@ -27,7 +27,7 @@ PARTS: Mapping[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "growth": ("start, memory and -status after very many annexes", lambda asked: growth.compare(asked.ended)),
     "scale": (
         "-status, -wait, ads and looks with 1,000 living annexes and 10,000 machines",
-        lambda asked: scale.compare(asked.living, asked.watched),
+        lambda asked: scale.compare(asked.living, asked.watched, asked.asked),
     ),
     "soak": ("memory after very many commands", lambda asked: soak.compare(asked.commands)),
 }
@@ -62,6 +62,7 @@ def _options() -> argparse.Namespace:
         ("--sessions", 10_000, "memory: how many"),
         ("--ended", 100_000, "growth: how many annexes"),
         ("--living", 1000, "scale: how many annexes, of ten machines each"),
+        ("--asked", 5, "scale: times of each command"),
         ("--watched", 180, "scale: seconds for which annexd's CPU time and calls are counted, twice"),
         ("--commands", 100_000, "soak: how many"),
     ):

@@ -30,7 +30,6 @@ MACHINES_EACH = 10
 AT_ONCE = 50  # orders of one client process
 ATTRIBUTES = 150  # of a slot's ad, about as many as a real startd's
 AIM_S, AIM_SHARE, AIM_RATE = 1.0, 0.05, 0.5
-ASKED = 5  # times, of each command
 FRESH_S = 11.0  # after which annexd asks the collector again
 SEEN_WITHIN_S = 180.0
 ADVERTISE = """
@@ -169,7 +168,7 @@ def _deepest(calls_s: Sequence[float], per_s: float) -> float:
     return deepest
 
 
-def compare(annexes: int, seconds: float) -> None:
+def compare(annexes: int, seconds: float, asked: int) -> None:
     """Raises PoolError."""
     print("", f"{annexes} living annexes, and {annexes * MACHINES_EACH} machines in the collector", sep="\n")
     with Cloud(speed=0) as cloud, Site(cloud) as site:
@@ -177,7 +176,7 @@ def compare(annexes: int, seconds: float) -> None:
         scale = Scale(site, annexes)
         print(f"ordered and advertised in {time.monotonic() - began_s:.0f} s", flush=True)
         scale.wait_until_seen()
-        _show_commands(scale)
+        _show_commands(scale, asked)
         _show_use("nobody asks", scale.use_of(lambda: time.sleep(seconds)))
         with ExitStack() as asking:
             for arguments in (("-status", "-watch"), ("-wait", f"joined={MACHINES_EACH + 1}", scale.annexes[0])):
@@ -196,10 +195,10 @@ def _asking(scale: Scale, *arguments: str) -> Iterator[None]:
         raise PoolError(f"condor_annex {' '.join(arguments)} ended early")
 
 
-def _show_commands(scale: Scale) -> None:
+def _show_commands(scale: Scale, times: int) -> None:
     for arguments in (("-status",), ("-status", scale.annexes[0]), ("-wait", scale.annexes[0])):
         for how, pause_s in (("asks the collector", FRESH_S), ("has just asked it", 0.0)):
-            asked = [_asked(scale, arguments, pause_s) for _ in range(ASKED)]
+            asked = [_asked(scale, arguments, pause_s) for _ in range(times)]
             took_s, client_s, annexd_s = (sorted(each) for each in zip(*asked, strict=True))
             named = " ".join("ANNEX" if each in scale.annexes else each for each in arguments)
             print(
