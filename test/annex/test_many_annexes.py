@@ -14,7 +14,7 @@ from annexd.annex.steps.request_fleet import FleetRequested, RequestFleet
 from annexd.workflow import Journal, to_json
 from annexd.workflow.record import Kind
 from test.annex.ads import OWNER, bulk_request_ad
-from test.annex.test_many_changes import Counting
+from test.annex.counting import Counting
 
 ANNEXES = 30
 NOW_S = time.time()
