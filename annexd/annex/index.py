@@ -12,8 +12,9 @@ from annexd.annex.request.order import FleetOrder, Order, OrderOnAnnex
 from annexd.annex.steps.change_checks import LeaseRead
 from annexd.annex.steps.end_fleets import FleetsEnded
 from annexd.annex.steps.move_end import EndMoved, MoveEnd
-from annexd.annex.steps.request_fleet import FleetRequested
-from annexd.workflow import SUCCESS, Engine, State
+from annexd.annex.steps.request_fleet import FleetRequested, RequestFleet
+from annexd.annex.usage import Usage, usage_of
+from annexd.workflow import SUCCESS, Engine, State, StepState
 
 CANCEL: Final = "cancel"  # the workflow of a cancellation
 CHANGE: Final = "change"  # that of a change of a lease's end
@@ -28,6 +29,21 @@ class AnnexRecord:
     owner: str
     name: str | None
     end_of_lease_s: int
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """What came of an annex's order so far.  Once it is finished, nothing of this changes."""
+
+    account: str | None  # AccountTarget.key
+    units: object
+    fleet_id: str | None
+    asked_at_s: float  # when AWS was asked for the fleet, or 0
+    has_succeeded: bool | None  # None until it is finished
+    has_failed: bool
+    failed_s: float | None  # when it had failed and was undone
+    failure: str  # why
+    waiting: StepState | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,8 @@ class _Read:
     cancels: dict[str, list[str]] = field(default_factory=dict)  # subject: command IDs, oldest first
     changes: dict[str, list[str]] = field(default_factory=dict)  # the same
     moves: dict[str, _Move] = field(default_factory=dict)  # command ID of a change that is finished
+    ordered: dict[str, Ordered] = field(default_factory=dict)  # command ID of an annex's order that is finished
+    usages: dict[str, Usage | None] = field(default_factory=dict)  # by command ID
     latest_s: dict[str, int] = field(default_factory=dict)  # annex ID: the latest end that its order and changes name
 
 
@@ -80,6 +98,33 @@ class AnnexIndex:
         by_id = [one for one in annexes if reference == one.annex_id or command_id == one.command_id]
         named = [one for one in annexes if one.name == reference]
         return by_id or [one for one in named if one.owner == owner] or (named if of_all else [])
+
+    def ordered(self, known: AnnexRecord) -> Ordered:
+        """Return what came of an annex's order; read once, after it is finished: a thousand annexes may live."""
+        with self._lock:
+            kept = self._read.ordered.get(known.command_id)
+        if kept is not None:
+            return kept
+        ordered = _ordered(self.engine.state(known.command_id))
+        if ordered.has_succeeded is not None:
+            with self._lock:
+                self._read.ordered[known.command_id] = ordered
+        return ordered
+
+    def usage(self, known: AnnexRecord) -> Usage | None:
+        """Return what was last written of an annex's instances; None before they were seen.  Read once."""
+        with self._lock:
+            if known.command_id in self._read.usages:
+                return self._read.usages[known.command_id]
+        usage = usage_of(self.engine.state(known.command_id))
+        with self._lock:
+            return self._read.usages.setdefault(known.command_id, usage)
+
+    def note_usage(self, command_id: str, usage: Usage) -> None:
+        """Write what was seen of an annex's instances."""
+        self.engine.note_usage(command_id, usage)
+        with self._lock:
+            self._read.usages[command_id] = usage
 
     def cancellation(self, subject: str) -> State | None:
         """Return the newest cancellation of this annex (Subject.key) that has not failed, or None."""
@@ -140,6 +185,8 @@ class AnnexIndex:
             read.fleets = {key: each for key, each in read.fleets.items() if each not in gone}
             read.cancels, read.changes = _without(gone, read.cancels), _without(gone, read.changes)
             read.moves = {key: each for key, each in read.moves.items() if key not in gone}
+            read.ordered = {key: each for key, each in read.ordered.items() if key not in gone}
+            read.usages = {key: each for key, each in read.usages.items() if key not in gone}
             read.latest_s = {
                 key: end_s for key, end_s in read.latest_s.items() if key in read.annexes or key in read.changes
             }
@@ -190,6 +237,22 @@ class AnnexIndex:
 
 def _known(state: State, order: FleetOrder) -> AnnexRecord:
     return AnnexRecord(state.command_id, order.annex_id, state.owner, order.annex_name, order.end_of_lease_s)
+
+
+def _ordered(state: State) -> Ordered:
+    order, requested = state.order_as(FleetOrder), state.results.get(FleetRequested)
+    is_undone = state.finished is not None and state.finished[0] != SUCCESS
+    return Ordered(
+        account=order.target.key if order else None,
+        units=order.units if order else None,
+        fleet_id=requested.fleet_id if requested else None,
+        asked_at_s=state.step(RequestFleet.name).asked_at_s,
+        has_succeeded=None if state.finished is None else state.finished[0] == SUCCESS,
+        has_failed=bool(state.failure),
+        failed_s=state.finished_at_s if is_undone else None,
+        failure=state.finished[1] if state.finished and is_undone else "",
+        waiting=state.waiting,
+    )
 
 
 def _without(gone: set[str], commands: dict[str, list[str]]) -> dict[str, list[str]]:

@@ -10,17 +10,14 @@ from typing import Any, Final
 
 from annexd.annex.cost import cost_of
 from annexd.annex.fleet.trouble import Trouble
-from annexd.annex.index import AnnexIndex, AnnexRecord
+from annexd.annex.index import AnnexIndex, AnnexRecord, Ordered
 from annexd.annex.lease.lease import NOT_IN_TAGS
 from annexd.annex.reconcile import ObservedAnnex
 from annexd.annex.reply import ANSWERED, ReplyAd, json_text, reply, reply_of_error
 from annexd.annex.request.ad_attributes import fault_of_reference
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
-from annexd.annex.request.order import FleetOrder
 from annexd.annex.request.request import check_command, command_id_of, own_of
-from annexd.annex.steps.request_fleet import FleetRequested, RequestFleet
-from annexd.annex.usage import usage_of
 from annexd.workflow import SUCCESS, Json, State
 
 COMMAND: Final = "CA_QUERY_ANNEXES"
@@ -115,13 +112,8 @@ def _recent(index: AnnexIndex, now_s: float) -> list[AnnexRecord]:
         for one in index.all()
         if index.end_s(one) > now_s - TOLD_S
         or one.command_id in unfinished
-        or (one.end_of_lease_s > now_s - FAILED_TOLD_S and _failed_s(index.engine.state(one.command_id)) is not None)
+        or (one.end_of_lease_s > now_s - FAILED_TOLD_S and index.ordered(one).failed_s is not None)
     ]
-
-
-def _failed_s(state: State) -> float | None:
-    """Return when an order had failed and was undone; None for others."""
-    return state.finished_at_s if state.finished is not None and state.finished[0] != SUCCESS else None
 
 
 def _is_told_unasked(line: Json, now_s: float) -> bool:
@@ -140,16 +132,15 @@ def _is_an_annex(line: Json, now_s: float) -> bool:
 
 def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot]) -> Json:
     """Describe an annex of the journal."""
-    state, cancellation = index.engine.state(known.command_id), index.cancellation(known.annex_id)
-    order, requested = state.order_as(FleetOrder), state.results.get(FleetRequested)
-    look = looks.get(order.target.key) if order else None
+    ordered, cancellation = index.ordered(known), index.cancellation(known.annex_id)
+    look = looks.get(ordered.account) if ordered.account else None
     fault = look.fault if look else ""
-    if look is not None and look.at_s < max(state.step(RequestFleet.name).asked_at_s, index.moved_at_s(known)):
+    if look is not None and look.at_s < max(ordered.asked_at_s, index.moved_at_s(known)):
         look = None  # it saw what was there before
     seen = look.annexes.get(known.annex_id) if look else None
     end_s = seen.end_of_lease_s if seen and cancellation is None else None
     end_s = index.end_s(known) if end_s is None else int(end_s)
-    word, fleet_id = _word(state, cancellation, end_s, now_s), requested.fleet_id if requested else None
+    word, fleet_id = _word(ordered, cancellation, end_s, now_s), ordered.fleet_id
     trouble = look.troubles.get(fleet_id) if look and fleet_id and word == "leased" else None
     return {
         "AnnexID": known.annex_id,
@@ -157,37 +148,32 @@ def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Map
         "Owner": known.owner,
         "CommandID": known.command_id,
         "BulkRequestID": fleet_id,
-        "TargetCapacity": order.units if order else None,
+        "TargetCapacity": ordered.units,
         "EndOfLease": end_s,
         "OrderedEndOfLease": known.end_of_lease_s,
         "State": "failed" if trouble and trouble.has_failed else word,
-        "Trouble": trouble.text if trouble else _waiting(state, now_s) or _failure(state),
-        "FailedTime": None if (failed_s := _failed_s(state)) is None else int(failed_s),
+        "Trouble": trouble.text if trouble else _waiting(ordered, now_s) or ordered.failure[:LONGEST_REASON] or None,
+        "FailedTime": None if ordered.failed_s is None else int(ordered.failed_s),
         **_seen(known.annex_id, look),
-        **cost_of(usage_of(state), now_s),
+        **cost_of(index.usage(known), now_s),
         "SeenFault": fault or None,
     }
 
 
-def _word(state: State, cancellation: State | None, end_s: float, now_s: float) -> str:
+def _word(ordered: Ordered, cancellation: State | None, end_s: float, now_s: float) -> str:
     """Return the state: ordering, undoing, leased, cancelling, cancelled, over, or failed."""
-    if state.finished is None:
-        return "undoing" if state.failure else "ordering"
-    if state.finished[0] != SUCCESS:
+    if ordered.has_succeeded is None:
+        return "undoing" if ordered.has_failed else "ordering"
+    if not ordered.has_succeeded:
         return "failed"
     if cancellation is not None:
         return "cancelled" if cancellation.finished else "cancelling"
     return "leased" if now_s < end_s else "over"
 
 
-def _failure(state: State) -> str | None:
-    """Say why an order failed."""
-    return state.finished[1][:LONGEST_REASON] or None if state.finished and _failed_s(state) is not None else None
-
-
-def _waiting(state: State, now_s: float) -> str | None:
+def _waiting(ordered: Ordered, now_s: float) -> str | None:
     """Say what an order waits for, and for how long already."""
-    step = state.waiting
+    step = ordered.waiting
     if step is None:
         return None
     return f"waiting for AWS to know {step.waits_for}, for {max(0.0, now_s - step.waits_since_s):.0f} s now"

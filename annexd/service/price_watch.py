@@ -15,7 +15,7 @@ from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.spending import Prices
 from annexd.annex.steps import StepContext
-from annexd.annex.usage import UsageRecorder
+from annexd.annex.usage_recorder import UsageRecorder
 from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
 from annexd.workflow import JournalError, Refused, Retry

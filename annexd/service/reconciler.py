@@ -22,7 +22,7 @@ from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.order import FleetOrder, Order
 from annexd.annex.status import NEVER_S, Snapshot
 from annexd.annex.steps import StepContext
-from annexd.annex.usage import UsageRecorder
+from annexd.annex.usage_recorder import UsageRecorder
 from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
 from annexd.service.configuration import Configuration

@@ -59,17 +59,26 @@ class Interrupted(BaseException):
 SIGNALS: Final[Mapping[int, int]] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 
 
+_held: list[int] = []  # signals that came while they were held
+
+
 def raise_on_signals() -> None:
-    """Raise Interrupted for the first of SIGNALS and ignore the rest, so that the last messages are complete."""
+    """Raise Interrupted for the first of SIGNALS and hold the rest, so that the last messages are complete.
+
+    One that was held before is raised now: -watch and -wait ask again and again, and end at the first Ctrl-C.
+    """
     for signo in SIGNALS:
         signal.signal(signo, _interrupt)
+    if _held:
+        _interrupt(_held[0], None)
 
 
-def ignore_signals() -> None:
+def hold_signals() -> None:
     for signo in SIGNALS:
-        signal.signal(signo, signal.SIG_IGN)
+        signal.signal(signo, lambda signo, _: _held.append(signo))
 
 
 def _interrupt(signo: int, _: object) -> NoReturn:
-    ignore_signals()
+    hold_signals()
+    _held.clear()
     raise Interrupted(SIGNALS[signo])

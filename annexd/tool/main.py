@@ -116,7 +116,7 @@ def _history(options: ToolOptions, arguments: Sequence[str]) -> None:
     from annexd.tool.command_ad import history_ad
 
     def page(before: int | None) -> Mapping[str, Any]:
-        raise_on_signals()  # the page before it ignores them at its end
+        raise_on_signals()  # the page before it holds them at its end
         return _ask(options, history_ad(options, before), arguments)
 
     history.show(options, page)
@@ -201,7 +201,7 @@ def _confirmed(options: ToolOptions, ad: Callable[[], dict[str, Any]], arguments
     try:
         answer = _ask(options, quote_ad(ad()), arguments)
     finally:
-        raise_on_signals()  # which are ignored once an answer is there
+        raise_on_signals()  # which are held once an answer is there
     return confirmation.bounds_confirmed(answer, above, show.words_of(options))
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from annexd.tool import show
 from annexd.tool.attempt import Attempt, Child, begin, outcome
 from annexd.tool.command_line import without
-from annexd.tool.errors import COMMUNICATION, SIGNALS, Interrupted, ToolError, ignore_signals
+from annexd.tool.errors import COMMUNICATION, SIGNALS, Interrupted, ToolError, hold_signals
 from annexd.tool.options import ToolOptions
 
 TIMEOUT_S: Final = 900  # an order takes seconds; behind others, or while AWS throttles, minutes
@@ -43,7 +43,7 @@ class SentCommand:
         except Interrupted as interrupted:
             raise self._interrupted(interrupted.status) from None
         finally:
-            ignore_signals()  # only printing the outcome is left
+            hold_signals()  # only printing the outcome is left
 
     def _answer(self) -> Mapping[str, Any]:
         pause_s = FIRST_PAUSE_S

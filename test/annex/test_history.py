@@ -19,7 +19,7 @@ from annexd.annex.index import AnnexIndex
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps import StepContext, annex_steps
-from annexd.annex.usage import UsageRecorder
+from annexd.annex.usage_recorder import UsageRecorder
 from annexd.workflow import Engine, Journal, Kind
 from test.annex.orders import fleet_order
 

@@ -13,24 +13,15 @@ from annexd.annex.steps import StepContext, annex_steps
 from annexd.annex.steps.change_checks import LeaseRead, MoveIntent
 from annexd.annex.steps.move_end import EndMoved, MoveEnd
 from annexd.annex.steps.tag_fleets import AnnexFleets
-from annexd.workflow import Engine, Journal, State, to_json
+from annexd.workflow import Journal, to_json
 from annexd.workflow.record import Kind
 from test.annex.ads import OWNER, bulk_request_ad
+from test.annex.counting import Counting
 from test.annex.orders import change_order
 
 NOW_S = 1_795_000_000
 CHANGES = 40
 INTENT = MoveIntent(AnnexFleets("annex", "fleet-1", 0.0), LeaseRead(0, 1, 2, 0.0))
-
-
-class Counting(Engine):
-    """An engine that counts how often a workflow is read as a whole."""
-
-    reads = 0
-
-    def state(self, command_id: str) -> State:
-        self.reads += 1
-        return super().state(command_id)
 
 
 def changed(path: Path) -> tuple[Counting, AnnexIndex]:

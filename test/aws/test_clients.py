@@ -1,8 +1,10 @@
 """Clients are made once for each set of keys, and never show them."""
 
 import pytest
+from botocore.utils import parse_timestamp
 
 from annexd.aws import ClientCache, Credentials, Endpoints, SecretKey
+from annexd.aws.clients import READ_OF_INSTANCES, read_timestamp
 
 ENDPOINTS = Endpoints("us-east-1", "http://127.0.0.1:1", "http://127.0.0.1:2", logs_url="http://127.0.0.1:3")
 ALICE = Credentials("AKIAALICE", SecretKey("alice's"))
@@ -71,3 +73,31 @@ def test_a_renewed_session_has_clients_of_its_own() -> None:
         cache.clients(Credentials("ASIA", SecretKey("s"), SecretKey(token)), endpoints) for token in ("first", "second")
     )
     assert first is not second
+
+
+def test_of_ten_thousand_instances_only_what_is_read_is_parsed() -> None:
+    instance = ClientCache().clients(ALICE, ENDPOINTS).ec2.meta.service_model.shape_for("Instance")
+    assert set(instance.members) == READ_OF_INSTANCES
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-28T20:00:00.000Z",
+        "2026-11-28T20:00:00Z",
+        "2026-11-28T20:00:00.123456Z",
+        "2026-11-28T22:00:00+02:00",
+        "Sat, 28 Nov 2026 20:00:00 GMT",
+        "1795896000",
+        1795896000.5,
+    ],
+)
+def test_a_time_is_read_as_botocore_reads_it(text: object) -> None:
+    assert read_timestamp(text) == parse_timestamp(text)
+    assert read_timestamp(text).tzinfo is not None
+
+
+def test_what_is_no_time_is_an_error() -> None:
+    for text in ("never Z", "Z", "2026-13-45T20:00:00Z"):
+        with pytest.raises(ValueError, match="nvalid"):
+            read_timestamp(text)

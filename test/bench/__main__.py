@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 
-from test.bench import annexes, growth, memory, rates, soak, start
+from test.bench import annexes, growth, memory, rates, scale, soak, start
 from test.bench.measure import NotMadeError
 from test.bench.wire import RefusedError
 from test.pool import NoHTCondorError, PoolError
@@ -25,6 +25,10 @@ PARTS: Mapping[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "start": ("from exec to ready", lambda asked: start.compare(asked.starts)),
     "memory": ("of cached sessions", lambda asked: memory.compare(asked.sessions)),
     "growth": ("start, memory and -status after very many annexes", lambda asked: growth.compare(asked.ended)),
+    "scale": (
+        "-status, -wait, ads and looks with 1,000 living annexes and 10,000 machines",
+        lambda asked: scale.compare(asked.living, asked.watched, asked.asked),
+    ),
     "soak": ("memory after very many commands", lambda asked: soak.compare(asked.commands)),
 }
 
@@ -57,6 +61,9 @@ def _options() -> argparse.Namespace:
         ("--starts", 5, "start: of each daemon"),
         ("--sessions", 10_000, "memory: how many"),
         ("--ended", 100_000, "growth: how many annexes"),
+        ("--living", 1000, "scale: how many annexes, of ten machines each"),
+        ("--asked", 5, "scale: times of each command"),
+        ("--watched", 180, "scale: seconds for which annexd's CPU time and calls are counted, twice"),
         ("--commands", 100_000, "soak: how many"),
     ):
         parser.add_argument(option, type=_number, default=default, help=f"{what} (default: %(default)s)")

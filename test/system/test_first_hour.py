@@ -1,12 +1,16 @@
 """What README and docs/operations.md have their readers paste, pasted: an empty account, an empty pool, the first job.
 
-One pool, in the order of the pages: each test begins where the one before it ended.
+One pool, in the order of the pages: each test begins where the one before it ended.  README's quick start has a
+pool and an account of its own.
 """
 
 import os
 import re
+import shutil
+import socket
 import sysconfig
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,6 +29,7 @@ PROGRAMS = Path(sysconfig.get_path("scripts"))
 DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "NEGOTIATOR")
 SPEED = 60  # the rule's five minutes pass in five seconds
 PASTED_S = 240.0
+COMMANDS = 6
 CLONE = ("bin", "config.d", "docs", "ganglia.d", "templates")
 CRON = "* * * * * nobody "
 
@@ -90,8 +95,8 @@ class FirstHour:
         assert ordered.returncode == 0, ordered.stderr
 
 
-@pytest.fixture(scope="module")
-def hour() -> Iterator[FirstHour]:
+@contextmanager
+def first_hour() -> Iterator[FirstHour]:
     settings = "\n".join(line for line in POOL.splitlines() if not line.startswith("include"))
     pool = Pool(f"{settings}\nLOCAL_CONFIG_DIR = $(LOCAL_DIR)/packaged,$(LOCAL_DIR)/config.d\n", daemons=DAEMONS)
     with (
@@ -99,6 +104,46 @@ def hour() -> Iterator[FirstHour]:
         pool,
     ):
         yield FirstHour(pool, cloud)
+
+
+@pytest.fixture(scope="module")
+def hour() -> Iterator[FirstHour]:
+    with first_hour() as hour:
+        yield hour
+
+
+@pytest.fixture
+def enabled() -> Iterator[FirstHour]:
+    """annexd installed and enabled as README's page for administrators says, in an empty account."""
+    with first_hour() as hour:
+        config_d = hour.config_d
+        for name in ("80annexd", "80annex-machines"):
+            shutil.copy(TOP / "config.d" / name, config_d)
+        hour.pool.configure("")
+        hour.wait_for_annexds("annexd")
+        yield hour
+
+
+def profile(hour: FirstHour) -> dict[str, str]:
+    """The environment of a user with a profile `physics`, and no keys but that."""
+    keys = {name: hour.cloud.environment()[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    files = {"AWS_SHARED_CREDENTIALS_FILE": hour.home / "credentials", "AWS_CONFIG_FILE": hour.home / "config"}
+    for file in files.values():
+        file.touch(mode=0o600)
+    lines = [f"{name.lower()} = {value}\n" for name, value in keys.items()]
+    files["AWS_SHARED_CREDENTIALS_FILE"].write_text("".join(["[physics]\n", *lines]))
+    return {**dict.fromkeys(keys, ""), **{name: str(file) for name, file in files.items()}}
+
+
+def test_six_commands_lead_from_an_empty_account_to_a_jobs_output(enabled: FirstHour) -> None:
+    quick_start = block(README, "condor_annex -setup -profile")
+    assert len(quick_start.replace("\\\n", " ").splitlines()) == COMMANDS
+    said = enabled.paste(README, "condor_annex -setup -profile", **profile(enabled))
+    output = (enabled.clone / "first.out").read_text()
+    assert output.strip() == socket.gethostname()
+    assert f"All jobs done.\n{output}" in said
+    ran = enabled.pool.tool("condor_history", "-limit", "1", "-af", "LastRemoteHost").stdout
+    assert re.search(r"@i-[0-9a-f]+", ran), ran
 
 
 def test_an_administrator_makes_an_empty_account_ready(hour: FirstHour) -> None:

@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,13 @@ import classad2, htcondor2, json, sys
 ads = [classad2.ClassAd(ad) for ad in json.load(sys.stdin)]
 htcondor2.Collector().advertise(ads, "UPDATE_STARTD_AD", True)
 """
+WITHDRAW = """
+import classad2, htcondor2, json, sys
+ads = [classad2.ClassAd({"MyType": "Query", "TargetType": "Machine", "Name": name}) for name in json.load(sys.stdin)]
+for ad in ads:
+    ad["Requirements"] = classad2.ExprTree(f'TARGET.Name == "{ad["Name"]}"')
+htcondor2.Collector().advertise(ads, "INVALIDATE_STARTD_ADS", True)
+"""
 
 
 def slot(annex_id: str, name: str, state: str) -> dict[str, Any]:
@@ -32,6 +39,11 @@ def slot(annex_id: str, name: str, state: str) -> dict[str, Any]:
 
 def advertise(site: Site, *slots: dict[str, Any]) -> None:
     done = site.pool.run(sys.executable, "-c", ADVERTISE, stdin=json.dumps(slots))
+    assert done.returncode == 0, done.stderr
+
+
+def withdraw(site: Site, *names: str) -> None:
+    done = site.pool.run(sys.executable, "-c", WITHDRAW, stdin=json.dumps(names))
     assert done.returncode == 0, done.stderr
 
 
@@ -102,6 +114,40 @@ def test_wait_ends_with_0_once_so_many_machines_are_in_condor_status(site: Site,
                 pass
             assert machines_in_condor_status(site, annex_id) == count
         assert process.wait(30) == errors.OK
+
+
+def joined_and_claimed(site: Site, annex_id: str) -> tuple[int, int]:
+    claimed = machines_in_condor_status(site, annex_id, ' && State == "Claimed"')
+    return machines_in_condor_status(site, annex_id), claimed
+
+
+def test_each_line_of_wait_counts_as_condor_status_does_while_machines_come_work_and_go(site: Site) -> None:
+    annex_id = str(accepted(site.order(TargetCapacity=3))["AnnexID"])
+    one, two, three = (f"i-{annex_id[-8:]}-{number}" for number in (1, 2, 3))
+    idle = [slot(annex_id, f"slot1@{each}", "Unclaimed") for each in (one, two, three)]
+    busy = [slot(annex_id, f"slot1_{number}@{one}", "Claimed") for number in (1, 2)]
+    changes: tuple[tuple[Callable[[], None], tuple[int, int]], ...] = (
+        (lambda: advertise(site, *idle[:2], *busy), (2, 1)),
+        (lambda: withdraw(site, f"slot1@{two}", *(f"slot1_{number}@{one}" for number in (1, 2))), (1, 0)),
+        (lambda: advertise(site, *idle, busy[0]), (3, 1)),
+    )
+    with waiting(site, "joined=100%", "-json", annex_id) as process:
+        before = joined_and_claimed(site, annex_id)
+        for change, expected in changes:
+            change()
+            now = joined_and_claimed(site, annex_id)
+            assert now == expected
+            # annexd may have asked the collector before the change: then a line counts as condor_status did until then.
+            while (told := counts_in(next_line(process))) != now:
+                assert told == before
+            before = now
+        assert process.wait(30) == errors.OK
+
+
+def counts_in(text: str) -> tuple[int, int]:
+    """Joined and claimed in a line of -wait -json; nothing is joined before the collector was asked."""
+    line = json.loads(text)
+    return line["Joined"] or 0, line["Claimed"] or 0
 
 
 def test_wait_ends_with_a_status_of_its_own_and_awss_reason_when_nothing_can_come(site: Site) -> None:
