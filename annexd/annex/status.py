@@ -4,8 +4,8 @@ No key is read and AWS is not asked: it is answered at once, also when AWS or th
 reconciliation saw it last, with the time of that look.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from annexd.annex.fleet.trouble import Trouble
@@ -18,7 +18,7 @@ from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.request.request import check_command, command_id_of, own_of
-from annexd.annex.steps.request_fleet import FleetRequested, RequestFleet
+from annexd.annex.steps.request_fleet import FleetRequested
 from annexd.workflow import SUCCESS, Json, State
 
 COMMAND: Final = "CA_QUERY_ANNEXES"
@@ -121,20 +121,20 @@ def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Map
     order, requested = state.order_as(FleetOrder), state.results.get(FleetRequested)
     look = looks.get(order.target.key) if order else None
     fault = look.fault if look else ""
-    if look is not None and look.at_s < max(state.step(RequestFleet.name).asked_at_s, index.moved_at_s(known)):
+    if look is not None and look.at_s < max(index.requested_at_s(known), index.moved_at_s(known)):
         look = None  # it saw what was there before
     seen = look.annexes.get(known.annex_id) if look else None
     end_s = seen.end_of_lease_s if seen and cancellation is None else None
     end_s = index.end_s(known) if end_s is None else int(end_s)
     word, fleet_id = _word(state, cancellation, end_s, now_s), requested.fleet_id if requested else None
-    trouble = look.troubles.get(fleet_id) if look and fleet_id and word == "leased" else None
+    trouble = _trouble(look, index.fleet_ids(known.annex_id)) if look and word == "leased" else None
     return {
         "AnnexID": known.annex_id,
         "AnnexName": known.name,
         "Owner": known.owner,
         "CommandID": known.command_id,
         "BulkRequestID": fleet_id,
-        "TargetCapacity": order.units if order else None,
+        "TargetCapacity": index.units(known) or (order.units if order else None),
         "EndOfLease": end_s,
         "OrderedEndOfLease": known.end_of_lease_s,
         "State": "failed" if trouble and trouble.has_failed else word,
@@ -142,6 +142,15 @@ def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Map
         **_seen(known.annex_id, look),
         "SeenFault": fault or None,
     }
+
+
+def _trouble(look: Snapshot, fleet_ids: Sequence[str]) -> Trouble | None:
+    """Return the trouble of the newest fleet that has one; the annex has failed if all its fleets have."""
+    found = [look.troubles[each] for each in reversed(fleet_ids) if each in look.troubles]
+    if not found:
+        return None
+    has_failed = len(found) == len(fleet_ids) and all(each.has_failed for each in found)
+    return replace(found[0], has_failed=has_failed)
 
 
 def _word(state: State, cancellation: State | None, end_s: float, now_s: float) -> str:

@@ -10,17 +10,19 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from annexd.annex.index import CANCEL, CHANGE, AnnexIndex
+from annexd.annex.index import CANCEL, CHANGE, GROW, AnnexIndex
 from annexd.annex.totals import Totals, TotalsReader
 from annexd.daemoncore.threads import in_thread
 from annexd.workflow import Counts, Journal, JournalError
 
 LOOK_S: Final = 20.0  # between two looks at the journal for totals
-KINDS: Final = {"": "AnnexOrders", CANCEL: "AnnexCancellations", CHANGE: "AnnexLeaseChanges"}  # by workflow
+KINDS: Final = {  # by workflow
+    "": "AnnexOrders", CANCEL: "AnnexCancellations", CHANGE: "AnnexLeaseChanges", GROW: "AnnexResizes",
+}  # fmt: skip
 
 
 def counters(counts: Counts) -> dict[str, int]:
-    """Return the counters of orders, cancellations and changes of a lease's end, as attributes of the daemon's ad."""
+    """Return the counters of orders and of what changes annexes, as attributes of the daemon's ad."""
     found: dict[str, int] = {}
     for workflow, name in KINDS.items():
         ended = {each: number for each, number in counts.ended.items() if each.workflow == workflow}

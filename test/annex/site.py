@@ -18,6 +18,7 @@ from annexd.annex.lease.identifiers import read_leased_token
 from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.resize import add_growing, resize_annex
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.aws import ClientCache
 from annexd.workflow import Engine, Journal, RetryPolicy, State
@@ -114,8 +115,10 @@ class Site:
     def engine(self, journal: Journal, pace: RetryPolicy = PACE) -> Engine:
         world = self.world()
         engine = Engine(journal, annex_steps(world), pace=pace, now_s=self.now_s)
-        add_cancelling(engine, world)
-        add_changing(engine, world, AnnexIndex(engine))
+        index = AnnexIndex(engine)
+        add_cancelling(engine, world, index)
+        add_changing(engine, world, index)
+        add_growing(engine, world, index)
         return engine
 
     def ad(self, **changes: Any) -> dict[str, Any]:
@@ -169,6 +172,18 @@ class Site:
             ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex, **changes}
             index = AnnexIndex(self.engine(journal, pace))
             return change_lease(ad, owner, index, self.world(), self.defaults, self.now_s())
+        finally:
+            journal.close()
+
+    def resize(
+        self, annex: str, units: object, owner: str = OWNER, *, pace: RetryPolicy = PACE, **changes: Any
+    ) -> ReplyAd:
+        """One life of a daemon that is asked to change an annex's size."""
+        journal = self.journal()
+        try:
+            ad = {"Command": "CA_RESIZE_ANNEX", "RequestVersion": 1, "Annex": annex, "TargetCapacity": units, **changes}
+            index = AnnexIndex(self.engine(journal, pace))
+            return resize_annex(ad, owner, index, self.world(), self.defaults, self.now_s())
         finally:
             journal.close()
 

@@ -4,7 +4,7 @@ A fleet belongs to an annex if its client token has annexd's form: only the flee
 An instance belongs to its fleet by a tag that only AWS can set.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -167,9 +167,12 @@ def _asked_for(ec2: Any, fleet_id: str) -> dict[str, Fleet | None]:
             raise
 
 
-def fleets_of_annex(ec2: Any, annex_id: str, fleet_id: str | None) -> list[Fleet]:
-    """Return the fleets of one annex: by fleet ID if it is known, else from the lists.  Raises Retry or Refused."""
-    looks = [_asked_for(ec2, fleet_id)] if fleet_id else [_list(ec2, kind) for kind in KINDS]
+def fleets_of_annex(ec2: Any, annex_id: str, fleet_ids: Sequence[str]) -> list[Fleet]:
+    """Return the fleets of one annex: by their IDs if any is known, else from the lists.  Raises Retry or Refused.
+
+    Each is asked for by itself: of several EC2 shows none if one is gone.
+    """
+    looks = [_asked_for(ec2, each) for each in fleet_ids] or [_list(ec2, kind) for kind in KINDS]
     found = [fleet for look in looks for fleet in look.values()]
     return [fleet for fleet in found if fleet is not None and fleet.annex_id == annex_id]
 
