@@ -59,7 +59,8 @@ def answer(
         case change.COMMAND:
             return change_lease(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
         case resize.COMMAND:
-            return resize_annex(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
+            claimed = context.pool().claimed
+            return resize_annex(ad, owner, context.index, context.world, defaults, now_s, claimed, accepted=accepted)
         case status.COMMAND:
             return query_annexes(ad, owner, context.index, defaults, now_s, context.looks(), context.pool())
         case history.COMMAND:

@@ -8,9 +8,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from annexd.annex.request.order import FleetOrder, GrowOrder, Order, OrderOnAnnex
+from annexd.annex.request.order import FleetOrder, GrowOrder, Order, OrderOnAnnex, ShrinkOrder
 from annexd.annex.steps.change_checks import LeaseRead
 from annexd.annex.steps.end_fleets import FleetsEnded
+from annexd.annex.steps.fewer_machines import Leaving
 from annexd.annex.steps.move_end import EndMoved, MoveEnd
 from annexd.annex.steps.request_fleet import FleetRequested, RequestFleet
 from annexd.workflow import SUCCESS, Engine, State
@@ -18,6 +19,7 @@ from annexd.workflow import SUCCESS, Engine, State
 CANCEL: Final = "cancel"  # the workflow of a cancellation
 CHANGE: Final = "change"  # that of a change of a lease's end
 GROW: Final = "grow"  # that of a further fleet
+SHRINK: Final = "shrink"  # that of fewer machines
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class _Read:
     made: dict[str, str] = field(default_factory=dict)  # command ID: fleet ID
     cancels: dict[str, list[str]] = field(default_factory=dict)  # subject: command IDs, oldest first
     changes: dict[str, list[str]] = field(default_factory=dict)  # the same
-    grown: dict[str, list[str]] = field(default_factory=dict)  # annex ID: the commands for further fleets
+    grown: dict[str, list[str]] = field(default_factory=dict)  # annex ID: the commands that change its size
     grows: dict[str, str] = field(default_factory=dict)  # such a command: annex ID
     moves: dict[str, _Move] = field(default_factory=dict)  # command ID of a change that is finished
     latest_s: dict[str, int] = field(default_factory=dict)  # annex ID: the latest end that its order and changes name
@@ -96,7 +98,7 @@ class AnnexIndex:
         return None
 
     def resizes(self, annex_id: str) -> list[str]:
-        """Return the command IDs of its further fleets, oldest first."""
+        """Return the command IDs that changed its size, oldest first."""
         with self._lock:
             self._learn()
             return list(self._read.grown.get(annex_id, ()))
@@ -110,10 +112,15 @@ class AnnexIndex:
             made = [self._read.made.get(each) for each in (*([known.command_id] if known else []), *grown)]
             return tuple(fleet_id for fleet_id in made if fleet_id is not None)
 
+    def leaving(self, annex_id: str) -> tuple[str, ...]:
+        """Return the instances that were told to leave when it was made smaller."""
+        told = [self.engine.state(each).results.get(Leaving) for each in self.resizes(annex_id)]
+        return tuple(instance_id for each in told if each is not None for instance_id in each.instance_ids)
+
     def units(self, known: AnnexRecord) -> int | None:
         """Return its size, if it was changed since its order."""
         for state in map(self.engine.state, reversed(self.resizes(known.annex_id))):
-            order = state.order_as(GrowOrder)
+            order = state.order_as(GrowOrder) or state.order_as(ShrinkOrder)
             if order is not None and state.finished is not None and state.finished[0] == SUCCESS:
                 return order.units
         return None
@@ -221,7 +228,7 @@ class AnnexIndex:
             if isinstance(order, OrderOnAnnex):
                 known = self._read.cancels if state.workflow == CANCEL else self._read.changes
                 known.setdefault(order.subject.key, []).append(state.command_id)
-            if isinstance(order, GrowOrder):
+            if isinstance(order, GrowOrder | ShrinkOrder):
                 self._read.grown.setdefault(order.annex_id, []).append(state.command_id)
                 self._read.grows[state.command_id] = order.annex_id
             if isinstance(order, FleetOrder):

@@ -17,7 +17,7 @@ from annexd.annex.change import add_changing
 from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.living import LIVES_ON_S
 from annexd.annex.request.account_target import AccountTarget
-from annexd.annex.resize import add_growing
+from annexd.annex.resize import add_resizing
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.aws import Clients
 from annexd.workflow import Engine, Journal, JournalError, Refused
@@ -43,7 +43,7 @@ def _index_of(journal: Journal) -> AnnexIndex:
     engine = Engine(journal, annex_steps(world))
     index = AnnexIndex(engine)
     add_cancelling(engine, world, index)
-    add_growing(engine, world, index)
+    add_resizing(engine, world, index)
     add_changing(engine, world, index)
     return index
 

@@ -1,28 +1,29 @@
 """CA_RESIZE_ANNEX, from the command ad to the reply ad: change how many units an annex has.
 
 More units are a further fleet of the annex, under its present end: a workflow as an order is one, with the same steps.
-Whatever acts on the annex acts on all its fleets.  Only its owner may do it, or a super user.
+Fewer are machines that are told to take no more jobs and to leave.  Only its owner may do either, or a super user.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.annex.fleet.inventory import ENDING, Fleet, fleets_of_annex, living_instances
-from annexd.annex.index import GROW, AnnexIndex, AnnexRecord
+from annexd.annex.index import GROW, SHRINK, AnnexIndex, AnnexRecord
 from annexd.annex.lease.lease import utc
 from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
-from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply, reply_of_error, reply_of_growth
+from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply, reply_of_error, reply_of_growth, reply_of_reduction
 from annexd.annex.request.ad_attributes import AdAttributes
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest, shown
 from annexd.annex.request.further_fleet import faults_of_size, further_fleet, is_weighted
 from annexd.annex.request.lease_length import duration, is_too_short
-from annexd.annex.request.order import FleetOrder, GrowOrder, OrderOnAnnex
+from annexd.annex.request.order import FleetOrder, GrowOrder, OrderOnAnnex, ShrinkOrder
 from annexd.annex.request.request import check_command, command_id_of, own_of
 from annexd.annex.request.same_request import check_same, digest_of, known_state
 from annexd.annex.steps import StepContext, further_steps
 from annexd.annex.steps.change_checks import is_cancelled, lasting
+from annexd.annex.steps.fewer_machines import ChooseMachines, StopLaunching, TellLeaving, TerminateLeaving
 from annexd.annex.steps.further_fleet import CheckAnnex, OfFurtherFleet
 from annexd.annex.steps.limited import STEP_S, Limited
 from annexd.annex.steps.read_templates import TemplatesRead
@@ -32,14 +33,16 @@ from annexd.workflow import SUCCESS, Engine, State, Workflow
 
 COMMAND: Final = "CA_RESIZE_ANNEX"
 DEADLINES: Final = 2.5  # as of a change of the end: a turn may be waited for
-OWN: Final = OWN_NAMES | {"targetcapacity"}
+OWN: Final = OWN_NAMES | {"targetcapacity", "now"}
 
 
-def add_growing(engine: Engine, world: StepContext, index: AnnexIndex) -> None:
-    """Register the workflow of further fleets with an Engine of annexes."""
+def add_resizing(engine: Engine, world: StepContext, index: AnnexIndex) -> None:
+    """Register the workflows of further fleets and of fewer machines with an Engine of annexes."""
     before = Limited(WaitForTurn(world, engine, index)), Limited(CheckAnnex(world))
     steps = (Limited(OfFurtherFleet(each)) for each in further_steps(world))
     engine.add(GROW, Workflow(GrowOrder, (*before, *steps), deadlines=DEADLINES))
+    fewer = StopLaunching(world), ChooseMachines(world), TellLeaving(world), TerminateLeaving(world)
+    engine.add(SHRINK, Workflow(ShrinkOrder, (before[0], *(Limited(each) for each in fewer)), patient=True))
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,13 @@ class ResizeRequest:
 
     named: Named
     units: int
+    now: bool
 
     @classmethod
     def from_ad(cls, ad: Mapping[str, Any]) -> "ResizeRequest":
         """Raises InvalidRequest with every fault."""
         own = own_of(COMMAND, ad, OWN)
-        request = cls(Named.read(own), _units(own))
+        request = cls(Named.read(own), _units(own), own.flag("Now", False))
         if own.faults:
             raise InvalidRequest(own.faults)
         return request
@@ -75,35 +79,41 @@ def resize_annex(
     world: StepContext,
     defaults: Defaults,
     now_s: float,
+    claimed: Set[str] = frozenset(),
     *,
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
-    """Resize the annex in `ad` for `owner` (user@domain), and reply when AWS has its further fleet.  Blocks."""
+    """Resize the annex in `ad` for `owner` (user@domain), and reply when AWS has its further fleet, or when
+    its machines are told to leave.  Blocks.  `claimed`: the instances with jobs, by the collector.
+    """
     command_id, begun = command_id_of(ad), False
     try:
         check_command(ad, COMMAND)
-        state = known_state(ad, owner, index.engine, GROW)
+        state = known_state(ad, owner, index.engine, GROW, SHRINK)
         if state is None:
             request = ResizeRequest.from_ad(ad)
-            resizing = _Resizing(request, NamedAnnex(request.named, owner, index, world, defaults, now_s))
+            annex = NamedAnnex(request.named, owner, index, world, defaults, now_s)
+            resizing = _Resizing(request, annex, claimed)
             state = resizing.accepted(digest_of(ad))
             if state is None:
                 return resizing.unchanged()
             check_same(state, ad)  # another may have been accepted at the same moment
         command_id, begun = state.command_id, True
         accepted(state)
-        return reply_of_growth(index.engine.run(command_id))
+        answer = reply_of_growth if state.workflow == GROW else reply_of_reduction
+        return answer(index.engine.run(command_id))
     except ANSWERED as error:
         return reply_of_error(error, command_id, begun=begun)
 
 
 @dataclass(frozen=True)
 class _Present:
-    """The annex's end and size by AWS, and the time by AWS's clock."""
+    """The annex's end and size by AWS, without what leaves, and the time by AWS's clock."""
 
     end_s: int
     units: int
     now_s: float
+    running: int  # machines that are not leaving
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,7 @@ class _Resizing:
 
     request: ResizeRequest
     annex: NamedAnnex
+    claimed: Set[str]
 
     def accepted(self, asked: str) -> State | None:
         """Return the workflow that carries it out, or None if the annex has this size.  Raises what ANSWERED names."""
@@ -122,12 +133,17 @@ class _Resizing:
         present = self._present(order, annex_order)
         if self.request.units == present.units:
             return None
-        grow = self._wanted(known, order, annex_order, present)
+        smaller = self.request.units < present.units
+        wanted: OrderOnAnnex
+        if smaller:
+            wanted = self._fewer(order, annex_order, present)
+        else:
+            wanted = self._wanted(known, order, annex_order, present)
         with index.changing:
             self._check_can_change(known)
             if index.earlier_changes(known.annex_id, "") != before:
                 raise NotNow(f"annex {known.annex_id} was changed at this moment: ask again")
-            return index.engine.accept(self.annex.named.command_id, self.annex.owner, grow, asked)
+            return index.engine.accept(self.annex.named.command_id, self.annex.owner, wanted, asked)
 
     def unchanged(self) -> ReplyAd:
         """Answer a request for the size that the annex has."""
@@ -176,17 +192,42 @@ class _Resizing:
             if not fleets or is_cancelled(fleets):
                 raise NotNow(f"annex {order.annex_id} is over by what AWS shows: order a new one")
             weighted = is_weighted(annex_order)
-            units = sum(_units_of(clients.ec2, fleet, weighted=weighted) for fleet in fleets)
+            leaving = set(self.annex.index.leaving(order.annex_id))
+            running = [_running(clients.ec2, fleet, leaving) for fleet in fleets]
+            units = sum(map(lambda fleet, number: _units_of(fleet, number, weighted=weighted), fleets, running))
             end_s = min(fleet.written_end_s for fleet in fleets)
-            return _Present(end_s, units, self.annex.world.aws_now_s(clients))
+            return _Present(end_s, units, self.annex.world.aws_now_s(clients), sum(running))
+
+    def _fewer(self, order: OrderOnAnnex, annex_order: FleetOrder, present: _Present) -> ShrinkOrder:
+        """Return the order for fewer machines.  Raises InvalidRequest or NotNow."""
+        units, annex_id, now = self.request.units, order.annex_id, self.request.now
+        if is_weighted(annex_order):
+            words = f"the machines of annex {annex_id} count as other numbers of units than one each"
+            raise InvalidRequest([f"{words}: it cannot be made smaller"])
+        if annex_order.join is None and not now:
+            words = f"the machines of annex {annex_id} read no object of annexd's, so they cannot be told to leave"
+            raise InvalidRequest([f"{words}: Now terminates them with their jobs"])
+        if present.running < units:
+            words = f"AWS has started only {present.running} of the {present.units} machines of annex {annex_id}"
+            raise NotNow(f"{words}: ask again when its provisioning delay is over")
+        return ShrinkOrder(
+            annex_id,
+            order.target,
+            present.end_s,
+            order.subject,
+            command_id=self.annex.named.command_id,
+            units=units,
+            now=now,
+            claimed=tuple(sorted(self.claimed)),
+        )
 
     def _wanted(self, known: AnnexRecord, order: OrderOnAnnex, annex_order: FleetOrder, present: _Present) -> GrowOrder:
         """Return the further fleet.  Raises InvalidRequest or NotNow."""
         defaults, units, annex_id = self.annex.defaults, self.request.units, order.annex_id
         if faults := list(faults_of_size(annex_order, units, defaults)):
             raise InvalidRequest(faults)
-        if units < present.units:
-            raise NotNow(f"annex {annex_id} has {present.units} units, and cannot be made smaller: -cancel ends it")
+        if self.request.now:
+            raise InvalidRequest([f"Now is for fewer machines, and annex {annex_id} has only {present.units} units"])
         left_s = present.end_s - present.now_s
         if is_too_short(left_s, defaults):
             least = duration(defaults.shortest_lease_s)
@@ -206,7 +247,13 @@ class _Resizing:
         )
 
 
-def _units_of(ec2: Any, fleet: Fleet, *, weighted: bool) -> int:
+def _running(ec2: Any, fleet: Fleet, leaving: Set[str]) -> int:
+    """Return how many machines of a fleet stay."""
+    living = living_instances(ec2, fleet.fleet_id)
+    return sum(one.state != ENDING and one.instance_id not in leaving for one in living)
+
+
+def _units_of(fleet: Fleet, running: int, *, weighted: bool) -> int:
     """Return the units of a fleet: those asked for while it launches, then those that are left.
 
     What a machine with a weight counts AWS does not say of a single one: then all units count that AWS has started.
@@ -216,4 +263,4 @@ def _units_of(ec2: Any, fleet: Fleet, *, weighted: bool) -> int:
         return target
     if weighted:
         return target if fleet.fulfilled is None else min(target, int(fleet.fulfilled))
-    return sum(one.state != ENDING for one in living_instances(ec2, fleet.fleet_id))
+    return running

@@ -58,6 +58,7 @@ class PoolSnapshot:
 
     at_s: float = NEVER_S
     annexes: Mapping[str, PoolCounts] = field(default_factory=dict)
+    claimed: frozenset[str] = frozenset()  # instance IDs of machines with a claimed slot
     fault: str = ""
 
 

@@ -10,14 +10,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from annexd.annex.index import CANCEL, CHANGE, GROW, AnnexIndex
+from annexd.annex.index import CANCEL, CHANGE, GROW, SHRINK, AnnexIndex
 from annexd.annex.totals import Totals, TotalsReader
 from annexd.daemoncore.threads import in_thread
 from annexd.workflow import Counts, Journal, JournalError
 
 LOOK_S: Final = 20.0  # between two looks at the journal for totals
 KINDS: Final = {  # by workflow
-    "": "AnnexOrders", CANCEL: "AnnexCancellations", CHANGE: "AnnexLeaseChanges", GROW: "AnnexResizes",
+    "": "AnnexOrders", CANCEL: "AnnexCancellations", CHANGE: "AnnexLeaseChanges",
+    GROW: "AnnexResizes", SHRINK: "AnnexResizes",
 }  # fmt: skip
 
 
@@ -28,11 +29,9 @@ def counters(counts: Counts) -> dict[str, int]:
         ended = {each: number for each, number in counts.ended.items() if each.workflow == workflow}
         succeeded = sum(number for each, number in ended.items() if each.success)
         failed = sum(ended.values()) - succeeded
-        found |= {
-            f"{name}Accepted": succeeded + failed + counts.unfinished_of.get(workflow, 0),
-            f"{name}Succeeded": succeeded,
-            f"{name}Failed": failed,
-        }
+        number = {"Accepted": succeeded + failed + counts.unfinished_of.get(workflow, 0)}
+        for what, more in {**number, "Succeeded": succeeded, "Failed": failed}.items():
+            found[name + what] = found.get(name + what, 0) + more
         if not workflow:
             left = sum(number for each, number in ended.items() if each.may_be_left)
             found[f"{name}Undone"] = failed - left

@@ -81,7 +81,8 @@ def cancel_ad(options: ToolOptions) -> dict[str, Any]:
 
 def resize_ad(options: ToolOptions) -> dict[str, Any]:
     """Build the ad that changes the size of an annex."""
-    return {**_about(options.file, RESIZE, options), "TargetCapacity": options.resize_to}
+    now = {"Now": True} if options.now else {}
+    return {**_about(options.file, RESIZE, options), "TargetCapacity": options.resize_to, **now}
 
 
 def change_ad(options: ToolOptions, now_s: float) -> dict[str, Any]:

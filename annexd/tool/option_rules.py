@@ -18,7 +18,7 @@ KEYS: Final = (*KEY_FILES, "profile")
 CANCEL_TOO: Final = ("cancel", "forcex", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
 CHANGES: Final = ("extend_s", "until_s")
 CHANGE_TOO: Final = ("file", "now", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
-RESIZE_TOO: Final = ("resize_to", "file", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
+RESIZE_TOO: Final = ("resize_to", "now", "file", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
 WAIT_TOO: Final = ("goal", "file", "json", "pool", "name", "timeout_s", "debug")
 OF_AN_ANNEX: Final = ("status", "history", "resize_to", *CHANGES)  # the argument is an annex, not a file
 INSTEAD: Final = {  # hints for options that cannot be used with -extend and -until
@@ -29,7 +29,7 @@ INSTEAD: Final = {  # hints for options that cannot be used with -extend and -un
     "cancel": "condor_annex -cancel ANNEX alone ends it now",
     "forcex": "it requires -cancel",
 }
-INSTEAD_OF_RESIZE: Final = {"target_capacity": "the number after -resize is the size", "now": "it requires -until"}
+INSTEAD_OF_RESIZE: Final = {"target_capacity": "the number after -resize is the size"}
 ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
 NETWORK: Final = ("vpc_id", "subnet_ids")
 SETUP_ONLY: Final = ("max_lease_s", "cuts_leases", *NETWORK)
@@ -156,7 +156,7 @@ def _missing(values: dict[str, Any]) -> list[str]:
     if "forcex" in values:
         faults.append("-forcex requires -cancel")
     if "now" in values:
-        faults.append("-now requires -until")
+        faults.append("-now requires -until or -resize")
     faults += [f"-{field} requires -status" for field in ("wide", "watch") if field in values]
     if "quote" in values:
         unfit = [spelled(each) for each in QUOTE_NOT if each in values]

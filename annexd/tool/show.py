@@ -62,7 +62,7 @@ OPTION_OF = {
 }
 # For -extend and -until; the end of an order comes from -lease-duration, which annexd names itself.
 OPTION_OF_CHANGE = {**OPTION_OF, "LeaseExtension": "-extend", "EndOfLease": "-until", "Now": "-now"}
-OPTION_OF_RESIZE = {**OPTION_OF, "TargetCapacity": "-resize"}
+OPTION_OF_RESIZE = {**OPTION_OF, "TargetCapacity": "-resize", "Now": "-now"}
 # Of an order without a file: what its user typed became a config.
 OPTION_OF_LAUNCH = {
     **OPTION_OF,
@@ -108,7 +108,14 @@ def resized(ad: Mapping[str, Any], *, as_json: bool = False) -> None:
         raise ToolError(COMMUNICATION, "annexd answered Success without a TargetCapacity: see condor_annex -status")
     notes(_lease(ad))
     more = f": {added} more were ordered ({ad.get('BulkRequestID')})" if added else ""
-    _print([f"Annex {ad.get('AnnexID')} has {units} units{more}"], as_json=as_json)
+    _print([f"Annex {ad.get('AnnexID')} has {units} units{more}{_leaving(ad)}"], as_json=as_json)
+
+
+def _leaving(ad: Mapping[str, Any]) -> str:
+    number, busy = ad.get("LeavingMachines"), ad.get("BusyMachines")
+    if not number:
+        return ""
+    return f": {number} machines leave" + (f", {busy} of them when their jobs are done" if busy else "")
 
 
 def changed(ad: Mapping[str, Any], now_s: float, *, as_json: bool = False) -> None:

@@ -1,7 +1,7 @@
 """A site with an annex daemon's inside and the emulated AWS: real journal, real HTTP, no daemon around it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +18,7 @@ from annexd.annex.lease.identifiers import read_leased_token
 from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
-from annexd.annex.resize import add_growing, resize_annex
+from annexd.annex.resize import add_resizing, resize_annex
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.aws import ClientCache
 from annexd.workflow import Engine, Journal, RetryPolicy, State
@@ -118,7 +118,7 @@ class Site:
         index = AnnexIndex(engine)
         add_cancelling(engine, world, index)
         add_changing(engine, world, index)
-        add_growing(engine, world, index)
+        add_resizing(engine, world, index)
         return engine
 
     def ad(self, **changes: Any) -> dict[str, Any]:
@@ -176,14 +176,21 @@ class Site:
             journal.close()
 
     def resize(
-        self, annex: str, units: object, owner: str = OWNER, *, pace: RetryPolicy = PACE, **changes: Any
+        self,
+        annex: str,
+        units: object,
+        owner: str = OWNER,
+        *,
+        pace: RetryPolicy = PACE,
+        claimed: Set[str] = frozenset(),
+        **changes: Any,
     ) -> ReplyAd:
         """One life of a daemon that is asked to change an annex's size."""
         journal = self.journal()
         try:
             ad = {"Command": "CA_RESIZE_ANNEX", "RequestVersion": 1, "Annex": annex, "TargetCapacity": units, **changes}
             index = AnnexIndex(self.engine(journal, pace))
-            return resize_annex(ad, owner, index, self.world(), self.defaults, self.now_s())
+            return resize_annex(ad, owner, index, self.world(), self.defaults, self.now_s(), claimed)
         finally:
             journal.close()
 

@@ -105,3 +105,29 @@ def test_the_machines_of_a_further_fleet_join_the_pool_by_the_annexs_own_object(
     assert (told["TargetCapacity"], told["Joined"]) == (2, 2)
     assert condor_annex(joining, "-cancel", "physics").returncode == errors.OK
     joining.wait(lambda: not joining.cloud.running_instances(), "all its machines to be gone", 60.0)
+
+
+@pytest.fixture(scope="module")
+def following() -> Iterator[JoiningSite]:
+    """Whose machines look every four seconds for what annexd writes, instead of some four minutes."""
+    with JoiningSite(machines=3, options=("--every=4",)) as site:
+        yield site
+
+
+def test_a_smaller_annex_kills_no_job(following: JoiningSite) -> None:
+    annex = following.order(AnnexName="physics", TargetCapacity=2)
+    assert annex["Result"] == "Success", annex
+    following.wait(lambda: status(following, annex)["Joined"] == 2, "its machines to join", 120.0)
+    script = 'while [ ! -e "$HOLD" ]; do sleep 0.2; done; echo done'
+    hold = following.pool.directory / "hold"
+    jobs = [following.submit(f"long-{number}", script.replace("$HOLD", str(hold))) for number in (1,)]
+    following.wait(lambda: status(following, annex)["Claimed"] == 1, "a job to run", 90.0)
+    done = condor_annex(following, "-resize", "1", "physics")
+    assert done.returncode == errors.OK, done.stderr
+    assert done.stdout == f"Annex {annex['AnnexID']} has 1 units: 1 machines leave\n"
+    following.wait(lambda: len(following.cloud.running_instances()) == 1, "the machine without a job to leave", 120.0)
+    assert status(following, annex)["Claimed"] == 1
+    hold.touch()
+    for job in jobs:
+        assert following.output_of(job) == "done\n"
+        assert "evicted" not in job.with_suffix(".log").read_text()

@@ -216,11 +216,27 @@ def cancel_fleet(ec2: Any, fleet_id: str) -> None:
             if kind is SPOT_FLEET or not is_denied(error):
                 raise
             answer = _end(ec2, kind, fleet_id, with_instances=False)
+    _check_refusals(answer, kind, fleet_id)
+
+
+def _check_refusals(answer: Mapping[str, Any], kind: FleetKind, fleet_id: str) -> None:
+    with translate_aws_errors(f"{kind.end} {fleet_id}"):
         refusals = [refusal.get("Error", {}) for refusal in answer.get(kind.refused) or ()]
     for each in refusals:
         code, message = str(each.get("Code", ""))[:MAX_CODE], str(each.get("Message"))[:MAX_MESSAGE]
         if not is_cancelled_already(code):
             raise Retry(f"{fleet_id} could not be cancelled ({code}): {message}")
+
+
+def stop_fleet(ec2: Any, fleet_id: str) -> None:
+    """Let a fleet launch no more; its instances run on.  Raises Retry or Refused.
+
+    Both APIs end a fleet so, of either type: its target can be changed for the type maintain only.
+    """
+    kind = kind_of(fleet_id)
+    with translate_aws_errors(f"{kind.end} {fleet_id}"):
+        answer = _end(ec2, kind, fleet_id, with_instances=False)
+    _check_refusals(answer, kind, fleet_id)
 
 
 def _end(ec2: Any, kind: FleetKind, fleet_id: str, *, with_instances: bool) -> Mapping[str, Any]:

@@ -145,6 +145,20 @@ class GrowOrder(OrderOnAnnex):
         return f"{self.further.units} units more, {self.units} in all, for {super().summary}"
 
 
+@dataclass(frozen=True)
+class ShrinkOrder(OrderOnAnnex):
+    """Fewer units for an annex, `units` in all; `claimed`: its instances that had jobs by the collector's ads."""
+
+    command_id: str
+    units: int
+    now: bool  # terminate the machines, with their jobs
+    claimed: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        return f"{self.units} units in all for {super().summary}"
+
+
 def with_requester(order: OrderT, requester: Requester) -> OrderT:
     """Return the order, to be carried out with these keys."""
     return replace(order, target=replace(order.target, requester=requester))

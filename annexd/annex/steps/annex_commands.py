@@ -12,5 +12,8 @@ class AnnexCommands(Protocol):
     def resizes(self, annex_id: str, /) -> list[str]:
         """Return those that change its size, oldest first."""
 
+    def leaving(self, annex_id: str, /) -> tuple[str, ...]:
+        """Return the instances that were told to leave when it was made smaller."""
+
     def fleet_ids(self, annex_id: str, /) -> tuple[str, ...]:
         """Return its fleets, the oldest first."""

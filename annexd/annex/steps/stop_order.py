@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from annexd.annex.request.order import CancelOrder, FleetOrder, GrowOrder, with_requester
+from annexd.annex.request.order import CancelOrder, Order, with_requester
 from annexd.annex.steps.annex_commands import AnnexCommands
 from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.workflow import Engine, JournalError, Paused, Results, Retry, State
@@ -69,7 +69,7 @@ class StopOrder:
     def _hand_over_keys(self, command_id: str, order: CancelOrder) -> None:
         """Give an order of the annex the keys of the cancellation for its undo, if some were given."""
         state = self._engine.state(command_id)
-        annex_order = state.order_as(FleetOrder) or state.order_as(GrowOrder)
+        annex_order = state.order_as(Order)
         if order.given is not None and annex_order is not None:
             self._engine.change(command_id, with_requester(annex_order, order.given))
 

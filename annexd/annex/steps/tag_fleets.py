@@ -11,11 +11,14 @@ from annexd.workflow import Refused, Retry
 
 @dataclass(frozen=True)
 class AnnexFleets:
-    """What the fleets of an annex are found by; `ordered_at_s`: when the newest was asked for, or 0."""
+    """What the fleets of an annex are found by; `ordered_at_s`: when the newest was asked for, or 0;
+    `leaving`: instances that were told to leave.
+    """
 
     annex_id: str
     fleet_ids: tuple[str, ...]  # none: they are looked for
     ordered_at_s: float
+    leaving: tuple[str, ...] = ()
 
 
 def fleets_of(world: StepContext, ec2: Any, annex: AnnexFleets) -> list[Fleet]:

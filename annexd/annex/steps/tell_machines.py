@@ -61,7 +61,7 @@ def tell(world: StepContext, order: ChangeOrder, intent: MoveIntent, end_s: int)
         return True
     if is_cancelled(fleets_of_annex(clients.ec2, annex.annex_id, annex.fleet_ids)):
         return False
-    put_present(world, clients, annex_order, Present(end_s, intent.lease.max_lease_s))
+    put_present(world, clients, annex_order, Present(end_s, intent.lease.max_lease_s, leaving=annex.leaving))
     if not is_cancelled(fleets_of_annex(clients.ec2, annex.annex_id, annex.fleet_ids)):
         return True
     now_s = int(world.aws_now_s(clients))  # it was cancelled meanwhile, and its machines told so before

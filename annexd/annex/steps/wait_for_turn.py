@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from annexd.annex.request.order import ChangeOrder, GrowOrder
+from annexd.annex.request.order import ChangeOrder, GrowOrder, ShrinkOrder
 from annexd.annex.steps.annex_commands import AnnexCommands
 from annexd.annex.steps.change_checks import MachinesInformed, Turn
 from annexd.annex.steps.context import StepContext
@@ -35,10 +35,10 @@ class WaitForTurn:
     def __init__(self, world: StepContext, engine: Engine, commands: AnnexCommands) -> None:
         self._world, self._engine, self._commands = world, engine, commands
 
-    def plan(self, order: ChangeOrder | GrowOrder, _results: Results) -> TurnIntent:
+    def plan(self, order: ChangeOrder | GrowOrder | ShrinkOrder, _results: Results) -> TurnIntent:
         return TurnIntent(order.annex_id, order.subject.key, order.subject.order_command_id, order.command_id)
 
-    def forward(self, order: ChangeOrder | GrowOrder, intent: TurnIntent) -> Turn:
+    def forward(self, order: ChangeOrder | GrowOrder | ShrinkOrder, intent: TurnIntent) -> Turn:
         state = self._engine.state(intent.order_command_id) if intent.order_command_id else None
         if state is not None and state.finished is None:
             raise Retry(f"annex {intent.annex_id} is still being ordered", untouched=True)
@@ -55,15 +55,15 @@ class WaitForTurn:
         unclear_at_s = max(map(_unclear_at_s, acts), default=0.0)
         if state is None:
             return Turn(AnnexFleets(intent.annex_id, order.subject.fleet_ids, 0.0), unclear_at_s)
-        fleets = AnnexFleets(intent.annex_id, self._commands.fleet_ids(intent.annex_id), self._newest_s(state, intent))
-        return Turn(fleets, unclear_at_s)
+        fleet_ids, leaving = self._commands.fleet_ids(intent.annex_id), self._commands.leaving(intent.annex_id)
+        return Turn(AnnexFleets(intent.annex_id, fleet_ids, self._newest_s(state, intent), leaving), unclear_at_s)
 
     def _newest_s(self, state: State, intent: TurnIntent) -> float:
         """Return when the newest fleet was asked for."""
         resizes = map(self._engine.state, self._commands.resizes(intent.annex_id))
         return max(each.step(RequestFleet.name).asked_at_s for each in (state, *resizes))
 
-    def backward(self, _order: ChangeOrder | GrowOrder, _intent: TurnIntent, _asked_at_s: float) -> None:
+    def backward(self, _order: ChangeOrder | GrowOrder | ShrinkOrder, _intent: TurnIntent, _asked_at_s: float) -> None:
         """Do nothing: this step creates nothing."""
 
 
