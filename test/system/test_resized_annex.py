@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,20 +115,29 @@ def following() -> Iterator[JoiningSite]:
         yield site
 
 
+def held(site: JoiningSite, slot: str, until: Path) -> Path:
+    """A job on the machine of this slot that ends once the file `until` is there; its output."""
+    machine = slot.split("@")[1]
+    script = f"while [ ! -e {until} ]; do sleep 0.2; done; echo done"
+    return site.submit(machine, script, f'requirements = regexp("{machine}", TARGET.Name)')
+
+
 def test_a_smaller_annex_kills_no_job(following: JoiningSite) -> None:
-    annex = following.order(AnnexName="physics", TargetCapacity=2)
+    annex = following.order(AnnexName="physics", TargetCapacity=3)
     assert annex["Result"] == "Success", annex
-    following.wait(lambda: status(following, annex)["Joined"] == 2, "its machines to join", 120.0)
-    script = 'while [ ! -e "$HOLD" ]; do sleep 0.2; done; echo done'
-    hold = following.pool.directory / "hold"
-    jobs = [following.submit(f"long-{number}", script.replace("$HOLD", str(hold))) for number in (1,)]
-    following.wait(lambda: status(following, annex)["Claimed"] == 1, "a job to run", 90.0)
+    following.wait(lambda: status(following, annex)["Joined"] == 3, "its machines to join", 120.0)
+    until = following.pool.directory / "enough"
+    jobs = [held(following, slot, until) for [slot] in following.slots()[:2]]
+    following.wait(lambda: status(following, annex)["Claimed"] == 2, "both jobs to run", 90.0)
     done = condor_annex(following, "-resize", "1", "physics")
     assert done.returncode == errors.OK, done.stderr
-    assert done.stdout == f"Annex {annex['AnnexID']} has 1 units: 1 machines leave\n"
-    following.wait(lambda: len(following.cloud.running_instances()) == 1, "the machine without a job to leave", 120.0)
-    assert status(following, annex)["Claimed"] == 1
-    hold.touch()
+    assert done.stdout == (
+        f"Annex {annex['AnnexID']} has 1 units: 2 machines leave, 1 of them when their jobs are done\n"
+    )
+    following.wait(lambda: len(following.cloud.running_instances()) == 2, "the machine without a job to leave", 120.0)
+    assert not any("terminated" in job.with_suffix(".log").read_text() for job in jobs)
+    until.touch()
     for job in jobs:
         assert following.output_of(job) == "done\n"
         assert "evicted" not in job.with_suffix(".log").read_text()
+    following.wait(lambda: len(following.cloud.running_instances()) == 1, "the other machine to leave", 120.0)
