@@ -16,7 +16,7 @@ from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply, reply_of_error,
 from annexd.annex.request.ad_attributes import AdAttributes
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest, shown
-from annexd.annex.request.further_fleet import faults_of_size, further_fleet, is_weighted
+from annexd.annex.request.further_fleet import faults_of_size, further_fleet, weights_of
 from annexd.annex.request.lease_length import duration, is_too_short
 from annexd.annex.request.order import FleetOrder, GrowOrder, OrderOnAnnex, ShrinkOrder
 from annexd.annex.request.request import check_command, command_id_of, own_of
@@ -113,7 +113,7 @@ class _Present:
     end_s: int
     units: int
     now_s: float
-    running: int  # machines that are not leaving
+    running: int  # units of machines
 
 
 @dataclass(frozen=True)
@@ -191,24 +191,24 @@ class _Resizing:
             fleets = lasting(fleets_of_annex(clients.ec2, order.annex_id, order.subject.fleet_ids))
             if not fleets or is_cancelled(fleets):
                 raise NotNow(f"annex {order.annex_id} is over by what AWS shows: order a new one")
-            weighted = is_weighted(annex_order)
+            weights = weights_of(annex_order)
             leaving = set(self.annex.index.leaving(order.annex_id))
-            running = [_running(clients.ec2, fleet, leaving) for fleet in fleets]
-            units = sum(map(lambda fleet, number: _units_of(fleet, number, weighted=weighted), fleets, running))
+            running = [_running(clients.ec2, fleet, leaving, weights or {}) for fleet in fleets]
+            units = sum(map(lambda fleet, number: _units_of(fleet, number, known=weights is not None), fleets, running))
             end_s = min(fleet.written_end_s for fleet in fleets)
             return _Present(end_s, units, self.annex.world.aws_now_s(clients), sum(running))
 
     def _fewer(self, order: OrderOnAnnex, annex_order: FleetOrder, present: _Present) -> ShrinkOrder:
         """Return the order for fewer machines.  Raises InvalidRequest or NotNow."""
         units, annex_id, now = self.request.units, order.annex_id, self.request.now
-        if is_weighted(annex_order):
-            words = f"the machines of annex {annex_id} count as other numbers of units than one each"
+        if weights_of(annex_order) is None:
+            words = f"of the machines of annex {annex_id} nobody knows as how many units each counts"
             raise InvalidRequest([f"{words}: it cannot be made smaller"])
         if annex_order.join is None and not now:
             words = f"the machines of annex {annex_id} read no object of annexd's, so they cannot be told to leave"
             raise InvalidRequest([f"{words}: Now terminates them with their jobs"])
         if present.running < units:
-            words = f"AWS has started only {present.running} of the {present.units} machines of annex {annex_id}"
+            words = f"AWS has started only {present.running} of the {present.units} units of annex {annex_id}"
             raise NotNow(f"{words}: ask again when its provisioning delay is over")
         return ShrinkOrder(
             annex_id,
@@ -247,20 +247,21 @@ class _Resizing:
         )
 
 
-def _running(ec2: Any, fleet: Fleet, leaving: Set[str]) -> int:
-    """Return how many machines of a fleet stay."""
+def _running(ec2: Any, fleet: Fleet, leaving: Set[str], weights: Mapping[str, float]) -> int:
+    """Return the units of the machines of a fleet that stay."""
     living = living_instances(ec2, fleet.fleet_id)
-    return sum(one.state != ENDING and one.instance_id not in leaving for one in living)
+    staying = [one for one in living if one.state != ENDING and one.instance_id not in leaving]
+    return int(sum(weights.get(one.instance_type, 1.0) for one in staying))
 
 
-def _units_of(fleet: Fleet, running: int, *, weighted: bool) -> int:
+def _units_of(fleet: Fleet, running: int, *, known: bool) -> int:
     """Return the units of a fleet: those asked for while it launches, then those that are left.
 
-    What a machine with a weight counts AWS does not say of a single one: then all units count that AWS has started.
+    Where it is not `known` what a machine counts, all units count that AWS has started.
     """
     target = fleet.target or 0
     if fleet.is_launching:
         return target
-    if weighted:
+    if not known:
         return target if fleet.fulfilled is None else min(target, int(fleet.fulfilled))
     return running

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from test.annex.ads import SPECIFICATION
 from test.annex.changes import PATIENT, ordered, refused
 from test.annex.fleets import by_hand, described, end_of, instances_of, tags_of, writes
 from test.annex.joining import BUCKET
@@ -130,6 +131,14 @@ def test_what_s3_refuses_for_a_while_is_tried_until_it_is_written(joined: Site, 
     joined.cloud.fault(operation="PutObject", kind="error", code="SlowDown", status=503, times=3)
     assert joined.resize("physics", 3, pace=PATIENT)["Result"] == "Success"
     assert len(told_to_leave(joined, annex)) == 1
+
+
+def test_machines_with_weights_leave_as_long_as_no_fewer_units_are_left(joined: Site) -> None:
+    ordered(joined, TargetCapacity=6, LaunchSpecifications=[{**SPECIFICATION, "WeightedCapacity": 2}])
+    wait_for(lambda: len(joined.cloud.running_instances()) == 3, "its machines")
+    assert joined.resize("physics", 3)["LeavingMachines"] == 1
+    assert joined.resize("physics", 2)["LeavingMachines"] == 1
+    assert joined.resize("physics", 6)["AddedCapacity"] == 4
 
 
 @pytest.mark.usefixtures("annex")

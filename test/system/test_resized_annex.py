@@ -54,7 +54,7 @@ def test_an_annex_grows_as_its_user_types_it_and_all_of_it_is_cancelled(site: Si
 def test_what_cannot_be_is_refused_in_words_of_the_option(site: Site, annex: dict[str, Any]) -> None:
     smaller = condor_annex(site, "-resize", "1", "physics")
     assert (smaller.returncode, smaller.stdout) == (errors.REFUSED, ""), smaller.stderr
-    assert "has 2 units, and cannot be made smaller" in smaller.stderr
+    assert "they cannot be told to leave: -now terminates them with their jobs" in smaller.stderr
     larger = condor_annex(site, "-resize", "20000", "physics")
     assert larger.returncode == errors.REFUSED
     assert "-resize is 20000, the most allowed here is 10000 (ANNEX_MAX_TARGET_CAPACITY)" in larger.stderr
@@ -123,7 +123,8 @@ def held(site: JoiningSite, slot: str, until: Path) -> Path:
 
 
 def test_a_smaller_annex_kills_no_job(following: JoiningSite) -> None:
-    annex = following.order(AnnexName="physics", TargetCapacity=3)
+    [specification, *_] = following.request()["LaunchSpecifications"]
+    annex = following.order(AnnexName="physics", TargetCapacity=3, LaunchSpecifications=[specification])
     assert annex["Result"] == "Success", annex
     following.wait(lambda: status(following, annex)["Joined"] == 3, "its machines to join", 120.0)
     until = following.pool.directory / "enough"

@@ -28,6 +28,7 @@ def faults(line: str) -> tuple[str, ...]:
     ("line", "options"),
     [
         ("-resize 20 physics", ToolOptions(resize_to=20, file="physics")),
+        ("-resize 5 -now x", ToolOptions(resize_to=5, now=True, file="x")),
         ("physics --res=1 -json", ToolOptions(resize_to=1, file="physics", json=True)),
         (
             "-command-id c -timeout 1m -pool d -name e -debug -profile lab -resize 5 x",
@@ -67,6 +68,10 @@ def test_an_option_that_does_not_change_a_size_is_refused(name: str, option: Opt
     assert any(fault.startswith(tuple(with_it)) for fault in told), told
 
 
+def test_now_is_sent_where_it_is_given() -> None:
+    assert resize_ad(ToolOptions(resize_to=5, file="x", now=True))["Now"] is True
+
+
 def test_the_size_is_sent_with_keys_that_are_given_and_no_others() -> None:
     options = ToolOptions(resize_to=5, file="x", public_key_file="/a", secret_key_file="/b", command_id="mine")
     assert resize_ad(options) == {
@@ -93,6 +98,17 @@ def test_the_new_size_and_the_further_fleet_are_printed(capsys: pytest.CaptureFi
     told = capsys.readouterr()
     assert told.out == "Annex annex-1 has 5 units: 3 more were ordered (sfr-2)\n"
     assert "the lease of annex annex-1 ends at" in told.err
+
+
+@pytest.mark.parametrize(
+    ("busy", "words"), [(None, "2 machines leave"), (0, "2 machines leave"), (1, "2 machines leave, 1 of them when")]
+)
+def test_what_leaves_is_printed_and_whether_it_has_jobs(
+    busy: int | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ad = {"Result": "Success", "AnnexID": "annex-1", "TargetCapacity": 3, "LeavingMachines": 2, "BusyMachines": busy}
+    show.resized(ad)
+    assert capsys.readouterr().out.startswith(f"Annex annex-1 has 3 units: {words}")
 
 
 @pytest.mark.parametrize(

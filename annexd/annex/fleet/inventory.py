@@ -41,6 +41,7 @@ BILLED: Final = frozenset(["pending", "running"])
 NOT_GONE: Final = ["pending", "running", "shutting-down", "stopping", "stopped"]  # InstanceStateName
 LARGEST_CAPACITY: Final = 2**31  # a fleet has at most 10,000
 LONGEST_ACTIVITY: Final = 32
+LONGEST_TYPE: Final = 64
 BATCH: Final = 500  # instances in one call
 
 
@@ -109,6 +110,7 @@ class Instance:
     owner: str = ""
     stamped_end_s: int | None = None
     launched_s: float | None = None  # by AWS's clock
+    instance_type: str = ""
 
     @property
     def is_running(self) -> bool:
@@ -308,9 +310,11 @@ def _instances(ec2: Any, filters: list[dict[str, Any]]) -> list[Instance]:
 def _instance(seen: Mapping[str, Any]) -> Instance:
     tags, state = _tags(seen), answers.text(seen.get("State"), "Name")
     launched_s = _moment_s(seen.get("LaunchTime"))
+    instance_type = str(seen.get("InstanceType", ""))[:LONGEST_TYPE]
     fleet_id = next((tags[tag] for tag in FLEET_TAGS if tag in tags), "")
     if not fleet_id or tags.get(TAG_FLEET) != fleet_id or TAG_ANNEX_ID not in tags:  # not stamped, or with copied tags
-        return Instance(answers.text(seen, "InstanceId"), fleet_id, state, launched_s=launched_s)
+        instance_id = answers.text(seen, "InstanceId")
+        return Instance(instance_id, fleet_id, state, launched_s=launched_s, instance_type=instance_type)
     return Instance(
         answers.text(seen, "InstanceId"),
         fleet_id,
@@ -319,6 +323,7 @@ def _instance(seen: Mapping[str, Any]) -> Instance:
         tags.get(TAG_OWNER, ""),
         end_in_tag(tags.get(TAG_LEASE_END)),
         launched_s,
+        instance_type,
     )
 
 

@@ -60,14 +60,21 @@ def faults_of_size(order: FleetOrder, units: int, defaults: Defaults) -> Iterato
             yield f"{name} bounds the price of the whole annex, and a further fleet would double it: order a second one"
 
 
-def is_weighted(order: FleetOrder) -> bool:
-    """Tell whether a machine may count as another number than one."""
-    return any(pool.get("WeightedCapacity", 1) != 1 for _, pool in pools(order.config)) or _counts_other_units(order)
+def weights_of(order: FleetOrder) -> Mapping[str, float] | None:
+    """Return the units that a machine of each instance type counts as; types that are not in it count as one.
 
-
-def _counts_other_units(order: FleetOrder) -> bool:
+    None where the type does not tell: the order counts other units, or has two weights for one type or for none.
+    """
     whole = order.config.get(CAPACITY) or order.config
-    return str(whole.get("TargetCapacityUnitType", "units")) != "units"
+    if whole.get("TargetCapacityUnitType", "units") != "units":
+        return None
+    found: dict[str, float] = {}
+    for _, pool in pools(order.config):
+        weight = float(pool.get("WeightedCapacity") or 1)
+        name = pool.get("InstanceType")
+        if (name is None and weight != 1) or found.setdefault(str(name), weight) != weight:
+            return None
+    return found
 
 
 def _capacity(order: FleetOrder, units: int) -> Json:

@@ -6,10 +6,12 @@ on them: a machine itself, told by the annex's object in S3, refuses new jobs an
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from annexd.annex.fleet.inventory import ENDING, Instance, living_instances, stop_fleet, terminate
 from annexd.annex.join.config_bundle import Present
+from annexd.annex.request.further_fleet import weights_of
 from annexd.annex.request.order import ShrinkOrder
 from annexd.annex.steps.change_checks import Turn, is_cancelled, lasting
 from annexd.annex.steps.context import StepContext, require_settled
@@ -88,13 +90,24 @@ class ChooseMachines:
         machines = [one for fleet in fleets for one in living_instances(ec2, fleet.fleet_id)]
         staying = [one for one in machines if one.state != ENDING and one.instance_id not in intent.fleets.leaving]
         staying.sort(key=lambda one: _reluctance(one, order))
-        chosen = tuple(one.instance_id for one in staying[: max(0, len(staying) - order.units)])
+        chosen = tuple(_chosen(staying, order))
         end_s = min(fleet.written_end_s for fleet in fleets)
         oldest_s = min(fleet.created_s or 0.0 for fleet in fleets)
         return Leaving(chosen, len(set(chosen) & set(order.claimed)), end_s, math.ceil(end_s - oldest_s))
 
     def backward(self, _order: ShrinkOrder, _intent: Turn, _asked_at_s: float) -> None:
         """Do nothing: this step creates nothing."""
+
+
+def _chosen(staying: Sequence[Instance], order: ShrinkOrder) -> Iterator[str]:
+    """Yield machines, in this order, as long as no fewer units are left than are wanted."""
+    weights = (weights_of(order.subject.order) if order.subject.order else None) or {}
+    left = sum(weights.get(one.instance_type, 1.0) for one in staying)
+    for one in staying:
+        weight = weights.get(one.instance_type, 1.0)
+        if left - weight >= order.units:
+            left -= weight
+            yield one.instance_id
 
 
 def _reluctance(one: Instance, order: ShrinkOrder) -> tuple[bool, float]:
