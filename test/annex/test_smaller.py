@@ -13,7 +13,7 @@ from test.annex.fleets import by_hand, described, end_of, instances_of, tags_of,
 from test.annex.joining import BUCKET
 from test.annex.site import BYSTANDER, Site, wait_for
 
-LEAVING = re.compile(r'AnnexLeaves = stringListMember\(\$\(EC2InstanceID:""\), "([^"]*)", " "\)')
+LEAVING = re.compile(r'AnnexLeaves = stringListMember\(\$\(EC2InstanceID\), "([^"]*)", " "\)')
 MOST_RECORDS = 40
 
 
