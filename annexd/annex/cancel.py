@@ -28,9 +28,9 @@ COMMAND: Final = "CA_CANCEL_ANNEX"
 OWN: Final = OWN_NAMES | {"forcex"}
 
 
-def add_cancelling(engine: Engine, world: StepContext) -> None:
+def add_cancelling(engine: Engine, world: StepContext, index: AnnexIndex) -> None:
     """Register the workflow of cancellations with an Engine of annexes."""
-    engine.add(CANCEL, Workflow(CancelOrder, (StopOrder(engine), Limited(EndFleets(world))), patient=True))
+    engine.add(CANCEL, Workflow(CancelOrder, (StopOrder(engine, index), Limited(EndFleets(world))), patient=True))
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ OWN: Final = OWN_NAMES | {"leaseextension", "endoflease", "now"}
 
 def add_changing(engine: Engine, world: StepContext, index: AnnexIndex) -> None:
     """Register the workflow that moves the end of leases with an Engine of annexes."""
-    turn = Limited(WaitForTurn(world, engine, index.earlier_changes))
+    turn = Limited(WaitForTurn(world, engine, index))
     steps = turn, Limited(ReadLease(world)), Limited(MoveEnd(world)), Limited(TellMachines(world))
     engine.add(CHANGE, Workflow(ChangeOrder, steps, deadlines=DEADLINES))
 

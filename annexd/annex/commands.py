@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annexd.annex import cancel, change, history, status
+from annexd.annex import cancel, change, history, resize, status
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import cancel_annex
 from annexd.annex.change import change_lease
@@ -16,6 +16,7 @@ from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.request import commands_in
+from annexd.annex.resize import resize_annex
 from annexd.annex.status import PoolSnapshot, Snapshot, query_annexes
 from annexd.annex.steps import StepContext
 from annexd.workflow import State
@@ -57,6 +58,9 @@ def answer(
             return cancel_annex(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
         case change.COMMAND:
             return change_lease(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
+        case resize.COMMAND:
+            claimed = context.pool().claimed
+            return resize_annex(ad, owner, context.index, context.world, defaults, now_s, claimed, accepted=accepted)
         case status.COMMAND:
             return query_annexes(ad, owner, context.index, defaults, now_s, context.looks(), context.pool())
         case history.COMMAND:

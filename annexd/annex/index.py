@@ -8,9 +8,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from annexd.annex.request.order import FleetOrder, Order, OrderOnAnnex
+from annexd.annex.request.order import FleetOrder, GrowOrder, Order, OrderOnAnnex, ShrinkOrder
 from annexd.annex.steps.change_checks import LeaseRead
 from annexd.annex.steps.end_fleets import FleetsEnded
+from annexd.annex.steps.fewer_machines import Leaving
 from annexd.annex.steps.move_end import EndMoved, MoveEnd
 from annexd.annex.steps.request_fleet import FleetRequested, RequestFleet
 from annexd.annex.usage import Usage, usage_of
@@ -18,6 +19,8 @@ from annexd.workflow import SUCCESS, Engine, State, StepState
 
 CANCEL: Final = "cancel"  # the workflow of a cancellation
 CHANGE: Final = "change"  # that of a change of a lease's end
+GROW: Final = "grow"  # that of a further fleet
+SHRINK: Final = "shrink"  # that of fewer machines
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,11 @@ class _Read:
     fleets_seq: int = 0
     annexes: dict[str, AnnexRecord] = field(default_factory=dict)  # by annex ID, oldest first
     fleets: dict[str, str] = field(default_factory=dict)  # fleet ID: command ID
+    made: dict[str, str] = field(default_factory=dict)  # command ID: fleet ID
     cancels: dict[str, list[str]] = field(default_factory=dict)  # subject: command IDs, oldest first
     changes: dict[str, list[str]] = field(default_factory=dict)  # the same
+    grown: dict[str, list[str]] = field(default_factory=dict)  # annex ID: the commands that change its size
+    grows: dict[str, str] = field(default_factory=dict)  # such a command: annex ID
     moves: dict[str, _Move] = field(default_factory=dict)  # command ID of a change that is finished
     ordered: dict[str, Ordered] = field(default_factory=dict)  # command ID of an annex's order that is finished
     usages: dict[str, Usage | None] = field(default_factory=dict)  # by command ID
@@ -136,8 +142,41 @@ class AnnexIndex:
                 return state
         return None
 
+    def resizes(self, annex_id: str) -> list[str]:
+        """Return the command IDs that changed its size, oldest first."""
+        with self._lock:
+            self._learn()
+            return list(self._read.grown.get(annex_id, ()))
+
+    def fleet_ids(self, annex_id: str) -> tuple[str, ...]:
+        """Return the fleets that were made for it, the oldest first."""
+        with self._lock:
+            self._learn()
+            known, grown = self._read.annexes.get(annex_id), self._read.grown.get(annex_id, ())
+            self._read_fleets()
+            made = [self._read.made.get(each) for each in (*([known.command_id] if known else []), *grown)]
+            return tuple(fleet_id for fleet_id in made if fleet_id is not None)
+
+    def leaving(self, annex_id: str) -> tuple[str, ...]:
+        """Return the instances that were told to leave when it was made smaller."""
+        told = [self.engine.state(each).results.get(Leaving) for each in self.resizes(annex_id)]
+        return tuple(instance_id for each in told if each is not None for instance_id in each.instance_ids)
+
+    def units(self, known: AnnexRecord) -> int | None:
+        """Return its size, if it was changed since its order."""
+        for state in map(self.engine.state, reversed(self.resizes(known.annex_id))):
+            order = state.order_as(GrowOrder) or state.order_as(ShrinkOrder)
+            if order is not None and state.finished is not None and state.finished[0] == SUCCESS:
+                return order.units
+        return None
+
+    def requested_at_s(self, known: AnnexRecord) -> float:
+        """Return when its newest fleet was asked for, or 0."""
+        resized = [self.engine.state(each) for each in self.resizes(known.annex_id)]
+        return max([self.ordered(known).asked_at_s, *(each.step(RequestFleet.name).asked_at_s for each in resized)])
+
     def earlier_changes(self, subject: str, command_id: str) -> list[str]:
-        """The command IDs of the changes of its end that were accepted before this one, oldest first."""
+        """The command IDs of the changes of this annex that were accepted before this one, oldest first."""
         with self._lock:
             self._learn()
             changes = self._read.changes.get(subject, [])
@@ -184,9 +223,12 @@ class AnnexIndex:
             read.annexes = {key: one for key, one in read.annexes.items() if one.command_id not in gone}
             read.fleets = {key: each for key, each in read.fleets.items() if each not in gone}
             read.cancels, read.changes = _without(gone, read.cancels), _without(gone, read.changes)
+            read.grown = _without(gone, read.grown)
             read.moves = {key: each for key, each in read.moves.items() if key not in gone}
             read.ordered = {key: each for key, each in read.ordered.items() if key not in gone}
             read.usages = {key: each for key, each in read.usages.items() if key not in gone}
+            read.made = {key: each for key, each in read.made.items() if key not in gone}
+            read.grows = {key: each for key, each in read.grows.items() if key not in gone}
             read.latest_s = {
                 key: end_s for key, end_s in read.latest_s.items() if key in read.annexes or key in read.changes
             }
@@ -213,12 +255,17 @@ class AnnexIndex:
         return move
 
     def _command_of(self, fleet_id: str) -> str | None:
+        """Return the order of the annex that has this fleet."""
         with self._lock:
-            return self._read_fleets().get(fleet_id)
+            self._learn()
+            command_id = self._read_fleets().get(fleet_id)
+            known = self._read.annexes.get(self._read.grows.get(command_id or "", ""))
+            return known.command_id if known else command_id
 
     def _read_fleets(self) -> dict[str, str]:
         self._read.fleets_seq, found = self.engine.results(FleetRequested, self._read.fleets_seq)
         self._read.fleets |= {requested.fleet_id: each for each, requested in found.items()}
+        self._read.made |= {each: requested.fleet_id for each, requested in found.items()}
         return self._read.fleets
 
     def _learn(self) -> None:
@@ -228,6 +275,9 @@ class AnnexIndex:
             if isinstance(order, OrderOnAnnex):
                 known = self._read.cancels if state.workflow == CANCEL else self._read.changes
                 known.setdefault(order.subject.key, []).append(state.command_id)
+            if isinstance(order, GrowOrder | ShrinkOrder):
+                self._read.grown.setdefault(order.annex_id, []).append(state.command_id)
+                self._read.grows[state.command_id] = order.annex_id
             if isinstance(order, FleetOrder):
                 self._read.annexes[order.annex_id] = _known(state, order)
             if order is not None and state.workflow != CANCEL:

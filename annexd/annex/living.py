@@ -7,7 +7,7 @@ nothing there, nor does one whose lease ended long ago: such keys are gone, and 
 from typing import Final
 
 from annexd.annex.request.account_target import AccountTarget
-from annexd.annex.request.order import FleetOrder, Order
+from annexd.annex.request.order import FleetOrder, GrowOrder, Order
 from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.workflow import Engine, State
 
@@ -72,7 +72,8 @@ class Living:
             return
         self._orders[state.command_id] = order.target, order.end_of_lease_s
         self._commanded_s[order.target.key] = now_s
-        if isinstance(order, FleetOrder) and order.valid_until_s + YOUNG_S > now_s:
+        fleet = order.further if isinstance(order, GrowOrder) else order
+        if isinstance(fleet, FleetOrder) and fleet.valid_until_s + YOUNG_S > now_s:
             self._young[state.command_id] = order.target.key, None
 
     def _forget(self, now_s: float) -> None:

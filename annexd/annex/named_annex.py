@@ -20,7 +20,6 @@ from annexd.annex.request.order import FleetOrder, OrderOnAnnex, Subject
 from annexd.annex.request.request import command_id_in
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.limited import STEP_S
-from annexd.annex.steps.request_fleet import FleetRequested
 from annexd.aws import time_limit
 from annexd.workflow import SUCCESS, NotOwner, State
 
@@ -79,8 +78,8 @@ class NamedAnnex:
             raise NotNow(f"annex {annex_id} cannot be {verb} any more, it was {state.finished[1]}")
         if state.finished is not None and state.finished[0] != SUCCESS:
             raise NotNow(f"annex {annex_id} does not exist: its order failed, and all of it is undone")
-        order, requested = _order_in(state), state.results.get(FleetRequested)
-        subject = Subject(annex_id, requested.fleet_id if requested else None, known.command_id, order)
+        order = _order_in(state)
+        subject = Subject(annex_id, self.index.fleet_ids(annex_id), known.command_id, order)
         return OrderOnAnnex(annex_id, self._with_given_keys(order.target), self.index.end_s(known), subject)
 
     def check_not_over(self, known: AnnexRecord) -> None:
@@ -95,7 +94,7 @@ class NamedAnnex:
             raise NotNow(f"annex {known.annex_id} is cancelled: its lease ended at {utc(end_s)}")
         with time_limit(STEP_S):
             ec2 = self.world.access(self._with_given_keys(_order_in(state).target)).ec2
-            fleets = fleets_of_annex(ec2, known.annex_id, state.results.of(FleetRequested).fleet_id)
+            fleets = fleets_of_annex(ec2, known.annex_id, self.index.fleet_ids(known.annex_id))
             if not any(fleet.is_launching or living_instances(ec2, fleet.fleet_id) for fleet in fleets):
                 raise NotNow(f"annex {known.annex_id} is over: its lease ended at {utc(end_s)}")
 
@@ -124,7 +123,8 @@ class NamedAnnex:
         self._check_unknown(fleet)
         if fleet.fleet_id not in living:
             raise NotNow(f"annex {fleet.annex_id} is over: nothing of it runs")
-        subject = Subject(fleet.fleet_id, fleet.fleet_id, order_command_id=None, order=None)
+        fleet_ids = [each.fleet_id for each in meant if (each.annex_id, each.owner) == (fleet.annex_id, fleet.owner)]
+        subject = Subject(fleet.fleet_id, tuple(fleet_ids), order_command_id=None, order=None)
         return OrderOnAnnex(fleet.annex_id, target, fleet.written_end_s, subject)
 
     def given_keys(self) -> Requester | None:

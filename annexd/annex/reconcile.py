@@ -6,7 +6,7 @@ workflow of this annexd is busy with is left to it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
@@ -100,7 +100,7 @@ def reconcile(
             frozenset(inventory.living()),
             frozenset(instance.instance_id for instance in inventory.instances),
             frozenset(overdue),
-            annexes=tuple(_observed(inventory, enforcer.receipt, max_lease_s)),
+            annexes=tuple(_by_annex(_observed(inventory, enforcer.receipt, max_lease_s))),
             enforcer=enforcer,
             launches=_launches(inventory, now_s),
             troubles=troubles_of(clients.ec2, inventory, now_s, max_lease_s, before | busy()),
@@ -181,10 +181,33 @@ def _launches(inventory: Inventory, now_s: float) -> dict[str, tuple[Launch, ...
     return {annex_id: tuple(launches) for annex_id, launches in found.items()}
 
 
+def _by_annex(observed: Iterable[ObservedAnnex]) -> Iterator[ObservedAnnex]:
+    """Add up the fleets of each annex, the oldest of which comes first."""
+    found: dict[str, ObservedAnnex] = {}
+    for one in observed:
+        known = found.get(one.annex_id)
+        found[one.annex_id] = one if known is None else _together(known, one)
+    return iter(found.values())
+
+
+def _together(known: ObservedAnnex, one: ObservedAnnex) -> ObservedAnnex:
+    """Return both as one annex: it ends with the fleet that ends last, and is safe once all its fleets are."""
+    ends_s = [each.end_of_lease_s for each in (known, one) if each.end_of_lease_s is not None]
+    seen_s = known.enforcer_seen_s, one.enforcer_seen_s
+    return replace(
+        known,
+        end_of_lease_s=max(ends_s, default=None),
+        instances=known.instances + one.instances,
+        enforcer_seen_s=None if seen_s[0] is None or seen_s[1] is None else min(seen_s[0], seen_s[1]),
+        running=known.running + one.running,
+        is_launching=known.is_launching or one.is_launching,
+    )
+
+
 def _observed(inventory: Inventory, receipt: Receipt | None, max_lease_s: float) -> Iterator[ObservedAnnex]:
     instances = Counter(instance.fleet_id for instance in inventory.instances)
     running = Counter(instance.fleet_id for instance in inventory.instances if instance.state == RUNNING)
-    for fleet in inventory.living().values():
+    for fleet in sorted(inventory.living().values(), key=lambda fleet: fleet.created_s or 0.0):
         yield ObservedAnnex(
             fleet.annex_id,
             fleet.owner,

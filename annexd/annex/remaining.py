@@ -17,6 +17,7 @@ from annexd.annex.change import add_changing
 from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.living import LIVES_ON_S
 from annexd.annex.request.account_target import AccountTarget
+from annexd.annex.resize import add_resizing
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.aws import Clients
 from annexd.workflow import Engine, Journal, JournalError, Refused
@@ -41,7 +42,8 @@ def _index_of(journal: Journal) -> AnnexIndex:
     world = StepContext(_no_access)
     engine = Engine(journal, annex_steps(world))
     index = AnnexIndex(engine)
-    add_cancelling(engine, world)
+    add_cancelling(engine, world, index)
+    add_resizing(engine, world, index)
     add_changing(engine, world, index)
     return index
 

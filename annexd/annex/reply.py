@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from annexd.annex.request.faults import InvalidRequest
-from annexd.annex.request.order import CancelOrder, ChangeOrder, FleetOrder
+from annexd.annex.request.order import CancelOrder, ChangeOrder, FleetOrder, GrowOrder, ShrinkOrder
 from annexd.annex.request.request import REQUEST_VERSION
 from annexd.annex.steps.change_checks import LeaseRead, MachinesInformed
 from annexd.annex.steps.check_lease_function import LeaseFunctionSeen
 from annexd.annex.steps.end_fleets import FleetsEnded
+from annexd.annex.steps.fewer_machines import Leaving
 from annexd.annex.steps.read_templates import TemplatesRead
 from annexd.annex.steps.request_fleet import FleetRequested
 from annexd.workflow import FAILURE, SUCCESS, JournalError, NotOwner, Outcome, Paused, Refused, Retry
@@ -126,6 +127,48 @@ def reply_of_change(outcome: Outcome) -> ReplyAd:
             "Warning": _line(informed.warning) or None if informed else None,
         }
     )
+
+
+def reply_of_growth(outcome: Outcome) -> ReplyAd:
+    """The answer to a resize: BulkRequestID is the further fleet's, TargetCapacity the size of the whole annex."""
+    order, requested = outcome.order_as(GrowOrder), outcome.results.get(FleetRequested)
+    seen, is_done = outcome.results.get(LeaseFunctionSeen), outcome.result == SUCCESS
+    ad = reply(outcome.result, outcome.error, command_id=outcome.command_id)
+    return ad | _known(
+        {
+            "AnnexID": order.annex_id if order else None,
+            "BulkRequestID": requested.fleet_id if requested and is_done else None,
+            "ClientToken": order.further.client_token if order else None,
+            "TargetCapacity": order.units if order and is_done else None,
+            "AddedCapacity": _whole(order.further.units) if order and is_done else None,
+            "EndOfLease": order.end_of_lease_s if order else None,
+            "Warning": (_line(seen.warning) or None) if seen else None,
+        }
+    )
+
+
+def reply_of_reduction(outcome: Outcome) -> ReplyAd:
+    """The answer to a resize to fewer units: how many machines leave, and how many of these had jobs."""
+    order, leaving = outcome.order_as(ShrinkOrder), outcome.results.get(Leaving)
+    is_done = outcome.result == SUCCESS
+    if outcome.retry_at_s is not None:
+        words = f"the annex is not smaller yet, and annexd goes on: {outcome.error}"
+        ad = reply(UNKNOWN_ERROR, words, command_id=outcome.command_id)
+    else:
+        ad = reply(outcome.result, outcome.error, command_id=outcome.command_id)
+    return ad | _known(
+        {
+            "AnnexID": order.annex_id if order else None,
+            "TargetCapacity": order.units if order and is_done else None,
+            "LeavingMachines": len(leaving.instance_ids) if leaving and is_done else None,
+            "BusyMachines": leaving.busy if leaving and order and is_done and not order.now else None,
+            "EndOfLease": leaving.end_s if leaving else None,
+        }
+    )
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def json_text(value: object) -> str:

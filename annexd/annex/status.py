@@ -4,8 +4,8 @@ No key is read and AWS is not asked: it is answered at once, also when AWS or th
 reconciliation saw it last, with the time of that look.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from annexd.annex.cost import cost_of
@@ -59,6 +59,7 @@ class PoolSnapshot:
 
     at_s: float = NEVER_S
     annexes: Mapping[str, PoolCounts] = field(default_factory=dict)
+    claimed: frozenset[str] = frozenset()  # instance IDs of machines with a claimed slot
     fault: str = ""
 
 
@@ -135,20 +136,20 @@ def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Map
     ordered, cancellation = index.ordered(known), index.cancellation(known.annex_id)
     look = looks.get(ordered.account) if ordered.account else None
     fault = look.fault if look else ""
-    if look is not None and look.at_s < max(ordered.asked_at_s, index.moved_at_s(known)):
+    if look is not None and look.at_s < max(index.requested_at_s(known), index.moved_at_s(known)):
         look = None  # it saw what was there before
     seen = look.annexes.get(known.annex_id) if look else None
     end_s = seen.end_of_lease_s if seen and cancellation is None else None
     end_s = index.end_s(known) if end_s is None else int(end_s)
     word, fleet_id = _word(ordered, cancellation, end_s, now_s), ordered.fleet_id
-    trouble = look.troubles.get(fleet_id) if look and fleet_id and word == "leased" else None
+    trouble = _trouble(look, index.fleet_ids(known.annex_id)) if look and word == "leased" else None
     return {
         "AnnexID": known.annex_id,
         "AnnexName": known.name,
         "Owner": known.owner,
         "CommandID": known.command_id,
         "BulkRequestID": fleet_id,
-        "TargetCapacity": ordered.units,
+        "TargetCapacity": index.units(known) or ordered.units,
         "EndOfLease": end_s,
         "OrderedEndOfLease": known.end_of_lease_s,
         "State": "failed" if trouble and trouble.has_failed else word,
@@ -158,6 +159,15 @@ def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Map
         **cost_of(index.usage(known), now_s),
         "SeenFault": fault or None,
     }
+
+
+def _trouble(look: Snapshot, fleet_ids: Sequence[str]) -> Trouble | None:
+    """Return the trouble of the newest fleet that has one; the annex has failed if all its fleets have."""
+    found = [look.troubles[each] for each in reversed(fleet_ids) if each in look.troubles]
+    if not found:
+        return None
+    has_failed = len(found) == len(fleet_ids) and all(each.has_failed for each in found)
+    return replace(found[0], has_failed=has_failed)
 
 
 def _word(ordered: Ordered, cancellation: State | None, end_s: float, now_s: float) -> str:

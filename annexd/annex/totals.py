@@ -35,7 +35,7 @@ class TotalsReader:
         self._over &= known
         self._units = {each: units for each, units in self._units.items() if each in known - self._over}
         living = [
-            (units, end_s)
+            (self._index.units(each) or units, end_s)
             for each in annexes
             if (units := self._units_of(each)) is not None and (end_s := self._end_s(each, now_s)) is not None
         ]

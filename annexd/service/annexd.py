@@ -16,6 +16,7 @@ from annexd.annex.commands import CommandContext
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
 from annexd.annex.preload import preload
+from annexd.annex.resize import add_resizing
 from annexd.annex.status import known_annexes
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.cedar.commands import CA_AUTH_CMD, CA_CMD, COMMANDS, Command
@@ -60,7 +61,8 @@ class Annexd(Daemon[Configuration]):
         steps = StepContext(access, bundle_sources=self._bundle_sources)
         engine = Engine(self._journal, annex_steps(steps), steady_s=time.monotonic, tell=log.always)
         index = AnnexIndex(engine)
-        add_cancelling(engine, steps)
+        add_cancelling(engine, steps, index)
+        add_resizing(engine, steps, index)
         add_changing(engine, steps, index)
         self._journal_monitor = JournalMonitor(self._journal, engine, self.update_ad_soon)
         self._statistics = JournalStatistics(self._journal, index, self.update_ad_soon)

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import htcondor2
 
-from annexd.annex import status
+from annexd.annex import resize, status
 from annexd.annex.commands import ASIDE, QUESTIONS, CommandContext, answer, command_of
-from annexd.annex.index import CANCEL, CHANGE
+from annexd.annex.index import CANCEL, CHANGE, SHRINK
 from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, ReplyAd, reply
 from annexd.annex.request import request
 from annexd.annex.request.defaults import Defaults
@@ -78,7 +78,7 @@ class Orders:
         if not call.received.identity.mapped:  # CA_CMD does not force authentication, and money needs an owner
             self._answer(call, reply(NOT_AUTHENTICATED, "this command requires an authenticated user with a domain"))
             return
-        if command == status.COMMAND:
+        if command in (status.COMMAND, resize.COMMAND):
             await self._refresh_pool()
         loop = asyncio.get_running_loop()
 
@@ -144,7 +144,7 @@ class Orders:
             return
         for command_id, workflow in unfinished:
             if command_id not in self._continuing and command_id not in self._active:
-                semaphore = self._side_semaphore if workflow in (CANCEL, CHANGE) else self._semaphore
+                semaphore = self._side_semaphore if workflow in (CANCEL, CHANGE, SHRINK) else self._semaphore
                 self._continuing[command_id] = asyncio.create_task(self._continue(command_id, semaphore))
 
     def journal_is_writable(self) -> None:

@@ -23,6 +23,7 @@ MASTERS: Final = "Master"  # types of ads
 SLOTS: Final = "Startd"
 OF_AN_ANNEX: Final = "AnnexID isnt undefined"
 SLOT: Final = re.compile(r"slot\d+(_\d+)?@")  # before the name of the machine's startd
+INSTANCE: Final = re.compile(r"@(i-[0-9a-f]{8,32})(?:@|$)")
 ATTRIBUTES: Final = ("AnnexID", "Name", "State")
 
 
@@ -57,11 +58,11 @@ class PoolView:
             asked_s = time.time()
             try:
                 masters = await self._query(MASTERS, collector)
-                slots = await self._query(SLOTS, collector)
+                slots = list(await self._query(SLOTS, collector))
             except OutboundFailed as error:
                 faults.append(f"{collector}: {error}")
             else:
-                self._snapshot = PoolSnapshot(asked_s, counts_of(masters, slots))
+                self._snapshot = PoolSnapshot(asked_s, counts_of(masters, slots), claimed_in(slots))
                 return
         self._snapshot = replace(self._snapshot, fault="; ".join(faults) or "no collector is configured")
 
@@ -69,6 +70,12 @@ class PoolView:
         arguments = {"kind": kind, "collector": collector, "constraint": OF_AN_ANNEX, "attributes": ATTRIBUTES}
         rows: Iterable[Sequence[Any]] = await self._outbound.call("query", arguments, QUERY_S)
         return rows
+
+
+def claimed_in(slots: Iterable[Sequence[Any]]) -> frozenset[str]:
+    """Return the instances with a claimed slot, whose startds are named after them."""
+    names = [str(name) for _annex_id, name, state in slots if state == "Claimed"]
+    return frozenset(found[1] for name in names if (found := INSTANCE.search(name)))
 
 
 def counts_of(masters: Iterable[Sequence[Any]], slots: Iterable[Sequence[Any]]) -> Mapping[str, PoolCounts]:

@@ -10,27 +10,28 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from annexd.annex.index import CANCEL, CHANGE, AnnexIndex
+from annexd.annex.index import CANCEL, CHANGE, GROW, SHRINK, AnnexIndex
 from annexd.annex.totals import Totals, TotalsReader
 from annexd.daemoncore.threads import in_thread
 from annexd.workflow import Counts, Journal, JournalError
 
 LOOK_S: Final = 20.0  # between two looks at the journal for totals
-KINDS: Final = {"": "AnnexOrders", CANCEL: "AnnexCancellations", CHANGE: "AnnexLeaseChanges"}  # by workflow
+KINDS: Final = {  # by workflow
+    "": "AnnexOrders", CANCEL: "AnnexCancellations", CHANGE: "AnnexLeaseChanges",
+    GROW: "AnnexResizes", SHRINK: "AnnexResizes",
+}  # fmt: skip
 
 
 def counters(counts: Counts) -> dict[str, int]:
-    """Return the counters of orders, cancellations and changes of a lease's end, as attributes of the daemon's ad."""
+    """Return the counters of orders and of what changes annexes, as attributes of the daemon's ad."""
     found: dict[str, int] = {}
     for workflow, name in KINDS.items():
         ended = {each: number for each, number in counts.ended.items() if each.workflow == workflow}
         succeeded = sum(number for each, number in ended.items() if each.success)
         failed = sum(ended.values()) - succeeded
-        found |= {
-            f"{name}Accepted": succeeded + failed + counts.unfinished_of.get(workflow, 0),
-            f"{name}Succeeded": succeeded,
-            f"{name}Failed": failed,
-        }
+        number = {"Accepted": succeeded + failed + counts.unfinished_of.get(workflow, 0)}
+        for what, more in {**number, "Succeeded": succeeded, "Failed": failed}.items():
+            found[name + what] = found.get(name + what, 0) + more
         if not workflow:
             left = sum(number for each, number in ended.items() if each.may_be_left)
             found[f"{name}Undone"] = failed - left

@@ -14,6 +14,7 @@ COMMAND: Final = "CA_BULK_REQUEST"
 QUOTE: Final = "CA_QUOTE_ANNEX"
 CANCEL: Final = "CA_CANCEL_ANNEX"
 CHANGE: Final = "CA_CHANGE_LEASE"
+RESIZE: Final = "CA_RESIZE_ANNEX"
 QUERY: Final = "CA_QUERY_ANNEXES"
 HISTORY: Final = "CA_QUERY_HISTORY"
 REQUEST_VERSION: Final = 1
@@ -76,6 +77,12 @@ def history_ad(options: ToolOptions, before: int | None) -> dict[str, Any]:
 def cancel_ad(options: ToolOptions) -> dict[str, Any]:
     """Build the ad that cancels an annex."""
     return {**_about(options.cancel, CANCEL, options), **({"ForceX": True} if options.forcex else {})}
+
+
+def resize_ad(options: ToolOptions) -> dict[str, Any]:
+    """Build the ad that changes the size of an annex."""
+    now = {"Now": True} if options.now else {}
+    return {**_about(options.file, RESIZE, options), "TargetCapacity": options.resize_to, **now}
 
 
 def change_ad(options: ToolOptions, now_s: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from annexd.annex.request.fleet_api import EC2_FLEET, OPTIONS
 from annexd.tool import config_file, confirmation, show
-from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad, quote_ad
+from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad, quote_ad, resize_ad
 from annexd.tool.command_line import parse
 from annexd.tool.errors import COMMUNICATION, INTERRUPTED, OK, SIGNALS, Interrupted, ToolError, raise_on_signals
 from annexd.tool.goal import Goal
@@ -61,8 +61,8 @@ def run(arguments: Sequence[str]) -> int:
         _look(options, arguments)
     elif options.goal is not None and not options.lease_duration_s:
         _wait(options, options.file, options.goal, arguments)
-    elif options.cancel:
-        _cancel(options, arguments)
+    elif options.cancel or options.resize_to is not None:
+        _act(options, arguments)
     elif options.extend_s is not None or options.until_s is not None:
         _change(options, arguments)
     else:
@@ -80,7 +80,11 @@ def _look(options: ToolOptions, arguments: Sequence[str]) -> None:
         _status(options, arguments)
 
 
-def _cancel(options: ToolOptions, arguments: Sequence[str]) -> None:
+def _act(options: ToolOptions, arguments: Sequence[str]) -> None:
+    """Cancel or resize an annex."""
+    if options.resize_to is not None:
+        show.resized(_ask(options, resize_ad(options), arguments), as_json=options.json)
+        return
     show.cancelled(_ask(options, cancel_ad(options), arguments), as_json=options.json)
 
 

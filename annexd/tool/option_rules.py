@@ -18,15 +18,18 @@ KEYS: Final = (*KEY_FILES, "profile")
 CANCEL_TOO: Final = ("cancel", "forcex", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
 CHANGES: Final = ("extend_s", "until_s")
 CHANGE_TOO: Final = ("file", "now", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
+RESIZE_TOO: Final = ("resize_to", "now", "file", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
 WAIT_TOO: Final = ("goal", "file", "json", "pool", "name", "timeout_s", "debug")
-OF_AN_ANNEX: Final = ("status", "history", *CHANGES)  # the argument is an annex, not a file
+OF_AN_ANNEX: Final = ("status", "history", "resize_to", *CHANGES)  # the argument is an annex, not a file
 INSTEAD: Final = {  # hints for options that cannot be used with -extend and -until
     "lease_duration_s": "use -extend DURATION or -until TIME",
     "annex_name": "give the name after the options, as in condor_annex -extend 2h NAME",
-    "target_capacity": "the size of an annex cannot be changed; order a second one",
+    "target_capacity": "condor_annex -resize NUMBER ANNEX changes the size",
+    "resize_to": "it is a command of its own",
     "cancel": "condor_annex -cancel ANNEX alone ends it now",
     "forcex": "it requires -cancel",
 }
+INSTEAD_OF_RESIZE: Final = {"target_capacity": "the number after -resize is the size"}
 ACCOUNT_WORDS: Final = "-setup, -check-setup or -teardown"
 NETWORK: Final = ("vpc_id", "subnet_ids")
 SETUP_ONLY: Final = ("max_lease_s", "cuts_leases", *NETWORK)
@@ -70,6 +73,8 @@ def _faults_of_wait(values: dict[str, Any]) -> list[str]:
 def _faults_of_command(values: dict[str, Any]) -> list[str]:
     if any(field in values for field in ACCOUNT_TASKS):
         return _faults_of_task(values)
+    if "resize_to" in values and not any(field in values for field in CHANGES):
+        return _faults_of_resize(values)
     if any(field in values for field in CHANGES):
         return _faults_of_change(values)
     if "cancel" in values:
@@ -104,6 +109,13 @@ def _faults_of_change(values: dict[str, Any]) -> list[str]:
         faults.append("-now requires -until: an extended lease never ends too soon")
     if "file" not in values:
         faults.append(f"the annex is missing, as in condor_annex {first} VALUE ANNEX: condor_annex -status lists yours")
+    return faults + _faults_of_annex(values, "ANNEX")
+
+
+def _faults_of_resize(values: dict[str, Any]) -> list[str]:
+    faults = _foreign(values, RESIZE_TOO, "-resize", INSTEAD_OF_RESIZE)
+    if "file" not in values:
+        faults.append("the annex is missing, as in condor_annex -resize 20 ANNEX: condor_annex -status lists yours")
     return faults + _faults_of_annex(values, "ANNEX")
 
 
@@ -144,7 +156,7 @@ def _missing(values: dict[str, Any]) -> list[str]:
     if "forcex" in values:
         faults.append("-forcex requires -cancel")
     if "now" in values:
-        faults.append("-now requires -until")
+        faults.append("-now requires -until or -resize")
     faults += [f"-{field} requires -status" for field in ("wide", "watch") if field in values]
     if "quote" in values:
         unfit = [spelled(each) for each in QUOTE_NOT if each in values]

@@ -117,6 +117,7 @@ CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "cancel": annex,
     "extend_s": read_duration,
     "until_s": read_time,
+    "resize_to": _count,
     "since_s": read_time,
     "limit": _limit,
     "by": _by,

@@ -67,7 +67,10 @@ OPTIONS: Final = {
     "cancel": Option("cancel", "ANNEX", "end this annex now: annex ID, fleet ID or annex name"),
     "extend": Option("extend_s", "DURATION", "extend the lease by this time: condor_annex -extend 2h ANNEX"),
     "until": Option("until_s", "TIME", "end it at: condor_annex -until 2026-12-01T18:00 ANNEX; Z or +01:00 too"),
-    "now": Option("now", None, "with -until: even if that is too soon for its machines to evict jobs"),
+    "resize": Option("resize_to", "NUMBER", "so many units in all, under the same end: condor_annex -resize 20 ANNEX"),
+    "now": Option(
+        "now", None, "with -until: even if too soon to evict jobs; with -resize: terminate machines with their jobs"
+    ),
     "forcex": Option("forcex", None, "with -cancel: give up on what cannot be undone (QUEUE_SUPER_USERS only)"),
     "wait": Option("goal", "joined=N[%]", "wait until so many machines have joined (all): with an order, or an ANNEX"),
     "quote": Option("quote", None, "order nothing: all checks of the order, and what it can cost"),
@@ -149,6 +152,7 @@ class ToolOptions(NamedTuple):
     cancel: str | None = None
     extend_s: int | None = None
     until_s: int | None = None  # since the epoch
+    resize_to: int | None = None
     now: bool = False
     forcex: bool = False
     goal: Goal | None = None

@@ -19,6 +19,7 @@ SYNOPSIS = "\n".join(
         "condor_annex -cancel ANNEX [option...]",
         "condor_annex -extend DURATION [option...] ANNEX",
         "condor_annex -until TIME [option...] ANNEX",
+        "condor_annex -resize NUMBER [option...] ANNEX",
         "condor_annex -wait [joined=N[%]] [option...] ANNEX",
         "condor_annex -status [ANNEX] [option...]",
         "condor_annex -history [ANNEX] [option...]",
@@ -61,6 +62,7 @@ OPTION_OF = {
 }
 # For -extend and -until; the end of an order comes from -lease-duration, which annexd names itself.
 OPTION_OF_CHANGE = {**OPTION_OF, "LeaseExtension": "-extend", "EndOfLease": "-until", "Now": "-now"}
+OPTION_OF_RESIZE = {**OPTION_OF, "TargetCapacity": "-resize", "Now": "-now"}
 # Of an order without a file: what its user typed became a config.
 OPTION_OF_LAUNCH = {
     **OPTION_OF,
@@ -96,6 +98,24 @@ def cancelled(ad: Mapping[str, Any], *, as_json: bool = False) -> None:
     """Print annexd's reply to a cancellation.  Raises ToolError unless it succeeded."""
     _check_answer(ad, as_json=as_json)
     _print([f"{_annex(ad)} is cancelled: AWS terminates its instances within minutes"], as_json=as_json)
+
+
+def resized(ad: Mapping[str, Any], *, as_json: bool = False) -> None:
+    """Print the size of an annex, and what was ordered for it.  Raises ToolError unless it has that size."""
+    _check_answer(ad, OPTION_OF_RESIZE, as_json=as_json)
+    units, added = ad.get("TargetCapacity"), ad.get("AddedCapacity")
+    if not isinstance(units, int):
+        raise ToolError(COMMUNICATION, "annexd answered Success without a TargetCapacity: see condor_annex -status")
+    notes(_lease(ad))
+    more = f": {added} more were ordered ({ad.get('BulkRequestID')})" if added else ""
+    _print([f"Annex {ad.get('AnnexID')} has {units} units{more}{_leaving(ad)}"], as_json=as_json)
+
+
+def _leaving(ad: Mapping[str, Any]) -> str:
+    number, busy = ad.get("LeavingMachines"), ad.get("BusyMachines")
+    if not number:
+        return ""
+    return f": {number} machines leave" + (f", {busy} of them when their jobs are done" if busy else "")
 
 
 def changed(ad: Mapping[str, Any], now_s: float, *, as_json: bool = False) -> None:

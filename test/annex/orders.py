@@ -46,7 +46,7 @@ def join_of(order: FleetOrder) -> JoinOrder:
 
 
 def cancel_order(of: FleetOrder, command_id: str | None = None) -> CancelOrder:
-    subject = Subject(of.annex_id, None, command_id, of)
+    subject = Subject(of.annex_id, (), command_id, of)
     return CancelOrder(of.annex_id, of.target, of.end_of_lease_s, subject, cancelled_by=OWNER, given=None)
 
 
@@ -56,7 +56,7 @@ def change_order(of: FleetOrder, end_of_lease_s: int, command_id: str = "change-
         of.annex_id,
         of.target,
         end_of_lease_s,
-        Subject(of.annex_id, "fleet-1", None, of),
+        Subject(of.annex_id, ("fleet-1",), None, of),
         command_id=command_id,
         extension_s=None,
         wanted_end_s=end_of_lease_s,

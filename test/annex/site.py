@@ -1,7 +1,7 @@
 """A site with an annex daemon's inside and the emulated AWS: real journal, real HTTP, no daemon around it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,6 +18,7 @@ from annexd.annex.lease.identifiers import read_leased_token
 from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.resize import add_resizing, resize_annex
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.aws import ClientCache
 from annexd.workflow import Engine, Journal, RetryPolicy, State
@@ -115,8 +116,10 @@ class Site:
     def engine(self, journal: Journal, pace: RetryPolicy = PACE) -> Engine:
         world = self.world()
         engine = Engine(journal, annex_steps(world), pace=pace, now_s=self.now_s)
-        add_cancelling(engine, world)
-        add_changing(engine, world, AnnexIndex(engine))
+        index = AnnexIndex(engine)
+        add_cancelling(engine, world, index)
+        add_changing(engine, world, index)
+        add_resizing(engine, world, index)
         return engine
 
     def ad(self, **changes: Any) -> dict[str, Any]:
@@ -170,6 +173,25 @@ class Site:
             ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex, **changes}
             index = AnnexIndex(self.engine(journal, pace))
             return change_lease(ad, owner, index, self.world(), self.defaults, self.now_s())
+        finally:
+            journal.close()
+
+    def resize(
+        self,
+        annex: str,
+        units: object,
+        owner: str = OWNER,
+        *,
+        pace: RetryPolicy = PACE,
+        claimed: Set[str] = frozenset(),
+        **changes: Any,
+    ) -> ReplyAd:
+        """One life of a daemon that is asked to change an annex's size."""
+        journal = self.journal()
+        try:
+            ad = {"Command": "CA_RESIZE_ANNEX", "RequestVersion": 1, "Annex": annex, "TargetCapacity": units, **changes}
+            index = AnnexIndex(self.engine(journal, pace))
+            return resize_annex(ad, owner, index, self.world(), self.defaults, self.now_s(), claimed)
         finally:
             journal.close()
 

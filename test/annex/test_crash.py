@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from test.annex.fleets import end_of, tags_of
-from test.annex.site import Site
+from test.annex.site import Site, wait_for
 from test.whole import WHOLE
 
 TOP = Path(__file__).resolve().parents[2]
@@ -30,6 +30,7 @@ MOST_RECORDS = 200
 COMMANDS: dict[str, Callable[[Site, Any], dict[str, Any]]] = {  # on an annex of an hour
     "extend": lambda site, annex: dict(site.change(annex["AnnexID"], LeaseExtension=600)),
     "cancel": lambda site, annex: dict(site.cancel(annex["AnnexID"])),
+    "grow": lambda site, annex: dict(site.resize(annex["AnnexID"], 5)),
 }
 
 
@@ -108,13 +109,15 @@ def test_a_command_that_dies_at_any_append_is_carried_out_as_a_whole_or_not_at_a
 
 def check_command(site: Site, command: str, annex: dict[str, Any], *, done: bool) -> None:
     site.check_all_leased()
-    by_s = {"extend": 600, "cancel": 0}[command] if done else 0
+    by_s = 600 if command == "extend" and done else 0
     if command == "cancel" and done:
         assert "htcondor:annex-cancelled" in tags_of(site, annex["BulkRequestID"])
         site.check_nothing_left()
     else:
         assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"] + by_s
-        assert len(site.cloud.running_instances()) == 2
+        assert len(site.live_fleets()) == (2 if command == "grow" and done else 1)
+        machines = 5 if command == "grow" and done else 2
+        wait_for(lambda: len(site.cloud.running_instances()) == machines, f"{machines} machines")
 
 
 KILLED = """
@@ -140,7 +143,7 @@ def dying(*record):
 journal.append = dying
 site.journal = lambda: journal
 act = {"order": site.order, "extend": lambda: site.change("physics", LeaseExtension=600),
-       "cancel": lambda: site.cancel("physics")}[sys.argv[5]]
+       "cancel": lambda: site.cancel("physics"), "grow": lambda: site.resize("physics", 5)}[sys.argv[5]]
 act()
 """
 
@@ -166,7 +169,7 @@ def test_a_real_kill_after_any_append_of_an_order_is_as_harmless(site: Site) -> 
         assert len(site.cloud.effects("fleet requested")) == 1
 
 
-@pytest.mark.parametrize("command", ["extend", "cancel"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_real_kill_after_any_append_of_a_command_is_as_harmless(site: Site, command: str) -> None:
     annex = dict(site.order())
     count, home = records(site, COMMANDS[command](site, annex)), site.home

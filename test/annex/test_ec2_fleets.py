@@ -96,7 +96,7 @@ def test_an_annex_by_ec2_fleet_is_seen_beside_one_by_spot_fleet(site: Site) -> N
 
 def test_what_ec2_fleet_tells_is_read_as_what_spot_fleet_tells(site: Site) -> None:
     ids = [fleet(site, "annex-1", lease_s=1000), ec2_fleet(site, "annex-1", lease_s=1000)]
-    found = {each.fleet_id: each for each in fleets_of_annex(by_hand(site), "annex-1", None)}
+    found = {each.fleet_id: each for each in fleets_of_annex(by_hand(site), "annex-1", ())}
     first, second = (found[each] for each in ids)
     for name in ("state", "target", "fulfilled", "activity", "is_one_time", "is_ended", "written_end_s"):
         assert getattr(first, name) == getattr(second, name), name
@@ -112,7 +112,7 @@ def test_fleets_on_every_page_are_read(site: Site) -> None:
     for token in tokens:
         by_hand(site).create_fleet(**ec2_fleet_config(made_of, 1, ClientToken=token))
     site.cloud.clear_audit()
-    found = fleets_of_annex(by_hand(site), "annex-1", None)
+    found = fleets_of_annex(by_hand(site), "annex-1", ())
     assert sorted(each.client_token for each in found) == sorted(tokens)
     assert len(site.cloud.calls("DescribeFleets")) == 2
     cancel_fleet(by_hand(site), found[0].fleet_id)  # 100 are left to be ended by one call

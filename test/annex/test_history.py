@@ -36,7 +36,7 @@ def index(tmp_path: Path) -> Iterator[AnnexIndex]:
     world = StepContext(KeyFiles(lambda *_: b""))
     engine = Engine(journal, annex_steps(world))
     index = AnnexIndex(engine)
-    add_cancelling(engine, world)
+    add_cancelling(engine, world, index)
     add_changing(engine, world, index)
     for number in range(ANNEXES):
         owner = BOB if number == 3 else ALICE

@@ -21,7 +21,7 @@ from test.annex.orders import change_order
 
 NOW_S = 1_795_000_000
 CHANGES = 40
-INTENT = MoveIntent(AnnexFleets("annex", "fleet-1", 0.0), LeaseRead(0, 1, 2, 0.0))
+INTENT = MoveIntent(AnnexFleets("annex", ("fleet-1",), 0.0), LeaseRead(0, 1, 2, 0.0))
 
 
 def changed(path: Path) -> tuple[Counting, AnnexIndex]:

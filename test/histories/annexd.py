@@ -290,8 +290,8 @@ class Life:
             wait=self.wait,
             random=lambda: 1.0,
         )
-        add_cancelling(self.engine, self.world)
         self.index = AnnexIndex(self.engine)
+        add_cancelling(self.engine, self.world, self.index)
         add_changing(self.engine, self.world, self.index)
 
     def under_way(self) -> set[str]:

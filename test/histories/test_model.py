@@ -146,7 +146,7 @@ def test_it_notices_a_cancellation_that_gives_up_what_ec2_does_not_show_yet(
     theatre: Theatre, monkeypatch: Patch
 ) -> None:
     def impatient(_: StepContext, ec2: Any, annex: AnnexFleets) -> Any:
-        if fleets := inventory.fleets_of_annex(ec2, annex.annex_id, annex.fleet_id):
+        if fleets := inventory.fleets_of_annex(ec2, annex.annex_id, annex.fleet_ids):
             return fleets
         raise Refused("it is over", untouched=True)
 

@@ -56,15 +56,15 @@ ANNEX_SHUTDOWN_PROGRAM = $(LOCAL_DIR)/bin/poweroff
 START = 'mkdir -p log spool execute lock run && exec "$0" -f'
 
 
-def image(pool: Pool, machines: int) -> Boot:
-    """An image with the HTCondor of a pool, of which so many instances may boot at one time."""
+def image(pool: Pool, machines: int, *more: str) -> Boot:
+    """An image with the HTCondor of a pool, of which so many instances may boot at one time, with these options."""
     htcondor, folder = pool.htcondor, pool.directory / "machines"
     folder.mkdir()
     config = pool.directory / "image_config"
     config.write_text(IMAGE.format(htcondor=htcondor, prefix=htcondor.sbin.parent))
     return Boot(
         command=("/bin/sh", "-c", START, str(htcondor.executable("condor_master"))),
-        options=("--patience=30",),
+        options=("--patience=30", *more),
         environment={"CONDOR_CONFIG": str(config), "HOME": "{machine}"},
         ports=(pool.port,),
         directory=str(folder),
@@ -75,14 +75,16 @@ def image(pool: Pool, machines: int) -> Boot:
 class JoiningSite(Site):
     """`with JoiningSite() as site:`; each of its instances becomes a machine of the pool."""
 
-    def __init__(self, extra_config: str = "", *, speed: float = 0.0, machines: int = 2) -> None:
+    def __init__(
+        self, extra_config: str = "", *, speed: float = 0.0, machines: int = 2, options: tuple[str, ...] = ()
+    ) -> None:
         config = f"{ANNEXD_CONFIG}\n{POOL}\nANNEX_MIN_LEASE = 1\n{extra_config}"
         self.pool = Pool(config, daemons=(*DAEMONS, "NEGOTIATOR"))
         self.cloud = Cloud(
             speed=speed,
             termination_s=0.5,
             enforce_iam=True,
-            boot=image(self.pool, machines),
+            boot=image(self.pool, machines, *options),
             behaviour={"logs_late_s": 0.0},
         )
         self.public_key_file, self.secret_key_file = self.key_files()

@@ -72,7 +72,7 @@ def test_a_lease_is_moved_by_a_duration_or_to_a_time(line: str, options: ToolOpt
         ("-extend 1h -until 2026-12-01T12:00Z x", "-extend and -until exclude each other", "-until sets the new end"),
         ("-extend 1h -lease-duration 2h x", "-lease-duration cannot be used with -extend", "-extend DURATION"),
         ("-extend 1h -annex-name x", "-annex-name cannot be used with -extend", "condor_annex -extend 2h NAME"),
-        ("-extend 1h -count 3 x", "-count cannot be used with -extend", "order a second one"),
+        ("-extend 1h -count 3 x", "-count cannot be used with -extend", "condor_annex -resize NUMBER ANNEX"),
         ("-extend 1h -cancel x", "-cancel cannot be used with -extend", "condor_annex -cancel ANNEX alone ends it now"),
         ("-extend 1h -forcex x", "-forcex cannot be used with -extend", "it requires -cancel"),
         ("-extend 1h -status x", "-extend cannot be used with -status", ""),

@@ -60,6 +60,7 @@ def test_the_files_are_what_the_options_are(generator: ModuleType) -> None:
         (["-cancel", "p"], ["physics"]),
         (["-status", ""], ["annex-1", "physics"]),
         (["-extend", "2h", "a"], ["annex-1"]),
+        (["-resize", "5", "a"], ["annex-1"]),
     ],
 )
 def test_bash_offers_what_fits(tools: dict[str, str], words: list[str], offered: list[str]) -> None:

@@ -166,6 +166,7 @@ def test_the_annexes_are_asked_for_all_or_one() -> None:
         ("-cancel", "a"),
         ("-extend", "2h", "a"),
         ("-until", "2099-01-01T00:00Z", "a"),
+        ("-resize", "5", "a"),
         ("-status",),
         ("-wait", "a"),
         ("-setup",),

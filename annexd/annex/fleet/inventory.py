@@ -4,7 +4,7 @@ A fleet belongs to an annex if its client token has annexd's form: only the flee
 An instance belongs to its fleet by a tag that only AWS can set.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -169,9 +169,12 @@ def _asked_for(ec2: Any, fleet_id: str) -> dict[str, Fleet | None]:
             raise
 
 
-def fleets_of_annex(ec2: Any, annex_id: str, fleet_id: str | None) -> list[Fleet]:
-    """Return the fleets of one annex: by fleet ID if it is known, else from the lists.  Raises Retry or Refused."""
-    looks = [_asked_for(ec2, fleet_id)] if fleet_id else [_list(ec2, kind) for kind in KINDS]
+def fleets_of_annex(ec2: Any, annex_id: str, fleet_ids: Sequence[str]) -> list[Fleet]:
+    """Return the fleets of one annex: by their IDs if any is known, else from the lists.  Raises Retry or Refused.
+
+    Each is asked for by itself: of several EC2 shows none if one is gone.
+    """
+    looks = [_asked_for(ec2, each) for each in fleet_ids] or [_list(ec2, kind) for kind in KINDS]
     found = [fleet for look in looks for fleet in look.values()]
     return [fleet for fleet in found if fleet is not None and fleet.annex_id == annex_id]
 
@@ -215,11 +218,27 @@ def cancel_fleet(ec2: Any, fleet_id: str) -> None:
             if kind is SPOT_FLEET or not is_denied(error):
                 raise
             answer = _end(ec2, kind, fleet_id, with_instances=False)
+    _check_refusals(answer, kind, fleet_id)
+
+
+def _check_refusals(answer: Mapping[str, Any], kind: FleetKind, fleet_id: str) -> None:
+    with translate_aws_errors(f"{kind.end} {fleet_id}"):
         refusals = [refusal.get("Error", {}) for refusal in answer.get(kind.refused) or ()]
     for each in refusals:
         code, message = str(each.get("Code", ""))[:MAX_CODE], str(each.get("Message"))[:MAX_MESSAGE]
         if not is_cancelled_already(code):
             raise Retry(f"{fleet_id} could not be cancelled ({code}): {message}")
+
+
+def stop_fleet(ec2: Any, fleet_id: str) -> None:
+    """Let a fleet launch no more; its instances run on.  Raises Retry or Refused.
+
+    Both APIs end a fleet so, of either type: its target can be changed for the type maintain only.
+    """
+    kind = kind_of(fleet_id)
+    with translate_aws_errors(f"{kind.end} {fleet_id}"):
+        answer = _end(ec2, kind, fleet_id, with_instances=False)
+    _check_refusals(answer, kind, fleet_id)
 
 
 def _end(ec2: Any, kind: FleetKind, fleet_id: str, *, with_instances: bool) -> Mapping[str, Any]:

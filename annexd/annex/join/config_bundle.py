@@ -87,6 +87,7 @@ class Present:
     end_s: int
     max_lease_s: int
     cancelled_s: int | None = None
+    leaving: tuple[str, ...] = ()  # instances that take no more jobs
 
 
 def config_bundle(order: FleetOrder, bundle_sources: BundleSources, max_lease_s: int) -> bytes:
@@ -137,7 +138,7 @@ def _own(order: FleetOrder, join: JoinOrder, present: Present) -> dict[str, byte
         "LeaseEnd": present.end_s,
         "Pool": join.collector_host,
     }
-    config = machine_config(join, order.annex_id, order.shown_name, present.end_s)
+    config = machine_config(join, order.annex_id, order.shown_name, present.end_s, present.leaving)
     return {MANIFEST: (json.dumps(manifest, indent=1) + "\n").encode(), CONFIG: config.encode()}
 
 

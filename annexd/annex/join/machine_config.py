@@ -5,6 +5,7 @@ connections, and need no open port, since they connect through the collector's C
 them regardless of this configuration, which lets their jobs leave in an orderly way before that.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from annexd.annex.request.join_config import JoinOrder
@@ -77,12 +78,27 @@ ClassAdLifetime = {lifetime_s}
 DEFAULT_MASTER_SHUTDOWN_SCRIPT = $(ANNEX_SHUTDOWN_PROGRAM:/usr/sbin/poweroff)
 """
 
+LEAVING: Final = """
+# The annex was made smaller: these machines take no more jobs, finish those that they have, and are turned off.
+if defined EC2InstanceID
+  AnnexLeaves = stringListMember($(EC2InstanceID), "{leaving}", " ")
+  START = $(START) && !$(AnnexLeaves)
+  CLAIM_WORKLIFE = ifThenElse($(AnnexLeaves), 0, 1200)
+  STARTD_NOCLAIM_SHUTDOWN = ifThenElse($(AnnexLeaves), {no_claim_s}, {idle_s})
+  # A startd looks for that when it updates its ad, and its master when it does (measured with 25.14.1).
+  UPDATE_INTERVAL = ifThenElse($(AnnexLeaves), {no_claim_s}, {update_s})
+  MASTER_UPDATE_INTERVAL = ifThenElse($(AnnexLeaves), {no_claim_s}, {master_update_s})
+endif
+"""
+NO_CLAIM_S: Final = 20  # after its last job
 
-def machine_config(join: JoinOrder, annex_id: str, name: str, end_of_lease_s: int) -> str:
-    """Return the file for the configuration folder of each machine."""
+
+def machine_config(join: JoinOrder, annex_id: str, name: str, end_of_lease_s: int, leaving: Sequence[str] = ()) -> str:
+    """Return the file for the configuration folder of each machine; `leaving`: instances that take no more jobs."""
     lease_s, drain_s, idle_s = end_of_lease_s - join.made_at_s, join.drain_s, join.idle_s
     update_s = max(SHORTEST_UPDATE_S, min(LONGEST_UPDATE_S, lease_s // UPDATES))
-    return TEXT.format(
+    master_update_s = min(update_s, IDLE_MASTER_UPDATE_S) if idle_s else update_s
+    text = TEXT.format(
         annex_id=annex_id,
         name=name,
         collector_host=join.collector_host,
@@ -92,9 +108,18 @@ def machine_config(join: JoinOrder, annex_id: str, name: str, end_of_lease_s: in
         vacate_s=max(1, drain_s // 2),
         update_s=update_s,
         lifetime_s=2 * update_s,
-        master_update_s=min(update_s, IDLE_MASTER_UPDATE_S) if idle_s else update_s,
+        master_update_s=master_update_s,
         idle=f"STARTD_NOCLAIM_SHUTDOWN = {idle_s}\n" if idle_s else "",
     )
+    if leaving:
+        text += LEAVING.format(
+            leaving=" ".join(leaving),
+            no_claim_s=NO_CLAIM_S,
+            idle_s=idle_s or 0,
+            update_s=update_s,
+            master_update_s=master_update_s,
+        )
+    return text
 
 
 def _owns(users: tuple[str, ...]) -> str:

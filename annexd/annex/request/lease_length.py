@@ -25,7 +25,7 @@ def fault_of_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
     length_s, longest_s = value - now_s, defaults.max_lease_s
     if length_s > longest_s + GRACE_S:
         return f"-lease-duration {_typed(length_s)} is longer than ANNEX_MAX_LEASE ({duration(longest_s)})"
-    if length_s < _shortest_s(defaults):
+    if is_too_short(length_s, defaults):
         shortest = duration(defaults.shortest_lease_s)
         return (
             f"-lease-duration {_typed(length_s)} is shorter than ANNEX_MIN_LEASE ({shortest}): the lease function "
@@ -59,9 +59,9 @@ def fault_of_length(length_s: float, longest_s: int) -> str | None:
     return None
 
 
-def _shortest_s(defaults: Defaults) -> float:
-    """Return the shortest lease less the grace, which is at most a tenth of it."""
-    return defaults.shortest_lease_s - min(GRACE_S, defaults.shortest_lease_s / 10)
+def is_too_short(length_s: float, defaults: Defaults) -> bool:
+    """Tell whether it is shorter than the shortest lease less the grace, which is at most a tenth of it."""
+    return length_s < defaults.shortest_lease_s - min(GRACE_S, defaults.shortest_lease_s / 10)
 
 
 def duration(seconds: int) -> str:

@@ -75,14 +75,19 @@ class FleetOrder(Order):
 class Subject:
     """The annex that an order is about.
 
-    `key` is its ID.  For an annex that the journal does not know it is the ID of its one fleet: anyone who can request
-    fleets can tag one with another user's annex ID.
+    `key` is its ID.  For an annex that the journal does not know it is the ID of its first fleet: anyone who can
+    request fleets can tag one with another user's annex ID.
     """
 
     key: str
-    fleet_id: str | None  # None: not known yet
+    fleet_ids: tuple[str, ...]  # the oldest first; none: not known yet
     order_command_id: str | None  # None: only the cloud knows it
     order: FleetOrder | None
+
+    @property
+    def fleet_id(self) -> str | None:
+        """Return the fleet with which the annex began."""
+        return next(iter(self.fleet_ids), None)
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,36 @@ class ChangeOrder(OrderOnAnnex):
     @property
     def summary(self) -> str:
         return f"change of the lease of {super().summary}"
+
+
+@dataclass(frozen=True)
+class GrowOrder(OrderOnAnnex):
+    """One fleet more for an annex, under its present end.
+
+    `further` is that fleet as an order of its own, with the annex's ID; `units`: the size of the annex then.
+    """
+
+    command_id: str
+    further: FleetOrder
+    units: int
+
+    @property
+    def summary(self) -> str:
+        return f"{self.further.units} units more, {self.units} in all, for {super().summary}"
+
+
+@dataclass(frozen=True)
+class ShrinkOrder(OrderOnAnnex):
+    """Fewer units for an annex, `units` in all; `claimed`: its instances that had jobs by the collector's ads."""
+
+    command_id: str
+    units: int
+    now: bool  # terminate the machines, with their jobs
+    claimed: tuple[str, ...]
+
+    @property
+    def summary(self) -> str:
+        return f"{self.units} units in all for {super().summary}"
 
 
 def with_requester(order: OrderT, requester: Requester) -> OrderT:

@@ -25,7 +25,7 @@ def digest_of(ad: Mapping[str, Any]) -> str:
     return sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def known_state(ad: Mapping[str, Any], owner: str, engine: Engine, workflow: str) -> State | None:
+def known_state(ad: Mapping[str, Any], owner: str, engine: Engine, *workflows: str) -> State | None:
     """Return the workflow that has this ad's CommandID; None for a new one.
 
     Raises NotOwner, or InvalidRequest where it is that of another command or of another request.
@@ -34,7 +34,7 @@ def known_state(ad: Mapping[str, Any], owner: str, engine: Engine, workflow: str
     state = engine.find(command_id, owner) if command_id else None
     if state is None:
         return None
-    if state.workflow != workflow:
+    if state.workflow not in workflows:
         raise InvalidRequest([f"CommandID {command_id} is that of another command"])
     check_same(state, ad)
     return state

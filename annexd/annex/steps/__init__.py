@@ -4,6 +4,8 @@ The fleet comes last and brings its lease with it, in one call; before it stands
 work.  Undo runs the other way and may not pass a step that failed.
 """
 
+from typing import Any
+
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps.check_lease_function import CheckLeaseFunction
 from annexd.annex.steps.context import StepContext
@@ -12,7 +14,7 @@ from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.put_object import PutObject
 from annexd.annex.steps.read_templates import ReadTemplates
 from annexd.annex.steps.request_fleet import RequestFleet
-from annexd.workflow import Workflow
+from annexd.workflow import Step, Workflow
 
 
 def annex_steps(world: StepContext) -> Workflow[FleetOrder]:
@@ -27,4 +29,9 @@ def annex_steps(world: StepContext) -> Workflow[FleetOrder]:
     return Workflow(FleetOrder, steps)
 
 
-__all__ = ["StepContext", "annex_steps"]
+def further_steps(world: StepContext) -> tuple[Step[FleetOrder, Any, Any], ...]:
+    """Return those of a further fleet of an annex, whose object in S3 is there."""
+    return CheckLeaseFunction(world), ReadTemplates(world), CreateTemplate(world), RequestFleet(world)
+
+
+__all__ = ["StepContext", "annex_steps", "further_steps"]

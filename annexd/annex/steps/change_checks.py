@@ -52,6 +52,11 @@ class MachinesInformed:
     warning: str
 
 
+def lasting(fleets: list[Fleet]) -> list[Fleet]:
+    """Return those whose lease can be moved: all that AWS has not ended, or all if it has ended each."""
+    return [fleet for fleet in fleets if not fleet.is_ended or fleet.runs_on] or fleets
+
+
 def is_cancelled(fleets: list[Fleet]) -> bool:
     """Tell whether all fleets are cancelled, so that even a lost call can no longer change the end."""
     return bool(fleets) and all(fleet.is_cancelled for fleet in fleets)

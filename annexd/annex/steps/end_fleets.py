@@ -49,7 +49,7 @@ class EndFleets:
 
     def plan(self, order: CancelOrder, results: Results) -> EndIntent:
         stopped = results.of(OrderStopped)
-        return EndIntent(AnnexFleets(order.annex_id, order.subject.fleet_id, stopped.ordered_at_s), stopped.is_gone)
+        return EndIntent(AnnexFleets(order.annex_id, stopped.fleet_ids, stopped.ordered_at_s), stopped.is_gone)
 
     def forward(self, order: CancelOrder, intent: EndIntent) -> FleetsEnded:
         if intent.is_gone:

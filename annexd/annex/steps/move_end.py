@@ -14,6 +14,7 @@ from annexd.annex.steps.change_checks import (
     check_lives,
     check_times,
     is_cancelled,
+    lasting,
 )
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, lease_function_of
 from annexd.annex.steps.context import StepContext, require_settled
@@ -52,7 +53,7 @@ class MoveEnd:
 
     def forward(self, order: ChangeOrder, intent: MoveIntent) -> EndMoved:
         clients, end_s = self._world.access(order.target), intent.lease.end_of_lease_s
-        fleets = fleets_of(self._world, clients.ec2, intent.fleets)
+        fleets = lasting(fleets_of(self._world, clients.ec2, intent.fleets))
         todo, written = [fleet for fleet in fleets if fleet.written_end_s != end_s], list[Fleet]()
         try:
             for fleet in todo:
@@ -81,7 +82,7 @@ class MoveEnd:
         if not lease.is_longer:
             return
         ec2 = self._world.access(order.target).ec2
-        listed = fleets_of_annex(ec2, annex.annex_id, annex.fleet_id)  # none: nothing is left of it
+        listed = fleets_of_annex(ec2, annex.annex_id, annex.fleet_ids)  # none: nothing is left of it
         if is_cancelled(listed):
             return
         require_settled(self._world, asked_at_s)
@@ -101,7 +102,7 @@ class MoveEnd:
 def wait_until_seen(world: StepContext, ec2: Any, annex: AnnexFleets, end_s: int) -> None:
     """Return when the fleets show this end.  Raises Retry if they do not within seconds."""
     for pause_s in LOOK_AGAIN_S:
-        if all(fleet.written_end_s == end_s for fleet in fleets_of(world, ec2, annex)):
+        if all(fleet.written_end_s == end_s for fleet in lasting(fleets_of(world, ec2, annex))):
             return
         world.pause(pause_s)
     raise Retry(f"annex {annex.annex_id} does not show its new end yet; annexd checks it again")

@@ -9,7 +9,7 @@ import math
 from annexd.annex.fleet.inventory import Fleet
 from annexd.annex.request.lease_length import fault_of_length
 from annexd.annex.request.order import ChangeOrder
-from annexd.annex.steps.change_checks import LeaseRead, Turn, check_is_waited_for, check_lives, check_times
+from annexd.annex.steps.change_checks import LeaseRead, Turn, check_is_waited_for, check_lives, check_times, lasting
 from annexd.annex.steps.check_lease_function import check_max_lease, lease_function_of
 from annexd.annex.steps.context import StepContext, require_settled
 from annexd.annex.steps.tag_fleets import fleets_of
@@ -34,7 +34,7 @@ class ReadLease:
     def forward(self, order: ChangeOrder, intent: Turn) -> LeaseRead:
         require_settled(self._world, intent.unclear_at_s)
         clients, checked_at_s = self._world.access(order.target), self._world.now_s()
-        fleets = fleets_of(self._world, clients.ec2, intent.fleets)
+        fleets = lasting(fleets_of(self._world, clients.ec2, intent.fleets))
         now_s = self._world.aws_now_s(clients)
         from_s = min(fleet.written_end_s for fleet in fleets)
         wanted_s = order.wanted_end_s

@@ -11,11 +11,14 @@ from annexd.workflow import Refused, Retry
 
 @dataclass(frozen=True)
 class AnnexFleets:
-    """What the fleets of an annex are found by; `ordered_at_s`: when they were asked for, or 0."""
+    """What the fleets of an annex are found by; `ordered_at_s`: when the newest was asked for, or 0;
+    `leaving`: instances that were told to leave.
+    """
 
     annex_id: str
-    fleet_id: str | None
+    fleet_ids: tuple[str, ...]  # none: they are looked for
     ordered_at_s: float
+    leaving: tuple[str, ...] = ()
 
 
 def fleets_of(world: StepContext, ec2: Any, annex: AnnexFleets) -> list[Fleet]:
@@ -23,9 +26,10 @@ def fleets_of(world: StepContext, ec2: Any, annex: AnnexFleets) -> list[Fleet]:
 
     Raises Retry, also as long as EC2 may not show yet what was ordered a short while ago; Refused if there are none.
     """
-    fleets = fleets_of_annex(ec2, annex.annex_id, annex.fleet_id)
-    if not fleets and world.now_s() < annex.ordered_at_s + world.settle_s:
-        raise Retry(f"AWS does not show the fleet of annex {annex.annex_id} yet", untouched=True)
+    fleets = fleets_of_annex(ec2, annex.annex_id, annex.fleet_ids)
+    is_whole = bool(fleets) and len(fleets) >= len(annex.fleet_ids)
+    if not is_whole and world.now_s() < annex.ordered_at_s + world.settle_s:
+        raise Retry(f"AWS does not show all fleets of annex {annex.annex_id} yet", untouched=True)
     if not fleets:
         message = f"AWS shows these keys nothing of annex {annex.annex_id}: it is over, or not in this region"
         raise Refused(message, untouched=True)

@@ -59,10 +59,10 @@ def tell(world: StepContext, order: ChangeOrder, intent: MoveIntent, end_s: int)
     annex, annex_order, clients = intent.fleets, order.subject.order, world.access(order.target)
     if annex_order is None or annex_order.join is None:
         return True
-    if is_cancelled(fleets_of_annex(clients.ec2, annex.annex_id, annex.fleet_id)):
+    if is_cancelled(fleets_of_annex(clients.ec2, annex.annex_id, annex.fleet_ids)):
         return False
-    put_present(world, clients, annex_order, Present(end_s, intent.lease.max_lease_s))
-    if not is_cancelled(fleets_of_annex(clients.ec2, annex.annex_id, annex.fleet_id)):
+    put_present(world, clients, annex_order, Present(end_s, intent.lease.max_lease_s, leaving=annex.leaving))
+    if not is_cancelled(fleets_of_annex(clients.ec2, annex.annex_id, annex.fleet_ids)):
         return True
     now_s = int(world.aws_now_s(clients))  # it was cancelled meanwhile, and its machines told so before
     put_present(world, clients, annex_order, Present(now_s, DAY_S, cancelled_s=now_s))

@@ -1,0 +1,267 @@
+"""CA_RESIZE_ANNEX, from the command ad to the reply ad: change how many units an annex has.
+
+More units are a further fleet of the annex, under its present end: a workflow as an order is one, with the same steps.
+Fewer are machines that are told to take no more jobs and to leave.  Only its owner may do either, or a super user.
+"""
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from typing import Any, Final
+
+from annexd.annex.fleet.inventory import ENDING, Fleet, fleets_of_annex, living_instances
+from annexd.annex.index import GROW, SHRINK, AnnexIndex, AnnexRecord
+from annexd.annex.lease.lease import utc
+from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
+from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply, reply_of_error, reply_of_growth, reply_of_reduction
+from annexd.annex.request.ad_attributes import AdAttributes
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import InvalidRequest, shown
+from annexd.annex.request.further_fleet import faults_of_size, further_fleet, weights_of
+from annexd.annex.request.lease_length import duration, is_too_short
+from annexd.annex.request.order import FleetOrder, GrowOrder, OrderOnAnnex, ShrinkOrder
+from annexd.annex.request.request import check_command, command_id_of, own_of
+from annexd.annex.request.same_request import check_same, digest_of, known_state
+from annexd.annex.steps import StepContext, further_steps
+from annexd.annex.steps.change_checks import is_cancelled, lasting
+from annexd.annex.steps.fewer_machines import ChooseMachines, StopLaunching, TellLeaving, TerminateLeaving
+from annexd.annex.steps.further_fleet import CheckAnnex, OfFurtherFleet
+from annexd.annex.steps.limited import STEP_S, Limited
+from annexd.annex.steps.read_templates import TemplatesRead
+from annexd.annex.steps.wait_for_turn import WaitForTurn
+from annexd.aws import time_limit
+from annexd.workflow import SUCCESS, Engine, State, Workflow
+
+COMMAND: Final = "CA_RESIZE_ANNEX"
+DEADLINES: Final = 2.5  # as of a change of the end: a turn may be waited for
+OWN: Final = OWN_NAMES | {"targetcapacity", "now"}
+
+
+def add_resizing(engine: Engine, world: StepContext, index: AnnexIndex) -> None:
+    """Register the workflows of further fleets and of fewer machines with an Engine of annexes."""
+    before = Limited(WaitForTurn(world, engine, index)), Limited(CheckAnnex(world))
+    steps = (Limited(OfFurtherFleet(each)) for each in further_steps(world))
+    engine.add(GROW, Workflow(GrowOrder, (*before, *steps), deadlines=DEADLINES))
+    fewer = StopLaunching(world), ChooseMachines(world), TellLeaving(world), TerminateLeaving(world)
+    engine.add(SHRINK, Workflow(ShrinkOrder, (before[0], *(Limited(each) for each in fewer)), patient=True))
+
+
+@dataclass(frozen=True)
+class ResizeRequest:
+    """A request that can be carried out if there is such an annex."""
+
+    named: Named
+    units: int
+    now: bool
+
+    @classmethod
+    def from_ad(cls, ad: Mapping[str, Any]) -> "ResizeRequest":
+        """Raises InvalidRequest with every fault."""
+        own = own_of(COMMAND, ad, OWN)
+        request = cls(Named.read(own), _units(own), own.flag("Now", False))
+        if own.faults:
+            raise InvalidRequest(own.faults)
+        return request
+
+
+def _units(own: AdAttributes) -> int:
+    value = own.value("TargetCapacity")
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    what = "is missing" if value is None else f"must be a number above 0, not {shown(value)}"
+    own.faults.append(f"TargetCapacity {what}: the size of the annex (-cancel ends it)")
+    return 0
+
+
+def resize_annex(
+    ad: Mapping[str, Any],
+    owner: str,
+    index: AnnexIndex,
+    world: StepContext,
+    defaults: Defaults,
+    now_s: float,
+    claimed: Set[str] = frozenset(),
+    *,
+    accepted: Callable[[State], None] = lambda _: None,
+) -> ReplyAd:
+    """Resize the annex in `ad` for `owner` (user@domain), and reply when AWS has its further fleet, or when
+    its machines are told to leave.  Blocks.  `claimed`: the instances with jobs, by the collector.
+    """
+    command_id, begun = command_id_of(ad), False
+    try:
+        check_command(ad, COMMAND)
+        state = known_state(ad, owner, index.engine, GROW, SHRINK)
+        if state is None:
+            request = ResizeRequest.from_ad(ad)
+            annex = NamedAnnex(request.named, owner, index, world, defaults, now_s)
+            resizing = _Resizing(request, annex, claimed)
+            state = resizing.accepted(digest_of(ad))
+            if state is None:
+                return resizing.unchanged()
+            check_same(state, ad)  # another may have been accepted at the same moment
+        command_id, begun = state.command_id, True
+        accepted(state)
+        answer = reply_of_growth if state.workflow == GROW else reply_of_reduction
+        return answer(index.engine.run(command_id))
+    except ANSWERED as error:
+        return reply_of_error(error, command_id, begun=begun)
+
+
+@dataclass(frozen=True)
+class _Present:
+    """The annex's end and size by AWS, without what leaves, and the time by AWS's clock."""
+
+    end_s: int
+    units: int
+    now_s: float
+    running: int  # units of machines
+
+
+@dataclass(frozen=True)
+class _Resizing:
+    """A request on its way into the journal."""
+
+    request: ResizeRequest
+    annex: NamedAnnex
+    claimed: Set[str]
+
+    def accepted(self, asked: str) -> State | None:
+        """Return the workflow that carries it out, or None if the annex has this size.  Raises what ANSWERED names."""
+        known, index = self._known(), self.annex.index
+        self._check_can_change(known)
+        before = index.earlier_changes(known.annex_id, "")
+        order, annex_order = self.annex.order(known, "resized"), self._order_of(known)
+        present = self._present(order, annex_order)
+        if self.request.units == present.units:
+            return None
+        smaller = self.request.units < present.units
+        wanted: OrderOnAnnex
+        if smaller:
+            wanted = self._fewer(order, annex_order, present)
+        else:
+            wanted = self._wanted(known, order, annex_order, present)
+        with index.changing:
+            self._check_can_change(known)
+            if index.earlier_changes(known.annex_id, "") != before:
+                raise NotNow(f"annex {known.annex_id} was changed at this moment: ask again")
+            return index.engine.accept(self.annex.named.command_id, self.annex.owner, wanted, asked)
+
+    def unchanged(self) -> ReplyAd:
+        """Answer a request for the size that the annex has."""
+        units, named = self.request.units, self.annex.named
+        words = f"it has {units} units already: nothing was ordered"
+        known = self._known()
+        fleets = self.annex.index.fleet_ids(known.annex_id)
+        ad = reply(SUCCESS, command_id=named.command_id)
+        return ad | {
+            "AnnexID": known.annex_id,
+            "BulkRequestID": fleets[0] if fleets else None,
+            "TargetCapacity": units,
+            "EndOfLease": self.annex.index.end_s(known),
+            "Warning": words,
+        }
+
+    def _known(self) -> AnnexRecord:
+        known = self.annex.known()
+        if known is None:
+            words = f"annexd has no record of the order of an annex {self.annex.named.annex} of yours"
+            raise InvalidRequest([f"{words}, so it cannot make more machines like its own: order a second annex"])
+        return known
+
+    def _order_of(self, known: AnnexRecord) -> FleetOrder:
+        order = self.annex.index.engine.state(known.command_id).order_as(FleetOrder)
+        if order is None:
+            raise NotNow(f"the journal's record of the order of annex {known.annex_id} cannot be read")
+        return order
+
+    def _check_can_change(self, known: AnnexRecord) -> None:
+        """Raise NotNow for an annex that is being ordered or resized, or is cancelled or over."""
+        index, annex_id = self.annex.index, known.annex_id
+        if index.cancellation(annex_id) is not None:
+            raise NotNow(f"annex {annex_id} was cancelled: it cannot be resized")
+        if index.engine.state(known.command_id).finished is None:
+            raise NotNow(f"annex {annex_id} is still being ordered: resize it when that is done")
+        if any(index.engine.state(each).finished is None for each in index.resizes(annex_id)):
+            raise NotNow(f"annex {annex_id} is still being resized: ask again when that is done")
+        self.annex.check_not_over(known)
+
+    def _present(self, order: OrderOnAnnex, annex_order: FleetOrder) -> _Present:
+        """Ask AWS.  Blocks.  Raises NotNow, Retry or Refused."""
+        with time_limit(STEP_S):
+            clients = self.annex.world.access(order.target)
+            fleets = lasting(fleets_of_annex(clients.ec2, order.annex_id, order.subject.fleet_ids))
+            if not fleets or is_cancelled(fleets):
+                raise NotNow(f"annex {order.annex_id} is over by what AWS shows: order a new one")
+            weights = weights_of(annex_order)
+            leaving = set(self.annex.index.leaving(order.annex_id))
+            running = [_running(clients.ec2, fleet, leaving, weights or {}) for fleet in fleets]
+            units = sum(map(lambda fleet, number: _units_of(fleet, number, known=weights is not None), fleets, running))
+            end_s = min(fleet.written_end_s for fleet in fleets)
+            return _Present(end_s, units, self.annex.world.aws_now_s(clients), sum(running))
+
+    def _fewer(self, order: OrderOnAnnex, annex_order: FleetOrder, present: _Present) -> ShrinkOrder:
+        """Return the order for fewer machines.  Raises InvalidRequest or NotNow."""
+        units, annex_id, now = self.request.units, order.annex_id, self.request.now
+        if weights_of(annex_order) is None:
+            words = f"of the machines of annex {annex_id} nobody knows as how many units each counts"
+            raise InvalidRequest([f"{words}: it cannot be made smaller"])
+        if annex_order.join is None and not now:
+            words = f"the machines of annex {annex_id} read no object of annexd's, so they cannot be told to leave"
+            raise InvalidRequest([f"{words}: Now terminates them with their jobs"])
+        if present.running < units:
+            words = f"AWS has started only {present.running} of the {present.units} units of annex {annex_id}"
+            raise NotNow(f"{words}: ask again when its provisioning delay is over")
+        return ShrinkOrder(
+            annex_id,
+            order.target,
+            present.end_s,
+            order.subject,
+            command_id=self.annex.named.command_id,
+            units=units,
+            now=now,
+            claimed=tuple(sorted(self.claimed)),
+        )
+
+    def _wanted(self, known: AnnexRecord, order: OrderOnAnnex, annex_order: FleetOrder, present: _Present) -> GrowOrder:
+        """Return the further fleet.  Raises InvalidRequest or NotNow."""
+        defaults, units, annex_id = self.annex.defaults, self.request.units, order.annex_id
+        if faults := list(faults_of_size(annex_order, units, defaults)):
+            raise InvalidRequest(faults)
+        if self.request.now:
+            raise InvalidRequest([f"Now is for fewer machines, and annex {annex_id} has only {present.units} units"])
+        left_s = present.end_s - present.now_s
+        if is_too_short(left_s, defaults):
+            least = duration(defaults.shortest_lease_s)
+            words = f"annex {annex_id} ends at {utc(present.end_s)}, in less than ANNEX_MIN_LEASE ({least})"
+            raise NotNow(f"{words}: extend it first (condor_annex -extend)")
+        valid_until_s = int(min(self.annex.now_s + defaults.provisioning_delay_s, present.end_s))
+        read = self.annex.index.engine.state(known.command_id).results.of(TemplatesRead)
+        more = further_fleet(annex_order, read.versions, units - present.units, present.end_s, valid_until_s)
+        return GrowOrder(
+            annex_id,
+            order.target,
+            present.end_s,
+            order.subject,
+            command_id=self.annex.named.command_id,
+            further=more,
+            units=units,
+        )
+
+
+def _running(ec2: Any, fleet: Fleet, leaving: Set[str], weights: Mapping[str, float]) -> int:
+    """Return the units of the machines of a fleet that stay."""
+    living = living_instances(ec2, fleet.fleet_id)
+    staying = [one for one in living if one.state != ENDING and one.instance_id not in leaving]
+    return int(sum(weights.get(one.pool.kind, 1.0) for one in staying))
+
+
+def _units_of(fleet: Fleet, running: int, *, known: bool) -> int:
+    """Return the units of a fleet: those asked for while it launches, then those that are left.
+
+    Where it is not `known` what a machine counts, all units count that AWS has started.
+    """
+    target = fleet.target or 0
+    if fleet.is_launching:
+        return target
+    if not known:
+        return target if fleet.fulfilled is None else min(target, int(fleet.fulfilled))
+    return running

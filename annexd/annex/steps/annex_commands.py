@@ -1,0 +1,19 @@
+"""What the steps ask of the journal about one annex: what was done to it, and which fleets it has."""
+
+from typing import Protocol
+
+
+class AnnexCommands(Protocol):
+    """The index of annexes, as far as the steps need it.  Its methods raise JournalError."""
+
+    def earlier_changes(self, subject: str, command_id: str, /) -> list[str]:
+        """Return the commands that change this annex and were accepted before this one, oldest first."""
+
+    def resizes(self, annex_id: str, /) -> list[str]:
+        """Return those that change its size, oldest first."""
+
+    def leaving(self, annex_id: str, /) -> tuple[str, ...]:
+        """Return the instances that were told to leave when it was made smaller."""
+
+    def fleet_ids(self, annex_id: str, /) -> tuple[str, ...]:
+        """Return its fleets, the oldest first."""

@@ -1,0 +1,168 @@
+"""The steps that make an annex smaller: no more launches, then machines that take no more jobs and leave by themselves.
+
+Which machines leave is chosen once, idle ones first by the collector's ads.  Those ads may be old, so nothing depends
+on them: a machine itself, told by the annex's object in S3, refuses new jobs and is turned off once it has none.  Only
+`now` terminates it with its jobs.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from annexd.annex.fleet.inventory import ENDING, Instance, living_instances, stop_fleet, terminate
+from annexd.annex.join.config_bundle import Present
+from annexd.annex.request.further_fleet import weights_of
+from annexd.annex.request.order import ShrinkOrder
+from annexd.annex.steps.change_checks import Turn, is_cancelled, lasting
+from annexd.annex.steps.context import StepContext, require_settled
+from annexd.annex.steps.put_object import put_present
+from annexd.annex.steps.tag_fleets import AnnexFleets, fleets_of
+from annexd.workflow import Nothing, Refused, Results, Retry
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """The instances that leave, how many had jobs, and the annex's end and longest life as its object has it."""
+
+    instance_ids: tuple[str, ...]
+    busy: int
+    end_s: int
+    max_lease_s: int
+
+
+@dataclass(frozen=True)
+class LeavingIntent:
+    """Who is told: the annex's fleets with all that leave, and its end."""
+
+    fleets: AnnexFleets
+    leaving: Leaving
+
+
+class StopLaunching:
+    """Ends the fleets without their instances, so that nothing is launched in place of what leaves."""
+
+    name = "stop_launching"
+    intent_type = Turn
+    shows_late = False
+    result_type = Nothing
+
+    def __init__(self, world: StepContext) -> None:
+        self._world = world
+
+    def plan(self, _order: ShrinkOrder, results: Results) -> Turn:
+        return results.of(Turn)
+
+    def forward(self, order: ShrinkOrder, intent: Turn) -> Nothing:
+        require_settled(self._world, intent.unclear_at_s)
+        ec2 = self._world.access(order.target).ec2
+        fleets = lasting(fleets_of(self._world, ec2, intent.fleets))
+        if is_cancelled(fleets):
+            words = f"annex {order.annex_id} was cancelled: all its machines end"
+            raise Refused(words, untouched=True, result="InvalidState")
+        launching = [fleet.fleet_id for fleet in fleets if not fleet.is_ended]
+        for fleet_id in launching:
+            stop_fleet(ec2, fleet_id)
+        if launching:
+            raise Retry(f"{launching[0]} was told to launch no more; annexd checks it again")
+        return Nothing()
+
+    def backward(self, _order: ShrinkOrder, _intent: Turn, _asked_at_s: float) -> None:
+        """Do nothing: what launches no more cannot be told to launch again."""
+
+
+class ChooseMachines:
+    """Chooses the machines that leave: those without jobs first, of these the newest.  Changes nothing."""
+
+    name = "choose_machines"
+    intent_type = Turn
+    shows_late = False
+    result_type = Leaving
+
+    def __init__(self, world: StepContext) -> None:
+        self._world = world
+
+    def plan(self, _order: ShrinkOrder, results: Results) -> Turn:
+        return results.of(Turn)
+
+    def forward(self, order: ShrinkOrder, intent: Turn) -> Leaving:
+        ec2 = self._world.access(order.target).ec2
+        fleets = lasting(fleets_of(self._world, ec2, intent.fleets))
+        machines = [one for fleet in fleets for one in living_instances(ec2, fleet.fleet_id)]
+        staying = [one for one in machines if one.state != ENDING and one.instance_id not in intent.fleets.leaving]
+        staying.sort(key=lambda one: _reluctance(one, order))
+        chosen = tuple(_chosen(staying, order))
+        end_s = min(fleet.written_end_s for fleet in fleets)
+        oldest_s = min(fleet.created_s or 0.0 for fleet in fleets)
+        return Leaving(chosen, len(set(chosen) & set(order.claimed)), end_s, math.ceil(end_s - oldest_s))
+
+    def backward(self, _order: ShrinkOrder, _intent: Turn, _asked_at_s: float) -> None:
+        """Do nothing: this step creates nothing."""
+
+
+def _chosen(staying: Sequence[Instance], order: ShrinkOrder) -> Iterator[str]:
+    """Yield machines, in this order, as long as no fewer units are left than are wanted."""
+    weights = (weights_of(order.subject.order) if order.subject.order else None) or {}
+    left = sum(weights.get(one.pool.kind, 1.0) for one in staying)
+    for one in staying:
+        weight = weights.get(one.pool.kind, 1.0)
+        if left - weight >= order.units:
+            left -= weight
+            yield one.instance_id
+
+
+def _reluctance(one: Instance, order: ShrinkOrder) -> tuple[bool, float]:
+    return one.instance_id in order.claimed, -(one.launched_s or 0.0)
+
+
+class TellLeaving:
+    """Writes into the annex's object which machines leave."""
+
+    name = "tell_leaving"
+    intent_type = LeavingIntent
+    shows_late = False
+    result_type = Nothing
+
+    def __init__(self, world: StepContext) -> None:
+        self._world = world
+
+    def plan(self, _order: ShrinkOrder, results: Results) -> LeavingIntent:
+        fleets, leaving = results.of(Turn).fleets, results.of(Leaving)
+        return LeavingIntent(replace(fleets, leaving=(*fleets.leaving, *leaving.instance_ids)), leaving)
+
+    def forward(self, order: ShrinkOrder, intent: LeavingIntent) -> Nothing:
+        if order.subject.order is not None and intent.leaving.instance_ids:
+            present = Present(intent.leaving.end_s, intent.leaving.max_lease_s, leaving=intent.fleets.leaving)
+            put_present(self._world, self._world.access(order.target), order.subject.order, present)
+        return Nothing()
+
+    def backward(self, _order: ShrinkOrder, _intent: LeavingIntent, _asked_at_s: float) -> None:
+        """Do nothing: the next change of the annex writes who leaves, and jobs are lost by none of it."""
+
+
+class TerminateLeaving:
+    """With `now` terminates the machines that leave, whatever they do."""
+
+    name = "terminate_leaving"
+    intent_type = LeavingIntent
+    shows_late = False
+    result_type = Nothing
+
+    def __init__(self, world: StepContext) -> None:
+        self._world = world
+
+    def plan(self, _order: ShrinkOrder, results: Results) -> LeavingIntent:
+        return LeavingIntent(results.of(Turn).fleets, results.of(Leaving))
+
+    def forward(self, order: ShrinkOrder, intent: LeavingIntent) -> Nothing:
+        if not order.now or not intent.leaving.instance_ids:
+            return Nothing()
+        ec2, leaving = self._world.access(order.target).ec2, set(intent.leaving.instance_ids)
+        living = [one for fleet_id in intent.fleets.fleet_ids for one in living_instances(ec2, fleet_id)]
+        running = [one.instance_id for one in living if one.instance_id in leaving and one.state != ENDING]
+        if running:
+            terminate(ec2, running)
+            raise Retry(f"{running[0]} was terminated; annexd checks it again")
+        return Nothing()
+
+    def backward(self, _order: ShrinkOrder, _intent: LeavingIntent, _asked_at_s: float) -> None:
+        """Do nothing: what is terminated does not come back."""
