@@ -59,11 +59,12 @@ def test_a_share_of_the_pool_is_a_share_of_the_ghosts_less_the_fixed_quotas(pool
 
 
 def test_the_factors_of_users_are_the_pools_own_and_can_be_copied(pool: GhostPool) -> None:
-    light, heavy = pool.submit(8, "alice"), pool.submit(8, "zoe", request_memory=2)
+    """Of nine cores, since half of eight is a little more or less than four."""
+    light, heavy = pool.submit(9, "alice"), pool.submit(9, "zoe", request_memory=2)
     pool.set_priority("", "-setfactor", "zoe", 1_000_000)
-    pool.expect("small", {light: 4, heavy: 4}, Ghost("eight", "small"))
+    pool.expect("small", {light: 4, heavy: 4}, Ghost("nine", "small", cpus=9))
     pool.set_priority("small", "-setfactor", "zoe", 1_000_000)
-    pool.expect("small", {light: 7, heavy: 1}, Ghost("eight", "small"))  # everybody gets one, as in the pool itself
+    pool.expect("small", {light: 8, heavy: 1}, Ghost("nine", "small", cpus=9))  # everybody gets one
 
 
 def test_so_are_the_ceilings_of_users(pool: GhostPool) -> None:
