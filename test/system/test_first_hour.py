@@ -138,7 +138,7 @@ def profile(hour: FirstHour) -> dict[str, str]:
 def test_six_commands_lead_from_an_empty_account_to_a_jobs_output(enabled: FirstHour) -> None:
     quick_start = block(README, "condor_annex -setup -profile")
     assert len(quick_start.replace("\\\n", " ").splitlines()) == COMMANDS
-    said = enabled.paste(README, "condor_annex -setup -profile", **profile(enabled))
+    said = enabled.paste(README, "condor_annex -setup -profile", {}, **profile(enabled))
     output = (enabled.clone / "first.out").read_text()
     assert output.strip() == socket.gethostname()
     assert f"All jobs done.\n{output}" in said
