@@ -39,7 +39,19 @@ CONFIG: Final = {
     "s3": {"addressing_style": "path"},
     "request_checksum_calculation": "when_required",
 }
-READ_OF_INSTANCES: Final = frozenset({"InstanceId", "State", "LaunchTime", "Tags", "InstanceType", "InstanceLifecycle"})
+READ_OF_INSTANCES: Final = frozenset(
+    (
+        "InstanceId",
+        "State",
+        "LaunchTime",
+        "Tags",
+        "InstanceType",
+        "InstanceLifecycle",
+        "Placement",
+        "PlatformDetails",
+        "StateReason",
+    )
+)
 # botocore's name: (in a file, in the environment, the value).  A requester's keys need nothing of ~/.aws, where a typo
 # of annexd's own user would break every request.
 UNCONFIGURED: Final = {
