@@ -106,9 +106,9 @@ def test_users_with_the_same_jobs_share_an_autocluster_and_cannot_be_told_apart(
 
 
 def test_a_negotiator_matches_the_ghosts_and_jobs_of_its_own_offer_alone(pool: GhostPool) -> None:
-    plain, gpu = pool.submit(2, "alice"), pool.submit(2, "bob", request_gpus=1)
-    pool.expect("small", {plain: 2}, Ghost("eight", "small"))
-    pool.expect("gpu", {gpu: 2}, Ghost("accelerated", "gpu", gpus=4))
+    plain, gpu = pool.submit(1, "alice"), pool.submit(1, "bob", request_gpus=1)
+    pool.expect("small", {plain: 1}, Ghost("eight", "small"))
+    pool.expect("gpu", {gpu: 1}, Ghost("accelerated", "gpu", gpus=4))
     pool.expect("gpu", {}, Ghost("unowned", "none", gpus=4))
 
 
