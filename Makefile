@@ -6,10 +6,9 @@ RUN := $(VENV)/bin/python
 AS_USER := $(RUN) -m test.as_user
 # What meets HTCondor's daemons and tools is tried on two versions of them.  On 25 alone: where AWS acts and HTCondor only
 # carries the orders, test/chaos (HTCONDOR_SERIES=23 make test ARGS=test/chaos) and the benchmark.
-GHOSTS := test/demand/test_offline_matches.py test/demand/test_ghost_negotiators.py
-SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py test/pool test/attack/test_pool.py $(GHOSTS)
+SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py test/pool test/attack/test_pool.py test/demand/test_offline_matches.py
 OF_AWS := cancel demo enforcer lease lost_answers moved_lease trouble uid_domain
-WITHOUT_POOL := $(SYSTEM_TESTS) test/bench test/chaos test/live test/test_texts.py
+WITHOUT_POOL := $(SYSTEM_TESTS) test/demand/test_ghost_negotiators.py test/bench test/chaos test/live test/test_texts.py
 # Most tests wait for daemons, so that more of them run at once than there are processors; a file in one process.
 WORKERS := 4
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -55,8 +54,8 @@ parity: ready ## annexd's answers and the C++ schedd's, tens of thousands of tim
 
 demand: ready ## what both series' negotiators say about machines that do not exist (docs/demand.md)
 	@$(RUN) -m test.pool --series 23
-	$(AS_USER) $(RUN) -m pytest $(GHOSTS)
-	HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest $(GHOSTS)
+	ANNEXD_WHOLE=1 $(AS_USER) $(RUN) -m pytest test/demand
+	ANNEXD_WHOLE=1 HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest test/demand
 
 fuzz: $(VENV)/fuzz ## what reads bytes of strangers, fuzzed with atheris (ARGS="--seconds 600 --keep token")
 	$(RUN) -m test.fuzz $(ARGS)

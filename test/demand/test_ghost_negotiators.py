@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from test.demand.ghosts import Ghost, GhostNegotiator, GhostPool
+from test.whole import WHOLE
 
 LIGHT = "0.0001 * Cpus"
 QUOTAS = """
@@ -19,6 +20,7 @@ GROUP_QUOTA_group_fixed = 3
 GROUP_QUOTA_DYNAMIC_group_share = 0.25
 LICENCE_LIMIT = 3
 """
+pytestmark = WHOLE  # minutes of negotiation cycles: make demand
 GPU_JOBS = "(RequestGPUs ?: 0) > 0"
 
 
