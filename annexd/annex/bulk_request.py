@@ -44,7 +44,7 @@ def bulk_request(
         check_command(ad)
         state = known_state(ad, owner, engine, ORDER)
         if state is None:
-            new_id, order = order_in(ad, owner, defaults, now_s, access)
+            new_id, order, _ = order_in(ad, owner, defaults, now_s, access)
             order = completed(order, bundle_sources or NoBundleSources())
             state = engine.accept(new_id, owner, order, digest_of(ad))
             check_same(state, ad)  # another may have been accepted at the same moment
@@ -57,8 +57,11 @@ def bulk_request(
 
 def order_in(
     ad: Mapping[str, Any], owner: str, defaults: Defaults, now_s: float, access: Access
-) -> tuple[str, FleetOrder]:
-    """Return the CommandID and the order; AWS is asked about its images once all else was found to be right."""
+) -> tuple[str, FleetOrder, Mapping[str, Any]]:
+    """Return the CommandID, the order, and the ad with the IDs of its images.
+
+    AWS is asked about the images once all else was found to be right.
+    """
     account = defaults.account_of(owner)
     request = BulkRequest.from_ad(ad, now_s, defaults)
     target = AccountTarget(Requester(owner, account, request.keys), request.endpoints, request.lease_function_arn)
@@ -66,4 +69,4 @@ def order_in(
     if whole != ad:
         request = BulkRequest.from_ad(whole, now_s, defaults)
     order = new_order(request, owner, account=account)
-    return request.command_id, replace(order, notes=(*notes, *order.notes))
+    return request.command_id, replace(order, notes=(*notes, *order.notes)), whole

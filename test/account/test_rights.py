@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
+from annexd.account.check import check
 from annexd.account.checks.rights import NO_PROOF
 from annexd.account.checks.volumes import GRANTED
+from annexd.account.configuration import ConfigurationFile
 from annexd.account.policies import SETUP, USER, policies
-from test.account.kit import STACK, Account, annex_of
+from annexd.account.session import Session
+from annexd.account.setup import Wanted
+from test.account.kit import STACK, Account, annex_of, surroundings
 from test.account.planted import grant, volumes_key
 from test.cloud import Cloud
 
@@ -72,6 +76,18 @@ def test_keys_for_orders_that_lack_a_right_are_at_fault_and_told_which(
     assert told.startswith(f"FAULT   right to order: {operation} (DryRun) was denied")
     assert action in told
     assert "templates/policies/user.json" in told
+
+
+@pytest.mark.parametrize("action", ["ec2:RequestSpotFleet", "iam:PassRole"])
+def test_where_orders_go_by_spot_fleet_a_right_to_that_is_needed(account: Account, action: str) -> None:
+    key_id, secret = account.cloud.user(f"spot-fleet-{next(USERS)}", user_without(action))
+    knobs = ConfigurationFile(str(account.file)).settings() | {"ANNEX_FLEET_API": "SpotFleet"}
+    keys = {"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": secret}
+    with surroundings(account.cloud.environment() | keys):
+        findings = {each.check: each for each in check(Session(), Wanted(["us-east-1"]), knobs.get, 1)}
+    assert findings["right to order"].is_fault
+    assert findings["right to order"].what.startswith("RequestSpotFleet (DryRun) was denied")
+    assert not findings["right to order by -fleet-api ec2-fleet"].is_fault
 
 
 @pytest.mark.parametrize("action", ["ec2:RequestSpotFleet", "ec2:RunInstances", "ec2:CreateTags", "iam:PassRole"])

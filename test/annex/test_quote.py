@@ -321,3 +321,9 @@ def test_a_bound_that_was_quoted_is_sent_by_ec2_fleet_too(priced: Site) -> None:
     [override] = quote["Request"]["LaunchTemplateConfigs"][0]["Overrides"]
     assert override["MaxPrice"] == "0.096"
     assert quote["Most"]["Unknown"] == []
+
+
+def test_a_quote_by_ec2_fleet_asks_for_a_published_image_once(priced: Site) -> None:
+    published = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+    quoted(priced, LaunchSpecifications=[seen(f"resolve:ssm:{published}")], FleetAPI="EC2Fleet")
+    assert priced.operations().count("GetParameter") == 1

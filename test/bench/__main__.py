@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 
-from test.bench import annexes, growth, memory, rates, scale, soak, start
+from test.bench import annexes, growth, memory, orders, rates, scale, soak, start
 from test.bench.measure import NotMadeError
 from test.bench.wire import RefusedError
 from test.pool import NoHTCondorError, PoolError
@@ -17,6 +17,10 @@ PARTS: Mapping[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "annexes": (
         "one annex alone, and several at once, against the C++ condor_annex",
         lambda asked: annexes.compare(asked.alone, asked.rounds, asked.annexes, asked.at_once),
+    ),
+    "orders": (
+        "calls to AWS of an order by each API for fleets, and annexd's CPU time by its size",
+        lambda asked: orders.compare(asked.orders),
     ),
     "rates": (
         "sessions and commands per second, and CPU time of each, against the C++ schedd",
@@ -57,6 +61,7 @@ def _options() -> argparse.Namespace:
         ("--rounds", 4, "annexes: pairs of rounds of several"),
         ("--annexes", 40, "annexes: in a round"),
         ("--at-once", 8, "annexes: at any time"),
+        ("--orders", 11, "orders: of each size, by each API"),
         ("--turns", 3, "rates: of each daemon, for each figure"),
         ("--starts", 5, "start: of each daemon"),
         ("--sessions", 10_000, "memory: how many"),

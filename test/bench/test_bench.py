@@ -10,11 +10,12 @@ from functools import partial
 
 import pytest
 
-from test.bench import rates, soak
+from test.bench import orders, rates, soak
 from test.bench.contenders import TOP
 from test.bench.daemons import Daemon, both, make_pool
 from test.bench.load import for_times
 from test.bench.wire import Client, Proof, RefusedError
+from test.cloud import Cloud
 from test.pool import Pool
 
 ROW = re.compile(r"(?P<operation>.+?)  *(?:own port|shared port)  *[0-9]+  *(?P<ours>[0-9]+)  *(?P<peer>[0-9]+) .*")
@@ -74,6 +75,14 @@ def forged(pool: Pool) -> str:
     _header, claims, signature = pool.token("somebody").split(".")
     header = base64.urlsafe_b64encode(json.dumps({"alg": "HS256", "kid": "NONE"}).encode()).decode().rstrip("=")
     return f"{header}.{claims}.{signature}"
+
+
+@pytest.mark.parametrize(("api", "most"), orders.APIS.items())
+def test_an_order_makes_few_calls_and_two_fewer_when_another_came_before(api: str, most: int) -> None:
+    with Cloud(speed=0, behaviour=orders.WITHOUT_INSTANCES) as cloud:
+        calls = orders.calls_of(cloud, api)
+    assert calls.cold.total() <= most, calls.cold
+    assert calls.warm.total() <= most - 2, calls.warm
 
 
 def test_memory_does_not_grow_with_the_commands(pool: Pool) -> None:

@@ -52,11 +52,11 @@ def quote_annex(
     try:
         check_command(ad, COMMAND)
         as_order = {name: value for name, value in ad.items() if name.lower() != "command"} | {"Command": ORDER}
-        _, order = order_in(as_order, owner, defaults, now_s, world.access)
+        _, order, whole = order_in(as_order, owner, defaults, now_s, world.access)
         order = completed(order, bundle_sources)
 
         def capacity() -> Capacity:
-            return _capacity_of(order, as_order, owner, defaults, now_s, world)
+            return _capacity_of(order, whole, owner, defaults, now_s, world)
 
         with time_limit(LONGEST_S):
             quote = _quote(order, capacity(), world, defaults)
@@ -75,7 +75,7 @@ def _capacity_of(
     if {name.lower() for name in ad} & OF_EC2_FLEET:
         return capacity_of_ec2_fleet(order.config)
     same = {name: value for name, value in ad.items() if name.lower() not in {"fleetapi", FLEET_ROLE.lower()}}
-    _, by_spot_fleet = order_in(
+    _, by_spot_fleet, _ = order_in(
         {**same, "FleetAPI": SPOT_FLEET, FLEET_ROLE: NO_ROLE}, owner, defaults, now_s, world.access
     )
     return capacity_of(by_spot_fleet.config)
