@@ -39,6 +39,7 @@ def test_questions_of_users_cost_no_call_to_aws_and_a_look_costs_pages_not_annex
 
     use = scale.use_of(work)
     found = Counter(operation for _, operation, _ in use.calls)
+    assert found.pop("DescribeSpotPriceHistory", 0) <= 1, "for the costs of all annexes"
     seen = found["DescribeFleets"]  # one page in a look
     assert set(found) == {"DescribeFleets", "DescribeSpotFleetRequests", "DescribeInstances"}
     for operation, method, rows in (

@@ -38,9 +38,13 @@ def ordered(site: Site, lease_s: int = HOUR_S) -> dict[str, Any]:
 
 def end_in_aws(site: Site, annex: dict[str, Any]) -> str:
     """The end that AWS's own tools show."""
-    asked = {"SpotFleetRequestIds": [annex["BulkRequestID"]]}
-    [fleet] = site.cloud.client("ec2").describe_spot_fleet_requests(**asked)["SpotFleetRequestConfigs"]
-    token = read_leased_token(fleet["SpotFleetRequestConfig"]["ClientToken"])
+    ec2, fleet_id = site.cloud.client("ec2"), annex["BulkRequestID"]
+    if fleet_id.startswith("sfr-"):
+        [fleet] = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"]
+        token = read_leased_token(fleet["SpotFleetRequestConfig"]["ClientToken"])
+    else:
+        [fleet] = ec2.describe_fleets(FleetIds=[fleet_id])["Fleets"]
+        token = read_leased_token(fleet["ClientToken"])
     assert token is not None
     assert token.end_of_lease_s == annex["EndOfLease"], "which nobody can change"
     return next(str(tag["Value"]) for tag in fleet["Tags"] if tag["Key"] == TAG_LEASE_END)
