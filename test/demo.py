@@ -30,12 +30,19 @@ TOOL = Path(sysconfig.get_path("scripts")) / "condor_annex"
 IAM_USER = "physicist"
 ORDERS = ("RequestSpotFleet", "CreateFleet")
 CLOCK_SPEED = 60  # the rule's five minutes pass in five seconds
-LEASE_S = 40
+LEASE_S = 60
 MIN_LEASE_S = 600 // CLOCK_SPEED  # two ticks here, as annexd's own default is two of AWS's
 MACHINES = 2  # of the instances that boot for real; the others are the cloud's records
 TERMINATION_S = 2  # how long the emulated instances take to shut down
 END_WITHIN_S = 60
 TEARDOWN_S = 240.0  # it waits for longer than an order may take from its look at the lease function to its fleet
+MIXED = {"TargetCapacity": 4, "OnDemandTargetCapacity": 2}  # in templates/config.json
+PRICES = {  # of the emulated AWS: the meter knows them, too
+    "spot": {"m5.large": [[-3600, 0.035]], "m5.xlarge": [[-3600, 0.07]]},
+    "on_demand": {"m5.large": 0.096, "m5.xlarge": 0.192},
+    "gb_month": 0.1,
+    "address_hour": 0.005,
+}
 JOB = """executable = /bin/sh
 transfer_executable = false
 arguments = "-c 'echo This is job $(Cluster).$(Process), and I ran on $(my_name).'"
@@ -133,9 +140,10 @@ def tell(story: Story) -> None:
             directory.mkdir()
             host = Pool(configuration(pool), daemons=("MASTER", "SHARED_PORT", "ANNEXD"), directory=directory)
             set_up(story, host, cloud)
-            request_id, annex_id = tell_of_annexd(story, host, pool, cloud)
+            request_id, annex_id, quoted = tell_of_annexd(story, host, pool, cloud)
             watch_the_lease_end(story, pool, cloud, request_id)
             prove_that_nothing_is_left(story, cloud, annex_id)
+            prove_that_the_quote_was_enough(story, cloud, quoted)
             tear_down(story, host, cloud)
     story.say(f"{GREEN}That is all of it. Nothing is running, here or there.{PLAIN}")
 
@@ -154,6 +162,7 @@ def set_up(story: Story, host: Pool, cloud: Cloud) -> None:
     story.say("The administrator prepares the AWS account: one command, one CloudFormation stack")
     (host.directory / "config.d").mkdir()
     story.annex(host, "-setup", "-region", cloud.region, env=cloud.environment(), last=3)
+    cloud.set_prices(**PRICES)
     story.say(f"The IAM user {IAM_USER} gets the policy templates/policies/user.json, and no other right")
     write_key_files(host.directory, cloud.user(IAM_USER, *policies(USER, STACK)))
 
@@ -163,16 +172,17 @@ def tear_down(story: Story, host: Pool, cloud: Cloud) -> None:
     story.annex(host, "-teardown", "-region", cloud.region, env=cloud.environment(), last=3, timeout_s=TEARDOWN_S)
 
 
-def tell_of_annexd(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> tuple[str, str]:
-    """From annexd's start to its death; the fleet's ID, and the annex's."""
+def tell_of_annexd(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> tuple[str, str, dict[str, float]]:
+    """From annexd's start to its death; the fleet's ID, the annex's, and the most that was quoted, by annex ID."""
     story.say("Starting annexd on a host of its own, with config.d/80annexd dropped in")
     with host:
         request_id = lease(story, host, pool, cloud)
         annex_id = run_a_job(story, pool)
         cancel_another(story, host, pool, cloud)
+        quoted = order_what_was_quoted(story, host, pool, cloud)
         story.say("kill -9 of annexd and of its condor_master: nobody is left who could end it. Only the cloud")
         kill(host)
-    return request_id, annex_id
+    return request_id, annex_id, quoted
 
 
 def run_a_job(story: Story, pool: Pool) -> str:
@@ -229,6 +239,36 @@ def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
         END_WITHIN_S,
     )
     story.annex(pool, "-status")
+
+
+def order_what_was_quoted(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> dict[str, float]:
+    """Return the most dollars of the quote by the annex's ID."""
+    file = pool.directory / "mixed.json"
+    file.write_text(json.dumps(json.loads((TOP / "templates/config.json").read_text()) | MIXED))
+    story.say(
+        "The first file again, by EC2 Fleet, half of it On-Demand: a quote says what it can cost, and orders nothing"
+    )
+    order = [*key_files(host.directory), "-lease-duration", "1h", "-fleet-api", "ec2-fleet", str(file)]
+    story.annex(pool, "-quote", *order)
+    quoted = json.loads(pool.run(str(TOOL), "-quote", "-json", *order).stdout)
+    story.say("Its user orders it, and cancels it when both kinds of instances run")
+    fleet_id = story.annex(pool, *order, last=1)
+    wait_until(lambda: {"spot", "on-demand"} <= set(markets(cloud, fleet_id)), "instances of both kinds", END_WITHIN_S)
+    story.show("\n".join(f"{markets(cloud, fleet_id).count(each)} {each} instances" for each in ("spot", "on-demand")))
+    story.annex(pool, "-cancel", fleet_id)
+    wait_until(lambda: not markets(cloud, fleet_id), "its instances to be gone", END_WITHIN_S)
+    [annex] = json.loads(pool.run(str(TOOL), "-status", "-json", fleet_id).stdout)
+    return {annex["AnnexID"]: float(quoted["Most"]["Total"])}
+
+
+def markets(cloud: Cloud, fleet_id: str) -> list[str]:
+    """Return how each running instance of a fleet is paid, as AWS shows it."""
+    filters = [
+        {"Name": "tag:aws:ec2:fleet-id", "Values": [fleet_id]},
+        {"Name": "instance-state-name", "Values": ["running"]},
+    ]
+    found = cloud.client("ec2").describe_instances(Filters=filters)["Reservations"]
+    return [one.get("InstanceLifecycle", "on-demand") for each in found for one in each["Instances"]]
 
 
 def kill(host: Pool) -> None:
@@ -337,6 +377,14 @@ def prove_that_nothing_is_left(story: Story, cloud: Cloud, annex_id: str) -> Non
         raise DemoFailed(f"something is left: {json.dumps([cloud.fleets(), objects], default=str)[:2000]}")
     if callers != [IAM_USER]:
         raise DemoFailed(f"fleets were ordered by others than {IAM_USER}")
+
+
+def prove_that_the_quote_was_enough(story: Story, cloud: Cloud, quoted: Mapping[str, float]) -> None:
+    for annex_id, most in quoted.items():
+        dollars = float(cloud.meter()["annexes"][annex_id]["dollars"])
+        story.show(f"quote:      {annex_id} cost ${dollars:.4f} by the cloud's meter, at most ${most:.2f} by its quote")
+        if not 0 < dollars <= most:
+            raise DemoFailed(f"{annex_id} cost ${dollars}, and its quote said at most ${most}")
 
 
 def callers_of_orders(cloud: Cloud) -> list[str]:

@@ -327,3 +327,17 @@ def test_a_quote_by_ec2_fleet_asks_for_a_published_image_once(priced: Site) -> N
     published = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
     quoted(priced, LaunchSpecifications=[seen(f"resolve:ssm:{published}")], FleetAPI="EC2Fleet")
     assert priced.operations().count("GetParameter") == 1
+
+
+@pytest.mark.parametrize("on_demand", [2, 4])
+def test_a_quote_of_mixed_capacity_by_ec2_fleet_has_both_kinds_and_the_most_of_each(
+    priced: Site, on_demand: int
+) -> None:
+    quote = quoted(priced, TargetCapacity=4, OnDemandTargetCapacity=on_demand, FleetAPI="EC2Fleet", SpotPrice="0.05")
+    assert (quote["SpotUnits"], quote["OnDemandUnits"]) == (4 - on_demand, on_demand)
+    reply = priced.quote(
+        LaunchSpecifications=[seen()], TargetCapacity=4, OnDemandTargetCapacity=2, FleetAPI="SpotFleet"
+    )
+    assert "need LaunchTemplateConfigs" in str(reply["ErrorString"]), "as the order of it"
+    less = quoted(priced, TargetCapacity=4, FleetAPI="EC2Fleet", SpotPrice="0.05")
+    assert float(quote["Most"]["Instances"]) > float(less["Most"]["Instances"]), "On-Demand costs more than the bound"

@@ -56,7 +56,7 @@ def test_the_demo_shows_the_whole_story_and_leaves_nothing_behind() -> None:
     finally:
         process.send_signal(signal.SIGINT)  # for one that takes too long: the next test looks for what is left
     assert process.returncode == 0, output + errors
-    request_id, mistake = re.findall(r"^ +((?:sfr|fleet)-[0-9a-f-]+)$", output, re.MULTILINE)
+    request_id, mistake, mixed = re.findall(r"^ +((?:sfr|fleet)-[0-9a-f-]+)$", output, re.MULTILINE)
     assert f"10 instances of {request_id}" in output
     for words in (
         "condor_annex -setup",
@@ -70,7 +70,11 @@ def test_the_demo_shows_the_whole_story_and_leaves_nothing_behind() -> None:
         f"({mistake}) is cancelled",
         "instances:  0 running",
         "tokens:     0 in S3",
-        "fleets:     cancelled, deleted\n",
+        "2 spot instances",
+        "2 on-demand instances",
+        f"({mixed}) is cancelled",
+        "fleets:     cancelled, deleted, deleted\n",
+        "by the cloud's meter, at most $",
         "ordered by: physicist\n",
         "condor_annex -teardown",
         "Nothing is running",

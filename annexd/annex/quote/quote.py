@@ -5,7 +5,7 @@ is asked is better known than not, and a right that is missing makes it unknown.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from annexd.annex.bulk_request import order_in
@@ -37,6 +37,7 @@ from annexd.aws.time_limit import time_limit
 from annexd.workflow import FAILURE, SUCCESS, Refused, Retry
 
 COMMAND: Final = "CA_QUOTE_ANNEX"
+ON_DEMAND: Final = "ondemand"  # a Spot Fleet has such capacity by launch templates only
 LONGEST_S: Final = 180.0  # of all calls to AWS together
 
 
@@ -72,13 +73,17 @@ def _capacity_of(
     """Return the pools of the file, under its own names: both APIs start the same instances of it."""
     if order.api == SPOT_FLEET:
         return capacity_of(order.config)
+    sent = capacity_of_ec2_fleet(order.config)
     if {name.lower() for name in ad} & OF_EC2_FLEET:
-        return capacity_of_ec2_fleet(order.config)
-    same = {name: value for name, value in ad.items() if name.lower() not in {"fleetapi", FLEET_ROLE.lower()}}
+        return sent
+    apart = {"fleetapi", FLEET_ROLE.lower()}
+    same = {name: value for name, value in ad.items() if name.lower() not in apart}
+    same = {name: value for name, value in same.items() if not name.lower().startswith(ON_DEMAND)}  # as it is sent
     _, by_spot_fleet, _ = order_in(
         {**same, "FleetAPI": SPOT_FLEET, FLEET_ROLE: NO_ROLE}, owner, defaults, now_s, world.access
     )
-    return capacity_of(by_spot_fleet.config)
+    by_file = capacity_of(by_spot_fleet.config)
+    return replace(by_file, spot_units=sent.spot_units, on_demand_units=sent.on_demand_units)
 
 
 def _quote(order: FleetOrder, capacity: Capacity, world: StepContext, defaults: Defaults) -> Quote:
