@@ -37,6 +37,7 @@ TERMINATION_S = 2  # how long the emulated instances take to shut down
 END_WITHIN_S = 60
 TEARDOWN_S = 240.0  # it waits for longer than an order may take from its look at the lease function to its fleet
 MIXED = {"TargetCapacity": 4, "OnDemandTargetCapacity": 2}  # in templates/config.json
+IMAGE, ROOT = "ami-03cf127a", "/dev/sda1"  # which DescribeImages shows, and its volume
 PRICES = {  # of the emulated AWS: the meter knows them, too
     "spot": {"m5.large": [[-3600, 0.035]], "m5.xlarge": [[-3600, 0.07]]},
     "on_demand": {"m5.large": 0.096, "m5.xlarge": 0.192},
@@ -138,7 +139,7 @@ def tell(story: Story) -> None:
         with Cloud(speed=CLOCK_SPEED, termination_s=TERMINATION_S, enforce_iam=True, boot=boot) as cloud:
             directory = pool.directory / "annexd-host"
             directory.mkdir()
-            host = Pool(configuration(pool), daemons=("MASTER", "SHARED_PORT", "ANNEXD"), directory=directory)
+            host = Pool(configuration(pool, cloud), daemons=("MASTER", "SHARED_PORT", "ANNEXD"), directory=directory)
             set_up(story, host, cloud)
             request_id, annex_id, quoted = tell_of_annexd(story, host, pool, cloud)
             watch_the_lease_end(story, pool, cloud, request_id)
@@ -148,13 +149,15 @@ def tell(story: Story) -> None:
     story.say(f"{GREEN}That is all of it. Nothing is running, here or there.{PLAIN}")
 
 
-def configuration(pool: Pool) -> str:
+def configuration(pool: Pool, cloud: Cloud) -> str:
     """A host with annexd and nothing else; it is of the pool, and has its signing key."""
     return f"""{ANNEXD_CONFIG}
 COLLECTOR_HOST = {pool.collector}
 SEC_PASSWORD_DIRECTORY = {pool.directory}/passwords.d
 LOCAL_CONFIG_DIR = $(LOCAL_DIR)/config.d
 ANNEX_MIN_LEASE = {MIN_LEASE_S}
+ANNEX_DEFAULT_PRICING_URL = {cloud.url}
+ANNEX_DEFAULT_QUOTAS_URL = {cloud.url}
 """
 
 
@@ -244,7 +247,10 @@ def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
 def order_what_was_quoted(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> dict[str, float]:
     """Return the most dollars of the quote by the annex's ID."""
     file = pool.directory / "mixed.json"
-    file.write_text(json.dumps(json.loads((TOP / "templates/config.json").read_text()) | MIXED))
+    request = json.loads((TOP / "templates/config.json").read_text()) | MIXED
+    for specification in request["LaunchSpecifications"]:
+        specification["ImageId"], specification["BlockDeviceMappings"][0]["DeviceName"] = IMAGE, ROOT
+    file.write_text(json.dumps(request))
     story.say(
         "The first file again, by EC2 Fleet, half of it On-Demand: a quote says what it can cost, and orders nothing"
     )
@@ -382,7 +388,7 @@ def prove_that_nothing_is_left(story: Story, cloud: Cloud, annex_id: str) -> Non
 def prove_that_the_quote_was_enough(story: Story, cloud: Cloud, quoted: Mapping[str, float]) -> None:
     for annex_id, most in quoted.items():
         dollars = float(cloud.meter()["annexes"][annex_id]["dollars"])
-        story.show(f"quote:      {annex_id} cost ${dollars:.4f} by the cloud's meter, at most ${most:.2f} by its quote")
+        story.show(f"quote:      {annex_id} cost ${dollars:.4f} by the cloud's meter, at most ${most:.4f} by its quote")
         if not 0 < dollars <= most:
             raise DemoFailed(f"{annex_id} cost ${dollars}, and its quote said at most ${most}")
 
