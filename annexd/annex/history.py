@@ -96,17 +96,18 @@ def _line(accepted: Accepted, query: _Query, index: AnnexIndex, annexes: Annexes
     order, requested, usage = state.order_as(FleetOrder), state.results.get(FleetRequested), usage_of(state)
     if order is None or query.owner not in (None, state.owner):
         return None
-    fleet_id = requested.fleet_id if requested else None
-    if query.annex not in (None, order.annex_id, order.annex_name, fleet_id):
+    known, fleet_id = annexes.get(order.annex_id), requested.fleet_id if requested else None
+    further = index.fleet_ids(order.annex_id) if known else ()
+    if query.annex not in (None, order.annex_id, order.annex_name, fleet_id, *further):
         return None
-    ended, end_s = _end(state, order, index, annexes.get(order.annex_id))
+    ended, end_s = _end(state, order, index, known)
     return {
         "AnnexID": order.annex_id,
         "AnnexName": order.annex_name,
         "Owner": state.owner,
         "CommandID": state.command_id,
         "BulkRequestID": fleet_id,
-        "TargetCapacity": order.units,
+        "TargetCapacity": (index.units(known) if known else None) or order.units,
         "OrderTime": int(accepted.at_s),
         "OrderedEndOfLease": order.end_of_lease_s,
         "EndOfLease": end_s,
