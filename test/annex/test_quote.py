@@ -243,14 +243,9 @@ def test_the_meter_confirms_the_quote_after_an_order_that_ended_with_its_lease(
     priced: Site, course: list[list[float]], capacity: int, changes: dict[str, Any]
 ) -> None:
     priced.cloud.set_prices(spot={"m5.large": course})
-    asked = {
-        "TargetCapacity": capacity,
-        "EndOfLease": int(priced.now_s()) + 4,
-        "LaunchSpecifications": [seen()],
-        **changes,
-    }
-    most = float(quoted(priced, **asked)["Most"]["Total"])
-    reply = priced.order(**asked)
+    asked = {"TargetCapacity": capacity, "LaunchSpecifications": [seen()], **changes}
+    most = float(quoted(priced, EndOfLease=int(priced.now_s()) + 4, **asked)["Most"]["Total"])
+    reply = priced.order(EndOfLease=int(priced.now_s()) + 4, **asked)
     assert reply["Result"] == "Success", reply
     wait_for(lambda: priced.now_s() > int(str(reply["EndOfLease"])), "the end of the lease")
     priced.beat()

@@ -120,7 +120,7 @@ def test_what_annexd_writes_belongs_to_htcondors_user(site: Site) -> None:
 def test_each_user_orders_with_keys_that_nobody_else_can_read(site: Site, user: pwd.struct_passwd) -> None:
     done = order(site, user)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("fleet-")
+    assert done.stdout.startswith("sfr-")
     assert f"from {user.pw_name}@{DOMAIN} at" in site.log()
 
 
@@ -163,7 +163,7 @@ def test_a_user_orders_with_a_profile_that_nobody_else_can_read(site: Site) -> N
     file = profile(site, ALICE, keys)
     done = order_with_profile(site, ALICE, file)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("fleet-")
+    assert done.stdout.startswith("sfr-")
     before = len(site.fleets())
     refused = order_with_profile(site, BOB, file)
     assert refused.returncode == 6, refused.stderr
