@@ -17,5 +17,5 @@ def cost_of(usage: Usage | None, now_s: float) -> Json:
     until_s = usage.until_s(now_s)
     dollars = usage.dollars + sum(each.cost(until_s) for each in usage.spendings)
     unpriced = sum(each.unpriced(until_s) for each in usage.spendings)
-    is_known = not unpriced or usage.dollars > 0 or any(each.rate is not None for each in usage.spendings)
+    is_known = not unpriced or dollars > 0
     return {"EstimatedCost": round(dollars, 4) if is_known else None, "UnpricedInstances": unpriced}

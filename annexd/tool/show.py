@@ -108,7 +108,9 @@ def resized(ad: Mapping[str, Any], *, as_json: bool = False) -> None:
         raise ToolError(COMMUNICATION, "annexd answered Success without a TargetCapacity: see condor_annex -status")
     notes(_lease(ad))
     more = f": {added} more were ordered ({ad.get('BulkRequestID')})" if added else ""
-    _print([f"Annex {ad.get('AnnexID')} has {units} units{more}{_leaving(ad)}"], as_json=as_json)
+    _print(
+        [f"Annex {ad.get('AnnexID')} has {units} unit{'' if units == 1 else 's'}{more}{_leaving(ad)}"], as_json=as_json
+    )
 
 
 def _leaving(ad: Mapping[str, Any]) -> str:

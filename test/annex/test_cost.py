@@ -112,6 +112,8 @@ def test_what_has_no_price_is_counted_and_never_taken_for_free() -> None:
     assert cost_of(none, START_S + 3600) == {"EstimatedCost": None, "UnpricedInstances": 2}
     part = none.priced({LISTED: [(0.0, 0.3)]})
     assert cost_of(part, START_S + 3600) == {"EstimatedCost": 0.3, "UnpricedInstances": 1}
+    only_late = BEGUN.after([Launch(START_S, A)], START_S + 10).priced({A: [(START_S + 5, 0.1)]})
+    assert cost_of(only_late, START_S + 10) == {"EstimatedCost": None, "UnpricedInstances": 1}
     late = part.priced({A: [(START_S + 5, 0.1)]})
     assert cost_of(late, START_S + 3600)["UnpricedInstances"] == 1, "no price of its beginning is known"
     assert cost_of(None, START_S) == {"EstimatedCost": None, "UnpricedInstances": None}
