@@ -133,7 +133,7 @@ def test_a_smaller_annex_kills_no_job(following: JoiningSite) -> None:
     done = condor_annex(following, "-resize", "1", "physics")
     assert done.returncode == errors.OK, done.stderr
     assert done.stdout == (
-        f"Annex {annex['AnnexID']} has 1 units: 2 machines leave, 1 of them when their jobs are done\n"
+        f"Annex {annex['AnnexID']} has 1 unit: 2 machines leave, 1 of them when their jobs are done\n"
     )
     following.wait(lambda: len(following.cloud.running_instances()) == 2, "the machine without a job to leave", 120.0)
     assert not any("terminated" in job.with_suffix(".log").read_text() for job in jobs)
