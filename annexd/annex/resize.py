@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
-from annexd.annex.fleet.inventory import ENDING, Fleet, fleets_of_annex, living_instances
+from annexd.annex.fleet.inventory import Fleet, fleets_of_annex
 from annexd.annex.index import GROW, SHRINK, AnnexIndex, AnnexRecord
 from annexd.annex.lease.lease import utc
 from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
@@ -23,7 +23,14 @@ from annexd.annex.request.request import check_command, command_id_of, own_of
 from annexd.annex.request.same_request import check_same, digest_of, known_state
 from annexd.annex.steps import StepContext, further_steps
 from annexd.annex.steps.change_checks import is_cancelled, lasting
-from annexd.annex.steps.fewer_machines import ChooseMachines, StopLaunching, TellLeaving, TerminateLeaving
+from annexd.annex.steps.fewer_machines import (
+    ChooseMachines,
+    StopLaunching,
+    TellLeaving,
+    TerminateLeaving,
+    staying_in,
+    units_of,
+)
 from annexd.annex.steps.further_fleet import CheckAnnex, OfFurtherFleet
 from annexd.annex.steps.limited import STEP_S, Limited
 from annexd.annex.steps.read_templates import TemplatesRead
@@ -193,8 +200,10 @@ class _Resizing:
                 raise NotNow(f"annex {order.annex_id} is over by what AWS shows: order a new one")
             weights = weights_of(annex_order)
             leaving = set(self.annex.index.leaving(order.annex_id))
-            running = [_running(clients.ec2, fleet, leaving, weights or {}) for fleet in fleets]
-            units = sum(map(lambda fleet, number: _units_of(fleet, number, known=weights is not None), fleets, running))
+            staying = [staying_in(clients.ec2, fleet.fleet_id, leaving) for fleet in fleets]
+            running = [int(units_of(machines, weights or {})) for machines in staying]
+            pairs = zip(fleets, running, strict=True)
+            units = sum(_units_of(fleet, number, known=weights is not None) for fleet, number in pairs)
             end_s = min(fleet.written_end_s for fleet in fleets)
             return _Present(end_s, units, self.annex.world.aws_now_s(clients), sum(running))
 
@@ -245,13 +254,6 @@ class _Resizing:
             further=more,
             units=units,
         )
-
-
-def _running(ec2: Any, fleet: Fleet, leaving: Set[str], weights: Mapping[str, float]) -> int:
-    """Return the units of the machines of a fleet that stay."""
-    living = living_instances(ec2, fleet.fleet_id)
-    staying = [one for one in living if one.state != ENDING and one.instance_id not in leaving]
-    return int(sum(weights.get(one.pool.kind, 1.0) for one in staying))
 
 
 def _units_of(fleet: Fleet, running: int, *, known: bool) -> int:

@@ -6,8 +6,9 @@ on them: a machine itself, told by the annex's object in S3, refuses new jobs an
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from annexd.annex.fleet.inventory import ENDING, Instance, living_instances, stop_fleet, terminate
 from annexd.annex.join.config_bundle import Present
@@ -32,7 +33,7 @@ class Leaving:
 
 @dataclass(frozen=True)
 class LeavingIntent:
-    """Who is told: the annex's fleets with all that leave, and its end."""
+    """The annex's fleets with all instances that leave, and what was chosen."""
 
     fleets: AnnexFleets
     leaving: Leaving
@@ -87,8 +88,7 @@ class ChooseMachines:
     def forward(self, order: ShrinkOrder, intent: Turn) -> Leaving:
         ec2 = self._world.access(order.target).ec2
         fleets = lasting(fleets_of(self._world, ec2, intent.fleets))
-        machines = [one for fleet in fleets for one in living_instances(ec2, fleet.fleet_id)]
-        staying = [one for one in machines if one.state != ENDING and one.instance_id not in intent.fleets.leaving]
+        staying = [one for fleet in fleets for one in staying_in(ec2, fleet.fleet_id, intent.fleets.leaving)]
         staying.sort(key=lambda one: _reluctance(one, order))
         chosen = tuple(_chosen(staying, order))
         end_s = min(fleet.written_end_s for fleet in fleets)
@@ -99,12 +99,23 @@ class ChooseMachines:
         """Do nothing: this step creates nothing."""
 
 
+def staying_in(ec2: Any, fleet_id: str, leaving: Container[str]) -> list[Instance]:
+    """Return the instances of a fleet that neither end nor were told to leave.  Raises Retry or Refused."""
+    living = living_instances(ec2, fleet_id)
+    return [one for one in living if one.state != ENDING and one.instance_id not in leaving]
+
+
+def units_of(machines: Iterable[Instance], weights: Mapping[str, float]) -> float:
+    """Return how many units these machines count, each as its instance type does."""
+    return sum(weights.get(one.pool.kind, 1.0) for one in machines)
+
+
 def _chosen(staying: Sequence[Instance], order: ShrinkOrder) -> Iterator[str]:
     """Yield machines, in this order, as long as no fewer units are left than are wanted."""
     weights = (weights_of(order.subject.order) if order.subject.order else None) or {}
-    left = sum(weights.get(one.pool.kind, 1.0) for one in staying)
+    left = units_of(staying, weights)
     for one in staying:
-        weight = weights.get(one.pool.kind, 1.0)
+        weight = units_of([one], weights)
         if left - weight >= order.units:
             left -= weight
             yield one.instance_id
