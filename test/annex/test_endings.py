@@ -1,4 +1,4 @@
-"""Who waits for machines is told why they ended: what a machine said itself, and that AWS interrupted it."""
+"""The reasons why machines ended reach their users: what a machine said itself, and that AWS interrupted it."""
 
 from collections.abc import Iterator
 

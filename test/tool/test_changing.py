@@ -12,19 +12,13 @@ from annexd.tool.command_line import parse
 from annexd.tool.errors import USAGE, ToolError
 from annexd.tool.option_rules import CHANGE_TOO, CHANGES
 from annexd.tool.options import OPTIONS, Option, ToolOptions
+from test.tool.lines import faults
 
 NOON_S = 1796126400  # 2026-12-01T12:00Z
 KEYS = "-access a -secret b"
 FOREIGN = {
     name: option for name, option in OPTIONS.items() if option.field not in {*CHANGE_TOO, *CHANGES, "help", "version"}
 }
-
-
-def faults(line: str) -> tuple[str, ...]:
-    with pytest.raises(ToolError) as raised:
-        parse(shlex.split(line))
-    assert raised.value.status == USAGE
-    return raised.value.faults
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,12 @@ import pytest
 from annexd.tool import show
 from annexd.tool.command_ad import resize_ad
 from annexd.tool.command_line import parse
-from annexd.tool.errors import COMMUNICATION, REFUSED, USAGE, ToolError
+from annexd.tool.errors import COMMUNICATION, REFUSED, ToolError
 from annexd.tool.option_rules import RESIZE_TOO
 from annexd.tool.options import OPTIONS, Option, ToolOptions
+from test.tool.lines import faults
 
 FOREIGN = {name: option for name, option in OPTIONS.items() if option.field not in {*RESIZE_TOO, "help", "version"}}
-
-
-def faults(line: str) -> tuple[str, ...]:
-    with pytest.raises(ToolError) as raised:
-        parse(shlex.split(line))
-    assert raised.value.status == USAGE
-    return raised.value.faults
 
 
 @pytest.mark.parametrize(

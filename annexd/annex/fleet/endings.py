@@ -26,7 +26,7 @@ SAID: Final = re.compile(r"condor-annex-ec2: (done: HTCondor may start|this mach
 def endings(ec2: Any, fleet: Fleet) -> str:
     """Return words about the instances that AWS interrupted or that could not join; empty without any.
 
-    Raises Retry or Refused when AWS lists no instances.  A console that cannot be read is told of.
+    Raises Retry or Refused when AWS lists no instances.  If a console cannot be read, the text says so.
     """
     filters = [
         {"Name": f"tag:{fleet.kind.instance_tag}", "Values": [fleet.fleet_id]},
