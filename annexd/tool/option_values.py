@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from annexd.annex.request import launch_values
 from annexd.annex.request.fleet_api import OPTIONS, read_api
-from annexd.tool import launch_values
 from annexd.tool.goal import Goal, read_goal
 from annexd.tool.options import MAX_STACK_NAME
 from annexd.tool.times import positive, read_duration, read_time
