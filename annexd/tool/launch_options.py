@@ -6,7 +6,7 @@ From there on it is an order like any other: annexd checks it, fills in what -se
 from collections.abc import Callable
 from typing import Final
 
-from annexd.annex.request.launch_config import Config, Launch, is_arm, launch_config
+from annexd.annex.request.launch_config import Config, LaunchChoice, is_arm, launch_config
 from annexd.annex.request.launch_values import image
 from annexd.tool.errors import USAGE, ToolError
 from annexd.tool.options import ToolOptions
@@ -27,7 +27,7 @@ def config_of(options: ToolOptions, param: Callable[[str], str | None]) -> tuple
     (botocore's EC2 model, CpuManufacturers: "a compatible CPU architecture based on the Amazon Machine Image").
     """
     named, notes = _image(options, param)
-    launch = Launch(named, **{name: getattr(options, name) for name in Launch._fields[1:]})
+    launch = LaunchChoice(named, **{name: getattr(options, name) for name in LaunchChoice._fields[1:]})
     return launch_config(launch), notes
 
 

@@ -10,7 +10,7 @@ Config = dict[str, Any]
 NO_GPUS: Final = {"AcceleratorCount": {"Max": 0}}  # else AWS takes types with accelerators, too
 
 
-class Launch(NamedTuple):
+class LaunchChoice(NamedTuple):
     """Machines of these types or, without types, with so much of each resource at least."""
 
     image: str
@@ -26,7 +26,7 @@ class Launch(NamedTuple):
     volume_gib: int | None = None
 
 
-def launch_config(launch: Launch) -> Config:
+def launch_config(launch: LaunchChoice) -> Config:
     """Return the Spot Fleet config that asks for these machines."""
     kinds: list[Config] = [{"InstanceType": each} for each in launch.instance_types] or [_requirements(launch)]
     machine = _machine(launch)
@@ -43,7 +43,7 @@ def is_arm(instance_type: str) -> bool:
     return "g" in attributes or family == "a1"
 
 
-def _capacity(launch: Launch) -> Config:
+def _capacity(launch: LaunchChoice) -> Config:
     """price-capacity-optimized is what AWS recommends (botocore's EC2 model, AllocationStrategy)."""
     count = launch.target_capacity
     if launch.on_demand:
@@ -52,7 +52,7 @@ def _capacity(launch: Launch) -> Config:
     return {"Type": "request", "TargetCapacity": count, "AllocationStrategy": "priceCapacityOptimized", **price}
 
 
-def _requirements(launch: Launch) -> Config:
+def _requirements(launch: LaunchChoice) -> Config:
     """AWS adds a protection: no type that costs more than twice (Spot) or 1.2 times (On-Demand) the cheapest."""
     gpus = {"AcceleratorTypes": ["gpu"], "AcceleratorCount": {"Min": launch.gpus}} if launch.gpus else NO_GPUS
     return {
@@ -64,7 +64,7 @@ def _requirements(launch: Launch) -> Config:
     }
 
 
-def _machine(launch: Launch) -> Config:
+def _machine(launch: LaunchChoice) -> Config:
     """What all kinds of machines have in common.  `root` is the image's root volume: annexd asks for its name."""
     volume = {"VolumeSize": launch.volume_gib, "VolumeType": "gp3", "DeleteOnTermination": True}
     return {
