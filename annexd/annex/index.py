@@ -32,6 +32,7 @@ class AnnexRecord:
     owner: str
     name: str | None
     end_of_lease_s: int
+    offer: str | None = None  # of which annexd ordered it for idle jobs
 
 
 @dataclass(frozen=True)
@@ -286,7 +287,9 @@ class AnnexIndex:
 
 
 def _known(state: State, order: FleetOrder) -> AnnexRecord:
-    return AnnexRecord(state.command_id, order.annex_id, state.owner, order.annex_name, order.end_of_lease_s)
+    return AnnexRecord(
+        state.command_id, order.annex_id, state.owner, order.annex_name, order.end_of_lease_s, order.offer_name
+    )
 
 
 def _ordered(state: State) -> Ordered:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from annexd.annex.request import launch_values
+from annexd.annex.request.durations import positive, read_duration
 from annexd.annex.request.fleet_api import OPTIONS, read_api
 from annexd.tool.goal import Goal, read_goal
 from annexd.tool.options import MAX_STACK_NAME
-from annexd.tool.times import positive, read_duration, read_time
+from annexd.tool.times import read_time
 
 
 def _count(text: str) -> int:
