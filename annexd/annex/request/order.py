@@ -164,6 +164,14 @@ class ShrinkOrder(OrderOnAnnex):
         return f"{self.units} units in all for {super().summary}"
 
 
+@dataclass(frozen=True)
+class OfferSwitch:
+    """An offer of machines for idle jobs is paused, or resumed."""
+
+    offer: str
+    paused: bool
+
+
 def with_requester(order: OrderT, requester: Requester) -> OrderT:
     """Return the order, to be carried out with these keys."""
     return replace(order, target=replace(order.target, requester=requester))
