@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
         from annexd.tool import account
 
         return account.run(options)
-    elif options.metrics or options.history or options.status:
+    elif options.metrics or options.demand_config or options.history or options.status:
         _look(options, arguments)
     elif options.goal is not None and not options.lease_duration_s:
         _wait(options, options.file, options.goal, arguments)
@@ -74,6 +74,10 @@ def _look(options: ToolOptions, arguments: Sequence[str]) -> None:
     """Ask what changes nothing."""
     if options.metrics:
         _metrics(options)
+    elif options.demand_config:
+        from annexd.tool import demand_config
+
+        demand_config.write(options.file, _param)
     elif options.history:
         _history(options, arguments)
     else:

@@ -12,6 +12,7 @@ ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
 STATUS_TOO: Final = ("status", "wide", "watch", "file", "json", "pool", "name", "timeout_s", "debug")
 HISTORY_ONLY: Final = ("since_s", "limit", "by", "csv")
 HISTORY_TOO: Final = ("history", "file", "json", *HISTORY_ONLY, "pool", "name", "timeout_s", "debug")
+DEMAND_CONFIG_TOO: Final = ("demand_config", "file", "debug")
 METRICS_TOO: Final = ("metrics", "pool", "name", "timeout_s", "debug")
 KEY_FILES: Final = ("public_key_file", "secret_key_file", "session_token_file")
 KEYS: Final = (*KEY_FILES, "profile")
@@ -44,6 +45,8 @@ USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default
 def faults_of_all(values: dict[str, Any]) -> list[str]:
     if "metrics" in values:
         return _foreign(values, METRICS_TOO, "-metrics")
+    if "demand_config" in values:
+        return _foreign(values, DEMAND_CONFIG_TOO, "-demand-config")
     if "history" in values:
         return _faults_of_history(values)
     if "status" in values:

@@ -87,6 +87,9 @@ OPTIONS: Final = {
     "by": Option("by", "owner", "with -history: the sums of each owner"),
     "csv": Option("csv", None, "with -history: print it as CSV"),
     "metrics": Option("metrics", None, "annexd's counters as Prometheus reads them, for node_exporter's textfiles"),
+    "demand-config": Option(
+        "demand_config", None, "configuration of demand's negotiators (ANNEX_OFFERS); [FILE]: there"
+    ),
     "setup": Option("setup", None, "create what annexes need in the AWS account"),
     "check-setup": Option("check_setup", None, "report problems of the setup, and how to fix them"),
     "teardown": Option("teardown", None, "delete everything that -setup created"),
@@ -167,6 +170,7 @@ class ToolOptions(NamedTuple):
     by: str | None = None
     csv: bool = False
     metrics: bool = False
+    demand_config: bool = False
     setup: bool = False
     check_setup: bool = False
     teardown: bool = False

@@ -24,6 +24,7 @@ SYNOPSIS = "\n".join(
         "condor_annex -status [ANNEX] [option...]",
         "condor_annex -history [ANNEX] [option...]",
         "condor_annex -metrics [option...]",
+        "condor_annex -demand-config [FILE]",
     )
 )
 # HTCondor's result strings (command_strings.h) that do not concern AWS.
