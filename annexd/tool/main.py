@@ -16,7 +16,7 @@ from annexd.tool.goal import Goal
 from annexd.tool.option_rules import DEMAND_TASKS, SWITCHES
 from annexd.tool.options import ToolOptions
 
-QUESTIONS = ("metrics", "history", "status", *DEMAND_TASKS)  # what changes nothing
+QUESTIONS = ("metrics", "demand_config", "history", "status", *DEMAND_TASKS)  # what changes nothing
 
 
 def main() -> NoReturn:
@@ -79,6 +79,10 @@ def _look(options: ToolOptions, arguments: Sequence[str]) -> None:
         _metrics(options)
     elif any(getattr(options, field) for field in DEMAND_TASKS):
         _demand(options, arguments)
+    elif options.demand_config:
+        from annexd.tool import demand_config
+
+        demand_config.write(options.file, _param)
     elif options.history:
         _history(options, arguments)
     else:

@@ -16,6 +16,7 @@ DEMAND_TASKS: Final = ("offers", "demand", "why")
 DEMAND_TOO: Final = ("json", "pool", "name", "timeout_s", "debug")
 SWITCHES: Final = ("pause", "resume")
 SWITCH_TOO: Final = ("json", "pool", "name", "timeout_s", "command_id", "debug")
+DEMAND_CONFIG_TOO: Final = ("demand_config", "file", "debug")
 METRICS_TOO: Final = ("metrics", "pool", "name", "timeout_s", "debug")
 KEY_FILES: Final = ("public_key_file", "secret_key_file", "session_token_file")
 KEYS: Final = (*KEY_FILES, "profile")
@@ -48,6 +49,8 @@ USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default
 def faults_of_all(values: dict[str, Any]) -> list[str]:
     if "metrics" in values:
         return _foreign(values, METRICS_TOO, "-metrics")
+    if "demand_config" in values:
+        return _foreign(values, DEMAND_CONFIG_TOO, "-demand-config")
     if "history" in values:
         return _faults_of_history(values)
     for field in (*DEMAND_TASKS, *SWITCHES):

@@ -92,6 +92,9 @@ OPTIONS: Final = {
     "pause": Option("pause", "OFFER", "order nothing more by this offer (QUEUE_SUPER_USERS only)"),
     "resume": Option("resume", "OFFER", "order by it again"),
     "metrics": Option("metrics", None, "annexd's counters as Prometheus reads them, for node_exporter's textfiles"),
+    "demand-config": Option(
+        "demand_config", None, "configuration of demand's negotiators (ANNEX_OFFERS); [FILE]: there"
+    ),
     "setup": Option("setup", None, "create what annexes need in the AWS account"),
     "check-setup": Option("check_setup", None, "report problems of the setup, and how to fix them"),
     "teardown": Option("teardown", None, "delete everything that -setup created"),
@@ -177,6 +180,7 @@ class ToolOptions(NamedTuple):
     pause: str | None = None
     resume: str | None = None
     metrics: bool = False
+    demand_config: bool = False
     setup: bool = False
     check_setup: bool = False
     teardown: bool = False

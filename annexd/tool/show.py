@@ -29,6 +29,7 @@ SYNOPSIS = "\n".join(
         "condor_annex -pause OFFER [option...]",
         "condor_annex -resume OFFER [option...]",
         "condor_annex -metrics [option...]",
+        "condor_annex -demand-config [FILE]",
     )
 )
 # HTCondor's result strings (command_strings.h) that do not concern AWS.
