@@ -18,7 +18,7 @@ from annexd.annex.request.markets import ON_DEMAND, SPOT, FleetScope
 from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import answers
 
-LONGEST_REASON: Final = 300
+LONGEST_REASON: Final = 290  # with what stands for the part that is cut out, 300
 TOLD_IN: Final = frozenset({ERROR, "information"})  # types of events
 NO_ROOM: Final = "Server.InsufficientInstanceCapacity"  # StateReason, botocore's EC2 model
 ZONE: Final = r"[a-z]{2,4}(?:-[a-z]{2,12}){1,2}-\d{1,2}(?:[a-z]|(?:-[a-z0-9]{1,6}){1,3})\b"  # local zones, too
@@ -95,7 +95,8 @@ def refusals_in(events: Iterable[Event], markets: tuple[str, ...]) -> Iterator[C
         is_limit = bool(LIMITS.search(words))
         if event.kind in TOLD_IN and (is_limit or NO_CAPACITY.search(words)):
             kind, zone = _pool_in(event.about)
-            reason = shortened(words, LONGEST_REASON)
+            why = event.about.rpartition("Error message:")[2].strip()
+            reason = shortened(f"{event.sub_type}: {why}" if why else event.sub_type, LONGEST_REASON)
             yield CapacityNews(kind, zone, _markets_in(words, markets), event.at_s, reason, is_limit)
 
 
