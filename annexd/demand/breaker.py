@@ -83,7 +83,7 @@ class _Closed:
 
 
 @dataclass
-class _Pool:
+class _PoolEvents:
     """The events of one pool: those that are settled, and the newest, in order of their times."""
 
     settled: _Closed = _Closed()
@@ -132,7 +132,7 @@ class Breaker:
     """The pools of one account and region that are closed for all offers.  Not thread-safe."""
 
     def __init__(self) -> None:
-        self._pools: dict[CapacityPoolKey, _Pool] = {}
+        self._pools: dict[CapacityPoolKey, _PoolEvents] = {}
 
     def note_error(self, pool: CapacityPoolKey, at_s: float, reason: str, cause: str = CAPACITY) -> None:
         """Learn that AWS refused this pool at that time, in these words; `cause`: CAPACITY or LIMIT."""
@@ -149,8 +149,8 @@ class Breaker:
         found = {pool: each.closing() for pool, each in sorted(self._pools.items(), key=lambda item: str(item[0]))}
         return {pool: closing for pool, closing in found.items() if closing.until_s > now_s}
 
-    def _pool(self, pool: CapacityPoolKey) -> _Pool:
-        return self._pools.setdefault(pool, _Pool())
+    def _pool(self, pool: CapacityPoolKey) -> _PoolEvents:
+        return self._pools.setdefault(pool, _PoolEvents())
 
     def _bound(self) -> None:
         """Forget the pool that opens first, or has been open for longest."""
