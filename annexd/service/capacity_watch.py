@@ -70,7 +70,7 @@ class CapacityPicture:
 
 
 @dataclass
-class _Watched:
+class _KnownPlace:
     """What is known of one place; `_at_s`: monotonic."""
 
     breaker: Breaker = field(default_factory=Breaker)
@@ -104,7 +104,7 @@ class CapacityWatch:
         pace: CapacityPace = CapacityPace(),
     ) -> None:
         self._context, self._fleets, self._pace = context, fleets, pace
-        self._places: dict[Place, _Watched] = {}
+        self._places: dict[Place, _KnownPlace] = {}
         self._asking: dict[Place, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
@@ -128,7 +128,7 @@ class CapacityWatch:
 
     def picture(self, target: AccountTarget, now_s: float) -> CapacityPicture:
         """Return what is closed there at this time of this host."""
-        known = self._places.get(Place.of(target), _Watched())
+        known = self._places.get(Place.of(target), _KnownPlace())
         return CapacityPicture(known.breaker.closed(now_s + known.skew_s), known.asked_s, known.fault)
 
     def ads(self, now_s: float) -> list[dict[str, str | int]]:
@@ -144,8 +144,8 @@ class CapacityWatch:
         fault = next((known.fault for known in self._places.values() if known.fault), "")
         return {"AnnexClosedPools": len(self.ads(now_s)), **({"AnnexCapacityFault": fault} if fault else {})}
 
-    def _place(self, place: Place) -> _Watched:
-        return self._places.setdefault(place, _Watched())
+    def _place(self, place: Place) -> _KnownPlace:
+        return self._places.setdefault(place, _KnownPlace())
 
     def _begin(self) -> None:
         self._asking = {place: task for place, task in self._asking.items() if not task.done()}
@@ -156,16 +156,16 @@ class CapacityWatch:
             if place not in self._asking and self._is_due(self._place(place), fleets):
                 self._asking[place] = asyncio.create_task(self._round(self._place(place), fleets))
 
-    def _is_due(self, known: _Watched, fleets: Sequence[WatchedFleet]) -> bool:
+    def _is_due(self, known: _KnownPlace, fleets: Sequence[WatchedFleet]) -> bool:
         now_s, pace = time.monotonic(), self._pace
         if now_s - known.fault_at_s < pace.fault_s or now_s - known.round_at_s < pace.histories_s:
             return False
         return self._asks_taken(known) or bool(self._unfilled(known, fleets))
 
-    def _asks_taken(self, known: _Watched) -> bool:
+    def _asks_taken(self, known: _KnownPlace) -> bool:
         return time.monotonic() - known.taken_at_s >= self._pace.taken_s
 
-    def _unfilled(self, known: _Watched, fleets: Sequence[WatchedFleet]) -> list[WatchedFleet]:
+    def _unfilled(self, known: _KnownPlace, fleets: Sequence[WatchedFleet]) -> list[WatchedFleet]:
         """Return the fleets whose histories are to be read now, those that were not read for longest first."""
         now_s, ids = time.monotonic(), {each.fleet_id for each in fleets}
         known.read_at_s = {each: at_s for each, at_s in known.read_at_s.items() if each in ids}
@@ -179,7 +179,7 @@ class CapacityWatch:
         ]
         return sorted(due, key=lambda each: known.read_at_s.get(each.fleet_id, float("-inf")))[:MOST_ASKED]
 
-    async def _round(self, known: _Watched, fleets: Sequence[WatchedFleet]) -> None:
+    async def _round(self, known: _KnownPlace, fleets: Sequence[WatchedFleet]) -> None:
         due, asks_taken = self._unfilled(known, fleets), self._asks_taken(known)
         known.round_at_s = time.monotonic()
         try:
@@ -213,7 +213,7 @@ class CapacityWatch:
         events = events_of(ec2, fleet.fleet_id, fleet.asked_s - EARLIER_S)
         read.append(FleetCapacity.read(fleet.fleet_id, fleet.scope, events))
 
-    def _take(self, known: _Watched, answer: _Answer, fleets: Mapping[str, WatchedFleet]) -> None:
+    def _take(self, known: _KnownPlace, answer: _Answer, fleets: Mapping[str, WatchedFleet]) -> None:
         known.skew_s, known.fault = answer.now_s - time.time(), answer.fault[:LONGEST_FAULT]
         if answer.fault:
             known.fault_at_s = time.monotonic()
@@ -228,7 +228,7 @@ class CapacityWatch:
             self.learn(fleets[each.fleet_id].target, [each])
         self._log(known)
 
-    def _log(self, known: _Watched) -> None:
+    def _log(self, known: _KnownPlace) -> None:
         """Log each closing once, for as long as the pool stays closed."""
         now_s = time.time() + known.skew_s
         closed = known.breaker.closed(now_s)
@@ -255,7 +255,7 @@ def _types_of(refusal: CapacityNews, scope: FleetScope) -> tuple[str, ...]:
     return scope.instance_types or ((ANY_TYPE,) if refusal.is_limit else ())
 
 
-def _note_taken(known: _Watched, taken: Sequence[Taken], now_s: float) -> None:
+def _note_taken(known: _KnownPlace, taken: Sequence[Taken], now_s: float) -> None:
     """Note what AWS took back.  What it gives no time of happened when it was first seen, or, at the first look, when
     nobody knows, so that it does not count.
     """

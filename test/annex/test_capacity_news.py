@@ -14,9 +14,8 @@ from annexd.annex.fleet.history import Event, events_of
 from annexd.annex.fleet.inventory import take_inventory
 from annexd.annex.request.markets import MARKETS, ON_DEMAND, SPOT, FleetScope
 from test.annex.conftest import TEMPLATE
-from test.annex.fleets import by_hand, fleet, instances_of, look, target
+from test.annex.fleets import by_hand, ec2_fleet, fleet, instances_of, look, target
 from test.annex.site import Site, wait_for
-from test.annex.test_ec2_fleets import ec2_fleet
 from test.cloud import Cloud
 from test.cloud.behaviour import CAPACITY_WORDS, FLEET_EVENTS
 from test.cloud.fleet_troubles import TROUBLES

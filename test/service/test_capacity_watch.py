@@ -22,9 +22,8 @@ from annexd.demand.narrowing import Places, narrowed
 from annexd.service.capacity_watch import MOST_ASKED, CapacityPace, CapacityPicture, CapacityWatch, WatchedFleet
 from annexd.service.reconciler import Reconciler
 from annexd.workflow import Journal
-from test.annex.fleets import by_hand, fleet, instances_of, target
+from test.annex.fleets import by_hand, ec2_fleet, fleet, instances_of, target
 from test.annex.site import Site
-from test.annex.test_ec2_fleets import ec2_fleet
 from test.cloud.orders import request, specification
 from test.replies import accepted
 from test.service.reconciling import until

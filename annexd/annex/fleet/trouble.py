@@ -40,7 +40,7 @@ class Trouble:
 
 
 @dataclass(frozen=True)
-class Findings:
+class HistoryNews:
     """The troubles by fleet ID, and what the histories that were read say about capacity."""
 
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class History:
     was_ended: bool = False  # somebody cancelled it with its instances
 
 
-def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float, busy: Set[str]) -> Findings:
+def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float, busy: Set[str]) -> HistoryNews:
     """Return the troubles of annexes whose lease has not ended and that no workflow is `busy` with.
 
     An unreadable history is reported as such, and does not fail the inventory.
@@ -75,7 +75,7 @@ def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float
     ]
     suspects.sort(key=lambda fleet: fleet.created_s or 0.0, reverse=True)
     judged = list(zip(suspects, _judgements(ec2, suspects[:MOST_TOLD], instances, now_s), strict=False))
-    return Findings(
+    return HistoryNews(
         {fleet.fleet_id: each.trouble for fleet, each in judged if each.trouble is not None},
         tuple(capacity for _, each in judged for capacity in each.capacity),
     )
