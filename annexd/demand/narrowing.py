@@ -52,17 +52,6 @@ class _Choice:
     place: str | None  # its subnet or zone, as the part says it
     member: str  # which says it: SubnetId or AvailabilityZone; empty: nothing does
 
-    def closing(self, closed: Closed, market: str) -> tuple[CapacityPoolKey, Closing] | None:
-        """Return the closing that ends last of those that may hold for it."""
-        holds = [
-            (pool, closing)
-            for pool, closing in closed.items()
-            if pool.market == market
-            and pool.instance_type in (ANY_TYPE, self.instance_type)
-            and (None in (pool.zone, self.zone) or pool.zone == self.zone)
-        ]
-        return max(holds, key=lambda each: each[1], default=None)
-
 
 def narrowed(config: Part, closed: Closed, markets: Sequence[str], places: Places) -> Narrowed:
     """Return the config without what is closed in all of these markets.
@@ -94,7 +83,11 @@ class _Narrowing:
     """Narrows each part, and collects what is closed."""
 
     def __init__(self, closed: Closed, markets: tuple[str, ...], places: Places) -> None:
-        self._closed, self._markets, self._places = closed, markets, places
+        self._markets, self._places = markets, places
+        self._types = sorted({pool.instance_type for pool in closed} - {ANY_TYPE})
+        self._closed: dict[tuple[str, str], list[tuple[CapacityPoolKey, Closing]]] = {}
+        for pool, closing in closed.items():
+            self._closed.setdefault((pool.instance_type, pool.market), []).append((pool, closing))
         self.left_out: list[tuple[CapacityPoolKey, Closing]] = []
         self.closings: dict[str, list[tuple[CapacityPoolKey, Closing]]] = {market: [] for market in markets}
         self._open = dict.fromkeys(markets, 0)
@@ -129,7 +122,7 @@ class _Narrowing:
 
     def _is_open(self, choice: _Choice) -> bool:
         """Whether it may be asked for in one of the markets."""
-        closings = {market: choice.closing(self._closed, market) for market in self._markets}
+        closings = {market: self._closing(choice, market) for market in self._markets}
         for market, closing in closings.items():
             if closing is None:
                 self._open[market] += 1
@@ -145,14 +138,20 @@ class _Narrowing:
         """Allow the types that are open, or else exclude those that are closed in all these places."""
         if requirements.get("AllowedInstanceTypes"):
             return {**requirements, "AllowedInstanceTypes": _once(each.instance_type for each in choices)}
-        named = sorted({pool.instance_type for pool in self._closed} - {ANY_TYPE})
-        shut = [each for each in named if all(self._is_shut(each, choice.zone) for choice in choices)]
+        shut = [each for each in self._types if all(self._is_shut(each, choice.zone) for choice in choices)]
         excluded = _once([*(requirements.get("ExcludedInstanceTypes") or ()), *shut])[:MOST_EXCLUDED]
         return {**requirements, "ExcludedInstanceTypes": excluded} if shut else requirements
 
     def _is_shut(self, instance_type: str, zone: str | None) -> bool:
         choice = _Choice(instance_type, zone, None, "")
-        return all(choice.closing(self._closed, market) for market in self._markets)
+        return all(self._closing(choice, market) for market in self._markets)
+
+    def _closing(self, choice: _Choice, market: str) -> tuple[CapacityPoolKey, Closing] | None:
+        """Return the closing that ends last of those that may hold for this choice."""
+        of_type = self._closed.get((choice.instance_type or ANY_TYPE, market), [])
+        of_all = self._closed.get((ANY_TYPE, market), []) if choice.instance_type else []
+        holds = [each for each in (*of_type, *of_all) if choice.zone is None or each[0].zone in (None, choice.zone)]
+        return max(holds, key=lambda each: each[1], default=None)
 
 
 def _choices(part: Part, places: Places) -> Iterator[_Choice]:
