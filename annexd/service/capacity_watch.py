@@ -28,7 +28,10 @@ from annexd.workflow import Refused, Retry
 MOST_ASKED: Final = 20  # histories in one round
 LONGEST_S: Final = 60.0  # of all calls of one round
 EARLIER_S: Final = 60.0  # clocks differ
-LATER_S: Final = 60.0  # after AWS has stopped trying: events are shown up to 30 s late
+AHEAD_S: Final = 300.0  # what is told of a later time than this from now on is no event
+SHOWN_S: Final = 30.0  # so late are events shown
+LATER_S: Final = 120.0  # after AWS has stopped trying: for a last reading
+SILENCE: Final = "AWS started nothing as long as it tried, and gives no reason"
 LONGEST_FAULT: Final = 500
 
 
@@ -118,17 +121,21 @@ class CapacityWatch:
                 task.cancel()
 
     def learn(self, target: AccountTarget, found: Iterable[FleetCapacity]) -> None:
-        """Learn what was read in histories at the place of this target."""
-        known = self._place(Place.of(target))
+        """Learn what was read in histories at the place of this target, if anybody asks for its picture."""
+        known = self._places.get(Place.of(target))
+        if known is None:
+            return
+        latest_s = time.time() + known.skew_s + AHEAD_S
         for each in found:
             known.read_at_s[each.fleet_id] = time.monotonic()
             for refusal in each.refusals:
-                _note(known.breaker, refusal, each.scope)
+                if refusal.at_s <= latest_s:
+                    _note(known.breaker, refusal, each.scope)
         self._log(known)
 
     def picture(self, target: AccountTarget, now_s: float) -> CapacityPicture:
-        """Return what is closed there at this time of this host."""
-        known = self._places.get(Place.of(target), _KnownPlace())
+        """Return what is closed there at this time of this host; from now on the place is learned of."""
+        known = self._place(Place.of(target))
         return CapacityPicture(known.breaker.closed(now_s + known.skew_s), known.asked_s, known.fault)
 
     def ads(self, now_s: float) -> list[dict[str, str | int]]:
@@ -226,6 +233,7 @@ class CapacityWatch:
             _note_taken(known, answer.taken, answer.now_s)
         for each in answer.read:
             self.learn(fleets[each.fleet_id].target, [each])
+            _note_silence(known.breaker, each, fleets[each.fleet_id].until_s, answer.now_s)
         self._log(known)
 
     def _log(self, known: _KnownPlace) -> None:
@@ -243,6 +251,14 @@ def _note(breaker: Breaker, refusal: CapacityNews, scope: FleetScope) -> None:
     for instance_type in _types_of(refusal, scope):
         for market in refusal.markets:
             breaker.note_error(CapacityPoolKey(instance_type, zone, market), refusal.at_s, refusal.reason, cause)
+
+
+def _note_silence(breaker: Breaker, found: FleetCapacity, until_s: float, now_s: float) -> None:
+    """Take a fleet that ended without any machine and without a reason for a refusal: Spot may lack without a word."""
+    if found.is_silent and not found.launched and now_s >= until_s + SHOWN_S:
+        for instance_type in found.scope.instance_types:
+            for market in found.scope.markets:
+                breaker.note_error(CapacityPoolKey(instance_type, None, market), until_s, SILENCE)
 
 
 def _types_of(refusal: CapacityNews, scope: FleetScope) -> tuple[str, ...]:
@@ -263,7 +279,7 @@ def _note_taken(known: _KnownPlace, taken: Sequence[Taken], now_s: float) -> Non
     known.first_seen_s = {}
     for each, at_s in _timed(taken, before, None if is_first else now_s):
         known.first_seen_s[each.instance_id] = at_s
-        if at_s is None or not each.pool.kind:
+        if at_s is None or at_s > now_s + AHEAD_S or not each.pool.kind:
             continue
         market = SPOT if each.pool.market == SPOT else ON_DEMAND
         pool = CapacityPoolKey(each.pool.kind, each.pool.zone or None, market)

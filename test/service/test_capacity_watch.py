@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from annexd.annex.fleet.access import KeyFiles
+from annexd.annex.fleet.capacity_news import CapacityNews, FleetCapacity
 from annexd.annex.index import AnnexIndex
 from annexd.annex.request.markets import ON_DEMAND, SPOT, FleetScope
 from annexd.annex.request.order import FleetOrder
@@ -188,6 +189,19 @@ def test_a_fleet_that_aws_no_longer_fills_is_not_read(site: Site) -> None:
     assert asked(site, *HISTORIES) == 0
 
 
+@pytest.mark.parametrize("trouble", ["silence", "role"])
+def test_a_fleet_that_ends_without_a_machine_and_without_a_reason_closes_its_types(site: Site, trouble: str) -> None:
+    """With a reason that is not of capacity it closes nothing."""
+    site.cloud.behave(fleet_trouble=trouble)
+    ended_s = time.time() - 40
+    young = watched(site, fleet(site, "annex-1", 1000), until_s=ended_s, scope=FleetScope((SPOT,), ("t3.large",)))
+    pool = CapacityPoolKey("t3.large", None, SPOT)
+    closed = follow(site, lambda: [young], lambda seen: seen.asked_s).picture(target(site), time.time()).closed
+    assert asked(site, *HISTORIES) >= 1
+    assert (pool in closed) == (trouble == "silence")
+    assert trouble == "role" or closed[pool].until_s == ended_s + FIRST_S
+
+
 def test_without_fleets_of_demand_nothing_is_asked(site: Site) -> None:
     fleet(site, "annex-1", 1000)
     began_s = time.monotonic()
@@ -276,6 +290,22 @@ def test_a_look_at_the_account_teaches_the_watch_and_spares_its_question(site: S
     watch = asyncio.run(lives())
     assert asked(site, *HISTORIES) == 1
     assert ANYWHERE in watch.picture(place(), time.time()).closed
+
+
+def test_places_and_times_that_nobody_asked_for_are_not_learned(site: Site) -> None:
+    """Users name endpoints of their own, and what those answer is theirs alone."""
+    watch, now_s, here = CapacityWatch(site.world(), list), time.time(), target(site)
+    stranger = replace(here, endpoints=replace(here.endpoints, ec2_url="https://ec2.example.org"))
+    refusals = [CapacityNews("m5.large", None, (SPOT,), at_s, "no capacity", False) for at_s in (now_s, now_s + 1e9)]
+    found = [FleetCapacity("sfr-1", SCOPE, (each,), 0, False) for each in refusals]
+    watch.learn(here, found)
+    assert watch.ads(now_s) == []
+    assert watch.picture(here, now_s).closed == {}
+    watch.learn(here, found)
+    watch.learn(stranger, found)
+    [ad] = watch.ads(now_s)
+    assert ad["ClosedUntil"] == int(now_s + FIRST_S)
+    assert watch.ads(now_s + 1000) == []
 
 
 def test_a_watched_fleet_is_made_of_its_order(site: Site, journal: Journal) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from annexd.annex.fleet.capacity_pool import CapacityPool, pool_in
 from annexd.annex.fleet.endings import GONE, INTERRUPTED
 from annexd.annex.fleet.history import ERROR, Event, lives, shortened
+from annexd.annex.fleet.kinds import TERMINATING
 from annexd.annex.request.markets import ON_DEMAND, SPOT, FleetScope
 from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import answers
@@ -75,17 +76,23 @@ class Taken:
 
 @dataclass(frozen=True)
 class FleetCapacity:
-    """What one reading of a fleet's history says about capacity; `launched`: how many instances it has started."""
+    """What one reading of a fleet's history says about capacity.
+
+    `launched`: how many instances it has started.  `is_silent`: AWS gives no reason of any kind why it has no more, and
+    nobody ended it with its instances.
+    """
 
     fleet_id: str
     scope: FleetScope
     refusals: tuple[CapacityNews, ...]
     launched: int
+    is_silent: bool
 
     @classmethod
     def read(cls, fleet_id: str, scope: FleetScope, events: Sequence[Event]) -> Self:
         refusals = tuple(refusals_in(events, scope.markets))
-        return cls(fleet_id, scope, refusals, len(lives(events, "launched")))
+        is_silent = not any(each.kind in TOLD_IN or each.sub_type in TERMINATING for each in events)
+        return cls(fleet_id, scope, refusals, len(lives(events, "launched")), is_silent)
 
 
 def refusals_in(events: Iterable[Event], markets: tuple[str, ...]) -> Iterator[CapacityNews]:
