@@ -29,6 +29,7 @@ MOST_ASKED: Final = 20  # histories in one round
 LONGEST_S: Final = 60.0  # of all calls of one round
 EARLIER_S: Final = 60.0  # clocks differ
 AHEAD_S: Final = 300.0  # what is told of a later time than this from now on is no event
+FORGET_S: Final = 600.0  # when a fleet was read last
 SHOWN_S: Final = 30.0  # so late are events shown
 LATER_S: Final = 120.0  # after AWS has stopped trying: for a last reading
 SILENCE: Final = "AWS started nothing as long as it tried, and gives no reason"
@@ -125,9 +126,10 @@ class CapacityWatch:
         known = self._places.get(Place.of(target))
         if known is None:
             return
-        latest_s = time.time() + known.skew_s + AHEAD_S
+        latest_s, steady_s = time.time() + known.skew_s + AHEAD_S, time.monotonic()
+        known.read_at_s = {each: at_s for each, at_s in known.read_at_s.items() if steady_s - at_s < FORGET_S}
         for each in found:
-            known.read_at_s[each.fleet_id] = time.monotonic()
+            known.read_at_s[each.fleet_id] = steady_s
             for refusal in each.refusals:
                 if refusal.at_s <= latest_s:
                     _note(known.breaker, refusal, each.scope)
