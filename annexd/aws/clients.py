@@ -50,6 +50,7 @@ READ_OF_INSTANCES: Final = frozenset(
         "Placement",
         "PlatformDetails",
         "StateReason",
+        "StateTransitionReason",
     )
 )
 # botocore's name: (in a file, in the environment, the value).  A requester's keys need nothing of ~/.aws, where a typo
