@@ -24,6 +24,7 @@ from annexd.demand.idle_jobs import (
     ScheddFault,
     ScheddPicture,
 )
+from annexd.demand.job_place import submitter_of
 from annexd.demand.packing import Resources
 
 WORKER: Final = "annexd.demand.pool_worker"
@@ -37,6 +38,7 @@ CUT_OFF: Final = "the connection ended before the answer did"
 PREFIX: Final = "Failed to fetch ads from schedd, errmsg="
 
 T = TypeVar("T")
+Submitter = tuple[str, str | None]  # a user, and the accounting group if there is one
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Question:
 class PoolWorkers:
     """A few worker processes; who has one has it for a question and all its pages."""
 
-    def __init__(self, environment: Mapping[str, str], number: int = WORKERS) -> None:
-        self._all = [Outbound(environment, WORKER) for _ in range(number)]
+    def __init__(self, environment: Mapping[str, str], number: int = WORKERS, worker: str = WORKER) -> None:
+        self._all = [Outbound(environment, worker) for _ in range(number)]
         self._free: asyncio.LifoQueue[Outbound] = asyncio.LifoQueue()
         for each in self._all:
             self._free.put_nowait(each)
@@ -78,10 +80,16 @@ class PoolWorkers:
 class QueueWatch:
     """Asks all schedds that serve the pool; `collectors` returns the collectors in order of preference."""
 
-    def __init__(self, workers: PoolWorkers, collectors: Callable[[], Sequence[str]], question: Question) -> None:
-        self._workers, self._collectors, self._question = workers, collectors, question
+    def __init__(
+        self,
+        workers: PoolWorkers,
+        collectors: Callable[[], Sequence[str]],
+        question: Question,
+        query_s: float = QUERY_S,
+    ) -> None:
+        self._workers, self._collectors, self._question, self._query_s = workers, collectors, question, query_s
         self._tried_s: dict[str, float] = {}  # by schedd
-        self._avoided: dict[str, dict[str, float]] = {}  # until when, by schedd and user
+        self._avoided: dict[str, dict[Submitter, float]] = {}  # until when, by schedd
         self.picture = QueuePicture(interval_s=question.interval_s)
 
     def reconfigure(self, question: Question) -> None:
@@ -134,28 +142,51 @@ class QueueWatch:
         return idle_jobs.after_answer(self.picture.by_name.get(ad.name), ad, answer, asked_s, question.interval_s)
 
     async def _answer(self, worker: Outbound, ad: ScheddAd, question: Question) -> ScheddAnswer:
-        """Return all groups of a schedd.  If some user's jobs kill the worker, leave out that user's alone."""
+        """Return all groups of a schedd; if someone's jobs kill the worker, leave out those alone."""
         avoided = self._avoided.setdefault(ad.name, {})
-        for user in [user for user, until_s in avoided.items() if until_s < time.time()]:
-            del avoided[user]
+        for submitter in [each for each, until_s in avoided.items() if until_s < time.time()]:
+            del avoided[submitter]
         counted = idle_jobs.constraint(question.jobs, question.idle_age_s)
-        most = "".join(f" && User != {bindings.quote(user)}" for user in avoided)
+        others = "".join(f" && !({_is_of(each)})" for each in avoided)
         try:
-            answers = [await _groups(worker, ad, question, f"({counted}){most}")]
+            answers = [await self._groups(worker, ad, question, f"({counted}){others}")]
         except WorkerDied:
-            answers = []
-            for user in await worker.call("users", {"address": ad.address, "constraint": counted}, QUERY_S):
-                try:
-                    answers.append(
-                        await _groups(worker, ad, question, f"({counted}) && User == {bindings.quote(user)}")
-                    )
-                except WorkerDied:
-                    avoided[user] = time.time() + AVOIDED_S
+            answers = await self._one_by_one(worker, ad, question, counted, avoided)
         texts = [each.left_out for each in answers if each.left_out]
-        texts += [f"the jobs of {user}, whose ads cannot be read" for user in avoided]
+        texts += [f"the jobs of {submitter_of(*each)}, whose ads cannot be read" for each in avoided]
         groups = tuple(group for each in answers for group in each.groups)
         refers_to = frozenset().union(*(each.refers_to for each in answers))
         return ScheddAnswer(groups, ", ".join(texts) or None, refers_to)
+
+    async def _one_by_one(
+        self, worker: Outbound, ad: ScheddAd, question: Question, counted: str, avoided: dict[Submitter, float]
+    ) -> list[ScheddAnswer]:
+        """Return the answers for each submitter, and note those whose jobs kill the worker."""
+        answers = []
+        arguments = {"address": ad.address, "constraint": counted}
+        for user, group in await worker.call("users", arguments, self._query_s):
+            try:
+                constraint = f"({counted}) && {_is_of((user, group))}"
+                answers.append(await self._groups(worker, ad, question, constraint))
+            except WorkerDied:
+                avoided[user, group] = time.time() + AVOIDED_S
+        return answers
+
+    async def _groups(self, worker: Outbound, ad: ScheddAd, question: Question, constraint: str) -> ScheddAnswer:
+        """Return the groups of the jobs that satisfy a constraint."""
+        old_s = time.time() - question.idle_age_s
+        arguments = {
+            "schedd": ad.name,
+            "address": ad.address,
+            "constraint": constraint,
+            "attributes": question.attributes,
+            "machines": question.machines,
+            "clauses": list(dict.fromkeys(question.jobs)),
+            "submitters": None if ad.submitters is None else sorted(ad.submitters),
+        }
+        found = await worker.call("group_jobs", arguments, self._query_s)
+        groups = [_group(ad.name, old_s, *row) async for row in _rows(worker, found["pages"])]
+        return ScheddAnswer(tuple(groups), found["left_out"], frozenset(found["refers_to"]))
 
 
 class SlotWatch:
@@ -207,21 +238,9 @@ async def _directory(worker: Outbound, collector: str) -> Directory:
     return Directory(tuple({ad.name: ad for ad in ads}.values()), found["started_s"])
 
 
-async def _groups(worker: Outbound, ad: ScheddAd, question: Question, constraint: str) -> ScheddAnswer:
-    """Return the groups of the jobs that satisfy a constraint."""
-    old_s = time.time() - question.idle_age_s
-    arguments = {
-        "schedd": ad.name,
-        "address": ad.address,
-        "constraint": constraint,
-        "attributes": question.attributes,
-        "machines": question.machines,
-        "clauses": list(dict.fromkeys(question.jobs)),
-        "submitters": None if ad.submitters is None else sorted(ad.submitters),
-    }
-    found = await worker.call("group_jobs", arguments, QUERY_S)
-    groups = [_group(ad.name, old_s, *row) async for row in _rows(worker, found["pages"])]
-    return ScheddAnswer(tuple(groups), found["left_out"], frozenset(found["refers_to"]))
+def _is_of(submitter: Submitter) -> str:
+    user, group = submitter
+    return f"User == {bindings.quote(user)} && AccountingGroup =?= {bindings.quote(group) if group else 'undefined'}"
 
 
 def _group(

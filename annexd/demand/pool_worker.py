@@ -4,6 +4,7 @@ A large answer takes seconds to come and to group, and parsing its JSON at once 
 the worker groups it, keeps it until the next question, and hands it out in pages.
 """
 
+import os
 import re
 import resource
 from collections import Counter, defaultdict
@@ -81,15 +82,18 @@ def group_jobs(
     of_clauses = [name for text in clauses for name in bindings.free_names(text)] if len(clauses) > 1 else []
     names = {name.lower(): name for name in (*job_groups.BASE, *attributes, *_read_of_jobs(machines), *of_clauses)}
     grouped = [name for key, name in names.items() if key not in OF_ONE_JOB]
-    ads = bindings.group_jobs(address, constraint, grouped, job_groups.MAX_ASKED)
-    found = job_groups.rows_of(schedd, ads, None if submitters is None else frozenset(submitters))
+    try:
+        ads = bindings.group_jobs(address, constraint, grouped, job_groups.MAX_ASKED)
+        found = job_groups.rows_of(schedd, ads, None if submitters is None else frozenset(submitters))
+    except MemoryError:
+        os._exit(1)  # as the bindings do where they run out of it: the daemon sees a worker that died
     return {"pages": _keep(found.rows), "left_out": found.left_out, "refers_to": sorted(found.refers_to)}
 
 
-def users(address: str, constraint: str) -> list[str]:
-    """Return the users of the jobs, without reading anything that they wrote."""
-    ads = bindings.group_jobs(address, constraint, ["User"], MAX_USERS)
-    return [user for ad in ads if isinstance(user := ad.get("User"), str)]
+def users(address: str, constraint: str) -> list[Row]:
+    """Return the users of the jobs and their accounting groups, or null, without reading more of what they wrote."""
+    ads = bindings.group_jobs(address, constraint, ["User", "AccountingGroup"], MAX_USERS)
+    return [[bindings.plain(ad.get("User")), bindings.plain(ad.get("AccountingGroup"))] for ad in ads]
 
 
 def free_slots(collector: str, attributes: Sequence[str]) -> dict[str, Any]:
