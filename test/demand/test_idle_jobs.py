@@ -238,6 +238,18 @@ def test_jobs_that_differ_in_what_a_machine_reads_of_them_are_in_different_group
     assert len({each.key for each in apart}) == 2
 
 
+def test_a_schedd_of_another_pool_counts_for_the_users_whose_jobs_flock_here(pool: TwoSchedds) -> None:
+    address = pool.ask(NOW).by_name[pool.first].address
+    names = {"Name": f"alice@{DOMAIN}", "ScheddName": "elsewhere", "ScheddIpAddr": address, "MyAddress": address}
+    ad = "\n".join(f'{name} = "{text}"' for name, text in ({"MyType": "Submitter"} | names).items())
+    assert pool.tool("condor_advertise", "UPDATE_SUBMITTOR_AD", stdin=f"{ad}\nIdleJobs = 3\n").returncode == 0
+    found = pool.wait_for(lambda: pool.ask(NOW).by_name.get("elsewhere"), "the schedd of another pool")
+    assert [(each.user, each.count) for each in found.groups] == [(f"alice@{DOMAIN}", 3)]
+    invalidation = 'MyType = "Query"\nTargetType = "Submitter"\nRequirements = ScheddName == "elsewhere"\n'
+    pool.tool("condor_advertise", "INVALIDATE_SUBMITTOR_ADS", stdin=invalidation)
+    pool.wait_for(lambda: "elsewhere" not in pool.ask(NOW).by_name, "its ad to be gone")
+
+
 def test_only_jobs_of_some_offer_and_of_the_age_are_counted(pool: TwoSchedds) -> None:
     clauses = ("WantAnnex", "error", "WantAnnex =?= 17")
     assert [each.user.partition("@")[0] for each in pool.ask(replace(NOW, jobs=clauses)).groups()] == ["bob"]
