@@ -140,7 +140,7 @@ def after_answer(
     if (age_s := now_s - ad.started_s) < YOUNG_INTERVALS * interval_s:
         return _kept(replace(known, fault=f"it started {max(age_s, 0):.0f} s ago"), now_s)
     groups = tuple(_aged(answer.groups, known.groups))
-    fault = "its autoclusters are numbered anew" if _is_renumbered(known.groups, groups) else None
+    fault = "its autoclusters have new numbers" if _is_renumbered(known.groups, groups) else None
     return replace(
         known, asked_s=now_s, groups=groups, fault=fault, left_out=answer.left_out, refers_to=answer.refers_to
     )

@@ -30,8 +30,10 @@ from annexd.demand.packing import Resources
 WORKER: Final = "annexd.demand.pool_worker"
 LARGE_POOL: Final = 1_000  # machines
 WORKERS: Final = 4  # of about 30 MB each
+MAX_USERS: Final = 200  # of a schedd that are asked about one by one
 QUERY_S: Final = 30.0  # the bindings give up on a silent schedd after 20 s
 ROUND_S: Final = 60.0
+SLOTS_S: Final = 60.0  # 10,000 free slots take 3 s of CPU time here, and as many ads that the collector sends
 AVOIDED_S: Final = 600.0  # so long the jobs of a user are left out that killed a worker
 DENIED: Final = 'Received "DENIED"'  # SECMAN's text for a peer that may not use a command
 CUT_OFF: Final = "the connection ended before the answer did"
@@ -162,9 +164,12 @@ class QueueWatch:
         self, worker: Outbound, ad: ScheddAd, question: Question, counted: str, avoided: dict[Submitter, float]
     ) -> list[ScheddAnswer]:
         """Return the answers for each submitter, and note those whose jobs kill the worker."""
-        answers = []
-        arguments = {"address": ad.address, "constraint": counted}
-        for user, group in await worker.call("users", arguments, self._query_s):
+        answers: list[ScheddAnswer] = []
+        arguments = {"address": ad.address, "constraint": counted, "limit": MAX_USERS}
+        users = await worker.call("users", arguments, self._query_s)
+        if len(users) >= MAX_USERS:
+            answers.append(ScheddAnswer((), f"the jobs of users beyond the first {MAX_USERS}"))
+        for user, group in users:
             try:
                 constraint = f"({counted}) && {_is_of((user, group))}"
                 answers.append(await self._groups(worker, ad, question, constraint))
@@ -253,7 +258,7 @@ async def _slots(
     worker: Outbound, collector: str, attributes: Sequence[str], interval_s: float
 ) -> tuple[SlotPicture, float]:
     asked_s = time.time()
-    found = await worker.call("free_slots", {"collector": collector, "attributes": attributes}, QUERY_S)
+    found = await worker.call("free_slots", {"collector": collector, "attributes": attributes}, SLOTS_S)
     slots = [FreeSlots(ad, count, Resources(*sizes)) async for ad, count, *sizes in _rows(worker, found["pages"])]
     if found["machines"] > LARGE_POOL:
         await worker.close()  # and so give back the memory that the ads of its slots took

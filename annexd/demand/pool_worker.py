@@ -18,7 +18,6 @@ from annexd.demand.idle_jobs import AD_LIFETIME_S
 
 PAGE_CHARACTERS: Final = 200_000  # parsed in about 2 ms
 MAX_BYTES: Final = 2 * 2**30  # of memory, against queues of huge ads; an ad of 2 kB takes about 10 kB here
-MAX_USERS: Final = 200  # that are asked about one by one
 REAL: Final = "Offline =!= true"
 SLOT: Final = re.compile(r"slot\d+(_\d+)?@")  # before the name of the machine's startd
 OF_ONE_JOB: Final = frozenset({"clusterid", "procid", "globaljobid", "jobstatus", "enteredcurrentstatus"})
@@ -90,9 +89,9 @@ def group_jobs(
     return {"pages": _keep(found.rows), "left_out": found.left_out, "refers_to": sorted(found.refers_to)}
 
 
-def users(address: str, constraint: str) -> list[Row]:
+def users(address: str, constraint: str, limit: int) -> list[Row]:
     """Return the users of the jobs and their accounting groups, or null, without reading more of what they wrote."""
-    ads = bindings.group_jobs(address, constraint, ["User", "AccountingGroup"], MAX_USERS)
+    ads = bindings.group_jobs(address, constraint, ["User", "AccountingGroup"], limit)
     return [[bindings.plain(ad.get("User")), bindings.plain(ad.get("AccountingGroup"))] for ad in ads]
 
 

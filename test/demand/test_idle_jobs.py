@@ -99,10 +99,10 @@ def test_a_schedd_that_has_just_started_is_not_believed() -> None:
     assert (later.groups, later.fault) == ((), None)
 
 
-def test_autoclusters_that_are_numbered_anew_are_a_fault_for_one_interval() -> None:
+def test_new_numbers_of_autoclusters_are_a_fault_for_one_interval() -> None:
     good = answered(None, group(autocluster=7, kind="a"), group(autocluster=8, kind="b"))
     anew = answered(good, group(autocluster=7, kind="b"), at_s=NOW_S + 60)
-    assert anew.fault == "its autoclusters are numbered anew"
+    assert anew.fault == "its autoclusters have new numbers"
     assert answered(anew, group(autocluster=7, kind="b"), at_s=NOW_S + 120).fault is None
 
 
