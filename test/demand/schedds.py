@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Self, TypeVar
 
 from annexd.demand.idle_jobs import QueuePicture
 from annexd.demand.pool_watch import WORKER, PoolWorkers, Question, QueueWatch
@@ -25,6 +28,45 @@ SECOND.SCHEDD_DAEMON_AD_FILE = $(LOG)/.second_ad
 DC_DAEMON_LIST = +SECOND
 DAEMON_LIST = $(DAEMON_LIST) SECOND
 """
+
+
+class CuttingRelay:
+    """Passes connections on to a port of this host, and ends each once so many bytes of the answer have passed."""
+
+    def __init__(self, port: int, after_bytes: int) -> None:
+        self._port, self._after = port, after_bytes
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.passed = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                client, _address = self._listener.accept()
+                with client, socket.create_connection(("127.0.0.1", self._port)) as server, suppress(OSError):
+                    threading.Thread(target=_pass_on, args=(client, server), daemon=True).start()
+                    self._answer(server, client)
+
+    def _answer(self, server: socket.socket, client: socket.socket) -> None:
+        passed = 0
+        while passed < self._after and (piece := server.recv(min(4096, self._after - passed))):
+            client.sendall(piece)
+            passed += len(piece)
+        self.passed = passed
+        client.shutdown(socket.SHUT_RDWR)
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := source.recv(4096):
+            target.sendall(piece)
 
 
 class TwoSchedds(GhostPool):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from annexd.daemoncore.pool.outbound import OutboundFailed
 from annexd.demand import idle_jobs
 from annexd.demand.idle_jobs import (
     KEPT_S,
@@ -29,7 +32,7 @@ from annexd.demand.job_place import JobPlace, place_of
 from annexd.demand.pool_watch import PoolWorkers, Question, fault_of
 from test.demand import fragile_worker
 from test.demand.ghosts import Ghost, GhostNegotiator
-from test.demand.schedds import TwoSchedds
+from test.demand.schedds import CuttingRelay, TwoSchedds
 from test.pool import DOMAIN
 
 NOW_S, INTERVAL_S = 1_000_000.0, 60.0
@@ -276,6 +279,27 @@ def test_a_stopped_schedd_delays_no_other_and_keeps_what_it_said(pool: TwoSchedd
         pool.second: "no answer within 2 s",
     }
     assert took_s < 10
+
+
+def test_an_answer_that_is_cut_off_is_a_fault_and_never_a_shorter_list(pool: TwoSchedds) -> None:
+    cluster = pool.submit(300, "dave", **{"My.Own": "$(ProcId)", "requirements": "MY.Own >= 0"})
+    found = pool.ask(NOW)
+    [known] = [each for each in found.schedds if each.name == pool.first]
+    assert len(known.groups) > 300
+    for after_bytes in (20_000, 60_000):
+        with CuttingRelay(pool.port, after_bytes) as relay:
+            address = re.sub(rf"127\.0\.0\.1(:|-){pool.port}", rf"127.0.0.1\g<1>{relay.port}", known.address)
+            with pytest.raises(OutboundFailed, match="Failed to fetch ads"):
+                pool.with_workers(partial(_group_jobs, address))
+            assert relay.passed == after_bytes
+    pool.tool("condor_rm", str(cluster))
+
+
+async def _group_jobs(address: str, workers: PoolWorkers) -> object:
+    arguments = {"schedd": "submit", "address": address, "constraint": idle_jobs.constraint(["true"], 0)}
+    lists: dict[str, object] = {"attributes": [], "machines": [], "clauses": [], "submitters": None}
+    async with workers.one() as worker:
+        return await worker.call("group_jobs", arguments | lists)
 
 
 def test_ads_that_are_too_much_for_their_reader_cost_only_the_jobs_of_their_user(pool: TwoSchedds) -> None:
