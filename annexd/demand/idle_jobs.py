@@ -16,8 +16,7 @@ KEPT_S: Final = 3600.0  # groups that are older no longer keep machines from oth
 AD_LIFETIME_S: Final = 900.0  # CLASSAD_LIFETIME's default (param_info.in)
 IDLE: Final = 1  # JobStatus (proc.h)
 UNIVERSES: Final = (5, 10, 13)  # vanilla, java, vm (condor_universe.h): what negotiators match with machines
-EXPRESSIONS: Final = ("Requirements", "RequestCpus", "RequestMemory", "RequestDisk", "RequestGPUs")
-MAX_EXPRESSION_CHARACTERS: Final = 60_000  # longer ones could kill whoever parses them; few real ones reach 2,000
+MAX_AD_CHARACTERS: Final = 64_000  # of a group; few real ones reach 2,000
 
 
 @dataclass(frozen=True)
@@ -182,10 +181,9 @@ def constraint(jobs: Collection[str], idle_age_s: int) -> str:
     """
     is_group = "ClusterId is undefined || ProcId is undefined || JobStatus is undefined"
     of_negotiators = " || ".join(f"JobUniverse == {number}" for number in UNIVERSES)
-    is_short = " && ".join(f"size(unparse({name})) <= {MAX_EXPRESSION_CHARACTERS}" for name in EXPRESSIONS)
     is_old = f"time() - EnteredCurrentStatus >= {idle_age_s}"
     is_wanted = " || ".join(f"ifThenElse(({text}), true, false) =?= true" for text in dict.fromkeys(jobs))
-    return f"{is_group} || (JobStatus == {IDLE} && ({of_negotiators}) && {is_old} && {is_short} && ({is_wanted}))"
+    return f"{is_group} || (JobStatus == {IDLE} && ({of_negotiators}) && {is_old} && ({is_wanted}))"
 
 
 def _aged(groups: Iterable[IdleGroup], before: Iterable[IdleGroup]) -> Iterator[IdleGroup]:

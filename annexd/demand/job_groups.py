@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from annexd.condor import bindings
-from annexd.demand.idle_jobs import MAX_GROUPS, NO_AUTOCLUSTER, key_of
+from annexd.demand.idle_jobs import MAX_AD_CHARACTERS, MAX_GROUPS, NO_AUTOCLUSTER, key_of
 from annexd.demand.job_place import submitter_of
 
 BASE: Final = (
@@ -37,7 +37,6 @@ ANSWERS_OWN: Final = (
     "AutoClusterId",
 )  # added by JobAggregationResults::next (autocluster.cpp)
 MAX_ASKED: Final = 20_000  # groups of a schedd
-MAX_AD_CHARACTERS: Final = 64_000
 MAX_CHARACTERS: Final = 32_000_000  # of all ads of a schedd
 MAX_NAMES: Final = 1_000
 MAX_SHOWN: Final = 5  # users whose jobs are left out

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from annexd.demand.idle_jobs import EXPRESSIONS, IDLE, MAX_EXPRESSION_CHARACTERS, NO_AUTOCLUSTER, UNIVERSES, key_of
+from annexd.demand.idle_jobs import IDLE, MAX_AD_CHARACTERS, NO_AUTOCLUSTER, UNIVERSES, key_of
 
 HELD: Final = 5  # JobStatus (proc.h)
 STATES: Final = {
@@ -26,8 +26,8 @@ OF_A_JOB: Final = (  # what must be asked of a schedd
     "JobStatus",
     "JobUniverse",
     "ServerTime",
+    "Requirements",
     "User",
-    *EXPRESSIONS,
 )
 
 
@@ -69,5 +69,6 @@ def _why_not(job: Mapping[str, object], idle_age_s: int, now_s: float) -> str | 
         return (
             f"the job is idle for {max(now_s - since_s, 0):.0f} s and counts in {left_s:.0f} s (IDLE_AGE {idle_age_s})"
         )
-    long = [name for name in EXPRESSIONS if len(str(job.get(name, ""))) > MAX_EXPRESSION_CHARACTERS]
-    return f"its {', '.join(long)} is longer than {MAX_EXPRESSION_CHARACTERS} characters" if long else None
+    if (size := len(str(job.get("Requirements", "")))) > MAX_AD_CHARACTERS:
+        return f"its Requirements have {size} characters, and no more than {MAX_AD_CHARACTERS} are read"
+    return None

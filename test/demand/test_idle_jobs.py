@@ -175,7 +175,7 @@ def job(**changed: object) -> dict[str, object]:
         ({"JobStatus": 5, "HoldReason": "by alice"}, "the job is held: by alice"),
         ({"JobUniverse": 7}, "no negotiator seeks a machine for a job of universe 7"),
         ({"EnteredCurrentStatus": NOW_S - 100}, "the job is idle for 100 s and counts in 200 s (IDLE_AGE 300)"),
-        ({"Requirements": "x" * 60_001}, "its Requirements is longer than 60000 characters"),
+        ({"Requirements": "x" * 70_000}, "its Requirements have 70000 characters, and no more than 64000 are read"),
     ],
 )
 def test_why_a_job_does_not_count_yet(changed: dict[str, object], why_not: str) -> None:
@@ -279,6 +279,14 @@ def test_a_stopped_schedd_delays_no_other_and_keeps_what_it_said(pool: TwoSchedd
         pool.second: "no answer within 2 s",
     }
     assert took_s < 10
+
+
+def test_a_job_with_a_huge_ad_is_left_out_and_it_is_said_whose_it_is(pool: TwoSchedds) -> None:
+    cluster = pool.submit(1, "erin", **{"My.Huge": f'"{"x" * 70_000}"', "requirements": "size(MY.Huge) > 1"})
+    found = pool.ask(NOW)
+    pool.tool("condor_rm", str(cluster))
+    assert found.by_name[pool.first].left_out == f"1 jobs of erin@{DOMAIN}"
+    assert not [each for each in found.groups() if each.user.startswith("erin@")]
 
 
 def test_an_answer_that_is_cut_off_is_a_fault_and_never_a_shorter_list(pool: TwoSchedds) -> None:
