@@ -60,7 +60,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {  # what a room may import of its packa
     },
 }
 ONLY_IN: dict[str, str | tuple[str, ...]] = {  # who alone may import what is not ours
-    "asyncio": ("daemoncore/", "service/"),
+    "asyncio": ("daemoncore/", "demand/", "service/"),
     "sqlite3": ("workflow/journal.py", "workflow/archive.py"),
     "boto3": "aws/",
     "htcondor2": ("condor/", "daemoncore/", "service/", "tool/"),

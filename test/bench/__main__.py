@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 
-from test.bench import annexes, growth, memory, orders, rates, scale, soak, start
+from test.bench import annexes, demand_jobs, growth, memory, orders, rates, scale, soak, start
 from test.bench.measure import NotMadeError
 from test.bench.wire import RefusedError
 from test.pool import NoHTCondorError, PoolError
@@ -33,6 +33,10 @@ PARTS: Mapping[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
         "-status, -wait, ads and looks with 1,000 living annexes and 10,000 machines",
         lambda asked: scale.compare(asked.living, asked.watched, asked.asked),
     ),
+    "demand-jobs": (
+        "counting very many idle jobs and free slots",
+        lambda asked: demand_jobs.compare(asked.idle, asked.kinds, asked.slots),
+    ),
     "soak": ("memory after very many commands", lambda asked: soak.compare(asked.commands)),
 }
 
@@ -48,7 +52,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    told = "".join(f"  {name:9}{what}\n" for name, (what, _part) in PARTS.items())
+    told = "".join(f"  {name:13}{what}\n" for name, (what, _part) in PARTS.items())
     parser = argparse.ArgumentParser(
         prog="python -m test.bench",
         description=__doc__,
@@ -69,6 +73,9 @@ def _options() -> argparse.Namespace:
         ("--living", 1000, "scale: how many annexes, of ten machines each"),
         ("--asked", 5, "scale: times of each command"),
         ("--watched", 180, "scale: seconds for which annexd's CPU time and calls are counted, twice"),
+        ("--idle", 100_000, "demand-jobs: how many idle jobs"),
+        ("--kinds", 2_000, "demand-jobs: of the idle jobs"),
+        ("--slots", 10_000, "demand-jobs: how many free slots"),
         ("--commands", 100_000, "soak: how many"),
     ):
         parser.add_argument(option, type=_number, default=default, help=f"{what} (default: %(default)s)")

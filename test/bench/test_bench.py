@@ -54,6 +54,12 @@ def test_the_bench_makes_annexes_with_both_tools_and_tells_the_ratios() -> None:
     assert "The cloud has the 8 fleets that the commands told of, and no other." in lines
 
 
+def test_all_idle_jobs_and_free_slots_are_counted_where_that_is_measured() -> None:
+    said = run("demand-jobs", "--idle", "40", "--kinds", "4", "--slots", "20")
+    assert said.count("; 4 groups") == 3, said
+    assert said.count("; 21 slots of ") == 3, said
+
+
 @pytest.mark.parametrize("operation", rates.OPERATIONS)
 def test_both_daemons_do_what_is_measured(pool: Pool, operation: str) -> None:
     row = rates.Comparison(pool, "shared port").row(operation, clients=2, seconds=0.05, turns=1, pings=2)

@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import classad2
 import htcondor2
 
 from annexd.condor import bindings
@@ -67,7 +66,7 @@ def offline_matches(collector: str, constraint: str, attributes: list[str], limi
     for ad in bindings.query_kind("Startd", collector, constraint, [*attributes, "OfflineMatches"]):
         records = _records(ad.get("OfflineMatches"))[:limit]
         limit -= len(records)
-        found.append([*(_plain(ad.get(name)) for name in attributes), records])
+        found.append([*(bindings.plain(ad.get(name)) for name in attributes), records])
     return found
 
 
@@ -83,15 +82,11 @@ def _records(matches: object) -> list[tuple[str, int]]:
 def query(kind: str, collector: str, constraint: str, attributes: list[str]) -> list[list[Any]]:
     """Return these attributes of each ad of one kind in a collector; null for one that has no plain value."""
     ads = bindings.query_kind(kind, collector, constraint, attributes)
-    return [[_plain(ad.get(name)) for name in attributes] for ad in ads]
+    return [[bindings.plain(ad.get(name)) for name in attributes] for ad in ads]
 
 
-def _plain(value: object) -> str | int | float | None:
-    is_plain = isinstance(value, str | int | float) and not isinstance(value, classad2.Value)
-    return value if is_plain else None  # type: ignore[return-value]
-
-
-CALLS: Mapping[str, Callable[..., Any]] = {
+Calls = Mapping[str, Callable[..., Any]]
+CALLS: Calls = {
     "alive": alive,
     "ready": ready,
     "advertise": advertise,
@@ -101,11 +96,11 @@ CALLS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-def answer(line: str) -> dict[str, Any]:
+def answer(line: str, calls: Calls = CALLS) -> dict[str, Any]:
     request = json.loads(line)
     identity, call = request.pop("id"), request.pop("call")
     try:
-        result = CALLS[call](**request)
+        result = calls[call](**request)
     except Exception as error:  # noqa: BLE001 - the edge of the worker: the caller judges every fault
         return {"id": identity, "result": None, "error": str(error) or type(error).__name__}
     return {"id": identity, "result": result, "error": None}
@@ -117,7 +112,7 @@ def _read_lines(lines: "queue.SimpleQueue[str]") -> None:
     os._exit(0)  # the daemon has ended or closed the pipe: nothing here is worth finishing
 
 
-def main(subsystem: str) -> None:
+def main(subsystem: str, calls: Calls = CALLS) -> None:
     become_root_again()
     for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(signo, signal.SIG_IGN)  # only the daemon ends this process
@@ -125,4 +120,4 @@ def main(subsystem: str) -> None:
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
     while True:
-        print(json.dumps(answer(lines.get())), flush=True)
+        print(json.dumps(answer(lines.get(), calls)), flush=True)
