@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 
-from test.bench import annexes, growth, memory, orders, rates, scale, soak, start
+from test.bench import annexes, demand, growth, memory, orders, rates, scale, soak, start
 from test.bench.measure import NotMadeError
 from test.bench.wire import RefusedError
 from test.pool import NoHTCondorError, PoolError
@@ -32,6 +32,10 @@ PARTS: Mapping[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "scale": (
         "-status, -wait, ads and looks with 1,000 living annexes and 10,000 machines",
         lambda asked: scale.compare(asked.living, asked.watched, asked.asked),
+    ),
+    "demand": (
+        "comparing kinds of idle jobs with the machines of offers",
+        lambda asked: demand.compare(asked.kinds, asked.offers),
     ),
     "soak": ("memory after very many commands", lambda asked: soak.compare(asked.commands)),
 }
@@ -69,6 +73,8 @@ def _options() -> argparse.Namespace:
         ("--living", 1000, "scale: how many annexes, of ten machines each"),
         ("--asked", 5, "scale: times of each command"),
         ("--watched", 180, "scale: seconds for which annexd's CPU time and calls are counted, twice"),
+        ("--kinds", 2000, "demand: how many different jobs"),
+        ("--offers", 20, "demand: how many"),
         ("--commands", 100_000, "soak: how many"),
     ):
         parser.add_argument(option, type=_number, default=default, help=f"{what} (default: %(default)s)")
