@@ -26,7 +26,7 @@ main()
 """
 READY: Final = "ready\n"
 KEPT: Final = ("LD_LIBRARY_PATH", "TZ")  # of the environment; the rest has secrets, and nothing that evaluating needs
-SILENT_S: Final = 40.0  # the keeper ends each batch after 30 s
+SILENT_S: Final = 20.0  # the keeper ends each batch after 10 s
 MAX_NEEDED: Final = 2**50
 MAX_TEXT: Final = 300  # characters of a misfit or fault
 MAX_PAIR_BYTES: Final = 16 + 6 * MAX_TEXT  # JSON escapes a character by six
@@ -87,7 +87,7 @@ class MatchingProcess:
         jobs = json.dumps([[each.text, each.machines] for each in questions])
         child = self._running()
         batch = f'{{"machines": {self._machines}, "jobs": {jobs}, "cpu_s": {cpu_s}}}\n'.encode()
-        reader = _AnswerReader(questions)
+        reader = AnswerReader(questions)
         try:
             status = _exchange(child, batch, reader)
         except (ValueError, OSError, EOFError) as fault:
@@ -118,7 +118,7 @@ class MatchingProcess:
                     pipe.close()
 
 
-def _exchange(child: "subprocess.Popen[bytes]", batch: bytes, reader: "_AnswerReader") -> int:
+def _exchange(child: "subprocess.Popen[bytes]", batch: bytes, reader: "AnswerReader") -> int:
     """Send a batch, and read its answers and its status.  Raises ValueError, OSError, EOFError."""
     assert child.stdin and child.stdout and child.stderr  # noqa: S101, PT018 - pipes: see _running
     deadline_s = time.monotonic() + SILENT_S
@@ -166,7 +166,7 @@ def _first_line(child: "subprocess.Popen[bytes]") -> str:
     return said.decode(errors="replace")
 
 
-class _AnswerReader:
+class AnswerReader:
     """Takes bytes as they come, and keeps the valid answers, which come in the order of the questions."""
 
     def __init__(self, questions: Sequence[Question]) -> None:

@@ -47,6 +47,13 @@ MACHINE = {
         (TARGET.RequestGPUs =?= undefined || MY.GPUs >= TARGET.RequestGPUs)""",
 }
 
+# Each doubles the work of the one before; the first one is known only when there is a TARGET.
+ENDLESS = {
+    "W0": "TARGET.MyType",
+    **{f"W{n + 1}": f"strcat(W{n}, W{n})" for n in range(40)},
+    "Requirements": "size(W40) > 0",
+}
+
 
 def ad(attributes: Mapping[str, object]) -> str:
     return "[\n" + "".join(f"  {name} = {text};\n" for name, text in attributes.items()) + "]"
