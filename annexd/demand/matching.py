@@ -19,8 +19,8 @@ from annexd.demand.matching_process import MatchingProcess, Question
 from annexd.demand.packing import Fits, JobGroup, MachineKind, Resources
 
 PLAIN_JOB: Final = AdText.of("[ Requirements = true ]")  # whatever a machine does to it is the machine's fault
-QUICK_S, QUICK_PAIR_S = 0.05, 0.002  # CPU time of a job, and for each machine: an ordinary pair takes 0.0002 s
-PATIENT_S: Final = 1.0  # the same for one that failed
+QUICK_S, QUICK_PAIR_S = 0.05, 0.001  # CPU time of a job, and for each machine: an ordinary pair takes 0.0001 s
+PATIENCE: Final = 5  # times as much for one that failed
 FIRST_ROUND_S: Final = 60.0  # the clock's time for all jobs of one call
 SECOND_ROUND_S: Final = 10.0  # and then for those that failed
 LEFT_OUT_S: Final = 3600.0
@@ -112,6 +112,7 @@ class _Look:
         self._cache, self._suspects, self._clock = cache, suspects, clock
         self._jobs, self._machines = jobs, machines
         self._distinct = list({each.digest: each for each in machines.values() if each}.values())
+        self._quick_s = QUICK_S + QUICK_PAIR_S * len(self._distinct)
         self._usable: list[tuple[int, bytes]] = []  # machines without a fault: index and digest
         self._now_s = clock()
 
@@ -179,12 +180,13 @@ class _Look:
         suspects = [each for each in pending if each.key in self._suspects]
         suspects += self._ask_all(process, [each for each in pending if each.key not in self._suspects])
         self._suspects.update(each.key for each in suspects)
+        patient_s = PATIENCE * self._quick_s
         end_s = self._clock() + SECOND_ROUND_S
         for each in suspects:
             if self._clock() >= end_s:
                 break
             self._suspects.discard(each.key)
-            if ended_by := self._ask(process, [each], PATIENT_S)[1]:
+            if ended_by := self._ask(process, [each], patient_s)[1]:
                 self._cache.leave_out(each.key, LEFT_OUT.format(ended_by), self._clock() + LEFT_OUT_S)
 
     def _ask_all(self, process: MatchingProcess, pending: Sequence[_Pending]) -> list[_Pending]:
@@ -193,7 +195,7 @@ class _Look:
         end_s = self._clock() + FIRST_ROUND_S
         while pending and self._clock() < end_s:
             batch = _batch(pending)
-            answered, ended_by = self._ask(process, batch, QUICK_S + QUICK_PAIR_S * len(self._distinct))
+            answered, ended_by = self._ask(process, batch, self._quick_s)
             if ended_by:
                 suspects.append(batch[answered])
             pending = pending[answered + bool(ended_by) :]

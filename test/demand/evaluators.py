@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 from annexd.demand.matching import Matcher, Matches
 from test.bench.measure import children
+
+POLL_S = 0.002
 
 
 def matched(jobs: Mapping[str, str], machines: Mapping[str, str], matcher: Matcher | None = None) -> Matches:
@@ -36,6 +39,7 @@ class Background:
         while self._thread.is_alive():
             if found := is_done():
                 return found
+            time.sleep(POLL_S)
         raise AssertionError("the call is over")
 
     def result(self) -> Matches:

@@ -232,7 +232,7 @@ def test_a_machine_whose_ad_is_broken_is_left_out_and_every_job_says_why() -> No
     assert found.jobs["job"].machines == {"good"}
     assert found.machine_faults.keys() == {"broken", "slow"} == found.jobs["job"].misfits.keys()
     assert found.jobs["job"].misfits["broken"] == "the machine's own ad is not usable: the ad is not a ClassAd"
-    assert "takes more than 1 s" in found.machine_faults["slow"]
+    assert "takes more than" in found.machine_faults["slow"]
 
 
 def test_the_packing_uses_the_matches() -> None:

@@ -36,6 +36,6 @@ def test_evaluators_are_nobody_and_end_with_the_call() -> None:
     assert groups == []
     assert int(rights, 16) == 0
     assert jobs == ["good"]
-    assert "takes more than 1 s" in faults["endless"]
+    assert "takes more than" in faults["endless"]
     assert left == []
     assert daemon == [0, True]
