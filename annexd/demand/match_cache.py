@@ -40,12 +40,16 @@ class AdText:
 
 @dataclass
 class KnownJob:
-    """What a job needs, or why it is left out, and its pairs by the machine's digest with the time that each ends."""
+    """What a job needs, or why it is left out, and its pairs by the machine's digest."""
 
     needs: Resources
     fault: str | None
     until_s: float
-    pairs: dict[bytes, tuple[Pair, float]] = field(default_factory=dict)
+    pairs: dict[bytes, Pair] = field(default_factory=dict)
+    ends_s: dict[bytes, float] = field(default_factory=dict)  # of pairs that end earlier than the job
+
+    def is_fresh(self, machine: bytes, now_s: float) -> bool:
+        return machine in self.pairs and (not self.ends_s or self.ends_s.get(machine, FOREVER_S) > now_s)
 
 
 class MatchCache:
@@ -71,7 +75,9 @@ class MatchCache:
         if not answer.fault:
             before = len(known.pairs)
             for machine, pair in zip(machines, answer.pairs, strict=True):
-                known.pairs[machine.digest] = pair, machine.until_s(now_s)
+                known.pairs[machine.digest] = pair
+                if (end_s := machine.until_s(now_s)) < FOREVER_S:
+                    known.ends_s[machine.digest] = end_s
             self._pairs += len(known.pairs) - before
 
     def leave_out(self, key: bytes, fault: str, until_s: float) -> None:

@@ -152,8 +152,7 @@ class _Look:
 
     def _lacking(self, known: KnownJob) -> list[int]:
         """Return the machines for which there is no fresh answer."""
-        pairs, now_s = known.pairs, self._now_s
-        return [index for index, digest in self._usable if digest not in pairs or pairs[digest][1] <= now_s]
+        return [index for index, digest in self._usable if not known.is_fresh(digest, self._now_s)]
 
     def _fault_of(self, machine: AdText | None) -> str | None:
         if machine is None:
@@ -167,7 +166,7 @@ class _Look:
             if ad is None or name in machine_faults:
                 misfits[name] = f"the machine's own ad is not usable: {machine_faults[name]}"
                 continue
-            pair, _until_s = known.pairs[ad.digest]
+            pair = known.pairs[ad.digest]
             if pair.matches:
                 machines.add(name)
             if pair.misfit is not None:

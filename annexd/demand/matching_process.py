@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from signal import SIGABRT, SIGKILL, SIGPROF, SIGSEGV, Signals
 from typing import IO, Any, Final, Self
 
@@ -214,7 +215,13 @@ def _pair(pair: Any) -> Pair:
     _require(isinstance(pair, list) and len(pair) == 2)
     matches, misfit = pair
     _require(isinstance(matches, bool) and (matches or misfit is not None))
-    return Pair(matches, None if misfit is None else sys.intern(_text(misfit)))  # few texts, repeated for many jobs
+    return _shared(matches, None if misfit is None else _text(misfit))
+
+
+@lru_cache(10_000)
+def _shared(matches: bool, misfit: str | None) -> Pair:
+    """Return one object for equal pairs: few differ, and 40,000 objects more would slow the garbage collector down."""
+    return Pair(matches, misfit)
 
 
 def _text(text: Any) -> str:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
 import resource
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from annexd.demand.matching import Matcher, Matches
+from test.bench.measure import children
 from test.demand.ads import gpu_machine, job, machine
 
-PROBE_S = 0.002
+PROBE_S, LOOK_S = 0.002, 0.05
 
 
 @dataclass(frozen=True)
@@ -21,20 +26,26 @@ class Taken:
     own_cpu_s: float
     worker_cpu_s: float
     lag_s: float  # the longest time for which the event loop did not run
+    growth_kb: int  # of this process
+    worker_kb: int  # the largest process that evaluated
 
 
 def compare(groups: int, offers: int) -> None:
-    """Measure the first call, with nothing known, and the next two."""
+    """Measure the first call, with nothing known, and the next two.
+
+    The modules of the bench are taken from the garbage collector, which would stop everything while it looks at them.
+    """
+    gc.collect()
+    gc.freeze()
     jobs, machines = jobs_of(groups), machines_of(offers)
     print("", f"{groups} kinds of jobs beside {offers} offers", sep="\n")
     for name, taken in asyncio.run(_measure(jobs, machines)).items():
         print(
             f"{name:12}{taken.wall_s:8.2f} s; CPU: annexd {taken.own_cpu_s:.2f} s, worker {taken.worker_cpu_s:.2f} s; "
-            f"the loop was blocked for at most {1000 * taken.lag_s:.0f} ms",
+            f"the loop was blocked for at most {1000 * taken.lag_s:.0f} ms; memory: annexd grew by "
+            f"{taken.growth_kb / 1024:.1f} MB, worker {taken.worker_kb / 1024:.0f} MB",
             flush=True,
         )
-    own, workers = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    print(f"memory      {own / 1024:8.0f} MB at most of this process, {workers / 1024:.0f} MB of a worker")
 
 
 def jobs_of(groups: int) -> dict[str, str]:
@@ -69,22 +80,46 @@ async def _measure(jobs: dict[str, str], machines: dict[str, str]) -> dict[str, 
 
 
 async def _timed(matcher: Matcher, jobs: dict[str, str], machines: dict[str, str]) -> tuple[Taken, Matches]:
-    lags: list[float] = []
-    probe = asyncio.create_task(_probe(lags))
+    lags, workers_kb = [0.0], [0]
+    probes = [asyncio.create_task(_probe_loop(lags)), asyncio.create_task(_probe_workers(workers_kb))]
     begin_s, own_s, worker_s = time.monotonic(), time.process_time(), _children_s()
+    own_kb = _memory_kb(os.getpid(), "VmRSS")
     matches = await matcher.match(jobs, machines)
     taken = Taken(
-        time.monotonic() - begin_s, time.process_time() - own_s, _children_s() - worker_s, max(lags, default=0.0)
+        time.monotonic() - begin_s,
+        time.process_time() - own_s,
+        _children_s() - worker_s,
+        max(lags),
+        _memory_kb(os.getpid(), "VmRSS") - own_kb,
+        max(workers_kb),
     )
-    probe.cancel()
+    for probe in probes:
+        probe.cancel()
     return taken, matches
 
 
-async def _probe(lags: list[float]) -> None:
+async def _probe_loop(lags: list[float]) -> None:
     while True:
         begin_s = time.monotonic()
         await asyncio.sleep(PROBE_S)
         lags.append(time.monotonic() - begin_s - PROBE_S)
+
+
+async def _probe_workers(found_kb: list[int]) -> None:
+    while True:
+        keepers = children(os.getpid())
+        workers = [*keepers, *(each for keeper in keepers for each in children(keeper))]
+        found_kb.extend(_memory_kb(pid, "VmHWM") for pid in workers)
+        await asyncio.sleep(LOOK_S)
+
+
+def _memory_kb(pid: int, what: str) -> int:
+    """Return a figure of /proc/PID/status, 0 for a process that is gone."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(f"{what}:"):
+                return int(line.split()[1])
+    return 0
 
 
 def _children_s() -> float:
