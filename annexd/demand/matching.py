@@ -16,7 +16,7 @@ from annexd.condor.values import MAX_EXPRESSION_CHARACTERS
 from annexd.daemoncore.threads import in_thread
 from annexd.demand.match_cache import AdText, KnownJob, MatchCache
 from annexd.demand.matching_process import MatchingProcess, Question
-from annexd.demand.packing import Fits, JobGroup, MachineKind, Resources
+from annexd.demand.packing import Fits, Resources
 
 PLAIN_JOB: Final = AdText.of("[ Requirements = true ]")  # whatever a machine does to it is the machine's fault
 QUICK_S, QUICK_PAIR_S = 0.05, 0.001  # CPU time of a job, and for each machine: an ordinary pair takes 0.0001 s
@@ -51,15 +51,20 @@ class Matches:
     faults: Mapping[str, str]
     machine_faults: Mapping[str, str] = field(default_factory=dict)  # machines that no job is compared with
 
+    def do_match(self, job: str, machine: str) -> bool:
+        return job in self.jobs and machine in self.jobs[job].machines
+
+    def misfit(self, job: str, machines: Iterable[str]) -> str:
+        """Return in one line what speaks against each of these machines, or why the job has no answer."""
+        if job not in self.jobs:
+            return self.faults.get(job, NOT_YET)
+        misfits = self.jobs[job].misfits
+        return "; ".join(f"{each}: {misfits[each]}" for each in machines if each in misfits)
+
 
 def fits(matches: Matches) -> Fits:
     """Return what packing.plan asks; groups have the names of the jobs, and offers those of the machines."""
-
-    def do_both_match(group: JobGroup, kind: MachineKind) -> bool:
-        job = matches.jobs.get(group.name)
-        return job is not None and kind.offer in job.machines
-
-    return do_both_match
+    return lambda group, kind: matches.do_match(group.name, kind.offer)
 
 
 class Matcher:

@@ -243,6 +243,15 @@ def test_the_packing_uses_the_matches() -> None:
     assert (planned.machines, planned.unfit) == ({"picky": 1}, {"other": 1, "new": 1})
 
 
+def test_what_speaks_against_some_machines_is_said_in_one_line() -> None:
+    machines = {"small": machine(Cpus=1), "picky": machine("TARGET.WantAnnex =?= true"), "other": machine("false")}
+    found = matched({"job": job(RequestCpus=2), "broken": "["}, machines)
+    assert found.misfit("job", ["small", "picky"]) == (
+        "small: the job requires TARGET.Cpus >= RequestCpus; picky: the machine requires TARGET.WantAnnex is true"
+    )
+    assert found.misfit("broken", ["small"]) == found.faults["broken"]
+
+
 # What is remembered.
 
 
