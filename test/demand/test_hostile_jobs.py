@@ -29,7 +29,7 @@ GOOD = {f"good{n}": job(RequestCpus=1 << n, WantAnnex=str(n % 2 > 0).lower()) fo
 CHAIN = {f"A{n}": f"A{n + 1} + 1" for n in range(3_000)}
 LONG = {"S": '"' + "a" * 150_000 + '"', "L": "strcat(" + ",".join(["S"] * 2_500) + ")"}  # 375 MB
 WORK = {"W0": "TARGET.Cpus + 1", **{f"W{n + 1}": f"W{n} + W{n}" for n in range(40)}}
-QUICK_TICKS = 20  # 0.2 s, more than a job gets at first
+QUICK_TICKS = 8  # 0.08 s, more than a job gets at first
 LATE = "(a+)+(b+)+" * 3
 HOSTILE = {
     "a megabyte of Requirements": job(Requirements=" && ".join(["TARGET.Cpus > 0"] * 60_000)),
@@ -106,7 +106,7 @@ def test_a_job_that_killed_the_worker_is_left_out_for_an_hour_until_it_is_change
 
 def test_a_flood_of_hostile_jobs_delays_the_others_by_a_little() -> None:
     """There is no time for all of them to be tried twice: the rest is told so, and comes last the next time."""
-    matcher = Matcher(lambda: 10 * time.monotonic())
+    matcher = Matcher(lambda: 5 * time.monotonic())
     flood = {f"hostile{n}": job(**ENDLESS, Number=n) for n in range(15)}
     found = matched(flood | GOOD, MACHINES, matcher)
     assert found.jobs.keys() == GOOD.keys()
