@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 import time
 from contextlib import suppress
 from typing import Any
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from annexd.demand import matching_process
 from annexd.demand.matching import NOT_YET, Matcher, Matches
-from annexd.demand.matching_process import JobAnswer, Question, Rubbish, validated
+from annexd.demand.matching_process import JobAnswer, MatchingFailed, Question, Rubbish, validated
 from annexd.demand.packing import Resources
 from test.bench.measure import children
 from test.demand.ads import ENDLESS, ad, job, machine
@@ -163,6 +164,18 @@ def test_an_evaluator_that_stands_still_is_killed_and_its_job_left_out() -> None
     found = call.result()
     assert found.jobs.keys() == GOOD.keys()
     assert "evaluating it does not end" in found.faults["hostile"]
+
+
+@pytest.mark.parametrize("program", ["/bin/false", "/nonexistent"])
+def test_if_no_worker_starts_that_is_an_error_and_no_job_is_left_out(
+    program: str, monkeypatch: pytest.MonkeyPatch, without_harm: Matches
+) -> None:
+    matcher = Matcher()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", program)
+        with pytest.raises(MatchingFailed, match="does not start"):
+            matched(GOOD, MACHINES, matcher)
+    assert matched(GOOD, MACHINES, matcher) == without_harm
 
 
 def test_nothing_is_left_of_a_call() -> None:
