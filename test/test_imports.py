@@ -64,7 +64,7 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {  # who alone may import what is no
     "sqlite3": ("workflow/journal.py", "workflow/archive.py"),
     "boto3": "aws/",
     "htcondor2": ("condor/", "daemoncore/", "service/", "tool/"),
-    "classad2": ("condor/", "daemoncore/", "service/", "tool/bindings.py"),
+    "classad2": ("condor/", "daemoncore/", "demand/matching_worker.py", "service/", "tool/bindings.py"),
 }
 BINDINGS = "condor/bindings.py"
 WITHOUT_DATA = {  # what may be used of the bindings elsewhere: nothing of it is given text that somebody may choose

@@ -36,7 +36,7 @@ class Ad(Protocol):
 class Expression(Protocol):
     """A classad2.ExprTree."""
 
-    def eval(self, scope: Ad | None = None) -> Any: ...
+    def eval(self, scope: Ad | None = None, target: Ad | None = None) -> Any: ...
 
 
 # ClassAds.

@@ -8,7 +8,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 
-from test.bench import annexes, demand_jobs, growth, memory, orders, rates, scale, soak, start
+from test.bench import annexes, demand, demand_jobs, growth, memory, orders, rates, scale, soak, start
 from test.bench.measure import NotMadeError
 from test.bench.wire import RefusedError
 from test.pool import NoHTCondorError, PoolError
@@ -36,6 +36,10 @@ PARTS: Mapping[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "demand-jobs": (
         "counting very many idle jobs and free slots",
         lambda asked: demand_jobs.compare(asked.idle, asked.kinds, asked.slots),
+    ),
+    "demand": (
+        "comparing kinds of idle jobs with the machines of offers",
+        lambda asked: demand.compare(asked.kinds, asked.offers),
     ),
     "soak": ("memory after very many commands", lambda asked: soak.compare(asked.commands)),
 }
@@ -74,8 +78,9 @@ def _options() -> argparse.Namespace:
         ("--asked", 5, "scale: times of each command"),
         ("--watched", 180, "scale: seconds for which annexd's CPU time and calls are counted, twice"),
         ("--idle", 100_000, "demand-jobs: how many idle jobs"),
-        ("--kinds", 2_000, "demand-jobs: of the idle jobs"),
+        ("--kinds", 2_000, "demand, demand-jobs: of different jobs"),
         ("--slots", 10_000, "demand-jobs: how many free slots"),
+        ("--offers", 20, "demand: how many"),
         ("--commands", 100_000, "soak: how many"),
     ):
         parser.add_argument(option, type=_number, default=default, help=f"{what} (default: %(default)s)")

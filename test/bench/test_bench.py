@@ -104,3 +104,10 @@ def test_a_journal_of_many_ended_annexes_is_measured_against_an_empty_one() -> N
     for what in ("start, s", "-status, s", "memory, MB"):
         [line] = [line for line in lines if line.startswith(what)]
         assert re.search(r"[0-9.]+ empty +[0-9.]+ full", line), line
+
+
+def test_comparing_jobs_with_machines_is_measured_cold_and_warm() -> None:
+    lines = run("demand", "--kinds", "40", "--offers", "5").splitlines()
+    for what in ("cold", "warm", "one changed"):
+        [line] = [line for line in lines if line.startswith(what)]
+        assert re.search(r"CPU: annexd [0-9.]+ s, worker [0-9.]+ s; the loop was blocked for at most [0-9]+ ms", line)
