@@ -24,8 +24,8 @@ UNKNOWN_ERROR: Final = "UnknownError"
 RETRY_AFTER_S: Final = 1  # of an annexd that stops, and goes on at its next start
 ROLE_DENIED: Final = "iam:PassRole"  # that AWS's words name, when these keys may not hand a role to EC2
 OWN_ROLES: Final = (
-    "; a role of your own needs that permission: where the file leaves IamFleetRole and IamInstanceProfile out, annexd "
-    "takes those that condor_annex -setup made"
+    "; a role of your own needs that permission; if the file omits IamFleetRole and IamInstanceProfile, annexd uses "
+    "those of condor_annex -setup"
 )
 
 
@@ -96,7 +96,7 @@ def reply_of_cancel(outcome: Outcome, *, again: bool) -> ReplyAd:
     order, ended = outcome.order_as(CancelOrder), outcome.results.get(FleetsEnded)
     if outcome.retry_at_s is not None:
         annex = f"annex {order.annex_id}" if order else "the annex"
-        words = f"{annex} is not cancelled yet, and annexd goes on: {outcome.error}"
+        words = f"{annex} is not cancelled yet, and annexd keeps trying: {outcome.error}"
         ad = reply(UNKNOWN_ERROR, words, command_id=outcome.command_id)
     else:
         ad = reply(outcome.result, outcome.error, command_id=outcome.command_id)
@@ -152,7 +152,7 @@ def reply_of_reduction(outcome: Outcome) -> ReplyAd:
     order, leaving = outcome.order_as(ShrinkOrder), outcome.results.get(Leaving)
     is_done = outcome.result == SUCCESS
     if outcome.retry_at_s is not None:
-        words = f"the annex is not smaller yet, and annexd goes on: {outcome.error}"
+        words = f"the annex is not smaller yet, and annexd keeps trying: {outcome.error}"
         ad = reply(UNKNOWN_ERROR, words, command_id=outcome.command_id)
     else:
         ad = reply(outcome.result, outcome.error, command_id=outcome.command_id)

@@ -33,7 +33,7 @@ def _beside_file(given: list[str], file: str | None) -> list[str]:
 def _of_kind(values: Mapping[str, Any]) -> list[str]:
     needs = [field for field in NEEDS if field in values]
     if "instance_types" in values and needs:
-        words = "a type says itself what its machines have"
+        words = "an instance type determines these"
         return [f"-instance-type excludes {_listed(needs)}: {words}"]
     if "instance_types" in values:
         return []
@@ -53,7 +53,7 @@ def _of_kind(values: Mapping[str, Any]) -> list[str]:
 def _of_price(values: Mapping[str, Any]) -> list[str]:
     faults = ["-spot and -on-demand exclude each other"] if {"spot", "on_demand"} <= values.keys() else []
     if {"on_demand", "max_price"} <= values.keys():
-        faults.append("-max-price goes with Spot instances: -on-demand costs what AWS's price list says")
+        faults.append("-max-price is for Spot instances: On-Demand instances cost what AWS's price list says")
     return faults
 
 

@@ -50,7 +50,7 @@ def user_without(action: str) -> dict[str, Any]:
 def test_keys_with_user_json_are_told_that_a_yes_is_no_proof(account: Account) -> None:
     told = found(account, "user", *policies(USER, STACK))
     assert told["right to order"] == f"ok      right to order: {NO_PROOF}"
-    assert told["right to end"].startswith("ok      right to end: there is no living annex")
+    assert told["right to end"].startswith("ok      right to end: no annex lives")
 
 
 USERS = itertools.count()

@@ -204,7 +204,7 @@ REFUSED = [
     ({"LoadBalancersConfig": {"TargetGroupsConfig": {"TargetGroups": [{"Arn": "a"}]}}}, "LoadBalancersConfig"),
     (
         {"LaunchSpecifications": [SPECIFICATION, {**SPECIFICATION, "ImageId": "ami-87654321"}]},
-        "m5.large is there twice",
+        "m5.large appears twice",
     ),
     (
         {

@@ -71,7 +71,7 @@ def test_without_the_right_to_read_it_that_is_told(site: Site) -> None:
     site.cloud.fault("GetConsoleOutput", "denied", times=9)
     trouble = ended(site, REASON)
     assert trouble is not None
-    assert "annexd cannot read on the console of i-" in trouble.text
+    assert "annexd cannot read the console of i-" in trouble.text
     site.cloud.clear_faults()
 
 

@@ -35,8 +35,8 @@ MEANINGS = {  # by trouble: a word of what AWS says, and a word of the next step
     "group": ("belong to different networks", "correct them in the file"),
     "ebs-key": ("Client error on launch", "grant the key"),
     "control-policy": ("explicit deny", "administrators of the account"),
-    "capacity": ("no Spot capacity available", "tries again by itself"),
-    "no-capacity": ("There is no Spot capacity available", "tries again by itself"),
+    "capacity": ("no Spot capacity available", "retries automatically"),
+    "no-capacity": ("There is no Spot capacity available", "retries automatically"),
     "invalid": ("DeviceIndex 0", "correct it and order again"),
     "all": ("Several attempts to launch instances have failed", "the EC2 console has the whole history"),
 }
@@ -143,7 +143,7 @@ def test_instances_that_die_at_once_are_told_of(site: Site) -> None:
     """As those whose volumes are encrypted with a key that Spot may not use do, without an error in the history."""
     text = troubled(site, "dying").text
     assert text.startswith("AWS has started 2 instances, each of which ended within minutes; ")
-    assert "its key may not be used by AWSServiceRoleForEC2SpotFleet" in text
+    assert "AWSServiceRoleForEC2Spot may not use its key" in text
 
 
 def test_instances_that_somebody_ended_with_their_fleet_are_no_trouble(site: Site) -> None:

@@ -67,7 +67,7 @@ def test_a_fleet_that_says_that_it_is_of_ones_own_annex_is_named_by_that(shared:
     fleet_id = forged(shared, str(ordered["AnnexID"]), OWNER)
     answer = shared.cancel(fleet_id, **KEYS)
     assert answer["Result"] == "InvalidRequest"
-    assert "name it by that ID" in str(answer["ErrorString"])
+    assert "use that ID" in str(answer["ErrorString"])
 
 
 def test_who_cancels_a_fleet_that_only_the_cloud_knows_cancels_no_other_of_the_same_annex_id(shared: Site) -> None:

@@ -109,7 +109,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"max_lease_s": 10**400}, "has no readable MAX_LEASE_S"),
     (
         {"complete": False, "error_texts": ["look_at_fleets: ClientError"]},
-        "could not look at all fleets and instances, look_at_fleets: ClientError",
+        "could not see all fleets and instances, look_at_fleets: ClientError",
     ),
     ({"rights": RIGHTS | {"cancel": False}}, "lacks the right to cancel instances: update the stack"),
     ({"rights": RIGHTS | {"terminate": False, "stamp": False}}, "lacks the right to terminate and stamp instances"),
@@ -256,7 +256,7 @@ def test_pages_that_never_end_end_the_look_with_words(site: Site, log: Log) -> N
     told = b'{"events": [], "nextToken": "again"}'
     with endpoint(relays(site.cloud.url, NOW, answering("FilterLogEvents", told))) as url:
         reply = site.order(replace(PACE, forward_deadline_s=0.1), LogsURL=url)
-    assert "the same page was told twice" in str(reply["ErrorString"])
+    assert "the same page came twice" in str(reply["ErrorString"])
 
 
 def test_keys_that_may_not_read_the_log_are_told_so(site: Site, log: Log) -> None:

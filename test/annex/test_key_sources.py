@@ -97,7 +97,7 @@ def test_an_order_whose_profile_gives_no_keys_is_a_fault_of_the_request_and_aws_
         ),
         (
             {"public": "ASIAIOSFODNN7EXAMPLE"},
-            "temporary key, which AWS takes with its session token only; give it as Sess",
+            "temporary key, which AWS accepts only with its session token; give it as Sess",
         ),
         ({"secret": "\ufeffsecret"}, "SecretKeyFile /home/alice/secret begins with a byte order mark"),
         ({"secret": ""}, "SecretKeyFile /home/alice/secret is empty"),

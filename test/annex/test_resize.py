@@ -143,7 +143,7 @@ def test_it_grows_more_than_once_and_the_same_command_makes_one_fleet(site: Site
     assert resized(site, annex, 6)["AddedCapacity"] == 3
     assert len(fleets_of(site)) == 3
     refused(site.resize("physics", 7, CommandID="mine"), "InvalidRequest", "with other options")
-    refused(site.change("physics", LeaseExtension=60, CommandID="mine"), "InvalidRequest", "of another command")
+    refused(site.change("physics", LeaseExtension=60, CommandID="mine"), "InvalidRequest", "belongs to another command")
 
 
 def test_machines_that_have_ended_are_ordered_once_more(site: Site, annex: dict[str, Any]) -> None:

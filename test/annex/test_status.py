@@ -167,7 +167,7 @@ def test_an_account_is_found_again_by_the_order_that_names_it(site: Site) -> Non
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"Annex": "a b"}, "Annex must be an annex's ID"),
+        ({"Annex": "a b"}, "Annex must be an annex ID"),
         ({"Colour": 1}, "Colour is not an attribute of CA_QUERY_ANNEXES"),
         ({"RequestVersion": 7}, "RequestVersion must be 1"),
     ],

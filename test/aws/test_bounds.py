@@ -46,7 +46,7 @@ def test_an_answer_that_comes_byte_by_byte_ends_at_the_deadline(start: bytes) ->
     gone = threading.Event()
     error, took_s = asked(drips(start, 0.05, gone), call_s=1.0)
     gone.set()
-    assert "was not whole after 1 s" in str(error)
+    assert "was incomplete after 1 s" in str(error)
     assert took_s < 5
     assert errors.is_transient(error), "what it did is not known"
     assert not errors.had_no_effect(error)

@@ -67,7 +67,7 @@ def test_a_recorded_want_of_capacity_is_told_with_what_it_means() -> None:
     ec2 = client(leased(failing), NO_EC2_FLEETS, NO_INSTANCES, history)
     [trouble] = troubles_of(ec2, take_inventory(ec2), END_S - 1e6, 86400.0 * 10000, frozenset()).values()
     assert "There is no Spot capacity available" in trouble.text
-    assert "tries again by itself" in trouble.text
+    assert "retries automatically" in trouble.text
 
 
 @pytest.mark.parametrize("recording", of("CancelSpotFleetRequests"), ids=lambda each: str(len(each.told())))

@@ -231,7 +231,7 @@ def test_a_function_that_cannot_look_at_all_of_it_stops_orders_at_its_next_run(s
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [denied]}),
     )
     beat(site.cloud, site.arn)
-    check_refused(site, "could not look at all fleets and instances", "condor_annex -check-setup says why")
+    check_refused(site, "could not see all fleets and instances", "condor_annex -check-setup says why")
 
 
 def test_orders_go_on_with_the_first_run_after_the_fault_is_mended(site: Site) -> None:

@@ -153,9 +153,9 @@ def test_a_receipt_whose_words_are_no_text_is_told_of_by_the_same_annexd(site: S
         logEvents=[{"timestamp": int(time.time() * 1000), "message": json.dumps(forged)}],
     )
     site.wait(lambda: "half \ufffd" in (site.ad() or {}).get("AnnexFunctionFault", ""), "the fault in the ad")
-    assert "could not look at all fleets and instances, half" in site.log()
+    assert "could not see all fleets and instances, half" in site.log()
     site.wait(lambda: site.order()["Result"] == "Failure", "annexd to forget the receipt before")
-    assert "could not look at all fleets and instances, half" in site.order()["ErrorString"]
+    assert "could not see all fleets and instances, half" in site.order()["ErrorString"]
     logs.delete_log_stream(logGroupName=group, logStreamName="forged")
     site.wait(lambda: "AnnexFunctionFault" not in (site.ad() or {"AnnexFunctionFault": 1}), "it to go")
     assert site.pid() == pid
