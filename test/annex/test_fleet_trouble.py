@@ -25,7 +25,7 @@ from test.cloud import Cloud
 from test.cloud.fleet_troubles import TROUBLES, blacklisted
 
 MEANINGS = {  # by trouble: a word of what AWS says, and a word of the next step
-    "quota": ("Spot Max Instance Count Exceeded", "quota raised"),
+    "quota": ("Spot Max Instance Count Exceeded", "request a higher quota"),
     "price": ("Spot bid price is less than Spot market price $0.9120", "leave SpotPrice out"),
     "not-offered": ("$-1.0000", "other instance types or zones"),
     "role": ("iamFleetRoleInvalid: The IAM fleet role", "-check-setup"),
@@ -106,7 +106,7 @@ def test_a_fleet_that_aws_cancels_at_once_has_failed(site: Site) -> None:
     seen = troubled(site, "fleet-quota")
     assert seen.has_failed
     assert "was cancelled before anything was started" in seen.text
-    assert "quota raised" in seen.text
+    assert "request a higher quota" in seen.text
     assert troubled(site, "cancelled").has_failed
 
 

@@ -13,7 +13,7 @@ from test.annex.site import BYSTANDER, Site, wait_for
 from test.cloud import Cloud
 from test.lease.loading import CODE
 
-MESSAGE = "is not the lambda/lease.py of this annexd: update the stack (condor_annex -setup)"
+MESSAGE = "differs from lambda/lease.py of this annexd: update the stack (condor_annex -setup)"
 
 
 @pytest.fixture(scope="module")
