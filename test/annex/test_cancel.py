@@ -98,7 +98,7 @@ def test_instances_that_these_keys_cannot_end_are_left_to_the_lease_function(sit
 # Who may, and what.
 
 
-def test_another_user_may_not_cancel_it_unless_he_is_a_super_user(site: Site, annex: dict[str, Any]) -> None:
+def test_only_its_owner_or_a_super_user_may_cancel_it(site: Site, annex: dict[str, Any]) -> None:
     assert site.cancel(annex["AnnexID"], BOB)["Result"] == "NotAuthorized"
     assert site.cancel("physics", BOB)["Result"] == "InvalidRequest", "names are each user's own"
     assert writes(site) == []
@@ -175,7 +175,7 @@ def test_an_order_that_is_under_way_takes_no_further_step_and_is_undone(site: Si
     site.check_nothing_left()
 
 
-def test_who_has_keys_that_work_can_end_what_is_stuck_for_want_of_them(site: Site) -> None:
+def test_a_super_user_with_working_keys_can_end_an_annex_that_is_stuck_without_them(site: Site) -> None:
     stuck = stuck_order(site)
     site.cloud.clear_faults()
     keys, site.keys = site.keys, {}
@@ -190,7 +190,7 @@ def test_who_has_keys_that_work_can_end_what_is_stuck_for_want_of_them(site: Sit
     site.check_nothing_left()
 
 
-def test_a_super_user_gives_up_what_cannot_be_undone_and_hears_what_may_be_left(site: Site) -> None:
+def test_a_super_user_gives_up_what_cannot_be_undone_and_is_told_what_may_be_left(site: Site) -> None:
     stuck = stuck_order(site)
     annex = str(stuck["AnnexID"])
     assert site.cancel(annex, ForceX=True)["Result"] == "NotAuthorized", "its owner may not"

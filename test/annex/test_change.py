@@ -182,7 +182,7 @@ def test_what_comes_less_than_two_minutes_before_the_end_comes_too_late(site: Si
 
 
 @pytest.mark.usefixtures("annex")
-def test_an_end_sooner_than_the_machines_can_hear_of_it_needs_now(site: Site) -> None:
+def test_an_end_too_soon_for_the_machines_to_learn_of_it_needs_now(site: Site) -> None:
     end_s = int(site.now_s()) + 500
     refused(
         site.change("physics", EndOfLease=end_s),

@@ -46,7 +46,7 @@ def test_an_interruption_by_aws_is_told(site: Site, reason: str) -> None:
 
 
 @pytest.mark.parametrize("console", ["", "Power down\n", JOINED, REASON + JOINED])
-def test_a_machine_that_joined_or_said_nothing_is_no_trouble(site: Site, console: str) -> None:
+def test_a_machine_that_joined_or_said_nothing_is_not_reported_as_trouble(site: Site, console: str) -> None:
     assert ended(site, console) is None
 
 

@@ -138,7 +138,7 @@ def test_a_heartbeat_that_shows_no_enforcer_opens_nothing_and_says_what_is_wrong
         {"stuck": 100, "stuck_ids": ["sfr-1"], "errors": 100, "error_texts": ["x"]},
     ],
 )
-def test_what_is_no_reason_to_doubt_the_enforcer_stops_no_order(site: Site, log: Log, changes: dict[str, Any]) -> None:
+def test_harmless_findings_of_the_lease_function_stop_no_order(site: Site, log: Log, changes: dict[str, Any]) -> None:
     ago_s = changes.pop("at_ago_s", 0)
     log.say(at=int(time.time() - ago_s), **changes)
     accepted(site.order())
@@ -223,7 +223,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("line", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_line_that_is_no_receipt_is_none(line: str) -> None:
+def test_a_line_of_the_log_without_a_receipt_is_ignored(line: str) -> None:
     assert read(json.dumps(RECEIPT)) is not None
     assert read(line) is None
 

@@ -111,7 +111,7 @@ def test_a_parameter_that_is_not_there_is_refused_before_anything_is_made(site: 
 
 
 @pytest.mark.parametrize("kind", ["String", "SecureString"])
-def test_what_a_parameter_holds_that_is_no_image_is_never_shown(site: Site, parameter: Any, kind: str) -> None:
+def test_a_parameter_value_that_is_not_an_image_is_never_shown(site: Site, parameter: Any, kind: str) -> None:
     reply = order(site, specification(parameter("/secret", SECRET, kind)))
     assert reply["Result"] == "InvalidRequest"
     assert "the parameter /secret has a value that is not an image ID" in reply["ErrorString"]

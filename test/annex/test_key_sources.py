@@ -217,7 +217,7 @@ def test_keys_that_have_expired_are_told_as_such(temporary: Temporary) -> None:
         KeyFiles(temporary.read_as)(temporary.target)
 
 
-def test_keys_of_a_profile_that_aws_calls_expired_are_made_anew(owned: ProfileSite) -> None:
+def test_a_profile_whose_keys_have_expired_is_resolved_again(owned: ProfileSite) -> None:
     expiry = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
     owned.aws.process(f"echo x >> {owned.aws.path}/runs", prints={"Expiration": expiry})
     access = KeyFiles(owned.read_as, ClientCache(), profiles=owned.profiles)

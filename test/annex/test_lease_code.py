@@ -42,7 +42,7 @@ def test_our_own_copy_is_the_one_that_the_template_deploys(site: Site) -> None:
     assert receipt.digest == own_digest()
 
 
-def test_a_function_that_was_changed_by_hand_is_warned_of_and_its_mending_noticed(site: Site) -> None:
+def test_a_function_that_was_changed_by_hand_causes_a_warning_until_it_is_restored(site: Site) -> None:
     change(site, {"index.py": CODE.read_bytes() + b"\n"})
     assert look(site).enforcer.warning == f"the lease function {site.arn} {MESSAGE}"
     reply = site.order()

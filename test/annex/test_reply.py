@@ -22,7 +22,7 @@ def test_a_success_has_no_error_and_a_failure_always_has_one() -> None:
     assert reply_of(Outcome("1", "alice", None, "Failure", "", Results()))["ErrorString"]
 
 
-def test_who_may_not_pass_a_role_is_told_what_to_leave_out() -> None:
+def test_a_user_who_may_not_pass_a_role_is_told_what_to_leave_out() -> None:
     denied = "UnauthorizedOperation: not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/mine"
     words = str(reply_of(Outcome("1", "alice", None, "Failure", denied, Results()))["ErrorString"])
     assert words.startswith(denied)

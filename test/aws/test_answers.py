@@ -29,7 +29,7 @@ def test_all_pages_are_read_also_after_an_empty_one() -> None:
 
 
 @pytest.mark.parametrize("page", [{}, {"Rules": None}, {"Rules": {}}, {"Rules": "a"}, {"Rules": ["a"]}, None, []])
-def test_a_listing_without_its_list_is_no_empty_one(page: Any) -> None:
+def test_a_listing_without_its_list_does_not_count_as_empty(page: Any) -> None:
     with pytest.raises(UnknownShape):
         rows(page)
 

@@ -80,7 +80,7 @@ def test_an_answer_of_many_small_parts_is_not_parsed() -> None:
         b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><a>&b;</a>',
     ],
 )
-def test_a_page_and_an_answer_with_entities_are_no_answers(body: bytes) -> None:
+def test_an_html_page_and_an_answer_with_entities_are_rejected(body: bytes) -> None:
     error, _ = asked(says(body))
     assert "declares a document type" in str(error)
 
@@ -96,7 +96,7 @@ def test_calls_under_one_time_limit_end_together() -> None:
     assert time.monotonic() - began_s < 5
 
 
-def test_a_time_limit_ends_with_its_block_and_is_no_other_threads() -> None:
+def test_a_time_limit_ends_with_its_block_and_binds_no_other_thread() -> None:
     with endpoint(says(XML)) as url:
         ec2, answers = clients(url).ec2, []
         with time_limit(0.0):

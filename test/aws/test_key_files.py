@@ -35,7 +35,7 @@ def test_a_key_is_read_whatever_white_space_is_around_it(around: str) -> None:
         (f"{SECRET}ä".encode(), "must hold one AWS key"),
     ],
 )
-def test_what_is_no_key_is_told_by_its_kind(content: bytes, words: str) -> None:
+def test_a_file_without_a_key_is_refused_with_what_it_is(content: bytes, words: str) -> None:
     for read in (key_in, token_in):
         with pytest.raises(NotAKey, match=words) as caught:
             read(content)

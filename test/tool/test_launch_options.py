@@ -161,7 +161,7 @@ def test_memory_is_read_as_request_memory_is(text: str, mib: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "0", "0G", "G", "8X", "8GG", "-8G", "1e3", ".5G", "8.G", "65T", "9" * 30, "٣G", "8iB", "nan"]
 )
-def test_what_is_no_size_is_refused_with_what_is_one(text: str) -> None:
+def test_an_invalid_size_is_refused_with_a_valid_example(text: str) -> None:
     [fault] = faults(*ENOUGH, "-cpus", "1", f"-memory={text}")
     assert fault.startswith(
         "-memory must be a size above 0, such as 8G, 8GiB or 8192 (megabytes, as in request_memory), at most"
