@@ -129,10 +129,10 @@ class _Cancelling:
         stuck = [one for one in (state, cancellation, *changes) if one is not None and one.is_stuck]
         if not stuck:
             raise NotNow(f"nothing of annex {known.annex_id} is stuck: -forcex gives up only what cannot be undone")
-        words = f"given up by {self.annex.owner}; {left_over(state)}"
+        message = f"given up by {self.annex.owner}; {left_over(state)}"
         for one in stuck:
-            index.engine.close(one.command_id, words)
-        return {**reply(SUCCESS, command_id=named.command_id), "AnnexID": known.annex_id, "Warning": words}
+            index.engine.close(one.command_id, message)
+        return {**reply(SUCCESS, command_id=named.command_id), "AnnexID": known.annex_id, "Warning": message}
 
 
 def left_over(state: State) -> str:

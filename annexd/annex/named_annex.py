@@ -105,11 +105,11 @@ class NamedAnnex:
         """
         target = self._target()
         if target is None:
-            words = (
+            message = (
                 f"annexd knows no annex {self.named.annex} of yours; with keys (files, a profile) annexd also looks "
                 "for it"
             )
-            raise InvalidRequest([f"{words} in AWS"])
+            raise InvalidRequest([f"{message} in AWS"])
         with time_limit(STEP_S):
             inventory = take_inventory(self.world.access(target).ec2)
         living, owner = inventory.living(), NOT_IN_TAGS.sub("_", self.owner)
@@ -118,8 +118,8 @@ class NamedAnnex:
             key=lambda fleet: (fleet.fleet_id not in living, fleet.owner != owner),
         )
         if not meant:
-            words = f"annexd knows no annex {self.named.annex} of yours, and AWS shows these keys none in"
-            raise InvalidRequest([f"{words} {target.endpoints.region}"])
+            message = f"annexd knows no annex {self.named.annex} of yours, and AWS shows these keys none in"
+            raise InvalidRequest([f"{message} {target.endpoints.region}"])
         fleet = meant[0]  # one that lives, if any does; of those, the requester's own
         if fleet.owner != owner:
             self._check_owner(fleet.owner, fleet.annex_id)

@@ -115,10 +115,10 @@ class KeyFiles:
         try:
             return self._profiles.resolve(reader, profile)
         except (NoKeys, OSError) as error:
-            words = f"AWSProfile {name} cannot be used: {error}"
+            message = f"AWSProfile {name} cannot be used: {error}"
             if getattr(error, "transient", False):
-                raise Retry(words, untouched=True) from error
-            raise _unusable(words) from error
+                raise Retry(message, untouched=True) from error
+            raise _unusable(message) from error
 
     def _reader(self, requester: Requester) -> str:
         """Return who reads the files: the owner's account at the time of the order, in today's UID_DOMAIN."""
@@ -131,8 +131,8 @@ class KeyFiles:
             try:
                 return self._cache.clients(credentials, endpoints)
             except (*SHAPE_ERRORS, OSError) as error:  # a host name, ~/.aws/config, what it names
-                words = f"these keys and endpoints cannot be used: {str(error)[:LONGEST]}"
-                raise Refused(words, untouched=True, local=True) from error
+                message = f"these keys and endpoints cannot be used: {str(error)[:LONGEST]}"
+                raise Refused(message, untouched=True, local=True) from error
 
     def _check_lending(self, endpoints: Endpoints) -> None:
         """Check the lending again, since the configuration may have changed since the order."""
@@ -152,11 +152,11 @@ class KeyFiles:
             error.untouched = True  # of what the order is about
             raise
         if found != expected:
-            words = (
+            message = (
                 f"{whose} belong to AWS account {found}, but the order belongs to account {expected} (see {arn}): use "
                 f"keys of {expected}"
             )
-            raise Refused(words, untouched=True, local=True)
+            raise Refused(message, untouched=True, local=True)
 
     def _key(self, owner: str, attribute: str, path: str | None, read: Callable[[bytes], str] = key_in) -> str:
         if path is None:

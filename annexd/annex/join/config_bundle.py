@@ -153,8 +153,8 @@ def _present_files(join: JoinOrder, owner: str, bundle_sources: BundleSources) -
     try:
         files = _files(join, owner, bundle_sources)
     except OSError as error:
-        words = f"ConfigDir, with the configuration of this annex's machines, can no longer be used: {error}"
-        raise Refused(words, untouched=True) from error
+        message = f"ConfigDir, with the configuration of this annex's machines, can no longer be used: {error}"
+        raise Refused(message, untouched=True) from error
     if faults := _faults_of(files, join.config_dir):
         raise Refused(joined(faults), untouched=True)
     return dict(sorted(files.items()))
