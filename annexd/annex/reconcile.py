@@ -161,8 +161,8 @@ def _with_end_of(report: Report, clients: Clients, inventory: Inventory, fleet_i
             terminate(clients.ec2, running)
     except (Retry, Refused) as error:
         return replace(report, faults=(*report.faults, f"{fleet_id} is overdue: {error}"))
-    words = f"{fleet_id} was overdue, since the lease function did not end it: annexd has ended it"
-    return replace(report, ended=(*report.ended, words))
+    message = f"{fleet_id} was overdue, since the lease function did not end it: annexd has ended it"
+    return replace(report, ended=(*report.ended, message))
 
 
 def _cancel(clients: Clients, fleet_id: str, *, is_shown: bool) -> None:

@@ -63,7 +63,7 @@ UNCONFIGURED: Final = {
 
 
 def _no_client(service: str, _url: str, _region: str) -> Any:
-    raise LookupError(f"no client of {service} can be made of these")
+    raise LookupError(f"there is no client of {service} here")
 
 
 @dataclass(frozen=True)

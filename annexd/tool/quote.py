@@ -8,7 +8,7 @@ from annexd.tool import show as say
 from annexd.tool.errors import COMMUNICATION, ToolError
 from annexd.tool.times import is_time, shown_time
 
-STRANGE: Final = "annexd answered with no quote that condor_annex can read: are both of one version?"
+STRANGE: Final = "annexd's answer contains no quote that condor_annex can read: are both of the same version?"
 AT: Final = {"Now": "today's Spot price", "Median": "the median of 90 days", "Percentile90": "their 90th percentile"}
 OF_A_ZONE: Final = {"Now": "now", "Median": "median", "Percentile90": "90th percentile"}
 Quote = Mapping[str, Any]

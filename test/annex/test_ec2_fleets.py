@@ -195,7 +195,7 @@ def test_one_that_aws_ended_beyond_a_quota_has_failed(site: Site) -> None:
 
 
 @pytest.mark.parametrize("words", ["as-documented", "as-modelled"])
-def test_one_that_somebody_deleted_with_its_instances_is_no_trouble(site: Site, words: str) -> None:
+def test_a_fleet_that_somebody_deleted_with_its_instances_is_not_reported_as_trouble(site: Site, words: str) -> None:
     site.cloud.behave(fleet_events=words)
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
     by_hand(site).delete_fleets(FleetIds=[fleet_id], TerminateInstances=True)

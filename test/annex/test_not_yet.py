@@ -125,7 +125,7 @@ def test_a_fleet_role_that_stays_unknown_is_refused_with_what_was_waited_for_and
     words = str(reply["ErrorString"])
     assert UNKNOWN_ROLE in words
     assert f"annexd waited 1 s for AWS to know the fleet role {ROLE}: " in words
-    assert "condor_annex -check-setup says which" in words
+    assert "condor_annex -check-setup reports which" in words
     fresh.check_nothing_left()
 
 

@@ -255,7 +255,7 @@ def test_the_meter_confirms_the_quote_after_an_order_that_ended_with_its_lease(
     assert 0 < line["dollars"] <= most
 
 
-def test_who_asks_again_for_an_order_need_not_repeat_the_bounds_that_were_quoted(priced: Site) -> None:
+def test_a_repeated_order_need_not_repeat_the_bounds_that_were_quoted(priced: Site) -> None:
     asked: dict[str, Any] = {"CommandID": "alice-7", "EndOfLease": int(priced.now_s()) + 3600, "SpotPrice": None}
     first = priced.order(**asked, PriceBounds=["LaunchSpecifications[0]=0.096000"])
     assert first["Result"] == "Success", first

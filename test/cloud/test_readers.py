@@ -68,7 +68,7 @@ def test_a_recorded_want_of_capacity_is_told_with_what_it_means() -> None:
     found = troubles_of(ec2, take_inventory(ec2), END_S - 1e6, 86400.0 * 10000, frozenset())
     [trouble], [capacity] = found.troubles.values(), found.capacity
     assert "There is no Spot capacity available" in trouble.text
-    assert "tries again by itself" in trouble.text
+    assert "retries automatically" in trouble.text
     [refusal] = capacity.refusals
     assert (refusal.instance_type, refusal.zone, refusal.markets, refusal.is_limit) == (
         "m3.large",
