@@ -5,7 +5,6 @@ comes before each update, and what was read is kept here.
 """
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -27,7 +26,8 @@ from annexd.demand.ghost_ad import (
     expressions,
     invalidation,
 )
-from annexd.demand.ghost_negotiators import PREFIX, JobClause
+from annexd.demand.ghost_negotiators import JobClause
+from annexd.demand.negotiators import Negotiators, find_negotiators
 
 MAX_RECORDS: Final = 10_000
 CYCLES_KEPT: Final = 3  # a list that lacks a match is rare, and one of three cycles is whole
@@ -35,11 +35,9 @@ REFRESH_S: Final = LIFETIME_S / 3
 STALE_S: Final = 300.0  # a negotiator that completes no cycle for so long says nothing any more
 AT_ONCE: Final = 200  # ads in one call
 WITHDRAW_TIMEOUT_S: Final = 5.0
+NEGOTIATOR_TIMEOUT_S: Final = 25.0  # it answers between two cycles only
 CYCLES: Final = range(3)  # NEGOTIATION_CYCLE_STATS_LENGTH
-OF_NEGOTIATORS: Final = (
-    *("Name", "MyCurrentTime", "LastHeardFrom"),
-    *(f"LastNegotiationCycle{what}{n}" for n in CYCLES for what in ("Time", "End")),
-)
+OF_NEGOTIATORS: Final = tuple(f"LastNegotiationCycle{what}{n}" for n in CYCLES for what in ("Time", "End"))
 OF_SUBMITTERS: Final = ("ScheddName", "MyAddress", "ScheddIpAddr", "CondorVersion")
 OF_GHOSTS: Final = ("Name", "MyAddress", "LastHeardFrom", "MachineLastMatchTime")
 
@@ -154,23 +152,23 @@ class GhostWatch:
     async def _look(self) -> None:
         """Read the collector, and take what its ghosts say.
 
-        Negotiators come first: what they say of a cycle is complete when the ghosts are read.
+        Negotiators come first: of the cycles that they know, the ghosts have all matches then.
         """
         faults = []
         for collector in self._collectors():
             try:
-                negotiators = await self._query("Negotiator", collector, f'regexp("^{PREFIX}", Name)', OF_NEGOTIATORS)
+                cycles = await self._cycles(collector)
                 submitters = await self._query("Submitter", collector, "true", OF_SUBMITTERS)
                 ghosts = await self._ghosts(collector)
             except OutboundFailed as error:
                 faults.append(f"collector {collector}: {error}")
             else:
-                self._take(cycles_of(negotiators), schedds_of(submitters), ghosts)
+                self._take(cycles, schedds_of(submitters), ghosts)
                 return
         self._fault = "; ".join(faults) or "no collector is configured"
 
     def _take(
-        self, cycles: Mapping[str, Sequence[Cycle]], schedds: Mapping[str, Schedd], ghosts: Mapping[str, Row]
+        self, cycles: Mapping[str, Sequence[Cycle] | str], schedds: Mapping[str, Schedd], ghosts: Mapping[str, Row]
     ) -> None:
         self._looked_s, self._fault = time.time(), None
         self._limited = frozenset(each.name for each in schedds.values() if each.is_limited)
@@ -179,35 +177,53 @@ class GhostWatch:
         self._sent = {name: sent for name, sent in self._sent.items() if name in ghosts or name not in wanted}
         for watched in self._watched.values():
             if watched.ghosts:
-                self._take_cycles(watched, cycles.get(watched.clause.negotiator), schedds, ghosts)
+                self._take_cycles(watched, cycles[watched.clause.negotiator], schedds, ghosts)
 
     def _take_cycles(
         self,
         watched: Watched,
-        cycles: Sequence[Cycle] | None,
+        answer: Sequence[Cycle] | str,
         schedds: Mapping[str, Schedd],
         ghosts: Mapping[str, Row],
     ) -> None:
-        newest = max((cycle.began_s for cycle in cycles or ()), default=0)
+        cycles: Sequence[Cycle] = () if isinstance(answer, str) else answer
+        newest = max((cycle.began_s for cycle in cycles), default=0)
         if newest != watched.newest_cycle_s:
             watched.newest_cycle_s, watched.progress_s = newest, time.monotonic()
-        watched.fault = self._fault_of(watched, cycles)
+        watched.fault = answer if isinstance(answer, str) else self._fault_of(watched)
         if watched.fault:
             watched.forget()
         elif watched.ghosts.keys() <= ghosts.keys():
             readings = [GhostReading(name, each.offer, *ghosts[name][1:]) for name, each in watched.ghosts.items()]
             heard_s = max(each.heard_s for each in readings)
-            for cycle in cycles or ():
+            for cycle in cycles:
                 if cycle.has_seen(heard_s):
                     watched.take(cycle, count(readings, cycle, schedds))
 
-    def _fault_of(self, watched: Watched, cycles: Sequence[Cycle] | None) -> str | None:
-        name = watched.clause.negotiator
-        if cycles is None:
-            return f"negotiator {name} is not in the collector: condor_annex -demand-config writes its configuration"
+    def _fault_of(self, watched: Watched) -> str | None:
         if time.monotonic() - watched.progress_s >= self._stale_s:
+            name = watched.clause.negotiator
             return f"negotiator {name} has completed no cycle for {self._stale_s:g} s: see its log (NEGOTIATOR_LOG)"
         return None
+
+    async def _cycles(self, collector: str) -> dict[str, list[Cycle] | str]:
+        """Return the completed cycles of each negotiator whose ghosts are shown, or why they are unknown."""
+        found: dict[str, list[Cycle] | str] = {}
+        names = [watched.clause.negotiator for watched in self._watched.values() if watched.ghosts]
+        if names:
+            negotiators = await find_negotiators(self._outbound, collector)
+            for name in names:
+                found[name] = await self._cycles_of(name, negotiators)
+        return found
+
+    async def _cycles_of(self, name: str, negotiators: Negotiators) -> list[Cycle] | str:
+        arguments = {"kind": "Negotiator", "constraint": "true", "attributes": OF_NEGOTIATORS}
+        try:
+            address = negotiators.of_ghosts(name)
+            rows = await self._outbound.call("query", {**arguments, "collector": address}, NEGOTIATOR_TIMEOUT_S)
+        except (OutboundFailed, LookupError) as error:
+            return f"negotiator {name} does not answer ({error}): condor_annex -demand-config writes its configuration"
+        return [cycle for row in rows for cycle in cycles_in(row)]
 
     async def _ghosts(self, collector: str) -> dict[str, Row]:
         """Return this annexd's ghosts by name."""
@@ -296,16 +312,14 @@ def _pairs(records: Iterable[Sequence[Any]]) -> tuple[tuple[str, int], ...]:
     return tuple((schedd, number) for schedd, number in records)
 
 
-def cycles_of(rows: Iterable[Sequence[Any]]) -> dict[str, list[Cycle]]:
-    """Return the completed cycles of each ghosts' negotiator, by its local name."""
-    found: dict[str, list[Cycle]] = defaultdict(list)
-    for name, now_s, heard_s, *times in rows:
-        mine = found[str(name).partition("@")[0].upper()]  # empty, for one that has just started
-        ahead_s = heard_s - now_s if isinstance(now_s, int) and isinstance(heard_s, int) else 0
-        for began_s, ended_s in zip(times[::2], times[1::2], strict=True):
-            if isinstance(began_s, int) and isinstance(ended_s, int) and ended_s >= began_s > 0:
-                mine.append(Cycle(began_s, ended_s, ahead_s))
-    return found
+def cycles_in(row: Sequence[Any]) -> list[Cycle]:
+    """Return the completed cycles that a negotiator's ad names: pairs of begin and end."""
+    pairs = zip(row[::2], row[1::2], strict=True)
+    return [Cycle(began_s, ended_s) for began_s, ended_s in pairs if _is_time(began_s) and _is_time(ended_s)]
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int) and value > 0
 
 
 def schedds_of(rows: Iterable[Sequence[Any]]) -> dict[str, Schedd]:

@@ -10,11 +10,14 @@ from typing import Any, Self
 
 from annexd.condor import bindings
 from annexd.daemoncore.pool.outbound import Outbound
+from annexd.demand.accounting import AccountingCopy, CopyState, Standing, standings_of
 from annexd.demand.confirmation import Confirmation
 from annexd.demand.ghost_ad import Ghost
 from annexd.demand.ghost_negotiators import JobClause
 from annexd.demand.ghosts import GhostWatch
+from annexd.demand.negotiators import find_negotiators
 from test.demand.ghosts import GhostPool
+from test.pool import DOMAIN
 
 ANNEXD = "annexd@annexd.test"
 CONDOR_ANNEX = f"{sysconfig.get_path('scripts')}/condor_annex"
@@ -65,6 +68,10 @@ class ConfirmingPool(GhostPool):
             for offer, found in matches.items()
         }
 
+    def userprio(self, option: str, user: str, value: int) -> None:
+        """Change what condor_userprio can change of a user, as one does who knows of one negotiator only."""
+        self._succeed("condor_userprio", option, f"{user}@{DOMAIN}", str(value))
+
     def schedd_name(self) -> str:
         return self._succeed("condor_status", "-schedd", "-af", "Name").strip()
 
@@ -76,6 +83,8 @@ class Watch:
         self.pool, self._runner = pool, asyncio.Runner()
         self.outbound = Outbound(pool.env)
         self._watch = GhostWatch(self.outbound, ANNEXD, lambda: (pool.collector,), pool.offers, stale_s)
+        negotiators = {clause.negotiator for clause in pool.offers.values()}
+        self._copy = AccountingCopy(self.outbound, lambda: (pool.collector,), lambda: negotiators)
 
     def __enter__(self) -> Self:
         return self
@@ -92,11 +101,22 @@ class Watch:
         return self._runner.run(coroutine)
 
     def show(self, *ghosts: Ghost, state: object = None) -> None:
-        self.run(self._watch.show(ghosts, state))  # type: ignore[arg-type]
+        self.run(self._watch.show(ghosts, state))
 
     def read(self) -> Confirmation:
         found: Confirmation = self.run(self._watch.read())
         return found
+
+    def copy_accounting(self) -> CopyState:
+        found: CopyState = self.run(self._copy.copy())
+        return found
+
+    def standings(self, offer: str) -> dict[str, Standing]:
+        """Return what the negotiator of an offer's ghosts knows of each user, by name without the domain."""
+        negotiators = self.run(find_negotiators(self.outbound, self.pool.collector))
+        address = negotiators.of_ghosts(self.pool.offers[offer].negotiator)
+        rows = self.run(self.outbound.call("standings", {"address": address}))
+        return {user.partition("@")[0]: standing for user, standing in standings_of(rows).items()}
 
     def withdraw(self) -> None:
         self.run(self._watch.withdraw())

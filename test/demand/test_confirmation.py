@@ -41,3 +41,19 @@ def test_the_plans_machines_are_confirmed_job_by_job(pool: ConfirmingPool, watch
     found = watch.expect({"small": {wide: 5, whole: 2}})
     assert found.fault is None
     assert {schedd for schedd, _number in found.matches["small"]} == {pool.schedd_name()}
+
+
+def test_factors_and_ceilings_of_the_pools_negotiator_are_copied(pool: ConfirmingPool, watch: Watch) -> None:
+    users = [f"user{number}" for number in range(11)]
+    for number, user in enumerate(users):
+        pool.userprio("-setfactor", user, 2000 + number)
+    pool.userprio("-setceiling", "carol", 2)
+    state = watch.copy_accounting()
+    assert (state.fault, state.changed) == (None, 2 * 12)  # negotiators, users
+    assert watch.copy_accounting().changed == 0
+    for offer in OFFERS:
+        known = watch.standings(offer)
+        assert [known[user].factor for user in users] == [2000 + number for number in range(11)]
+    cluster = pool.submit(8, "carol")
+    watch.show(*ghosts("small", pool.photograph(2), 4))
+    watch.expect({"small": {cluster: 2}})

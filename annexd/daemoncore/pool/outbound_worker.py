@@ -80,6 +80,18 @@ def _records(matches: object) -> list[tuple[str, int]]:
     return found
 
 
+def standings(address: str) -> list[list[Any]]:
+    """Return of each user in a negotiator's accountant: name, priority factor, ceiling, and whether it is a group."""
+    names = ("Name", "PriorityFactor", "Ceiling", "IsAccountingGroup")
+    return [[_plain(each.get(name)) for name in names] for each in bindings.accounting(address)]
+
+
+def set_standings(address: str, standings: list[tuple[str, float, int]]) -> None:
+    for user, factor, ceiling in standings:
+        bindings.set_priority_factor(address, user, factor)
+        bindings.set_ceiling(address, user, ceiling)
+
+
 def query(kind: str, collector: str, constraint: str, attributes: list[str]) -> list[list[Any]]:
     """Return these attributes of each ad of one kind in a collector; null for one that has no plain value."""
     ads = bindings.query_kind(kind, collector, constraint, attributes)
@@ -98,6 +110,8 @@ CALLS: Mapping[str, Callable[..., Any]] = {
     "advertise_copies": advertise_copies,
     "offline_matches": offline_matches,
     "query": query,
+    "set_standings": set_standings,
+    "standings": standings,
 }
 
 
