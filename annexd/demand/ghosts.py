@@ -51,7 +51,8 @@ class Watched:
     clause: JobClause
     ghosts: dict[str, Ghost] = field(default_factory=dict)  # by name
     samples: dict[int, Matches] = field(default_factory=dict)  # by the beginning of the cycle
-    newest_cycle_s: int = 0
+    newest_cycle_s: int = 0  # the beginning of the last one that is known
+    forgotten_s: int = 0  # up to which no cycle counts any more
     progress_s: float = field(default_factory=time.monotonic)  # when the newest cycle was seen for the first time
     fault: str | None = None
 
@@ -63,7 +64,8 @@ class Watched:
         self.ghosts = dict(ghosts)
 
     def forget(self) -> None:
-        self.samples = {}
+        """Let no cycle count that has begun: a negotiator answers between two, so that others begin after its answer."""
+        self.samples, self.forgotten_s = {}, self.newest_cycle_s
 
     def take(self, cycle: Cycle, matches: Matches) -> None:
         """Keep what is known of a cycle: late news may add to it."""
@@ -197,7 +199,7 @@ class GhostWatch:
             readings = [GhostReading(name, each.offer, *ghosts[name][1:]) for name, each in watched.ghosts.items()]
             heard_s = max(each.heard_s for each in readings)
             for cycle in cycles:
-                if cycle.has_seen(heard_s):
+                if cycle.has_seen(max(heard_s, watched.forgotten_s)):
                     watched.take(cycle, count(readings, cycle, schedds))
 
     def _fault_of(self, watched: Watched) -> str | None:
