@@ -76,7 +76,7 @@ def test_a_free_machine_of_the_pool_gets_its_jobs_whatever_ghosts_there_are(pool
     """With ghosts that have Rank = 0, as the photograph has, the pool's own negotiator would give it none, ever."""
     watch.show(*ghosts("small", pool.photograph(), 3))
     watch.confirmed()
-    cluster = pool.submit(3, **{"My.WantReal": True})
+    cluster = pool.submit(3, "alice", "", **{"My.WantReal": True})
     running = [{"ClusterId": cluster, "JobStatus": RUNNING}] * 3
     pool.wait_for(lambda: pool.jobs("JobStatus") == running, "the jobs to run")
     assert "annex-ghost" not in pool.log("NEGOTIATOR")
@@ -205,9 +205,23 @@ def test_a_negotiator_that_is_off_is_a_fault_and_not_an_answer(pool: ConfirmingP
     assert pool.tool("condor_off", "-fast", "-daemon", name).returncode == 0
     found = watch.fault()
     assert f"negotiator {name} does not answer" in str(found.fault)
-    assert (found.cycles, found.matches, found.faults.keys()) == (0, {}, {"small"})
+    assert (found.cycles, dict(found.matches), set(found.faults)) == (0, {}, {"small"})
     assert pool.tool("condor_on", "-daemon", name).returncode == 0
     pool.wait_for(lambda: watch.read().fault is None, "the negotiator to answer")
+    watch.expect({"small": {cluster: 3}})
+
+
+@WHOLE
+def test_a_collector_that_has_lost_the_ghosts_is_a_fault_until_they_are_shown_again(
+    pool: ConfirmingPool, watch: Watch
+) -> None:
+    cluster = pool.submit(3)
+    ghost = ghosts("small", pool.photograph())
+    watch.show(*ghost)
+    watch.expect({"small": {cluster: 3}})
+    pool.withdraw_ghosts()
+    assert "has lost 1 of 1 machines" in str(watch.fault().fault)
+    watch.show(*ghost)
     watch.expect({"small": {cluster: 3}})
 
 
