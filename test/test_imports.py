@@ -23,7 +23,7 @@ ALLOWED = {  # what a package may import of ours, besides itself
     "annex": {"workflow", "aws"},
     "demand": {"condor", "daemoncore"},
     "daemoncore": {"authorization", "cedar", "condor"},
-    "service": {"daemoncore", "annex", "aws", "workflow", "cedar"},
+    "service": {"daemoncore", "annex", "aws", "workflow", "cedar", "condor", "demand"},
     "account": {"aws", "annex", "workflow"},
     "tool": {"annex", "account", "condor", "demand"},
 }
