@@ -5,12 +5,14 @@ of its offers and what users have claimed, and no other slot.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Final
 
 from annexd.demand.ghost_ad import GHOSTS
 from annexd.demand.ghost_negotiators import PREFIX, JobClause, by_clause
 
+EXPANDED: Final = re.compile(r"\$\w*\(")  # what a configuration file would read as more than a text
 INTERVAL_S: Final = 20  # between two cycles, so that each look of annexd's, a minute apart, finds a new one
 HIDDEN: Final = f'!(MyType =?= "Negotiator" && regexp("^{PREFIX}", Name ?: ""))'
 HEAD: Final = """\
@@ -117,6 +119,6 @@ def fault_of_jobs(text: str) -> str | None:
     """Return what hinders a job clause from standing in a configuration file, but for its syntax."""
     if "\n" in text or text.endswith("\\"):
         return "must be one line"
-    if "$(" in text:
-        return f"must not contain $( in its value, here {json.dumps(text[:60])}"
+    if EXPANDED.search(text):
+        return f"must not have a $( left in its value, which is {json.dumps(text[:60])}"
     return None

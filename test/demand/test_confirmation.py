@@ -18,10 +18,10 @@ RUNNING = 2  # JobStatus, proc.h
 IDLE_AGE_S = 15
 GPU_JOBS = "(RequestGPUs ?: 0) > 0"
 OFFERS = {
-    "small": JobClause("true", 0),
-    "big": JobClause("true", 0),
-    "gpu": JobClause(GPU_JOBS, 0),
-    "other": JobClause("JobUniverse == 5", 0),
+    "small": JobClause("true", 1),
+    "big": JobClause("true", 1),
+    "gpu": JobClause(GPU_JOBS, 1),
+    "other": JobClause("JobUniverse == 5", 1),
     "patient": JobClause("true", IDLE_AGE_S),
 }
 OF_OTHER = OFFERS["other"].negotiator
