@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from annexd.condor import bindings
-from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
+from annexd.daemoncore.pool.outbound import NoAnswer, Outbound, OutboundFailed
 from annexd.demand.confirmation import Cycle, Schedd
 from annexd.demand.ghost_ad import ANNEXD, GHOSTS
 from annexd.demand.negotiators import Negotiators, find_negotiators
@@ -60,6 +60,8 @@ class PoolQueries:
         try:
             address = negotiators.of_ghosts(name)
             rows = await self._outbound.call("query", {**arguments, "collector": address}, NEGOTIATOR_TIMEOUT_S)
+        except NoAnswer:
+            return []  # it may be in a long cycle; GhostWatch says when it takes too long
         except (OutboundFailed, LookupError) as error:
             return f"negotiator {name} does not answer ({error}): condor_annex -demand-config writes its configuration"
         return [cycle for row in rows for cycle in cycles_in(row)]

@@ -168,7 +168,7 @@ class GhostWatch:
     def _take_cycles(self, watched: Watched, look: PoolLook) -> None:
         answer = look.cycles[watched.clause.negotiator]
         cycles: Sequence[Cycle] = () if isinstance(answer, str) else answer
-        newest = max((cycle.began_s for cycle in cycles), default=0)
+        newest = max((cycle.began_s for cycle in cycles), default=watched.newest_cycle_s)
         if newest != watched.newest_cycle_s:
             watched.newest_cycle_s, watched.progress_s = newest, time.monotonic()
         watched.fault = answer if isinstance(answer, str) else self._fault_of(watched, look)

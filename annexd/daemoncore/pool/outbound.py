@@ -29,6 +29,10 @@ class OutboundFailed(Exception):
     """A call was not delivered; the text is the bindings' own, or reports a time-out or a dead worker."""
 
 
+class NoAnswer(OutboundFailed):
+    """A call did not return in time."""
+
+
 class Outbound:
     """Makes one call at a time; `environment` holds the session inherited from condor_master."""
 
@@ -49,7 +53,7 @@ class Outbound:
                     result, error = await self._exchange(name, arguments)
             except TimeoutError:
                 await self.close()
-                raise OutboundFailed(f"no answer within {timeout_s:g} s") from None
+                raise NoAnswer(f"no answer within {timeout_s:g} s") from None
             except (OSError, ValueError, EOFError) as fault:
                 await self.close()
                 raise OutboundFailed(f"the worker process died during {name}") from fault
