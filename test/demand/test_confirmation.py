@@ -73,8 +73,8 @@ def test_nothing_is_confirmed_before_a_cycle_has_seen_the_ghosts(pool: Confirmin
 
 
 def test_a_free_machine_of_the_pool_gets_its_jobs_whatever_ghosts_there_are(pool: ConfirmingPool, watch: Watch) -> None:
-    """With ghosts that have Rank = 0, as the photograph has, the pool's own negotiator would give it none, ever."""
-    watch.show(*ghosts("small", pool.photograph(), 3))
+    """The pool's own negotiator prefers small machines, so that it would give it none, ever, if it saw these."""
+    watch.show(*ghosts("small", pool.photograph(1), 3))
     watch.confirmed()
     cluster = pool.submit(3, "alice", "", **{"My.WantReal": True})
     running = [{"ClusterId": cluster, "JobStatus": RUNNING}] * 3
