@@ -33,6 +33,10 @@ class WorkerDied(OutboundFailed):
     """The worker ended during a call, as it does when the answer is one that the bindings cannot survive."""
 
 
+class NoAnswer(OutboundFailed):
+    """A call did not return in time."""
+
+
 class Outbound:
     """Makes one call at a time; `environment` holds the session inherited from condor_master.
 
@@ -57,7 +61,7 @@ class Outbound:
                     result, error = await self._exchange(name, arguments)
             except TimeoutError:
                 await self.close()
-                raise OutboundFailed(f"no answer within {timeout_s:g} s") from None
+                raise NoAnswer(f"no answer within {timeout_s:g} s") from None
             except (OSError, ValueError, EOFError) as fault:
                 await self.close()
                 raise WorkerDied(f"the worker process died during {name}") from fault

@@ -13,6 +13,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ from annexd.daemoncore.privileges import become_root_again
 
 DC_SET_READY = 60043  # condor_commands.h
 AUTOCLUSTERS = range(2**31)
+MOST_LOOKS = 20
+BETWEEN_LOOKS_S = 0.1
 SENT_WITHOUT_REPLY = 3  # _send_generic_payload_command: delivered, and the peer closed without a reply ad
 
 
@@ -61,7 +64,19 @@ def offline_matches(collector: str, constraint: str, attributes: list[str], limi
     """Return these attributes of offline machines, and what negotiators have written into the ad of each.
 
     That is a list of pairs, a schedd's address and an autocluster, of which there are `limit` in all.
+    A negotiator answers questions about a cycle before all its matches are in the collector, so this asks until
+    nothing is added.
     """
+    found = _offline_matches(collector, constraint, attributes, limit)
+    for _ in range(MOST_LOOKS):
+        time.sleep(BETWEEN_LOOKS_S)
+        before, found = found, _offline_matches(collector, constraint, attributes, limit)
+        if found == before:
+            break
+    return found
+
+
+def _offline_matches(collector: str, constraint: str, attributes: list[str], limit: int) -> list[list[Any]]:
     found = []
     for ad in bindings.query_kind("Startd", collector, constraint, [*attributes, "OfflineMatches"]):
         records = _records(ad.get("OfflineMatches"))[:limit]
@@ -79,6 +94,18 @@ def _records(matches: object) -> list[tuple[str, int]]:
     return found
 
 
+def standings(address: str) -> list[list[Any]]:
+    """Return of each user in a negotiator's accountant: name, priority factor, ceiling, and whether it is a group."""
+    names = ("Name", "PriorityFactor", "Ceiling", "IsAccountingGroup")
+    return [[_plain(each.get(name)) for name in names] for each in bindings.accounting(address)]
+
+
+def set_standings(address: str, standings: list[tuple[str, float, int]]) -> None:
+    for user, factor, ceiling in standings:
+        bindings.set_priority_factor(address, user, factor)
+        bindings.set_ceiling(address, user, ceiling)
+
+
 def query(kind: str, collector: str, constraint: str, attributes: list[str]) -> list[list[Any]]:
     """Return these attributes of each ad of one kind in a collector; null for one that has no plain value."""
     ads = bindings.query_kind(kind, collector, constraint, attributes)
@@ -93,6 +120,8 @@ CALLS: Calls = {
     "advertise_copies": advertise_copies,
     "offline_matches": offline_matches,
     "query": query,
+    "set_standings": set_standings,
+    "standings": standings,
 }
 
 
