@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from test.bench import annexes, growth, memory, orders, rates, scale, soak, start
+from test.bench.demand import compare as demand
 from test.bench.measure import NotMadeError
 from test.bench.wire import RefusedError
 from test.pool import NoHTCondorError, PoolError
@@ -34,6 +35,10 @@ PARTS: Mapping[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
         lambda asked: scale.compare(asked.living, asked.watched, asked.asked),
     ),
     "soak": ("memory after very many commands", lambda asked: soak.compare(asked.commands)),
+    "demand-policy": (
+        "cost and waiting of jobs under annexd's and two peers' rules of ordering, in virtual time",
+        lambda asked: demand.compare(asked.seeds),
+    ),
 }
 
 
@@ -48,7 +53,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    told = "".join(f"  {name:9}{what}\n" for name, (what, _part) in PARTS.items())
+    told = "".join(f"  {name:15}{what}\n" for name, (what, _part) in PARTS.items())
     parser = argparse.ArgumentParser(
         prog="python -m test.bench",
         description=__doc__,
@@ -70,6 +75,7 @@ def _options() -> argparse.Namespace:
         ("--asked", 5, "scale: times of each command"),
         ("--watched", 180, "scale: seconds for which annexd's CPU time and calls are counted, twice"),
         ("--commands", 100_000, "soak: how many"),
+        ("--seeds", 10, "demand-policy: traces of each mix"),
     ):
         parser.add_argument(option, type=_number, default=default, help=f"{what} (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.6, help="rates: of each turn (default: %(default)s)")
