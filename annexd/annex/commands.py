@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annexd.annex import cancel, change, history, resize, status
+from annexd.annex import cancel, change, demand_query, history, offer_switch, resize, status
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import cancel_annex
 from annexd.annex.change import change_lease
+from annexd.annex.demand_query import query_demand
 from annexd.annex.history import query_history
 from annexd.annex.index import AnnexIndex
 from annexd.annex.join.config_bundle import BundleSources
+from annexd.annex.offer_switch import switch_offer
 from annexd.annex.quote import quote
 from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ReplyAd
@@ -19,10 +21,10 @@ from annexd.annex.request.request import commands_in
 from annexd.annex.resize import resize_annex
 from annexd.annex.status import PoolSnapshot, Snapshot, query_annexes
 from annexd.annex.steps import StepContext
-from annexd.workflow import State
+from annexd.workflow import Json, State
 
-QUESTIONS = frozenset({status.COMMAND, history.COMMAND})  # change nothing
-ASIDE = frozenset({cancel.COMMAND, change.COMMAND, *QUESTIONS})  # do not queue behind orders
+QUESTIONS = frozenset({status.COMMAND, history.COMMAND, demand_query.COMMAND})  # change nothing
+ASIDE = frozenset({cancel.COMMAND, change.COMMAND, offer_switch.COMMAND, *QUESTIONS})  # do not queue behind orders
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class CommandContext:
     bundle_sources: BundleSources
     looks: Callable[[], Mapping[str, Snapshot]] = dict
     pool: Callable[[], PoolSnapshot] = PoolSnapshot
+    demand: Callable[[], Json] = dict
 
 
 def command_of(ad: Mapping[str, Any]) -> str | None:
@@ -53,7 +56,10 @@ def answer(
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """The reply ad, when all is done or undone.  Blocks.  `accepted(state)`: see bulk_request."""
-    match command_of(ad):
+    command = command_of(ad)
+    if command in QUESTIONS:
+        return _answer_question(command, ad, owner, context, defaults, now_s)
+    match command:
         case cancel.COMMAND:
             return cancel_annex(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
         case change.COMMAND:
@@ -61,10 +67,9 @@ def answer(
         case resize.COMMAND:
             claimed = context.pool().claimed
             return resize_annex(ad, owner, context.index, context.world, defaults, now_s, claimed, accepted=accepted)
-        case status.COMMAND:
-            return query_annexes(ad, owner, context.index, defaults, now_s, context.looks(), context.pool())
-        case history.COMMAND:
-            return query_history(ad, owner, context.index, defaults, now_s)
+        case offer_switch.COMMAND:
+            offers = [str(each["Offer"]) for each in context.demand().get("Offers", ())]
+            return switch_offer(ad, owner, context.index, defaults, offers, accepted=accepted)
         case quote.COMMAND:
             return quote_annex(ad, owner, context.world, defaults, now_s, context.bundle_sources)
     return bulk_request(
@@ -77,3 +82,19 @@ def answer(
         bundle_sources=context.bundle_sources,
         accepted=accepted,
     )
+
+
+def _answer_question(
+    command: str | None,
+    ad: Mapping[str, Any],
+    owner: str,
+    context: CommandContext,
+    defaults: Defaults,
+    now_s: float,
+) -> ReplyAd:
+    match command:
+        case history.COMMAND:
+            return query_history(ad, owner, context.index, defaults, now_s)
+        case demand_query.COMMAND:
+            return query_demand(ad, context.demand())
+    return query_annexes(ad, owner, context.index, defaults, now_s, context.looks(), context.pool())

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from annexd.annex.living import LIVES_ON_S
-from annexd.annex.request.order import FleetOrder, Order
+from annexd.annex.request.order import FleetOrder, OfferSwitch, Order
 from annexd.workflow import State
 
 
@@ -13,6 +13,8 @@ def is_over(state: State, finished_at_s: float, now_s: float, latest_end_s: Call
     A cancellation matters for as long as the lease that it cut short would have; so does an order that was given up.
     `latest_end_s` tells by its ID how long a lease may be that was moved.
     """
+    if state.order_as(OfferSwitch) is not None:
+        return False  # a paused offer stays paused
     order = state.order_as(Order)
     if order is None or (isinstance(order, FleetOrder) and state.is_undone):
         return now_s > finished_at_s + LIVES_ON_S

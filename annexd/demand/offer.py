@@ -49,3 +49,12 @@ def _choices(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     for template in config.get("LaunchTemplateConfigs") or ():
         found += template.get("Overrides") or [{}]
     return found
+
+
+def volume_gib(config: Mapping[str, Any]) -> int | None:
+    """Return the size of the smallest first volume that the config asks for; None where the image says it."""
+    sizes: list[Any] = []
+    for each in _choices(config):
+        first: Mapping[str, Any] = next(iter(each.get("BlockDeviceMappings") or ()), {})
+        sizes.append((first.get("Ebs") or {}).get("VolumeSize"))
+    return min(sizes) if sizes and all(isinstance(each, int) for each in sizes) else None

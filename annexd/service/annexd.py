@@ -15,6 +15,7 @@ from annexd.annex.change import add_changing
 from annexd.annex.commands import CommandContext
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
+from annexd.annex.offer_switch import add_switching
 from annexd.annex.preload import preload
 from annexd.annex.resize import add_resizing
 from annexd.annex.status import known_annexes
@@ -64,6 +65,7 @@ class Annexd(Daemon[Configuration]):
         add_cancelling(engine, steps, index)
         add_resizing(engine, steps, index)
         add_changing(engine, steps, index)
+        add_switching(engine)
         self._journal_monitor = JournalMonitor(self._journal, engine, self.update_ad_soon)
         self._statistics = JournalStatistics(self._journal, index, self.update_ad_soon)
         self._archiver = Archiver(self._journal, index)

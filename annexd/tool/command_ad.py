@@ -17,6 +17,8 @@ CHANGE: Final = "CA_CHANGE_LEASE"
 RESIZE: Final = "CA_RESIZE_ANNEX"
 QUERY: Final = "CA_QUERY_ANNEXES"
 HISTORY: Final = "CA_QUERY_HISTORY"
+DEMAND: Final = "CA_QUERY_DEMAND"
+SWITCH: Final = "CA_SWITCH_OFFER"
 REQUEST_VERSION: Final = 1
 
 
@@ -72,6 +74,22 @@ def history_ad(options: ToolOptions, before: int | None) -> dict[str, Any]:
     since = {} if options.since_s is None else {"Since": options.since_s}
     page = {} if before is None else {"Before": before}
     return {**annex, **since, **page, "Command": HISTORY, "RequestVersion": REQUEST_VERSION}
+
+
+def demand_ad(group: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what asks for demand and offers; with Schedd, AutoclusterID and User, for the jobs that are alike."""
+    return {**(group or {}), "Command": DEMAND, "RequestVersion": REQUEST_VERSION}
+
+
+def switch_ad(options: ToolOptions) -> dict[str, Any]:
+    """Build the ad that pauses or resumes an offer."""
+    return {
+        "Command": SWITCH,
+        "RequestVersion": REQUEST_VERSION,
+        "CommandID": options.command_id or os.urandom(16).hex(),
+        "Offer": options.pause or options.resume,
+        "Paused": bool(options.pause),
+    }
 
 
 def cancel_ad(options: ToolOptions) -> dict[str, Any]:

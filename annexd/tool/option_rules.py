@@ -12,6 +12,11 @@ ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
 STATUS_TOO: Final = ("status", "wide", "watch", "file", "json", "pool", "name", "timeout_s", "debug")
 HISTORY_ONLY: Final = ("since_s", "limit", "by", "csv")
 HISTORY_TOO: Final = ("history", "file", "json", *HISTORY_ONLY, "pool", "name", "timeout_s", "debug")
+DEMAND_TASKS: Final = ("offers", "demand", "why")
+DEMAND_TOO: Final = ("json", "pool", "name", "timeout_s", "debug")
+SWITCHES: Final = ("pause", "resume")
+SWITCH_TOO: Final = ("json", "pool", "name", "timeout_s", "command_id", "debug")
+DEMAND_CONFIG_TOO: Final = ("demand_config", "file", "debug")
 METRICS_TOO: Final = ("metrics", "pool", "name", "timeout_s", "debug")
 KEY_FILES: Final = ("public_key_file", "secret_key_file", "session_token_file")
 KEYS: Final = (*KEY_FILES, "profile")
@@ -44,8 +49,13 @@ USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default
 def faults_of_all(values: dict[str, Any]) -> list[str]:
     if "metrics" in values:
         return _foreign(values, METRICS_TOO, "-metrics")
+    if "demand_config" in values:
+        return _foreign(values, DEMAND_CONFIG_TOO, "-demand-config")
     if "history" in values:
         return _faults_of_history(values)
+    for field in (*DEMAND_TASKS, *SWITCHES):
+        if field in values:
+            return _foreign(values, (field, *(DEMAND_TOO if field in DEMAND_TASKS else SWITCH_TOO)), spelled(field))
     if "status" in values:
         json = ["-watch and -json exclude each other: -wait -json prints a line at each change"]
         faults = json if {"watch", "json"} <= values.keys() else []

@@ -66,6 +66,11 @@ class FleetOrder(Order):
         return wanted.get("TotalTargetCapacity") if self.api == EC2_FLEET else self.config.get("TargetCapacity")
 
     @property
+    def offer_name(self) -> str | None:
+        """Return the offer by which annexd ordered it for idle jobs, if it did."""
+        return self.join.offer.name if self.join and self.join.offer else None
+
+    @property
     def shown_name(self) -> str:
         """Return the user's name of the annex, or its ID."""
         return self.annex_name or self.annex_id
@@ -157,6 +162,14 @@ class ShrinkOrder(OrderOnAnnex):
     @property
     def summary(self) -> str:
         return f"{self.units} units in all for {super().summary}"
+
+
+@dataclass(frozen=True)
+class OfferSwitch:
+    """An offer of machines for idle jobs is paused, or resumed."""
+
+    offer: str
+    paused: bool
 
 
 def with_requester(order: OrderT, requester: Requester) -> OrderT:
