@@ -16,6 +16,7 @@ from test.bench.demand.view import Rule
 
 RULES: Final[Mapping[str, Callable[[], Rule]]] = {
     "annexd": Annexd,
+    "annexd, ghosts a cycle ahead": lambda: Annexd(ahead=True),
     "annexd, CONFIRM = none": lambda: Annexd(asks_negotiator=False),
     "cores counted (Google)": lambda: cores_counted,
     "a third of the need (glideinWMS)": lambda: third_of_need,

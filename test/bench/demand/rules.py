@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from annexd.demand.decision import Confirmed, FreeRoom, OfferNow, Situation, WaitingGroup, decide
+from annexd.demand.decision import Confirmed, Decision, FreeRoom, OfferNow, Situation, WaitingGroup, decide
 from test.bench.demand.trace import MAIN, TraceOffer
 from test.bench.demand.view import IdleJobs, OfferView, View
 
@@ -19,13 +19,22 @@ STEP: Final = 50  # the default of ANNEX_OFFER_<name>_STEP
 
 @dataclass
 class Annexd:
-    """annexd's own decision, with the negotiator's answer of the cycle before, as it has it, or without."""
+    """annexd's own decision, with the negotiator's answer of the cycle before, as it has it, or without.
+
+    `ahead` is not annexd's: ghosts are shown for the jobs that will be old enough at the next decision.
+    """
 
     step: int = STEP
     asks_negotiator: bool = True
+    ahead: bool = False
     _shown: Mapping[str, int] = field(default_factory=dict)
 
     def __call__(self, view: View) -> Mapping[str, int]:
+        decision = self._decided(view, self._confirmed(view))
+        self._shown = self._decided(_ordered(view, decision.orders), {}).ghosts if self.ahead else decision.ghosts
+        return decision.orders
+
+    def _decided(self, view: View, confirmed: Mapping[str, Confirmed] | None) -> Decision:
         shapes = {_key(each): each.shape for each in view.groups}
         offers = {each.offer.name: each.offer for each in view.offers}
         free = {
@@ -34,7 +43,7 @@ class Annexd:
             for left, count in each.left.items()
         }
         of_room = {f"{each.offer.name} {left}": each.offer for each in view.offers for left in each.left}
-        decision = decide(
+        return decide(
             Situation(
                 [
                     WaitingGroup(_key(each), each.schedd, each.autocluster, each.count, each.shape.needs)
@@ -43,11 +52,9 @@ class Annexd:
                 [self._offer(each) for each in view.offers],
                 list(free.values()),
                 lambda group, machine: {**offers, **of_room}[machine].runs(shapes[group]),
-                self._confirmed(view),
+                confirmed,
             )
         )
-        self._shown = decision.ghosts
-        return decision.orders
 
     def _offer(self, view: OfferView) -> OfferNow:
         offer = view.offer
@@ -66,6 +73,12 @@ class Annexd:
             return None
         found = view.ghosts(self._shown)
         return {name: Confirmed(jobs, _full(jobs, view.offered)) for name, jobs in found.items()}
+
+
+def _ordered(view: View, orders: Mapping[str, int]) -> View:
+    """Return the view of the next decision, as far as it is known: younger jobs, and these orders on their way."""
+    offers = [replace(each, flying=each.flying + orders.get(each.offer.name, 0)) for each in view.offers]
+    return replace(view, groups=view.soon, offers=offers)
 
 
 def _full(jobs: Mapping[tuple[str, int], int], offered: int | None) -> frozenset[str]:

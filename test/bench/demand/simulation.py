@@ -46,7 +46,6 @@ class _Simulation:
         self._where: dict[int, tuple[Machine, int]] = {}  # of running jobs: the machine, and which start it was
         self._starts: Counter[int] = Counter()
         self._used: Counter[str] = Counter()
-        self._started: Counter[tuple[str, int]] = Counter()
         self._changed = True  # since the last negotiation
         self._bill = Bill(pool)
         self._outcome = Outcome()
@@ -110,7 +109,6 @@ class _Simulation:
         self._queue.take(job)
         machine.start(job)
         self._used[job.user] += job.shape.needs.cpus
-        self._started[job.schedd, self._autoclusters[job.shape]] += 1
         self._starts[job.number] += 1
         self._where[job.number] = machine, self._starts[job.number]
         waited_s = self._outcome.waited_s
@@ -171,19 +169,18 @@ class _Simulation:
     # the rule
 
     def _decide(self) -> None:
-        groups = self._groups()
-        if groups:
-            for name, count in self._rule(self._view(groups)).items():
+        soon = self._groups(self._pool.age_s - self._pool.interval_s)
+        if soon:
+            for name, count in self._rule(self._view(soon)).items():
                 for _ in range(count):
                     self._order(self._offers[name])
             self._outcome.decisions += 1
-            self._started.clear()
         if self._goes_on():
             self._at(self._now_s + self._pool.interval_s, self._decide)
 
-    def _groups(self) -> list[IdleJobs]:
+    def _groups(self, age_s: int) -> list[IdleJobs]:
         alike: dict[tuple[object, ...], list[tuple[TraceJob, int]]] = {}
-        for each in self._queue.older(self._now_s - self._pool.age_s):
+        for each in self._queue.older(self._now_s - age_s):
             alike.setdefault(likeness(each.job), []).append((each.job, each.since_s))
         return [
             IdleJobs(
@@ -196,9 +193,10 @@ class _Simulation:
             for jobs in alike.values()
         ]
 
-    def _view(self, groups: list[IdleJobs]) -> View:
+    def _view(self, soon: list[IdleJobs]) -> View:
         offers = [self._offer_view(offer) for offer in self._trace.offers]
-        return View(self._now_s, groups, offers, self._ghosts, self._trace.offered, dict(self._started))
+        groups = self._groups(self._pool.age_s)
+        return View(self._now_s, groups, soon, offers, self._ghosts, self._trace.offered)
 
     def _offer_view(self, offer: TraceOffer) -> OfferView:
         machines = [machine for machine in self._machines if machine.offer is offer]
@@ -208,7 +206,7 @@ class _Simulation:
         return OfferView(offer, len(machines) - len(joined), len(joined) - len(busy), len(busy), left)
 
     def _ghosts(self, shown: Mapping[str, int]) -> Mapping[str, Mapping[tuple[str, int], int]]:
-        """Negotiate as a negotiator of ghosts for each offer does: old enough jobs, and what users have already."""
+        """Negotiate as a negotiator of ghosts for each offer does, for the jobs that its last cycle saw."""
         old = {each.job.number for each in self._queue.older(self._now_s - self._pool.age_s)}
         idle = [job for job in self._queue if job.number in old]
         found: dict[str, Counter[tuple[str, int]]] = {}

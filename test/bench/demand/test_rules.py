@@ -33,7 +33,7 @@ def machines(
 
 
 def view(groups: Sequence[IdleJobs], *offers: OfferView) -> View:
-    return View(NOW_S, groups, offers, lambda _: {}, None, {})
+    return View(NOW_S, groups, groups, offers, lambda _: {}, None)
 
 
 @pytest.mark.parametrize(

@@ -48,10 +48,10 @@ class View:
 
     now_s: int
     groups: Sequence[IdleJobs]
+    soon: Sequence[IdleJobs]  # those that are old enough at the next decision, and the groups
     offers: Sequence[OfferView]
     ghosts: Callable[[Mapping[str, int]], Mapping[str, Mapping[tuple[str, int], int]]]
     offered: int | None
-    started: Mapping[tuple[str, int], int]  # jobs that started since the last decision, by schedd and autocluster
 
 
 Rule = Callable[[View], Mapping[str, int]]  # machines to order by offer; a fresh rule for each simulation
