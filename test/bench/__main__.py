@@ -75,7 +75,7 @@ def _options() -> argparse.Namespace:
         ("--asked", 5, "scale: times of each command"),
         ("--watched", 180, "scale: seconds for which annexd's CPU time and calls are counted, twice"),
         ("--commands", 100_000, "soak: how many"),
-        ("--seeds", 10, "demand-policy: traces of each mix"),
+        ("--seeds", 5, "demand-policy: traces of each mix"),
     ):
         parser.add_argument(option, type=_number, default=default, help=f"{what} (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.6, help="rates: of each turn (default: %(default)s)")

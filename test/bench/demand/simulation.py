@@ -25,7 +25,6 @@ class Outcome:
     waited_s: dict[int, int] = field(default_factory=dict)
     spans: dict[int, tuple[int, int]] = field(default_factory=dict)  # of each job's last run
     evicted: int = 0
-    decisions: int = 0
 
 
 def simulate(trace: Trace, rule: Rule, pool: Pool | None = None) -> Outcome:
@@ -174,7 +173,6 @@ class _Simulation:
             for name, count in self._rule(self._view(soon)).items():
                 for _ in range(count):
                     self._order(self._offers[name])
-            self._outcome.decisions += 1
         if self._goes_on():
             self._at(self._now_s + self._pool.interval_s, self._decide)
 

@@ -62,6 +62,14 @@ def test_two_jobs_of_sixty_per_cent_need_two_machines() -> None:
     assert found == pytest.approx(0.384 * 2 * (1 + OVERHEAD_S / 3600))
 
 
+def test_jobs_far_apart_in_time_fill_no_machine_together() -> None:
+    large, half = Resources(5, 1024), Resources(3, 1024)
+    found = least_dollars(trace((0, 7200, large), (40_000, 7200, half), (40_000, 7200, half), offers=(MEDIUM,)), 600)
+    apart, together = 0.384 * (4 + 2 * OVERHEAD_S / 3600), 0.384 * (2.75 + 2 * OVERHEAD_S / 3600)
+    assert together < found <= apart
+    assert found > 0.95 * apart
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.sampled_from(sorted(MIXES.keys() - {"a user over his quota"})), st.integers(0, 2**32))
 def test_it_is_below_the_best_of_all_plans(mix: str, seed: int) -> None:
