@@ -113,7 +113,7 @@ def decide(now: Situation) -> Decision:
     planned = plan_machines(now)
     given = {each.name: _given(each, planned, now) for each in now.offers}
     ordered = {each.name: _allowed(each, given[each.name]) for each in now.offers}
-    ghosts = {each.name: _shown(each, planned.machines.get(each.name, 0)) for each in now.offers}
+    ghosts = {each.name: _shown(each, planned.machines.get(each.name, 0), ordered[each.name]) for each in now.offers}
     orders = {name: count for name, count in ordered.items() if count}
     reasons = _Reasons(now, planned, given, ordered)
     return Decision(
@@ -156,10 +156,15 @@ def _room(offer: OfferNow) -> int:
     return max(0, offer.max_machines - offer.living)
 
 
-def _shown(offer: OfferNow, planned: int) -> int:
-    """Return how many ghosts to show: those on their way, too, since their jobs are still idle."""
-    further = min(planned, offer.step)
-    return offer.in_flight + further if further else 0
+def _shown(offer: OfferNow, planned: int, ordered: int) -> int:
+    """Return how many ghosts to show: for those on their way and those ordered now, too: their jobs stay idle.
+
+    The next decision reads what was given to them; if the next step were not shown with them, each second decision
+    would find nothing given beyond what is on its way.
+    """
+    if not planned:
+        return 0
+    return offer.in_flight + ordered + min(planned - ordered, offer.step)
 
 
 def _given(offer: OfferNow, planned: Plan, now: Situation) -> int:

@@ -8,7 +8,8 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 
-from test.bench import annexes, demand, demand_jobs, growth, memory, orders, rates, scale, soak, start
+from test.bench import annexes, demand_jobs, growth, matching, memory, orders, rates, scale, soak, start
+from test.bench.demand import compare as policy
 from test.bench.measure import NotMadeError
 from test.bench.wire import RefusedError
 from test.pool import NoHTCondorError, PoolError
@@ -39,9 +40,13 @@ PARTS: Mapping[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     ),
     "demand": (
         "comparing kinds of idle jobs with the machines of offers",
-        lambda asked: demand.compare(asked.kinds, asked.offers),
+        lambda asked: matching.compare(asked.kinds, asked.offers),
     ),
     "soak": ("memory after very many commands", lambda asked: soak.compare(asked.commands)),
+    "demand-policy": (
+        "cost and waiting of jobs under annexd's and two peers' rules of ordering, in virtual time",
+        lambda asked: policy.compare(asked.seeds),
+    ),
 }
 
 
@@ -56,7 +61,7 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    told = "".join(f"  {name:13}{what}\n" for name, (what, _part) in PARTS.items())
+    told = "".join(f"  {name:15}{what}\n" for name, (what, _part) in PARTS.items())
     parser = argparse.ArgumentParser(
         prog="python -m test.bench",
         description=__doc__,
@@ -82,6 +87,7 @@ def _options() -> argparse.Namespace:
         ("--slots", 10_000, "demand-jobs: how many free slots"),
         ("--offers", 20, "demand: how many"),
         ("--commands", 100_000, "soak: how many"),
+        ("--seeds", 5, "demand-policy: traces of each mix"),
     ):
         parser.add_argument(option, type=_number, default=default, help=f"{what} (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=0.6, help="rates: of each turn (default: %(default)s)")

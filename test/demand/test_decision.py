@@ -141,6 +141,14 @@ def test_where_a_schedd_offers_only_some_of_its_jobs_its_count_holds_for_one_ste
     assert not decided([jobs("flood", 1_000)], flying, confirmed=full).orders
 
 
+def test_the_next_step_is_shown_with_the_machines_that_are_ordered_now() -> None:
+    found = decided([jobs("flood", 100)], confirmed={"small": Confirmed({("ap", 1): 10})})
+    assert (found.orders, found.ghosts) == ({"small": 5}, {"small": 10})
+    flying = replace(SMALL, living=5, in_flight=5)
+    following = decided([jobs("flood", 100)], flying, confirmed={"small": Confirmed({("ap", 1): 20})})
+    assert following.orders == {"small": 5}
+
+
 def test_another_group_of_the_same_autocluster_shares_what_was_given() -> None:
     both = [jobs("of alice", 4), jobs("of bob", 4)]
     assert decided(both, confirmed={"small": Confirmed({("ap", 1): 4})}).orders == {"small": 2}
