@@ -44,7 +44,7 @@ Submitter = tuple[str, str | None]  # a user, and the accounting group if there 
 
 
 @dataclass(frozen=True)
-class Question:
+class QueueQuestion:
     """What is asked of each schedd: the JOBS clauses of the offers with this IDLE_AGE, and ads of their machines."""
 
     jobs: tuple[str, ...] = ("true",)
@@ -86,7 +86,7 @@ class QueueWatch:
         self,
         workers: PoolWorkers,
         collectors: Callable[[], Sequence[str]],
-        question: Question,
+        question: QueueQuestion,
         query_s: float = QUERY_S,
     ) -> None:
         self._workers, self._collectors, self._question, self._query_s = workers, collectors, question, query_s
@@ -94,7 +94,7 @@ class QueueWatch:
         self._avoided: dict[str, dict[Submitter, float]] = {}  # until when, by schedd
         self.picture = QueuePicture(interval_s=question.interval_s)
 
-    def reconfigure(self, question: Question) -> None:
+    def reconfigure(self, question: QueueQuestion) -> None:
         self._question = question
 
     async def ask(self) -> QueuePicture:
@@ -109,7 +109,7 @@ class QueueWatch:
         self.picture = idle_jobs.after_round(self.picture, directory, asked, time.time(), question.interval_s)
         return self.picture
 
-    async def _ask_all(self, schedds: Collection[ScheddAd], question: Question) -> list[ScheddPicture]:
+    async def _ask_all(self, schedds: Collection[ScheddAd], question: QueueQuestion) -> list[ScheddPicture]:
         ads = sorted(schedds, key=self._order)
         tasks = [asyncio.create_task(self._ask_schedd(ad, question)) for ad in ads]
         try:
@@ -128,7 +128,7 @@ class QueueWatch:
         known = self.picture.by_name.get(ad.name)
         return known is not None and known.fault is not None, self._tried_s.get(ad.name, 0.0)
 
-    async def _ask_schedd(self, ad: ScheddAd, question: Question) -> ScheddPicture:
+    async def _ask_schedd(self, ad: ScheddAd, question: QueueQuestion) -> ScheddPicture:
         async with self._workers.one() as worker:
             asked_s = self._tried_s[ad.name] = time.time()
             answer: ScheddAnswer | ScheddFault
@@ -139,11 +139,11 @@ class QueueWatch:
         return self._after(ad, answer, asked_s, question)
 
     def _after(
-        self, ad: ScheddAd, answer: ScheddAnswer | ScheddFault, asked_s: float, question: Question
+        self, ad: ScheddAd, answer: ScheddAnswer | ScheddFault, asked_s: float, question: QueueQuestion
     ) -> ScheddPicture:
         return idle_jobs.after_answer(self.picture.by_name.get(ad.name), ad, answer, asked_s, question.interval_s)
 
-    async def _answer(self, worker: Outbound, ad: ScheddAd, question: Question) -> ScheddAnswer:
+    async def _answer(self, worker: Outbound, ad: ScheddAd, question: QueueQuestion) -> ScheddAnswer:
         """Return all groups of a schedd; if someone's jobs kill the worker, leave out those alone."""
         avoided = self._avoided.setdefault(ad.name, {})
         for submitter in [each for each, until_s in avoided.items() if until_s < time.time()]:
@@ -161,7 +161,7 @@ class QueueWatch:
         return ScheddAnswer(groups, ", ".join(texts) or None, refers_to)
 
     async def _one_by_one(
-        self, worker: Outbound, ad: ScheddAd, question: Question, counted: str, avoided: dict[Submitter, float]
+        self, worker: Outbound, ad: ScheddAd, question: QueueQuestion, counted: str, avoided: dict[Submitter, float]
     ) -> list[ScheddAnswer]:
         """Return the answers for each submitter, and note those whose jobs kill the worker."""
         answers: list[ScheddAnswer] = []
@@ -177,7 +177,7 @@ class QueueWatch:
                 avoided[user, group] = time.time() + AVOIDED_S
         return answers
 
-    async def _groups(self, worker: Outbound, ad: ScheddAd, question: Question, constraint: str) -> ScheddAnswer:
+    async def _groups(self, worker: Outbound, ad: ScheddAd, question: QueueQuestion, constraint: str) -> ScheddAnswer:
         """Return the groups of the jobs that satisfy a constraint."""
         old_s = time.time() - question.idle_age_s
         arguments = {

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from annexd.daemoncore.program import run_as
-from annexd.demand.pool_watch import PoolWorkers, Question, QueueWatch, SlotWatch
+from annexd.demand.pool_watch import PoolWorkers, QueueQuestion, QueueWatch, SlotWatch
 from annexd.service.program import PROGRAM
 from test.demand.ghosts import GhostPool
 from test.pool import PoolError
@@ -72,7 +72,7 @@ def _memory_mib() -> float:
 
 async def _ask(pool: GhostPool, jobs: int) -> None:
     workers = PoolWorkers(pool.env)
-    queue = QueueWatch(workers, lambda: (pool.collector,), Question(idle_age_s=0, interval_s=0.01))
+    queue = QueueWatch(workers, lambda: (pool.collector,), QueueQuestion(idle_age_s=0, interval_s=0.01))
     free = SlotWatch(workers, lambda: (pool.collector,), 0.01)
     schedd = int(PID.findall(pool.log("SCHEDD"))[-1])
     try:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Self, TypeVar
 
 from annexd.demand.idle_jobs import QueuePicture
-from annexd.demand.pool_watch import WORKER, PoolWorkers, Question, QueueWatch
+from annexd.demand.pool_watch import WORKER, PoolWorkers, QueueQuestion, QueueWatch
 from test.demand.ghosts import GhostNegotiator, GhostPool
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class TwoSchedds(GhostPool):
         text = "\n".join([*lines, f"queue {count}\n"])
         self._succeed("condor_submit", "-terse", "-name", schedd, stdin=text)
 
-    def watch(self, workers: PoolWorkers, question: Question, query_s: float = 20.0) -> QueueWatch:
+    def watch(self, workers: PoolWorkers, question: QueueQuestion, query_s: float = 20.0) -> QueueWatch:
         return QueueWatch(workers, lambda: (self.collector,), question, query_s)
 
     def with_workers(self, use: Callable[[PoolWorkers], Awaitable[T]], worker: str = WORKER) -> T:
@@ -114,6 +114,6 @@ class TwoSchedds(GhostPool):
 
         return asyncio.run(run())
 
-    def ask(self, question: Question) -> QueuePicture:
+    def ask(self, question: QueueQuestion) -> QueuePicture:
         """Return the picture of a new watch."""
         return self.with_workers(lambda workers: self.watch(workers, question).ask())

@@ -29,7 +29,7 @@ from annexd.demand.idle_jobs import (
 )
 from annexd.demand.job_groups import GroupRow, fairest
 from annexd.demand.job_place import JobPlace, place_of
-from annexd.demand.pool_watch import PoolWorkers, Question, fault_of
+from annexd.demand.pool_watch import PoolWorkers, QueueQuestion, fault_of
 from test.demand import fragile_worker
 from test.demand.ghosts import Ghost, GhostNegotiator
 from test.demand.schedds import CuttingRelay, TwoSchedds
@@ -39,7 +39,7 @@ NOW_S, INTERVAL_S = 1_000_000.0, 60.0
 OLD_S = NOW_S - 3600
 SCHEDD = ScheddAd("submit", "<10.0.0.1:9618>", OLD_S, NOW_S + 900)
 SETTLED = Directory((SCHEDD,), OLD_S)
-NOW = Question(idle_age_s=0, interval_s=0.01)  # for pools that were started a moment ago
+NOW = QueueQuestion(idle_age_s=0, interval_s=0.01)  # for pools that were started a moment ago
 
 
 def group(count: int = 3, autocluster: int = 7, kind: str = "a", schedd: str = "submit") -> IdleGroup:
