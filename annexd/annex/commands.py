@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annexd.annex import cancel, change, history, resize, status
+from annexd.annex import budgets, cancel, change, history, resize, status
+from annexd.annex.budgets import query_budgets
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import cancel_annex
 from annexd.annex.change import change_lease
@@ -16,12 +17,13 @@ from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.request import commands_in
+from annexd.annex.reservations import Reservations
 from annexd.annex.resize import resize_annex
 from annexd.annex.status import PoolSnapshot, Snapshot, query_annexes
 from annexd.annex.steps import StepContext
 from annexd.workflow import State
 
-QUESTIONS = frozenset({status.COMMAND, history.COMMAND})  # change nothing
+QUESTIONS = frozenset({status.COMMAND, history.COMMAND, budgets.COMMAND})  # change nothing
 ASIDE = frozenset({cancel.COMMAND, change.COMMAND, *QUESTIONS})  # do not queue behind orders
 
 
@@ -34,6 +36,7 @@ class CommandContext:
     bundle_sources: BundleSources
     looks: Callable[[], Mapping[str, Snapshot]] = dict
     pool: Callable[[], PoolSnapshot] = PoolSnapshot
+    reservations: Reservations | None = None
 
 
 def command_of(ad: Mapping[str, Any]) -> str | None:
@@ -53,20 +56,28 @@ def answer(
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """The reply ad, when all is done or undone.  Blocks.  `accepted(state)`: see bulk_request."""
+    reservations = context.reservations
     match command_of(ad):
         case cancel.COMMAND:
             return cancel_annex(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
         case change.COMMAND:
-            return change_lease(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
+            return change_lease(
+                ad, owner, context.index, context.world, defaults, now_s, reservations=reservations, accepted=accepted
+            )
         case resize.COMMAND:
             claimed = context.pool().claimed
-            return resize_annex(ad, owner, context.index, context.world, defaults, now_s, claimed, accepted=accepted)
+            return resize_annex(
+                ad, owner, context.index, context.world, defaults, now_s, claimed,
+                reservations=reservations, accepted=accepted,
+            )  # fmt: skip
         case status.COMMAND:
             return query_annexes(ad, owner, context.index, defaults, now_s, context.looks(), context.pool())
         case history.COMMAND:
             return query_history(ad, owner, context.index, defaults, now_s)
         case quote.COMMAND:
-            return quote_annex(ad, owner, context.world, defaults, now_s, context.bundle_sources)
+            return quote_annex(ad, owner, context.world, defaults, now_s, context.bundle_sources, reservations)
+        case budgets.COMMAND:
+            return query_budgets(ad, reservations, now_s)
     return bulk_request(
         ad,
         owner,
@@ -75,5 +86,6 @@ def answer(
         now_s,
         access=context.world.access,
         bundle_sources=context.bundle_sources,
+        reservations=reservations,
         accepted=accepted,
     )

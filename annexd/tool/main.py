@@ -57,7 +57,7 @@ def run(arguments: Sequence[str]) -> int:
         from annexd.tool import account
 
         return account.run(options)
-    elif options.metrics or options.history or options.status:
+    elif options.metrics or options.budget or options.history or options.status:
         _look(options, arguments)
     elif options.goal is not None and not options.lease_duration_s:
         _wait(options, options.file, options.goal, arguments)
@@ -74,6 +74,8 @@ def _look(options: ToolOptions, arguments: Sequence[str]) -> None:
     """Ask what changes nothing."""
     if options.metrics:
         _metrics(options)
+    elif options.budget:
+        _budget(options, arguments)
     elif options.history:
         _history(options, arguments)
     else:
@@ -124,6 +126,13 @@ def _history(options: ToolOptions, arguments: Sequence[str]) -> None:
         return _ask(options, history_ad(options, before), arguments)
 
     history.show(options, page)
+
+
+def _budget(options: ToolOptions, arguments: Sequence[str]) -> None:
+    from annexd.tool import budget
+    from annexd.tool.command_ad import budget_ad
+
+    budget.show(_ask(options, budget_ad(options), arguments), as_json=options.json, asked_for=options.file)
 
 
 def _metrics(options: ToolOptions) -> None:

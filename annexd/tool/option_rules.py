@@ -12,6 +12,7 @@ ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
 STATUS_TOO: Final = ("status", "wide", "watch", "file", "json", "pool", "name", "timeout_s", "debug")
 HISTORY_ONLY: Final = ("since_s", "limit", "by", "csv")
 HISTORY_TOO: Final = ("history", "file", "json", *HISTORY_ONLY, "pool", "name", "timeout_s", "debug")
+BUDGET_TOO: Final = ("budget", "file", "json", "pool", "name", "timeout_s", "debug")
 METRICS_TOO: Final = ("metrics", "pool", "name", "timeout_s", "debug")
 KEY_FILES: Final = ("public_key_file", "secret_key_file", "session_token_file")
 KEYS: Final = (*KEY_FILES, "profile")
@@ -44,6 +45,8 @@ USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default
 def faults_of_all(values: dict[str, Any]) -> list[str]:
     if "metrics" in values:
         return _foreign(values, METRICS_TOO, "-metrics")
+    if "budget" in values:
+        return _foreign(values, BUDGET_TOO, "-budget") + _faults_of_annex(values, "the budget after -budget", "a name")
     if "history" in values:
         return _faults_of_history(values)
     if "status" in values:
@@ -89,13 +92,13 @@ def _faults_of_two_sources(values: dict[str, Any]) -> list[str]:
     return []
 
 
-def _faults_of_annex(values: dict[str, Any], what: str) -> list[str]:
-    """Return the faults of the annex argument, if there is one."""
+def _faults_of_annex(values: dict[str, Any], what: str, expected: str = "") -> list[str]:
+    """Return the faults of the annex argument, if there is one; `expected`: what is named, if it is no annex."""
     text = values.get("file")
     try:
         annex("any" if text is None else text)
     except ValueError as error:
-        return [f"{what} must be {error}, not {text!r}"]
+        return [f"{what} must be {expected or error}, not {text!r}"]
     return []
 
 

@@ -86,6 +86,7 @@ OPTIONS: Final = {
     "limit": Option("limit", "NUMBER", "with -history: at most so many"),
     "by": Option("by", "owner", "with -history: the sums of each owner"),
     "csv": Option("csv", None, "with -history: print it as CSV"),
+    "budget": Option("budget", None, "what budgets have left; condor_annex -budget NAME: one of them"),
     "metrics": Option("metrics", None, "annexd's counters as Prometheus reads them, for node_exporter's textfiles"),
     "setup": Option("setup", None, "create what annexes need in the AWS account"),
     "check-setup": Option("check_setup", None, "report problems of the setup, and how to fix them"),
@@ -108,7 +109,9 @@ OPTIONS: Final = {
 
 
 class ToolOptions(NamedTuple):
-    """The checked command line; `file`: a path, `-` or empty; with -status, -history, -wait or a change an annex."""
+    """The checked command line; `file`: a path, `-` or empty; with -status, -history, -wait or a change an annex, with
+    -budget a budget.
+    """
 
     file: str = ""
     lease_duration_s: int = 0
@@ -166,6 +169,7 @@ class ToolOptions(NamedTuple):
     limit: int | None = None
     by: str | None = None
     csv: bool = False
+    budget: bool = False
     metrics: bool = False
     setup: bool = False
     check_setup: bool = False

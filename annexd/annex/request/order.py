@@ -54,6 +54,7 @@ class FleetOrder(Order):
     join: JoinOrder | None  # how the instances come into the pool, if they are told
     api: str = SPOT_FLEET
     versions: tuple[TemplateVersion, ...] = ()
+    offer: str | None = None  # of ANNEX_OFFERS, for whose jobs annexd itself ordered it
 
     @property
     def summary(self) -> str:
@@ -123,6 +124,7 @@ class ChangeOrder(OrderOnAnnex):
     asked_at_s: float
     longest_s: int
     drain_s: int
+    reserved_end_s: int | None = None  # the latest end that is reserved for; None: no budget has a part in it
 
     @property
     def summary(self) -> str:

@@ -1,0 +1,293 @@
+"""Budgets on the emulated AWS: nothing is ordered that was not reserved, and what was not spent returns."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from annexd.annex.bulk_request import bulk_request
+from annexd.annex.reconcile import reconcile
+from annexd.annex.reply import ReplyAd
+from annexd.annex.request.order import FleetOrder
+from annexd.annex.reservations import Rules
+from annexd.annex.settlement import Settlement
+from annexd.annex.status import Snapshot
+from annexd.annex.usage_recorder import UsageRecorder
+from annexd.budget.budget import Budget, Period
+from annexd.budget.ledger import Account
+from annexd.budget.money import MICRO
+from test.annex.ads import OWNER
+from test.annex.priced import seen
+from test.annex.site import Site, wait_for
+
+SPECIFICATIONS = {"LaunchSpecifications": [seen()], "SpotPrice": None}
+
+
+def limit(site: Site, dollars: float, rate: float | None = None, **more: Any) -> None:
+    """Have one budget, of a month."""
+    budget = Budget("physics", int(dollars * MICRO), Period.MONTH, None if rate is None else int(rate * MICRO), **more)
+    site.rules = Rules((budget,))
+
+
+def account(site: Site) -> Account:
+    with site.life() as life:
+        assert life.reservations is not None
+        return life.reservations.accounts(site.now_s())[0]
+
+
+def ordered(site: Site, **changes: Any) -> ReplyAd:
+    return site.order(**{**SPECIFICATIONS, **changes})
+
+
+def accepted(site: Site, **changes: Any) -> ReplyAd:
+    reply = ordered(site, **changes)
+    assert reply["Result"] == "Success", reply
+    return reply
+
+
+def need_of(site: Site, **changes: Any) -> int:
+    """Return micro-dollars that such an order reserves, by the quote of it."""
+    import json
+
+    quote = json.loads(str(site.quote(**{**SPECIFICATIONS, **changes})["Quote"]))
+    whole, _, parts = quote["Budgets"][0]["Need"].partition(".")
+    return int(whole) * MICRO + int(parts)
+
+
+def settled(site: Site) -> Account:
+    """Look at the cloud as reconciliation does, and settle what is gone."""
+    with site.life() as life:
+        assert life.reservations is not None
+        recorder, settlement = UsageRecorder(life.index), Settlement(life.index, life.reservations)
+        looks = {}
+        for known in life.index.all():
+            order = life.index.engine.state(known.command_id).order_as(FleetOrder)
+            assert order is not None
+            began_s = site.now_s()
+            report = reconcile(life.world, order.target, set)
+            recorder.record(order.target.key, report.launches, began_s)
+            looks[order.target.key] = Snapshot(began_s, {each.annex_id: each for each in report.annexes})
+        settlement.sweep(looks, site.now_s())
+        return life.reservations.accounts(site.now_s())[0]
+
+
+def test_an_order_reserves_its_worst_case_and_the_next_one_has_only_what_is_left(priced: Site) -> None:
+    limit(priced, 1)
+    end_s = int(priced.now_s()) + 3600
+    need = need_of(priced, EndOfLease=end_s)
+    accepted(priced, EndOfLease=end_s)
+    first = account(priced)
+    assert first.annexes == 1
+    assert 0 < first.reserved.money <= need
+    priced.rules = Rules((Budget("physics", 2 * need - 1000, Period.MONTH),))
+    reply = ordered(priced)
+    assert reply["Result"] == "InvalidState"
+    assert "budget physics: this can cost $0." in str(reply["ErrorString"])
+    assert "are left" in str(reply["ErrorString"])
+    assert "order less" in str(reply["ErrorString"])
+    assert len(priced.live_fleets()) == 1
+
+
+@pytest.mark.parametrize(("api", "price"), [("SpotFleet", "SpotPrice"), ("EC2Fleet", "MaxPrice")])
+def test_an_order_under_a_budget_sends_the_list_price_as_the_bound(priced: Site, api: str, price: str) -> None:
+    limit(priced, 10)
+    reply = accepted(priced, FleetAPI=api, LaunchSpecifications=[seen(), seen(InstanceType="c5.xlarge")])
+    [fleet] = priced.live_fleets()
+    config = fleet["config"]
+    parts = config.get("LaunchSpecifications") or [
+        each for template in config["LaunchTemplateConfigs"] for each in template["Overrides"]
+    ]
+    assert {each["InstanceType"]: each[price] for each in parts} == {"m5.large": "0.096000", "c5.xlarge": "0.170000"}
+    assert "this bound of the Spot price is sent" in str(reply["Warning"])
+    with priced.life() as life:
+        order = life.index.engine.state(str(reply["CommandID"])).order_as(FleetOrder)
+        assert order is not None
+        assert str(order.config).count("0.096000") == 1, "the journal has what was sent"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"LaunchSpecifications": [seen(InstanceType="r5.large")]}, "the On-Demand price of r5.large"),
+        ({"LaunchSpecifications": [seen(InstanceType="t3.micro")]}, "unlimited CPU credits"),
+        ({"LaunchSpecifications": [seen("ami-12345678")]}, "the volumes of the image"),
+        (
+            {
+                "LaunchSpecifications": None,
+                "LaunchTemplateConfigs": [
+                    {
+                        "LaunchTemplateSpecification": {"LaunchTemplateName": "mine", "Version": "1"},
+                        "Overrides": [{"InstanceType": "m5.large"}],
+                    }
+                ],
+            },
+            "a launch template of yours",
+        ),
+    ],
+)
+def test_what_has_no_bound_is_refused_where_a_budget_applies_and_only_there(
+    priced: Site, changes: dict[str, Any], message: str
+) -> None:
+    limit(priced, 1000)
+    reply = ordered(priced, **changes)
+    assert reply["Result"] == "InvalidRequest", reply
+    assert "budget physics: this order has no bound" in str(reply["ErrorString"])
+    assert message in str(reply["ErrorString"])
+    assert priced.live_fleets() == []
+    priced.rules = Rules(priced.rules.budgets, lambda _applies, _ad: False)
+    assert message not in str(ordered(priced, **changes).get("ErrorString"))
+
+
+def test_without_a_budget_that_applies_aws_is_asked_nothing_more(priced: Site) -> None:
+    accepted(priced)
+    calls = priced.operations()
+    priced.cloud.clear_audit()
+    limit(priced, 0.000001)
+    priced.rules = Rules(priced.rules.budgets, lambda _applies, _ad: False)
+    accepted(priced)
+    assert priced.operations() == calls
+    assert account(priced).reserved.money == 0
+
+
+def test_the_rate_counts_what_is_reserved_at_once(priced: Site) -> None:
+    limit(priced, 1000, rate=0.41)  # two machines of 0.096, their volumes and addresses: a little above 0.2 an hour
+    accepted(priced)
+    reply = ordered(priced)
+    assert reply["Result"] == "InvalidState"
+    assert "an hour at once" in str(reply["ErrorString"])
+    limit(priced, 1000, rate=0.42)
+    accepted(priced)
+    assert len(priced.live_fleets()) == 2
+
+
+def test_64_orders_at_once_never_exceed_the_budget(priced: Site) -> None:
+    limit(priced, 100)
+    end_s = int(priced.now_s()) + 3600
+    need = need_of(priced, TargetCapacity=1, EndOfLease=end_s)
+    limit(priced, (5 * need + need // 2) / MICRO)
+    replies: list[ReplyAd] = []
+    with priced.life() as life:
+
+        def order() -> None:
+            ad = priced.ad(**SPECIFICATIONS, TargetCapacity=1, EndOfLease=end_s)
+            replies.append(
+                bulk_request(
+                    ad, OWNER, life.index.engine, priced.asking(), priced.now_s(), access=life.world.access,
+                    reservations=life.reservations,
+                )
+            )  # fmt: skip
+
+        threads = [threading.Thread(target=order) for _ in range(64)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    results = [each["Result"] for each in replies]
+    assert (results.count("Success"), results.count("InvalidState")) == (5, 59)
+    found = account(priced)
+    assert found.left is not None
+    assert found.left >= 0
+    assert len(priced.live_fleets()) == 5
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("at", range(1, 13))
+def test_a_crash_at_each_append_leaves_order_and_reservation_or_neither(priced: Site, at: int, written: bool) -> None:
+    limit(priced, 100)
+    end_s = int(priced.now_s()) + 3600
+    need = need_of(priced, EndOfLease=end_s)
+    limit(priced, (need + need // 2) / MICRO)
+    with priced.mortal(at, written=written):
+        ordered(priced, CommandID="first", EndOfLease=end_s)
+    second = ordered(priced, CommandID="second", EndOfLease=end_s)
+    priced.restart()
+    first = ordered(priced, CommandID="first", EndOfLease=end_s)
+    assert [first["Result"], second["Result"]].count("Success") == 1, (first, second)
+    found = account(priced)
+    assert found.left is not None
+    assert found.left >= 0
+    assert found.annexes == 1
+    assert len(priced.live_fleets()) == 1
+
+
+def test_an_extension_reserves_the_difference_and_a_shortening_returns_it(priced: Site) -> None:
+    limit(priced, 1)
+    annex, command = str(accepted(priced)["AnnexID"]), iter(range(9))
+    before = account(priced)
+    reply = priced.change(annex, LeaseExtension=3600, CommandID=f"c-{next(command)}")
+    assert reply["Result"] == "Success", reply
+    longer = account(priced)
+    assert longer.reserved.money - before.reserved.money == pytest.approx(before.reserved.rate, abs=2)
+    assert longer.reserved.rate == before.reserved.rate
+    refused = priced.change(annex, LeaseExtension=36000, CommandID=f"c-{next(command)}")
+    assert refused["Result"] == "InvalidState"
+    assert "budget physics: this can cost $2." in str(refused["ErrorString"])
+    assert account(priced) == longer
+    end_s = int(str(reply["EndOfLease"])) - 3600
+    assert priced.change(annex, EndOfLease=end_s, CommandID=f"c-{next(command)}")["Result"] == "Success"
+    assert account(priced).reserved == before.reserved
+
+
+def test_a_growing_annex_reserves_the_difference_first(priced: Site) -> None:
+    limit(priced, 1)
+    annex = str(accepted(priced)["AnnexID"])
+    before = account(priced)
+    assert priced.resize(annex, 3, CommandID="more")["Result"] == "Success"
+    after = account(priced)
+    assert after.reserved.rate == pytest.approx(before.reserved.rate * 1.5, abs=2)
+    refused = priced.resize(annex, 30, CommandID="many")
+    assert refused["Result"] == "InvalidState"
+    assert "budget physics" in str(refused["ErrorString"])
+    assert account(priced) == after
+    assert priced.change(annex, LeaseExtension=600, CommandID="longer")["Result"] == "Success"
+
+
+def test_an_annex_of_which_a_budget_knows_nothing_is_not_extended_under_it(priced: Site) -> None:
+    annex = str(accepted(priced)["AnnexID"])
+    limit(priced, 1000)
+    refused = priced.change(annex, LeaseExtension=600, CommandID="longer")
+    assert refused["Result"] == "InvalidState"
+    assert "when budget physics did not apply" in str(refused["ErrorString"])
+    end_s = int(priced.now_s()) + 3000
+    assert priced.change(annex, EndOfLease=end_s, CommandID="shorter")["Result"] == "Success"
+
+
+def test_what_is_undone_before_anything_was_born_returns_whole(priced: Site) -> None:
+    limit(priced, 1)
+    priced.cloud.fault("RequestSpotFleet", "denied", times=10)
+    reply = ordered(priced, FleetAPI="SpotFleet")
+    assert reply["Result"] == "Failure", reply
+    found = account(priced)
+    assert (found.reserved.money, found.reserved.rate, found.spent) == (0, 0, 0)
+    assert settled(priced).spent == 0
+
+
+def test_a_failed_order_whose_machines_may_have_run_counts_for_the_time_it_took(priced: Site) -> None:
+    limit(priced, 1)
+    priced.cloud.fault("RequestSpotFleet", "lost", times=100)
+    reply = ordered(priced, FleetAPI="SpotFleet")
+    assert reply["Result"] == "Failure", reply
+    held = account(priced)
+    assert held.reserved.money > 0
+    priced.cloud.clear_faults()
+    found = settled(priced)
+    assert found.reserved.money == 0
+    assert 0 < found.spent < held.reserved.money / 5
+
+
+def test_a_cancelled_annex_counts_what_ran_and_returns_the_rest(priced: Site) -> None:
+    limit(priced, 1)
+    annex = str(accepted(priced)["AnnexID"])
+    wait_for(lambda: len(priced.cloud.running_instances()) == 2, "both machines")
+    reserved = settled(priced).reserved.money
+    assert reserved == account(priced).reserved.money > 0, "it lives"
+    assert priced.cancel(annex, CommandID="cancel")["Result"] == "Success"
+    priced.away_s = 4000.0  # prices were waited for
+    settled(priced)
+    found = settled(priced)
+    assert found.reserved.money == 0
+    assert 0 < found.spent < reserved
+    assert found.annexes == 0
+    assert account(priced) == found, "after a restart, too"
