@@ -16,7 +16,7 @@ from annexd.annex.reply import NotNow
 from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
-from annexd.annex.request.order import ChangeOrder, FleetOrder, GrowOrder, Order
+from annexd.annex.request.order import ChangeOrder, FleetOrder, GrowOrder
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.limited import STEP_S
 from annexd.annex.steps.move_end import EndMoved
@@ -101,12 +101,14 @@ class Reservations:
     def order(self, command_id: str, owner: str, order: FleetOrder, asked: str, defaults: Defaults) -> State:
         """Accept a new annex.  Raises InvalidRequest for what has no bound, Retry or Refused if AWS cannot be asked."""
         bounded = self.bounded(owner, order, order.target, defaults)
-        reserved = _reserved(order, bounded.hold)
-        return self._accept(command_id, owner, bounded.order, asked, reserved)
+        return self.accept(command_id, owner, bounded.order, asked, bounded.hold)
 
-    def grow(self, command_id: str, owner: str, order: GrowOrder, asked: str, hold: Hold | None) -> State:
-        """Accept a further fleet that holds this, and is `bounded`."""
-        return self._accept(command_id, owner, order, asked, _reserved(order, hold))
+    def accept(
+        self, command_id: str, owner: str, order: FleetOrder | GrowOrder, asked: str, hold: Hold | None
+    ) -> State:
+        """Accept a fleet that is `bounded` and holds this; None: no budget applies."""
+        reserved = None if hold is None else Reserved(order.annex_id, order.end_of_lease_s, hold)
+        return self._accept(command_id, owner, order, asked, reserved)
 
     def change(self, command_id: str, owner: str, order: ChangeOrder, asked: str, annex_owner: str) -> State:
         """Accept a change of the end: a later one reserves the difference, an earlier one returns it once it is done.
@@ -252,10 +254,6 @@ class Reservations:
             self._born[command_id] = int(state.finished_at_s - asked_at_s) + 1
         else:
             ledger.change(annex_id, entry.released(command_id))
-
-
-def _reserved(order: Order, hold: Hold | None) -> Reserved | None:
-    return None if hold is None else Reserved(order.annex_id, order.end_of_lease_s, hold)
 
 
 def _end_s(state: State) -> int | None:

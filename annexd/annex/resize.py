@@ -158,7 +158,7 @@ class _Resizing:
             command_id, owner = self.annex.named.command_id, self.annex.owner
             if self.reservations is None or isinstance(wanted, ShrinkOrder):
                 return index.engine.accept(command_id, owner, wanted, asked)
-            return self.reservations.grow(command_id, owner, wanted, asked, hold)
+            return self.reservations.accept(command_id, owner, wanted, asked, hold)
 
     def _bounded(self, known: AnnexRecord, order: GrowOrder) -> tuple[GrowOrder, Hold | None]:
         """Return it with the prices that its budgets have sent, and what it reserves."""
