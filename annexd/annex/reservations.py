@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from annexd.annex.index import AnnexIndex
-from annexd.annex.reply import NotNow
+from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, NotNow
 from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
@@ -70,6 +70,7 @@ class Preview:
     accounts: tuple[Account, ...] = ()
     needs: Mapping[str, Amount] | None = None
     refusals: tuple[str, ...] = ()
+    result: str = SUCCESS  # of the order
 
 
 @dataclass(frozen=True)
@@ -149,13 +150,14 @@ class Reservations:
         try:
             bounded = self.bounded(owner, order, order.target, defaults)
         except InvalidRequest as error:
-            return Preview(order, refusals=tuple(error.faults))
+            return Preview(order, refusals=tuple(error.faults), result=INVALID_REQUEST)
         if bounded.hold is None:
             return Preview(order)
         amount = Amount(bounded.hold.amount(order.end_of_lease_s), bounded.hold.rate)
         needs = dict.fromkeys(bounded.hold.budgets, amount)
         accounts = [each for each in self.accounts(self._world.now_s()) if each.budget.key in needs]
-        return Preview(bounded.order, tuple(accounts), needs, tuple(refusals(accounts, needs)))
+        found = refusals(accounts, needs)
+        return Preview(bounded.order, tuple(accounts), needs, tuple(found), INVALID_STATE if found else SUCCESS)
 
     def _present_s(self, order: ChangeOrder) -> int:
         known = next((each for each in self._index.all() if each.annex_id == order.annex_id), None)

@@ -13,6 +13,12 @@ from annexd.budget.money import MICRO, rounded_down
 from annexd.condor import bindings
 from annexd.daemoncore.config.parameters import Parameters, is_expression, param
 
+KNOBS: Final = (  # with the budget's name in the place of NAME
+    "ANNEX_BUDGET_NAME_DOLLARS",
+    "ANNEX_BUDGET_NAME_PERIOD",
+    "ANNEX_BUDGET_NAME_RATE",
+    "ANNEX_BUDGET_NAME_APPLIES",
+)
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}", re.ASCII)
 AMOUNT: Final = re.compile(r"\d{1,12}(\.\d{1,6})?", re.ASCII)
 PERIODS: Final = {each.value: each for each in Period}
@@ -33,16 +39,16 @@ def read_budgets(look_up: Parameters) -> tuple[Budget, ...]:
 
 
 def _read(name: str, look_up: Parameters) -> Budget:
-    knob = f"ANNEX_BUDGET_{name}"
-    cap, rate = _amount(f"{knob}_DOLLARS", look_up), _amount(f"{knob}_RATE", look_up)
-    period = look_up.text(f"{knob}_PERIOD").lower()
-    if param(f"{knob}_DOLLARS") is None and param(f"{knob}_RATE") is None:
-        look_up.faults.append(f"{knob}_DOLLARS or {knob}_RATE is missing: a budget limits one of them, or both")
+    dollars_knob, period_knob, rate_knob, applies_knob = (each.replace("NAME", name) for each in KNOBS)
+    cap, rate = _amount(dollars_knob, look_up), _amount(rate_knob, look_up)
+    period = look_up.text(period_knob).lower()
+    if cap is None and rate is None:
+        look_up.faults.append(f"{dollars_knob} or {rate_knob} is missing: a budget limits one of them, or both")
     if period not in PERIODS and (period or cap is not None):
-        look_up.faults.append(f"{knob}_PERIOD must be one of {', '.join(PERIODS)}, not {period or 'missing'}")
-    applies = look_up.text(f"{knob}_APPLIES", "true")
+        look_up.faults.append(f"{period_knob} must be one of {', '.join(PERIODS)}, not {period or 'empty'}")
+    applies = look_up.text(applies_knob, "true")
     if not is_expression(applies):
-        look_up.faults.append(f"{knob}_APPLIES must be a ClassAd expression, not {applies}")
+        look_up.faults.append(f"{applies_knob} must be a ClassAd expression, not {applies}")
     return Budget(name, cap, PERIODS.get(period, Period.ONCE), rate, applies)
 
 

@@ -64,11 +64,12 @@ def quote_annex(
                 preview = reservations.preview(owner, preview.order, defaults)
             order = preview.order
             quote = _quote(order, _capacity_of(order, whole, owner, defaults, now_s, world), world, defaults)
-            quote = replace(quote, refusals=(*quote.refusals, *preview.refusals), budgets=_budgets(preview))
+            quote = replace(quote, refusals=(*preview.refusals, *quote.refusals), budgets=_budgets(preview))
     except ANSWERED as error:
         return reply_of_error(error, None, begun=False)
     message = "; ".join(quote.refusals)
-    return {**reply(FAILURE if message else SUCCESS, message), "Quote": json_text(answer_of(order, quote))}
+    result = preview.result if preview.refusals else FAILURE if message else SUCCESS
+    return {**reply(result, message), "Quote": json_text(answer_of(order, quote))}
 
 
 def _budgets(preview: Preview) -> tuple[Json, ...]:
