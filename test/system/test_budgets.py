@@ -13,7 +13,7 @@ import pytest
 from annexd.tool.errors import REFUSED
 from test.cloud import Cloud
 from test.system.site import TOP, Site
-from test.system.tool import Done, condor_annex, key_options
+from test.system.tool import CONDOR_ANNEX, Done, condor_annex, key_options
 from test.texts import block
 
 PAGE = TOP / "docs" / "budgets.md"
@@ -124,8 +124,10 @@ def test_an_order_fits_the_next_is_refused_and_what_did_not_run_returns(site: Si
 
 
 def test_the_commands_of_the_page_are_answered_as_they_are_written(site: Site) -> None:
+    programs = f"{Path(CONDOR_ANNEX).parent}:{site.pool.htcondor.bin}:{site.pool.htcondor.sbin}"
+    path = {"PATH": f"{programs}:{os.environ['PATH']}"}
     for beginning in ("condor_reconfig -daemon annexd", "condor_annex -budget physics"):
-        done = site.pool.run("bash", "-ec", block(PAGE, beginning))
+        done = site.pool.run("bash", "-ec", block(PAGE, beginning), env=path)
         assert done.returncode == 0, done.stderr
         assert "physics" in done.stdout
 
