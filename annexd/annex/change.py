@@ -102,7 +102,7 @@ def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str, reservation
             raise NotNow(f"annex {order.annex_id} was cancelled: its end cannot be moved")
         if reservations is None or known is None:
             return annex.index.engine.accept(annex.named.command_id, annex.owner, order, asked)
-        return reservations.change(annex.named.command_id, annex.owner, order, asked, known.owner)
+        return reservations.change(annex.named.command_id, annex.owner, order, asked, known)
 
 
 def _wanted(request: ChangeRequest, annex: NamedAnnex, order: OrderOnAnnex) -> ChangeOrder:

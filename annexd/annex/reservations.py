@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
-from annexd.annex.index import AnnexIndex
+from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, NotNow
 from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
@@ -111,15 +111,15 @@ class Reservations:
         reserved = None if hold is None else Reserved(order.annex_id, order.end_of_lease_s, hold)
         return self._accept(command_id, owner, order, asked, reserved)
 
-    def change(self, command_id: str, owner: str, order: ChangeOrder, asked: str, annex_owner: str) -> State:
-        """Accept a change of the end: a later one reserves the difference, an earlier one returns it once it is done.
+    def change(self, command_id: str, owner: str, order: ChangeOrder, asked: str, known: AnnexRecord) -> State:
+        """Accept a change of the end of an annex: a later one reserves the difference first, an earlier one returns it.
 
         Raises NotNow, too, for a later end of an annex whose fleets a budget that applies knows nothing of.
         """
         annex_order = order.subject.order
-        applicable = self.rules.applicable(annex_owner, annex_order) if annex_order else []
+        applicable = self.rules.applicable(known.owner, annex_order) if annex_order else []
         entry = self.entries().get(order.annex_id, AnnexHolds())
-        if order.end_of_lease_s > self._present_s(order):
+        if order.end_of_lease_s > self._index.end_s(known):
             self._check_is_known(order, entry, applicable)
         if not entry.holds:
             return self._engine.accept(command_id, owner, order, asked)
@@ -158,10 +158,6 @@ class Reservations:
         accounts = [each for each in self.accounts(self._world.now_s()) if each.budget.key in needs]
         found = refusals(accounts, needs)
         return Preview(bounded.order, tuple(accounts), needs, tuple(found), INVALID_STATE if found else SUCCESS)
-
-    def _present_s(self, order: ChangeOrder) -> int:
-        known = next((each for each in self._index.all() if each.annex_id == order.annex_id), None)
-        return self._index.end_s(known) if known else 0
 
     def _check_is_known(self, order: ChangeOrder, entry: AnnexHolds, applicable: Sequence[Budget]) -> None:
         """Raise NotNow where an annex that would be extended has a fleet that did not reserve in a budget."""

@@ -295,3 +295,47 @@ def test_a_cancelled_annex_counts_what_ran_and_returns_the_rest(priced: Site) ->
     assert 0 < found.spent < reserved
     assert found.annexes == 0
     assert account(priced) == found, "after a restart, too"
+
+
+def check_holds(site: Site, annex_id: str) -> None:
+    """All that is reserved for an annex at rest is for its fleets and its end, and within the budget."""
+    with site.life() as life:
+        assert life.reservations is not None
+        [known] = [each for each in life.index.all() if each.annex_id == annex_id]
+        end_s, entry = life.index.end_s(known), life.reservations.entries()[annex_id]
+        [found] = life.reservations.accounts(site.now_s())
+    assert found.reserved.money == sum(each.amount(end_s) for each in entry.holds.values())
+    assert found.left is not None
+    assert found.left >= 0
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("at", range(1, 11))
+def test_a_crash_at_each_append_of_an_extension_reserves_for_the_end_that_the_lease_has(
+    priced: Site, at: int, written: bool
+) -> None:
+    limit(priced, 0.6)  # the order and one extension, of two
+    annex = str(accepted(priced)["AnnexID"])
+    with priced.mortal(at, written=written):
+        priced.change(annex, LeaseExtension=3600, CommandID="first")
+    priced.restart()
+    priced.change(annex, LeaseExtension=3600, CommandID="second")
+    priced.restart()
+    check_holds(priced, annex)
+
+
+@pytest.mark.parametrize("written", [False, True])
+@pytest.mark.parametrize("at", range(1, 13))
+def test_a_crash_at_each_append_of_a_growth_reserves_for_the_fleets_that_there_are(
+    priced: Site, at: int, written: bool
+) -> None:
+    limit(priced, 0.6)
+    annex = str(accepted(priced)["AnnexID"])
+    with priced.mortal(at, written=written):
+        priced.resize(annex, 4, CommandID="first")
+    priced.restart()
+    priced.resize(annex, 6, CommandID="second")
+    priced.restart()
+    check_holds(priced, annex)
+    machines = sum(int(fleet["config"]["TargetCapacity"]) for fleet in priced.live_fleets())
+    assert account(priced).reserved.rate == pytest.approx(machines * 103_381, abs=5)

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 from annexd.annex.expiry import is_over
+from annexd.annex.index import AnnexRecord
 from annexd.annex.reply import NotNow
 from annexd.annex.request.order import ChangeOrder, FleetOrder, GrowOrder, Subject
 from annexd.annex.reservations import Rules, Settled
@@ -103,9 +104,9 @@ class History:
         order = ChangeOrder(
             annex_id, target, latest_s, self._subject(annex_id), "", None, wanted_s, False, now_s, 10**9, 0
         )
-        command_id = self._name("change")
+        command_id, known = self._name("change"), self._known(annex_id)
         try:
-            self._reservations.change(command_id, OWNER, order, "", OWNER)
+            self._reservations.change(command_id, OWNER, order, "", known)
         except NotNow:
             self.refused += 1
             return
@@ -186,8 +187,11 @@ class History:
         return self._random.choice(fit) if fit else None
 
     def _subject(self, annex_id: str) -> Subject:
-        known = next((each for each in self._index.all() if each.annex_id == annex_id), None)
-        return Subject(annex_id, (), known.command_id if known else None, None)
+        return Subject(annex_id, (), self._known(annex_id).command_id, None)
+
+    def _known(self, annex_id: str) -> AnnexRecord:
+        [known] = [each for each in self._index.all() if each.annex_id == annex_id]
+        return known
 
     def _name(self, what: str) -> str:
         self._number += 1
