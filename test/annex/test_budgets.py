@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import threading
 from typing import Any
 
@@ -9,16 +11,18 @@ import pytest
 
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.past_prices import past_prices
-from annexd.annex.reconcile import reconcile
+from annexd.annex.reconcile import Report, reconcile
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.reservations import Rules
 from annexd.annex.settlement import Settlement
 from annexd.annex.status import Snapshot
+from annexd.annex.steps import StepContext
 from annexd.annex.usage_recorder import UsageRecorder
 from annexd.budget.budget import Budget, Period
 from annexd.budget.ledger import Account
 from annexd.budget.money import MICRO
+from annexd.workflow import Retry
 from test.annex.ads import OWNER
 from test.annex.priced import seen
 from test.annex.site import Site, wait_for
@@ -50,11 +54,23 @@ def accepted(site: Site, **changes: Any) -> ReplyAd:
 
 def need_of(site: Site, **changes: Any) -> int:
     """Return micro-dollars that such an order reserves, by the quote of it."""
-    import json
-
     quote = json.loads(str(site.quote(**{**SPECIFICATIONS, **changes})["Quote"]))
     whole, _, parts = quote["Budgets"][0]["Need"].partition(".")
     return int(whole) * MICRO + int(parts)
+
+
+def looked(site: Site, world: StepContext, order: FleetOrder) -> tuple[float, Report]:
+    """Look as often as it takes: the site's annexd waits for an answer for a second only."""
+    reports: list[tuple[float, Report]] = []
+
+    def look() -> bool:
+        began_s = site.now_s()
+        with contextlib.suppress(Retry):
+            reports.append((began_s, reconcile(world, order.target, set)))
+        return bool(reports)
+
+    wait_for(look, "a look at the account", 60.0)
+    return reports[0]
 
 
 def settled(site: Site) -> Account:
@@ -66,8 +82,7 @@ def settled(site: Site) -> Account:
         for known in life.index.all():
             order = life.index.engine.state(known.command_id).order_as(FleetOrder)
             assert order is not None
-            began_s = site.now_s()
-            report = reconcile(life.world, order.target, set)
+            began_s, report = looked(site, life.world, order)
             recorder.record(order.target.key, report.launches, began_s)
             looks[order.target.key] = Snapshot(began_s, {each.annex_id: each for each in report.annexes})
             unpriced = recorder.unpriced().get(order.target.key, {})
