@@ -21,14 +21,14 @@ _condor_annex() {
     -name) mapfile -t COMPREPLY < <(compgen -W "$(_condor_annex_daemons)" -- "$word") ;;
     -profile) mapfile -t COMPREPLY < <(compgen -W "$(_condor_annex_profiles)" -- "$word") ;;
     -cancel) mapfile -t COMPREPLY < <(compgen -W "$(_condor_annex_annexes)" -- "$word") ;;
-    -lease-duration | -lease-function-arn | -count | -instance-type | -cpus | -memory | -gpus | -image | -max-price | -key-name | -volume-size | -user-data | -default-user-data | -fleet-api | -annex-name | -owner | -idle | -pool | -service-url | -events-url | -lambda-url | -logs-url | -s3-url | -sts-url | -ssm-url | -s3-bucket | -extend | -until | -resize | -wait | -since | -limit | -by | -region | -stack-name | -max-lease | -vpc | -subnet | -timeout | -command-id) COMPREPLY=() ;;
+    -lease-duration | -lease-function-arn | -count | -instance-type | -cpus | -memory | -gpus | -image | -max-price | -key-name | -volume-size | -user-data | -default-user-data | -fleet-api | -annex-name | -owner | -idle | -pool | -service-url | -events-url | -lambda-url | -logs-url | -s3-url | -sts-url | -ssm-url | -s3-bucket | -extend | -until | -resize | -wait | -since | -limit | -by | -why | -pause | -resume | -region | -stack-name | -max-lease | -vpc | -subnet | -timeout | -command-id) COMPREPLY=() ;;
     *) _condor_annex_words "$word" ;;
     esac
 }
 
 _condor_annex_words() {
     case $1 in
-    -*) mapfile -t COMPREPLY < <(compgen -W "-lease-duration -lease-function-arn -count -instance-type -cpus -memory -gpus -image -spot -on-demand -max-price -key-name -volume-size -save -access-key-file -public-key-file -secret-key-file -private-key-file -session-token-file -profile -user-data -user-data-file -default-user-data -default-user-data-file -fleet-api -annex-name -owner -no-owner -idle -config-dir -no-join -pool -name -service-url -events-url -lambda-url -logs-url -s3-url -sts-url -ssm-url -s3-bucket -cancel -extend -until -resize -now -forcex -wait -quote -dry-run -yes -status -wide -watch -history -since -limit -by -csv -budget -metrics -setup -check-setup -teardown -region -stack-name -max-lease -cut-leases -vpc -subnet -timeout -output -config-file -json -command-id -debug -help -version" -- "${1/#--/-}") ;;
+    -*) mapfile -t COMPREPLY < <(compgen -W "-lease-duration -lease-function-arn -count -instance-type -cpus -memory -gpus -image -spot -on-demand -max-price -key-name -volume-size -save -access-key-file -public-key-file -secret-key-file -private-key-file -session-token-file -profile -user-data -user-data-file -default-user-data -default-user-data-file -fleet-api -annex-name -owner -no-owner -idle -config-dir -no-join -pool -name -service-url -events-url -lambda-url -logs-url -s3-url -sts-url -ssm-url -s3-bucket -cancel -extend -until -resize -now -forcex -wait -quote -dry-run -yes -status -wide -watch -history -since -limit -by -csv -budget -offers -demand -why -pause -resume -metrics -demand-config -setup -check-setup -teardown -region -stack-name -max-lease -cut-leases -vpc -subnet -timeout -output -config-file -json -command-id -debug -help -version" -- "${1/#--/-}") ;;
     *)
         if [[ " ${COMP_WORDS[*]} " =~ ' '--?(status|history|extend|until|resize)' ' ]]; then
             mapfile -t COMPREPLY < <(compgen -W "$(_condor_annex_annexes)" -- "$1")

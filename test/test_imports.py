@@ -22,11 +22,11 @@ ALLOWED = {  # what a package may import of ours, besides itself
     "authorization": {"cedar.levels", "cedar.identity"},
     "annex": {"workflow", "aws", "budget"},
     "budget": set(),
-    "demand": set(),
+    "demand": {"condor", "daemoncore"},
     "daemoncore": {"authorization", "cedar", "condor"},
-    "service": {"daemoncore", "annex", "aws", "workflow", "cedar", "budget", "condor"},
+    "service": {"daemoncore", "annex", "aws", "workflow", "cedar", "condor", "demand", "budget"},
     "account": {"aws", "annex", "workflow"},
-    "tool": {"annex", "account", "condor"},
+    "tool": {"annex", "account", "condor", "demand"},
 }
 BASE = {  # modules of a package that its rooms stand on; they import no room
     "annex": {"resources", "translate_aws_errors"},
@@ -65,7 +65,7 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {  # who alone may import what is no
     "sqlite3": ("workflow/journal.py", "workflow/archive.py"),
     "boto3": "aws/",
     "htcondor2": ("condor/", "daemoncore/", "service/", "tool/"),
-    "classad2": ("condor/", "daemoncore/", "service/"),
+    "classad2": ("condor/", "daemoncore/", "service/", "tool/bindings.py"),
 }
 BINDINGS = "condor/bindings.py"
 WITHOUT_DATA = {  # what may be used of the bindings elsewhere: nothing of it is given text that somebody may choose

@@ -14,6 +14,8 @@ from annexd.annex.join.config_bundle import BundleSources, NoBundleSources, comp
 from annexd.annex.reply import ANSWERED, ReplyAd, reply_of, reply_of_error
 from annexd.annex.request.account_target import AccountTarget, Requester
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.faults import InvalidRequest
+from annexd.annex.request.join_config import MachineOffer
 from annexd.annex.request.order import FleetOrder, new_order
 from annexd.annex.request.request import BulkRequest, check_command, command_id_of
 from annexd.annex.request.same_request import check_same, digest_of, known_state
@@ -33,12 +35,14 @@ def bulk_request(
     access: Access = no_access,
     bundle_sources: BundleSources | None = None,
     reservations: Reservations | None = None,
+    offer: MachineOffer | None = None,
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Carry out `ad` for `owner` (user@domain), and answer when all is done or undone.  Blocks.
 
     `access` gives the clients that look up images.  `bundle_sources` are what instances that join the pool are given.
     `reservations`: the budgets, if there may be any.
+    `offer`: by which annexd itself orders for idle jobs.
     `accepted(state)` is called once the request is in the journal, from where on it goes on by itself.
     An order that is stuck is answered too; `engine.unfinished()` has it.
     """
@@ -48,7 +52,7 @@ def bulk_request(
         state = known_state(ad, owner, engine, ORDER)
         if state is None:
             new_id, order, _ = order_in(ad, owner, defaults, now_s, access)
-            order = completed(order, bundle_sources or NoBundleSources())
+            order = completed(_of_offer(order, offer), bundle_sources or NoBundleSources())
             if reservations is None:
                 state = engine.accept(new_id, owner, order, digest_of(ad))
             else:
@@ -59,6 +63,15 @@ def bulk_request(
         return reply_of(engine.run(command_id))
     except ANSWERED as error:
         return reply_of_error(error, command_id, begun=begun)
+
+
+def _of_offer(order: FleetOrder, offer: MachineOffer | None) -> FleetOrder:
+    """Raises InvalidRequest for machines of an offer that would not join the pool."""
+    if offer is None:
+        return order
+    if order.join is None:
+        raise InvalidRequest([f"machines of offer {offer.name} must join the pool: set ANNEX_DEFAULT_S3_BUCKET"])
+    return replace(order, join=replace(order.join, offer=offer))
 
 
 def order_in(

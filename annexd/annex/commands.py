@@ -4,14 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annexd.annex import budgets, cancel, change, history, resize, status
+from annexd.annex import budgets, cancel, change, demand_query, history, offer_switch, resize, status
 from annexd.annex.budgets import query_budgets
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import cancel_annex
 from annexd.annex.change import change_lease
+from annexd.annex.demand_query import query_demand
 from annexd.annex.history import query_history
 from annexd.annex.index import AnnexIndex
 from annexd.annex.join.config_bundle import BundleSources
+from annexd.annex.offer_switch import switch_offer
 from annexd.annex.quote import quote
 from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ReplyAd
@@ -21,10 +23,10 @@ from annexd.annex.reservations import Reservations
 from annexd.annex.resize import resize_annex
 from annexd.annex.status import PoolSnapshot, Snapshot, query_annexes
 from annexd.annex.steps import StepContext
-from annexd.workflow import State
+from annexd.workflow import Json, State
 
-QUESTIONS = frozenset({status.COMMAND, history.COMMAND, budgets.COMMAND})  # change nothing
-ASIDE = frozenset({cancel.COMMAND, change.COMMAND, *QUESTIONS})  # do not queue behind orders
+QUESTIONS = frozenset({status.COMMAND, history.COMMAND, demand_query.COMMAND, budgets.COMMAND})  # change nothing
+ASIDE = frozenset({cancel.COMMAND, change.COMMAND, offer_switch.COMMAND, *QUESTIONS})  # do not queue behind orders
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class CommandContext:
     looks: Callable[[], Mapping[str, Snapshot]] = dict
     pool: Callable[[], PoolSnapshot] = PoolSnapshot
     reservations: Reservations | None = None
+    demand: Callable[[], Json] = dict
 
 
 def command_of(ad: Mapping[str, Any]) -> str | None:
@@ -57,7 +60,10 @@ def answer(
 ) -> ReplyAd:
     """The reply ad, when all is done or undone.  Blocks.  `accepted(state)`: see bulk_request."""
     reservations = context.reservations
-    match command_of(ad):
+    command = command_of(ad)
+    if command in QUESTIONS:
+        return _answer_question(command, ad, owner, context, defaults, now_s)
+    match command:
         case cancel.COMMAND:
             return cancel_annex(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
         case change.COMMAND:
@@ -70,14 +76,11 @@ def answer(
                 ad, owner, context.index, context.world, defaults, now_s, claimed,
                 reservations=reservations, accepted=accepted,
             )  # fmt: skip
-        case status.COMMAND:
-            return query_annexes(ad, owner, context.index, defaults, now_s, context.looks(), context.pool())
-        case history.COMMAND:
-            return query_history(ad, owner, context.index, defaults, now_s)
+        case offer_switch.COMMAND:
+            offers = [str(each["Offer"]) for each in context.demand().get("Offers", ())]
+            return switch_offer(ad, owner, context.index, defaults, offers, accepted=accepted)
         case quote.COMMAND:
             return quote_annex(ad, owner, context.world, defaults, now_s, context.bundle_sources, reservations)
-        case budgets.COMMAND:
-            return query_budgets(ad, reservations, now_s)
     return bulk_request(
         ad,
         owner,
@@ -89,3 +92,21 @@ def answer(
         reservations=reservations,
         accepted=accepted,
     )
+
+
+def _answer_question(
+    command: str | None,
+    ad: Mapping[str, Any],
+    owner: str,
+    context: CommandContext,
+    defaults: Defaults,
+    now_s: float,
+) -> ReplyAd:
+    match command:
+        case history.COMMAND:
+            return query_history(ad, owner, context.index, defaults, now_s)
+        case demand_query.COMMAND:
+            return query_demand(ad, context.demand())
+        case budgets.COMMAND:
+            return query_budgets(ad, context.reservations, now_s)
+    return query_annexes(ad, owner, context.index, defaults, now_s, context.looks(), context.pool())

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 
 from annexd.annex.living import LIVES_ON_S
-from annexd.annex.request.order import FleetOrder, Order
+from annexd.annex.request.order import FleetOrder, OfferSwitch, Order
 from annexd.workflow import State
 
 
@@ -20,6 +20,8 @@ def is_over(
     `latest_end_s` tells by its ID how long a lease may be that was moved.  `held`: annexes whose reservations are not
     settled.
     """
+    if state.order_as(OfferSwitch) is not None:
+        return False  # a paused offer stays paused
     order = state.order_as(Order)
     if order is not None and order.annex_id in held:
         return False

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from annexd.annex.request.order import FleetOrder, GrowOrder, Order, OrderOnAnnex, ShrinkOrder
+from annexd.annex.request.order import FleetOrder, GrowOrder, OfferSwitch, Order, OrderOnAnnex, ShrinkOrder
 from annexd.annex.steps.change_checks import LeaseRead
 from annexd.annex.steps.end_fleets import FleetsEnded
 from annexd.annex.steps.fewer_machines import Leaving
@@ -21,6 +21,7 @@ CANCEL: Final = "cancel"  # the workflow of a cancellation
 CHANGE: Final = "change"  # that of a change of a lease's end
 GROW: Final = "grow"  # that of a further fleet
 SHRINK: Final = "shrink"  # that of fewer machines
+SWITCH: Final = "switch"  # that of an offer which is paused or resumed
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class AnnexRecord:
     owner: str
     name: str | None
     end_of_lease_s: int
+    offer: str | None = None  # of which annexd ordered it for idle jobs
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class _Read:
     moves: dict[str, _Move] = field(default_factory=dict)  # command ID of a change that is finished
     ordered: dict[str, Ordered] = field(default_factory=dict)  # command ID of an annex's order that is finished
     usages: dict[str, Usage | None] = field(default_factory=dict)  # by command ID
+    paused: dict[str, str] = field(default_factory=dict)  # offer: who paused it
     latest_s: dict[str, int] = field(default_factory=dict)  # annex ID: the latest end that its order and changes name
 
 
@@ -208,6 +211,12 @@ class AnnexIndex:
         changes = self.earlier_changes(annex_id, "")
         return max([latest_s, *(self._move(each).latest_s for each in changes)])
 
+    def paused_offers(self) -> dict[str, str]:
+        """Return the offers that are paused, each with who paused it."""
+        with self._lock:
+            self._learn()
+            return dict(self._read.paused)
+
     def cancelled_ends(self) -> dict[str, float]:
         """When the leases end that were cut short, of annexes of the journal, by annex ID."""
         with self._lock:
@@ -276,6 +285,9 @@ class AnnexIndex:
     def _learn(self) -> None:
         self._read.seq, states = self.engine.accepted(self._read.seq)
         for state in states:
+            if (switch := state.order_as(OfferSwitch)) is not None:
+                self._read.paused.pop(switch.offer, None)
+                self._read.paused |= {switch.offer: state.owner} if switch.paused else {}
             order = state.order_as(Order)
             if isinstance(order, OrderOnAnnex):
                 known = self._read.cancels if state.workflow == CANCEL else self._read.changes
@@ -291,7 +303,9 @@ class AnnexIndex:
 
 
 def _known(state: State, order: FleetOrder) -> AnnexRecord:
-    return AnnexRecord(state.command_id, order.annex_id, state.owner, order.annex_name, order.end_of_lease_s)
+    return AnnexRecord(
+        state.command_id, order.annex_id, state.owner, order.annex_name, order.end_of_lease_s, order.offer_name
+    )
 
 
 def _ordered(state: State) -> Ordered:

@@ -16,6 +16,7 @@ from annexd.annex.cancel import add_cancelling
 from annexd.annex.change import add_changing
 from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.living import LIVES_ON_S
+from annexd.annex.offer_switch import add_switching
 from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.resize import add_resizing
 from annexd.annex.steps import StepContext, annex_steps
@@ -45,6 +46,7 @@ def _index_of(journal: Journal) -> AnnexIndex:
     add_cancelling(engine, world, index)
     add_resizing(engine, world, index)
     add_changing(engine, world, index)
+    add_switching(engine)
     return index
 
 

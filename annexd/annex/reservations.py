@@ -50,7 +50,7 @@ class Rules:
         if not self.budgets:
             return []
         names = {"Owner": owner.partition("@")[0], "User": owner}
-        ad = {**names, "AnnexName": order.annex_name, "Offer": order.offer}
+        ad = {**names, "AnnexName": order.annex_name, "Offer": order.offer_name}
         return [each for each in self.budgets if self.is_true(each.applies, ad)]
 
 

@@ -10,7 +10,11 @@ from typing import Any, Protocol
 import classad2
 import htcondor2
 from htcondor2 import htcondor2_impl
-from htcondor2.htcondor2_impl import _send_generic_payload_command
+from htcondor2.htcondor2_impl import (
+    _negotiator_command_return,
+    _negotiator_command_user_value,
+    _send_generic_payload_command,
+)
 
 from annexd.condor import values
 from annexd.condor.values import ANY_NAME, C_INTEGERS, KNOB, Unsafe
@@ -58,6 +62,29 @@ def parse_ad(text: str) -> Ad:
     """Parse the repr() of an ad."""
     ad: Ad = classad2.ClassAd(values.expression(text))
     return ad
+
+
+def changed_copy(
+    text: str,
+    without: Sequence[str],
+    expressions: Mapping[str, str],
+    computed: Mapping[str, str],
+    defaults: Mapping[str, str],
+) -> Ad:
+    """Parse the repr() of an ad and return it without some attributes and with others.
+
+    `computed` are set to values that are computed from the unchanged ad, and not set where one is undefined; `defaults`
+    are set where the ad has none.
+    """
+    ad: Any = parse_ad(text)
+    found = {name: expression(each).eval(ad) for name, each in computed.items()}
+    for name in without:
+        ad.pop(name, None)
+    for name, value in found.items():
+        if not isinstance(value, classad2.Value):
+            ad[values.name(name)] = value
+    missing = {name: each for name, each in defaults.items() if name not in ad}
+    return _with_expressions(ad, {**missing, **expressions})
 
 
 def _with_expressions(ad: Any, expressions: Mapping[str, str]) -> Ad:
@@ -124,6 +151,11 @@ def log(level: Any, text: str) -> None:
 
 # Network calls, which may block for 20 s.
 
+GET_PRIORITY = 451  # condor_commands.h
+SET_PRIORITY_FACTOR = 459
+SET_CEILING = 525
+_NUMBERED = re.compile(r"([A-Za-z]+)(\d{1,7})")
+
 
 def send_alive(address: str, pid: int, hang_after_s: int) -> None:
     htcondor2_impl._send_alive(
@@ -188,3 +220,29 @@ def remote_params(address: str, names: Sequence[str]) -> dict[str, str]:
 
 def _collector(pool: str | None) -> Any:
     return htcondor2.Collector(None if pool is None else values.pool(pool))
+
+
+def accounting(address: str) -> list[dict[str, Any]]:
+    """Return what a negotiator's accountant has of each user and group.
+
+    Negotiator.getPriorities of the bindings (25.14.1) mixes up the users of lists with more than nine.
+    """
+    answer = _negotiator_command_return(values.address(address), GET_PRIORITY)
+    found: dict[int, dict[str, Any]] = {}
+    for key in answer:
+        if match := _NUMBERED.fullmatch(key):
+            found.setdefault(int(match[2]), {})[match[1]] = answer[key]
+    return list(found.values())
+
+
+def set_priority_factor(address: str, user: str, factor: float) -> None:
+    """Have a negotiator set a user's priority factor; a refusal is not reported."""
+    _negotiator_command_user_value(
+        values.address(address), SET_PRIORITY_FACTOR, values.name(user, DAEMON_NAME), float(factor)
+    )
+
+
+def set_ceiling(address: str, user: str, ceiling: int) -> None:
+    """Have a negotiator set a user's ceiling, -1 for none; a refusal is not reported."""
+    number = values.integer(ceiling, C_INTEGERS)
+    _negotiator_command_user_value(values.address(address), SET_CEILING, values.name(user, DAEMON_NAME), number)

@@ -6,7 +6,7 @@ order of their size, each into the first machine with room.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 
@@ -63,17 +63,22 @@ class JobGroup:
     name: str
     count: int
     needs: Resources
+    may_add: bool = True  # False: the jobs are placed in machines that exist, and no machine is planned for them
 
 
 @dataclass(frozen=True)
 class MachineKind:
-    """A machine that an offer would make.  `rank` overrules the price: the highest is preferred."""
+    """Machines that are alike: `present` ones that are empty, and up to `max_machines` that an offer would make.
+
+    `rank` overrules the price: the highest is preferred.
+    """
 
     offer: str
     has: Resources
     micro_dollars_per_hour: int
     max_machines: int
     rank: float = 0.0
+    present: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class Plan:
     machines: Mapping[str, int]
     unfit: Mapping[str, int]  # no offer fits
     above_max: Mapping[str, int]  # one fits, and has as many machines as it may have
+    placed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # jobs of each group, by MachineKind.offer
 
 
 Fits = Callable[[JobGroup, MachineKind], bool]  # whether the ClassAds of both match; sizes are compared here as well
@@ -103,23 +109,27 @@ class _Packing:
         }
         self._counts = [0] * len(kinds)
         self._rooms: list[dict[Resources, int]] = [{} for _ in kinds]  # machines that have the same left, as a number
+        self._placed: dict[str, dict[str, int]] = {}
         self._waiting = [0.0] * len(kinds)  # machines that could be filled with jobs without a place
         self._fewest_cpus = min((group.needs.cpus for group in self._fitting), default=0)
         self._least_memory_mib = min((group.needs.memory_mib for group in self._fitting), default=0)
         for group in self._fitting:
             self._add_waiting(group, group.count)
+        for number, kind in enumerate(kinds):
+            self._keep(number, kind.has, kind.present)
 
     def plan(self) -> Plan:
         unfit: dict[str, int] = {}
         above_max: dict[str, int] = {}
         for group in sorted(self._fitting, key=self._size, reverse=True):
             left = self._fill_rooms(group, group.count)
-            left = self._add_machines(group, left)
+            left = self._add_machines(group, left) if group.may_add else left
             self._add_waiting(group, -group.count)  # placed, or they will not fill any machine
             if left:
-                (above_max if self._fitting[group] else unfit)[group.name] = left
+                has_offer = any(self._kinds[number].max_machines for number in self._fitting[group])
+                (above_max if has_offer else unfit)[group.name] = left
         machines = {kind.offer: count for kind, count in zip(self._kinds, self._counts, strict=True) if count}
-        return Plan(machines, unfit, above_max)
+        return Plan(machines, unfit, above_max, self._placed)
 
     def _fill_rooms(self, group: JobGroup, left: int) -> int:
         """Place jobs into machines that are planned already; return how many are left."""
@@ -153,13 +163,15 @@ class _Packing:
         if not rooms[room]:
             del rooms[room]
         self._keep(number, room.without(group.needs, taken))
+        placed, offer = self._placed.setdefault(group.name, {}), self._kinds[number].offer
+        placed[offer] = placed.get(offer, 0) + taken
         return taken
 
-    def _keep(self, number: int, room: Resources) -> None:
-        """Remember what is left of a machine, unless no job at all can use it."""
-        if room.cpus >= self._fewest_cpus and room.memory_mib >= self._least_memory_mib:
+    def _keep(self, number: int, room: Resources, machines: int = 1) -> None:
+        """Remember what is left of machines, unless no job at all can use it."""
+        if machines and room.cpus >= self._fewest_cpus and room.memory_mib >= self._least_memory_mib:
             rooms = self._rooms[number]
-            rooms[room] = rooms.get(room, 0) + 1
+            rooms[room] = rooms.get(room, 0) + machines
 
     def _add_waiting(self, group: JobGroup, count: int) -> None:
         for number in self._fitting[group]:

@@ -15,6 +15,7 @@ from annexd.annex.change import add_changing
 from annexd.annex.commands import CommandContext
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
+from annexd.annex.offer_switch import add_switching
 from annexd.annex.preload import preload
 from annexd.annex.reservations import Reservations
 from annexd.annex.resize import add_resizing
@@ -67,6 +68,7 @@ class Annexd(Daemon[Configuration]):
         add_cancelling(engine, steps, index)
         add_resizing(engine, steps, index)
         add_changing(engine, steps, index)
+        add_switching(engine)
         self._journal_monitor = JournalMonitor(self._journal, engine, self.update_ad_soon)
         self._statistics = JournalStatistics(self._journal, index, self.update_ad_soon)
         self._reconciler = Reconciler(
@@ -96,7 +98,7 @@ class Annexd(Daemon[Configuration]):
             OF_BUDGETS,
         )
         context = CommandContext(
-            index, steps, self._bundle_sources, self._reconciler.looks, view.snapshot, reservations
+            index, steps, self._bundle_sources, self._reconciler.looks, view.snapshot, reservations=reservations
         )
         self._orders = Orders(context, settings.annex, settings.orders, self._journal_monitor.recount, view.refresh)
 

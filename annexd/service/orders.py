@@ -15,7 +15,7 @@ import htcondor2
 
 from annexd.annex import resize, status
 from annexd.annex.commands import ASIDE, QUESTIONS, CommandContext, answer, command_of
-from annexd.annex.index import CANCEL, CHANGE, SHRINK
+from annexd.annex.index import CANCEL, CHANGE, SHRINK, SWITCH
 from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, ReplyAd, reply
 from annexd.annex.request import request
 from annexd.annex.request.defaults import Defaults
@@ -144,7 +144,7 @@ class Orders:
             return
         for command_id, workflow in unfinished:
             if command_id not in self._continuing and command_id not in self._active:
-                semaphore = self._side_semaphore if workflow in (CANCEL, CHANGE, SHRINK) else self._semaphore
+                semaphore = self._side_semaphore if workflow in (CANCEL, CHANGE, SHRINK, SWITCH) else self._semaphore
                 self._continuing[command_id] = asyncio.create_task(self._continue(command_id, semaphore))
 
     def journal_is_writable(self) -> None:

@@ -12,6 +12,7 @@ Ad = Mapping[str, Any]
 NOT_SENT = 1  # by exchange(): the session or the connection failed before the ad was sent
 
 try:
+    import classad2
     import htcondor2
 
     from annexd.condor import bindings, values
@@ -43,6 +44,26 @@ def is_address(text: str) -> bool:
     except Unsafe:
         return False
     return True
+
+
+def is_expression(text: str) -> bool:
+    """Return whether a text can be parsed as a ClassAd expression."""
+    return _expression(text) is not None
+
+
+def number(text: str) -> float | None:
+    """Return the value of a knob that is a number, or an expression with such a value (`5 * 60`); None for others."""
+    expression = _expression(text)
+    value = None if expression is None else expression.eval()
+    is_number = isinstance(value, int | float) and not isinstance(value, bool | classad2.Value)
+    return value if is_number else None
+
+
+def _expression(text: str) -> bindings.Expression | None:
+    try:
+        return bindings.expression(text)
+    except (classad2.ClassAdException, Unsafe):
+        return None
 
 
 def query(pool: str | None, constraint: str) -> list[Ad]:

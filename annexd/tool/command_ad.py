@@ -18,6 +18,8 @@ RESIZE: Final = "CA_RESIZE_ANNEX"
 QUERY: Final = "CA_QUERY_ANNEXES"
 HISTORY: Final = "CA_QUERY_HISTORY"
 BUDGETS: Final = "CA_QUERY_BUDGETS"
+DEMAND: Final = "CA_QUERY_DEMAND"
+SWITCH: Final = "CA_SWITCH_OFFER"
 REQUEST_VERSION: Final = 1
 
 
@@ -79,6 +81,22 @@ def budget_ad(options: ToolOptions) -> dict[str, Any]:
     """Build the ad that asks how the budgets stand, or one."""
     budget = {"Budget": options.file} if options.file else {}
     return {**budget, "Command": BUDGETS, "RequestVersion": REQUEST_VERSION}
+
+
+def demand_ad(group: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what asks for demand and offers; with Schedd, AutoclusterID and User, for the jobs that are alike."""
+    return {**(group or {}), "Command": DEMAND, "RequestVersion": REQUEST_VERSION}
+
+
+def switch_ad(options: ToolOptions) -> dict[str, Any]:
+    """Build the ad that pauses or resumes an offer."""
+    return {
+        "Command": SWITCH,
+        "RequestVersion": REQUEST_VERSION,
+        "CommandID": options.command_id or os.urandom(16).hex(),
+        "Offer": options.pause or options.resume,
+        "Paused": bool(options.pause),
+    }
 
 
 def cancel_ad(options: ToolOptions) -> dict[str, Any]:

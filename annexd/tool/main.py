@@ -13,7 +13,10 @@ from annexd.tool.command_ad import cancel_ad, change_ad, command_ad, query_ad, q
 from annexd.tool.command_line import parse
 from annexd.tool.errors import COMMUNICATION, INTERRUPTED, OK, SIGNALS, Interrupted, ToolError, raise_on_signals
 from annexd.tool.goal import Goal
+from annexd.tool.option_rules import DEMAND_TASKS, SWITCHES
 from annexd.tool.options import ToolOptions
+
+QUESTIONS = ("metrics", "budget", "demand_config", "history", "status", *DEMAND_TASKS)  # what changes nothing
 
 
 def main() -> NoReturn:
@@ -57,11 +60,11 @@ def run(arguments: Sequence[str]) -> int:
         from annexd.tool import account
 
         return account.run(options)
-    elif options.metrics or options.budget or options.history or options.status:
+    elif any(getattr(options, field) for field in QUESTIONS):
         _look(options, arguments)
     elif options.goal is not None and not options.lease_duration_s:
         _wait(options, options.file, options.goal, arguments)
-    elif options.cancel or options.resize_to is not None:
+    elif options.cancel or options.resize_to is not None or any(getattr(options, field) for field in SWITCHES):
         _act(options, arguments)
     elif options.extend_s is not None or options.until_s is not None:
         _change(options, arguments)
@@ -76,14 +79,34 @@ def _look(options: ToolOptions, arguments: Sequence[str]) -> None:
         _metrics(options)
     elif options.budget:
         _budget(options, arguments)
+    elif any(getattr(options, field) for field in DEMAND_TASKS):
+        _demand(options, arguments)
+    elif options.demand_config:
+        from annexd.tool import demand_config
+
+        demand_config.write(options.file, _param)
     elif options.history:
         _history(options, arguments)
     else:
         _status(options, arguments)
 
 
+def _demand(options: ToolOptions, arguments: Sequence[str]) -> None:
+    from annexd.tool import demand
+    from annexd.tool.command_ad import demand_ad
+
+    answer = _ask(options, demand_ad(), arguments)
+    (demand.show_offers if options.offers else demand.show_demand)(answer, as_json=options.json)
+
+
 def _act(options: ToolOptions, arguments: Sequence[str]) -> None:
-    """Cancel or resize an annex."""
+    """Cancel or resize an annex, or pause or resume an offer."""
+    if options.pause or options.resume:
+        from annexd.tool import demand
+        from annexd.tool.command_ad import switch_ad
+
+        demand.switched(_ask(options, switch_ad(options), arguments), as_json=options.json)
+        return
     if options.resize_to is not None:
         show.resized(_ask(options, resize_ad(options), arguments), as_json=options.json)
         return

@@ -13,7 +13,13 @@ STATUS_TOO: Final = ("status", "wide", "watch", "file", "json", "pool", "name", 
 HISTORY_ONLY: Final = ("since_s", "limit", "by", "csv")
 HISTORY_TOO: Final = ("history", "file", "json", *HISTORY_ONLY, "pool", "name", "timeout_s", "debug")
 BUDGET_TOO: Final = ("budget", "file", "json", "pool", "name", "timeout_s", "debug")
+DEMAND_TASKS: Final = ("offers", "demand", "why")
+DEMAND_TOO: Final = ("json", "pool", "name", "timeout_s", "debug")
+SWITCHES: Final = ("pause", "resume")
+SWITCH_TOO: Final = ("json", "pool", "name", "timeout_s", "command_id", "debug")
+DEMAND_CONFIG_TOO: Final = ("demand_config", "file", "debug")
 METRICS_TOO: Final = ("metrics", "pool", "name", "timeout_s", "debug")
+ALONE: Final = {"metrics": METRICS_TOO, "budget": BUDGET_TOO, "demand_config": DEMAND_CONFIG_TOO}
 KEY_FILES: Final = ("public_key_file", "secret_key_file", "session_token_file")
 KEYS: Final = (*KEY_FILES, "profile")
 CANCEL_TOO: Final = ("cancel", "forcex", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
@@ -43,12 +49,15 @@ USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default
 
 
 def faults_of_all(values: dict[str, Any]) -> list[str]:
-    if "metrics" in values:
-        return _foreign(values, METRICS_TOO, "-metrics")
-    if "budget" in values:
-        return _foreign(values, BUDGET_TOO, "-budget") + _faults_of_annex(values, "the budget after -budget", "a name")
+    for field, fitting in ALONE.items():
+        if field in values:
+            faults = _foreign(values, fitting, spelled(field))
+            return faults + (_faults_of_annex(values, "what follows -budget", "a name") if field == "budget" else [])
     if "history" in values:
         return _faults_of_history(values)
+    for field in (*DEMAND_TASKS, *SWITCHES):
+        if field in values:
+            return _foreign(values, (field, *(DEMAND_TOO if field in DEMAND_TASKS else SWITCH_TOO)), spelled(field))
     if "status" in values:
         json = ["-watch and -json exclude each other: -wait -json prints a line at each change"]
         faults = json if {"watch", "json"} <= values.keys() else []

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from annexd.annex.request import launch_values
+from annexd.annex.request.durations import positive, read_duration
 from annexd.annex.request.fleet_api import OPTIONS, read_api
-from annexd.tool import launch_values
 from annexd.tool.goal import Goal, read_goal
 from annexd.tool.options import MAX_STACK_NAME
-from annexd.tool.times import positive, read_duration, read_time
+from annexd.tool.times import read_time
 
 
 def _count(text: str) -> int:
@@ -84,6 +85,23 @@ def _command_id(text: str) -> str:
     return text
 
 
+def _job(text: str) -> str:
+    """Return a job's ID; that of another access point's begins with its name, as GlobalJobId does."""
+    schedd, hash_, job = text.rpartition("#") if "#" in text else ("", "", text)
+    cluster, dot, proc = job.partition(".")
+    numbers = [cluster, proc] if dot else [cluster]
+    is_id = all(each.isascii() and each.isdigit() and len(each) <= 9 for each in numbers)
+    if not is_id or (hash_ and not schedd) or not schedd.isprintable() or set(schedd) & set('"\\ '):
+        raise ValueError("a job such as 123.4, or SCHEDD#123.4 of another access point")
+    return text if dot else f"{text}.0"
+
+
+def _offer(text: str) -> str:
+    if not (text.isascii() and text.replace("_", "").isalnum() and text[0].isalpha() and len(text) <= 32):
+        raise ValueError("an offer as shown by condor_annex -offers")
+    return text
+
+
 def _limit(text: str) -> int:
     return positive(text, "a number of annexes above 0")
 
@@ -121,6 +139,9 @@ CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "since_s": read_time,
     "limit": _limit,
     "by": _by,
+    "why": _job,
+    "pause": _offer,
+    "resume": _offer,
     "lease_duration_s": read_duration,
     "idle_s": read_duration,
     "fleet_api": _fleet_api,

@@ -87,7 +87,15 @@ OPTIONS: Final = {
     "by": Option("by", "owner", "with -history: the sums of each owner"),
     "csv": Option("csv", None, "with -history: print it as CSV"),
     "budget": Option("budget", None, "what budgets have left; condor_annex -budget NAME: one of them"),
+    "offers": Option("offers", None, "the machines that annexd may order by itself for idle jobs"),
+    "demand": Option("demand", None, "what annexd makes of the pool's idle jobs"),
+    "why": Option("why", "JOB", "why an idle job has no machine: CLUSTER.PROC, or SCHEDD#CLUSTER.PROC"),
+    "pause": Option("pause", "OFFER", "order nothing more by this offer (QUEUE_SUPER_USERS only)"),
+    "resume": Option("resume", "OFFER", "order by it again"),
     "metrics": Option("metrics", None, "annexd's counters as Prometheus reads them, for node_exporter's textfiles"),
+    "demand-config": Option(
+        "demand_config", None, "configuration of demand's negotiators (ANNEX_OFFERS); [FILE]: there"
+    ),
     "setup": Option("setup", None, "create what annexes need in the AWS account"),
     "check-setup": Option("check_setup", None, "report problems of the setup, and how to fix them"),
     "teardown": Option("teardown", None, "delete everything that -setup created"),
@@ -170,7 +178,13 @@ class ToolOptions(NamedTuple):
     by: str | None = None
     csv: bool = False
     budget: bool = False
+    offers: bool = False
+    demand: bool = False
+    why: str | None = None
+    pause: str | None = None
+    resume: str | None = None
     metrics: bool = False
+    demand_config: bool = False
     setup: bool = False
     check_setup: bool = False
     teardown: bool = False

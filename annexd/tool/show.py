@@ -23,7 +23,13 @@ SYNOPSIS = "\n".join(
         "condor_annex -wait [joined=N[%]] [option...] ANNEX",
         "condor_annex -status [ANNEX] [option...]",
         "condor_annex -history [ANNEX] [option...]",
+        "condor_annex -offers [option...]",
+        "condor_annex -demand [option...]",
+        "condor_annex -why JOB [option...]",
+        "condor_annex -pause OFFER [option...]",
+        "condor_annex -resume OFFER [option...]",
         "condor_annex -metrics [option...]",
+        "condor_annex -demand-config [FILE]",
     )
 )
 # HTCondor's result strings (command_strings.h) that do not concern AWS.

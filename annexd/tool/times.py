@@ -9,8 +9,8 @@ import time
 from datetime import datetime
 from typing import Final, TypeGuard
 
-SECONDS: Final = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
-DURATION: Final = "a number of seconds, or a duration such as 90s, 30m, 1h30m, 1.5h, 2d, 1w"
+from annexd.annex.request.durations import SECONDS
+
 TIME: Final = "a date and time such as 2026-12-01T18:00 (local time), 2026-12-01T18:00+01:00 or 2026-12-01T17:00Z"
 # The extended format of ISO 8601, with the space or T of RFC 3339 (5.6), and as this module itself shows times of UTC;
 # fractions of a second are dropped.
@@ -21,35 +21,6 @@ ISO_8601: Final = re.compile(
 DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 ZONE_NAME: Final = re.compile(r" ?(?![ap]m$)[a-z][a-z0-9/_+-]+", re.ASCII | re.IGNORECASE)  # CET, Europe/Berlin
 LATEST_S: Final = 253402300800  # the year 10000: C's strftime and Python's datetime go no further
-
-
-def read_duration(text: str) -> int:
-    """Parse a number of seconds, or numbers with units, larger units first.  Raises ValueError."""
-    if text.isascii() and text.isdigit():
-        return positive(text, DURATION)
-    total_s, number, units = 0.0, "", list(SECONDS)
-    for letter in text:
-        if letter in units and _is_number(number):
-            total_s += float(number) * SECONDS[letter]
-            units, number = units[units.index(letter) + 1 :], ""
-        else:
-            number += letter
-    if number or not 1 <= total_s < 10**18:
-        raise ValueError(DURATION)
-    return round(total_s)
-
-
-def _is_number(text: str) -> bool:
-    """Return whether these are digits, with an optional decimal fraction."""
-    whole, dot, rest = text.partition(".")
-    return text.isascii() and whole.isdigit() and (rest.isdigit() if dot else True) and len(text) <= 18
-
-
-def positive(text: str, words: str) -> int:
-    """Parse a number above 0.  Raises ValueError with `words`."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0):
-        raise ValueError(words)
-    return int(text)
 
 
 def read_time(text: str) -> int:

@@ -16,9 +16,11 @@ from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.heartbeat import newest_receipt
 from annexd.annex.lease.identifiers import read_leased_token
+from annexd.annex.offer_switch import add_switching
 from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.join_config import MachineOffer
 from annexd.annex.reservations import Reservations, Rules
 from annexd.annex.resize import add_resizing, resize_annex
 from annexd.annex.steps import StepContext, annex_steps
@@ -137,6 +139,7 @@ class Site:
         add_cancelling(engine, world, index)
         add_changing(engine, world, index)
         add_resizing(engine, world, index)
+        add_switching(engine)
         return engine
 
     def ad(self, **changes: Any) -> dict[str, Any]:
@@ -144,7 +147,11 @@ class Site:
         return bulk_request_ad(self.now_s(), **{"LeaseFunctionARN": self.arn, **urls, **self.asks, **changes})
 
     def order(
-        self, pace: RetryPolicy = PACE, accepted: Callable[[State], None] = lambda _: None, **changes: Any
+        self,
+        pace: RetryPolicy = PACE,
+        accepted: Callable[[State], None] = lambda _: None,
+        offer: MachineOffer | None = None,
+        **changes: Any,
     ) -> ReplyAd:
         """One life of a daemon that takes one order, and goes on with it while it is stuck."""
         journal = self.journal()
@@ -159,6 +166,7 @@ class Site:
                 access=self.world().access,
                 bundle_sources=self.bundle_sources,
                 reservations=self.reservations(AnnexIndex(engine)),
+                offer=offer,
                 accepted=accepted,
             )
         finally:

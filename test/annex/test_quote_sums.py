@@ -17,7 +17,7 @@ from annexd.annex.quote.list_prices import ListPrices
 from annexd.annex.quote.money import dollars, price_in
 from annexd.annex.quote.pools import capacity_of
 from annexd.annex.quote.price_table import PriceTable
-from annexd.annex.quote.sums import Offer, most_dollars, most_instances
+from annexd.annex.quote.sums import WeightedPrice, most_dollars, most_instances
 from test.cloud.fleets import Fleets
 from test.cloud.instances import Timing
 from test.cloud.meter import reading
@@ -136,7 +136,7 @@ def test_no_mixture_of_instances_costs_more_than_the_most(
     units: int, pools: list[tuple[float, float]], data: st.DataObject
 ) -> None:
     """AWS starts one instance after the other until their weights reach the target."""
-    offers = [Offer(Fraction(repr(weight)), Fraction(repr(price))) for weight, price in pools]
+    offers = [WeightedPrice(Fraction(repr(weight)), Fraction(repr(price))) for weight, price in pools]
     reached, cost, number = Fraction(0), Fraction(0), 0
     while reached < units:
         chosen = data.draw(st.sampled_from(offers))
@@ -147,7 +147,7 @@ def test_no_mixture_of_instances_costs_more_than_the_most(
 
 @given(st.integers(1, 1000), WEIGHTS, PRICES)
 def test_of_one_kind_of_instance_the_most_is_what_comes(units: int, weight: float, price: float) -> None:
-    offer = Offer(Fraction(repr(weight)), Fraction(repr(price)))
+    offer = WeightedPrice(Fraction(repr(weight)), Fraction(repr(price)))
     assert most_dollars(units, [offer]) == most_instances(units, [offer.weight]) * offer.dollars
 
 

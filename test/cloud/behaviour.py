@@ -16,6 +16,7 @@ CONTROL_POLICY_WORDS = ("named", "arn", "encoded")
 SECOND_CANCELS = ("acted-upon", "refused", "no-effect")
 UNKNOWN_FLEETS = ("refused", "empty")
 DELETE_RIGHTS = ("instances", "all")
+CAPACITY_WORDS = ("no-spot-capacity", "zone", "blacklisted")
 FLEET_EVENTS = ("as-documented", "as-modelled")
 PASSED_AS = ("ec2", "spotfleet", "both")
 KNOWN_QUOTAS = ("all", "changed")
@@ -25,6 +26,7 @@ CHOICES = {
     "unknown_fleet": UNKNOWN_FLEETS,
     "delete_right": DELETE_RIGHTS,
     "fleet_events": FLEET_EVENTS,
+    "capacity_words": CAPACITY_WORDS,
     "passed_as": PASSED_AS,
     "fleet_tagging": FLEET_TAGGING,
     "known_quotas": KNOWN_QUOTAS,
@@ -60,6 +62,12 @@ class Behaviour:
                     seconds.  What runs is the new one at once here, the old one until then with AWS
     fleet_trouble   what keeps fleets that are requested from now on from starting instances: one of
                     test.cloud.fleet_troubles.TROUBLES, where the evidence stands
+    capacity_words  how a fleet's history says that a pool has no capacity: test.cloud.fleet_troubles.refused
+    capacity_retry_s  how long a fleet leaves a pool alone that had none.  CERTAIN: "at least 13 minutes", recorded
+    ec2_fleets_ask_elsewhere  whether an EC2 Fleet of type request asks other pools in place of one without capacity.
+                    SUSPECTED not: the user guide says no, CreateFleet's own page yes
+    interruptions_are_timed  whether an interrupted instance's StateTransitionReason has the time, or AWS's code alone.
+                    SUSPECTED: both were seen
     history_late_s  how long after its time a fleet's event is shown.  CERTAIN: "delayed by up to 30 seconds before they
                     can be described", EC2's API reference, DescribeSpotFleetRequestHistory
     roles_late_s    how long a role that was just made is unknown to Spot Fleet, which refuses it in two ways one after
@@ -103,6 +111,10 @@ class Behaviour:
     log_page: int = 10_000
     update_s: float = 0.2
     fleet_trouble: str = ""
+    capacity_words: str = "no-spot-capacity"
+    capacity_retry_s: float = 780.0
+    ec2_fleets_ask_elsewhere: bool = False
+    interruptions_are_timed: bool = True
     history_late_s: float = 0.0
     roles_late_s: float = 0.0
     profiles_late_s: float = 0.0

@@ -239,6 +239,13 @@ class Cloud:
         """
         self._post("prices", prices)
 
+    def set_capacity(self, **rooms: int | None) -> None:
+        """`**{"m5.large us-east-1a spot": 0}`: how many instances AWS has room for; the zone may be *, None: all.
+
+        Spot Instances for which there is no room any more are interrupted.
+        """
+        self._post("capacity", rooms)
+
     def set_quotas(self, **values: float) -> None:
         """What Service Quotas tells, by quota code, its hyphen as an underscore."""
         self._post("quotas", {code.replace("_", "-"): value for code, value in values.items()})

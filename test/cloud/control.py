@@ -43,6 +43,7 @@ class Control:
             ("POST", "expire-metadata-tokens"): lambda _: world.metadata.expire_tokens(),
             ("POST", "quotas"): quotas.QUOTAS.update,
             ("POST", "prices"): world.set_prices,
+            ("POST", "capacity"): world.set_capacity,
             ("POST", "stacks"): lambda asked: world.stacks.pace(asked["step_s"]),
             ("POST", "tick"): self._tick,
             ("POST", "idle"): lambda _: {"ended": self._world.functions.wait_until_idle(IDLE_TIMEOUT_S)},

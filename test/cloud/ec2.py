@@ -48,7 +48,8 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
 
     def request_spot_fleet(self) -> ActionResult:
         config = checked(self._parameters()["SpotFleetRequestConfig"])
-        resolved = specifications(config, self._fleets.templates, self.chosen.now.templates_late_s)
+        named = specifications(config, self._fleets.templates, self.chosen.now.templates_late_s)
+        resolved = self._pools_of(named)
         trouble = self.chosen.now.fleet_trouble or self._trouble_of_networks(resolved)
         try:
             fleet = self._fleets.request(config, resolved, replace(self.chosen.now, fleet_trouble=trouble))
@@ -155,7 +156,8 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
             matching, asked.get("MaxResults"), asked.get("NextToken"), 5, lambda: self._drift("DescribeInstances")
         )
         is_whole = self.chosen.now.whole_instances
-        told = [views.reservation_view(each, now_s, is_whole) for each in instances]
+        is_timed = self.chosen.now.interruptions_are_timed
+        told = [views.reservation_view(each, now_s, is_whole, is_timed) for each in instances]
         of_moto = [] if token or asked.get("InstanceIds") else self._reservations_of_moto()
         if of_moto or is_whole:
             return ActionResult({"Reservations": told + of_moto, "NextToken": token})

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses import EC2Response
 
 from test.cloud.behaviour import Behaviour, Chosen
+from test.cloud.capacity import in_pools
 from test.cloud.faults import Faults
 from test.cloud.fleet_order import SPOT_FLEET, Api
 from test.cloud.fleets import Fleet, Fleets
@@ -33,6 +34,11 @@ class Acting(EC2Response):  # type: ignore[misc]  # moto has no types
         self.error_on_dryrun()
         parameters: dict[str, Any] = self.normalized_request.environ["cloud.request"].parameters()
         return parameters
+
+    def _pools_of(self, specifications: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """One specification a pool, each with its zone where its subnet is known."""
+        zones = {each.id: each.availability_zone for each in self.ec2_backend.describe_subnets()}
+        return [pool for each in specifications for pool in in_pools(each, zones)]
 
     def _told_s(self, operation: str) -> float:
         """The moment that a Describe call tells of: EC2 promises eventual consistency, and no more."""

@@ -47,7 +47,7 @@ class FleetCalls(Acting):
     def _new_fleet(self, config: Mapping[str, Any]) -> Fleet:
         now = self.chosen.now
         found = fleet_specifications.specifications(config, self._fleets.templates, now.templates_late_s)
-        return self._fleets.request(config, found, now, EC2_FLEET)
+        return self._fleets.request(config, self._pools_of(found), now, EC2_FLEET)
 
     def describe_fleets(self) -> ActionResult:
         """CERTAIN: fleets of type instant are shown to those only who name them."""

@@ -12,6 +12,7 @@ from moto.ec2.exceptions import EC2ClientError
 from test.cloud.instances import STATE_CODES, Instance
 
 MAX_VALUES = 200  # EC2's limit of values in one filter
+ENDED = {"shutting-down", "terminated"}
 Reading = Callable[[Instance, float], list[str]]
 
 READINGS: Mapping[str, Reading] = {
@@ -23,6 +24,7 @@ READINGS: Mapping[str, Reading] = {
     "image-id": lambda instance, _: [str(instance.specification.get("ImageId"))],
     "spot-instance-request-id": lambda instance, _: [instance.spot_request_id] if instance.is_spot else [],
     "availability-zone": lambda instance, _: [instance.zone],
+    "state-reason-code": lambda instance, now_s: [instance.reason] if instance.state(now_s) in ENDED else [],
     "tag-key": lambda instance, now_s: list(instance.tags.at(now_s)),
 }
 

@@ -16,14 +16,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from test.cloud.capacity import Refusal
+
 if TYPE_CHECKING:
     from test.cloud.fleets import Fleet
 
 POOL = "c5.18xlarge, ami-0d09143c6fc181fe3, Linux/UNIX"
-REPEATED = (
-    f'Repeated errors have occurred processing the launch specification "{POOL}, us-east-1a while launching '
-    'spot instance". It will not be retried for at least 13 minutes. Error message: '
-)  # Recorded
+REPEATED_FOR = (
+    'Repeated errors have occurred processing the launch specification "{pool} while launching {market} instance". '
+    "It will not be retried for at least 13 minutes. Error message: "
+)  # Recorded of spot; of on-demand LIKELY
+REPEATED = REPEATED_FOR.format(pool=f"{POOL}, us-east-1a", market="spot")
 ALL = (
     "Several attempts to launch instances have failed. Either the request could not be satisfied or the "
     "configuration is not valid. We will retry the request again later. For more information, see the description "
@@ -48,6 +51,32 @@ class Trouble:
     @property
     def is_error(self) -> bool:
         return any(kind == "error" for kind, _, _ in self.events)
+
+
+# CERTAIN of a launch (recorded in github.com/aws/aws-parallelcluster/issues/1216), and the beginning of it in a Spot
+# Fleet's history (github.com/c6fc/npk/issues/70).  It also names zones that have capacity.
+SHORT = (
+    "We currently do not have sufficient {kind} capacity in the Availability Zone you requested ({zone}). Our system "
+    "will be working on provisioning additional capacity. You can currently get {kind} capacity by not specifying an "
+    "Availability Zone in your request or choosing {region}e, {region}f."
+)
+NO_SPOT = "There is no Spot capacity available that matches your request."  # recorded
+
+
+def refused(refusal: Refusal, words: str) -> Event:
+    """Return the event of an instance that there was no capacity for; `words`: one of Behaviour's capacity_words.
+
+    Only the recorded "no-spot-capacity" names no zone; an On-Demand Instance is refused as RunInstances does.
+    """
+    kind, zone = refusal.kind, refusal.zone
+    pool = f"{kind}, {refusal.image}, Linux/UNIX"
+    short = SHORT.format(kind=kind, zone=zone, region=zone[:-1])
+    if words == "blacklisted":
+        market, why = ("spot", NO_SPOT) if refusal.is_spot else ("on-demand", short)
+        return "information", BLACKLISTED, REPEATED_FOR.format(pool=f"{pool}, {zone}", market=market) + why
+    if words == "no-spot-capacity" and refusal.is_spot:
+        return "error", INVALID, f"{pool}: {NO_SPOT}"
+    return "error", INVALID, f"{pool}: {short}"
 
 
 def blacklisted(why: str) -> tuple[Event, ...]:
@@ -103,7 +132,7 @@ def activity(fleet: Fleet, now_s: float) -> str | None:
         return "fulfilled"
     if fleet.state(now_s).startswith(fleet.api.ended):
         return None
-    if TROUBLES[fleet.trouble].is_error:
+    if TROUBLES[fleet.trouble].is_error or (fleet.refusals and fleet.fulfilled() < fleet.target):
         return "error"
     return "fulfilled" if fleet.fulfilled() >= fleet.target else "pending_fulfillment"
 
@@ -119,6 +148,8 @@ def _events(fleet: Fleet) -> Iterator[tuple[float, Event, str]]:
     yield fleet.created_at_s, ("fleetRequestChange", "active", ""), ""
     for event in TROUBLES[fleet.trouble].events:
         yield fleet.created_at_s, event, ""
+    for refusal in fleet.refusals:
+        yield refusal.at_s, refused(refusal, fleet.world.capacity_words), ""
     for each in fleet.instances:
         yield each.launched_at_s, ("instanceChange", "launched", ""), each.instance_id
         if each.terminating_at_s is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from test.cloud.fleet_troubles import TROUBLES, activity
+from test.cloud.fleet_troubles import NO_SPOT, TROUBLES, activity
 from test.cloud.fleets import Fleet
 from test.cloud.instances import Instance
 from test.cloud.specifications import TEMPLATE
@@ -72,7 +72,7 @@ def _errors(fleet: Fleet) -> list[dict[str, Any]]:
     code = {"quota": "MaxSpotInstanceCountExceeded", "control-policy": "UnauthorizedOperation"}.get(
         fleet.trouble, "InsufficientInstanceCapacity"
     )
-    words = next((text for _, _, text in TROUBLES[fleet.trouble].events if text), "There is no capacity.")
+    words = next((text for _, _, text in TROUBLES[fleet.trouble].events if text), NO_SPOT)
     return [
         {
             "LaunchTemplateAndOverrides": _made_of(each),

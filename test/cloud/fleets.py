@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from test.cloud.behaviour import Behaviour, Chosen
+from test.cloud.capacity import INTERRUPTED, Capacity, Refusal
+from test.cloud.filling import fill
 from test.cloud.fleet_order import SPOT_FLEET, Api, Order
 from test.cloud.fleet_troubles import TROUBLES
 from test.cloud.instances import Instance, Timing
-from test.cloud.launch import choose, tags_of, weight_of
+from test.cloud.launch import tags_of, weight_of
 from test.cloud.launch_templates import LaunchTemplates
 from test.cloud.prices import Market
 from test.cloud.tags import TagLog
@@ -52,6 +54,8 @@ class Fleet:
     cancelled_at_s: float | None = None
     terminates: bool = False
     modified_at_s: float = float("-inf")  # until when its last modification takes
+    refusals: list[Refusal] = field(default_factory=list)  # for want of capacity
+    retry_at_s: float = float("-inf")  # after a refusal
     tags: TagLog = field(init=False)  # its own, not those of its instances
 
     def __post_init__(self) -> None:
@@ -121,7 +125,7 @@ class Fleets:
     ) -> None:
         self.region, self.timing, self.clock, self.effect = region, timing, clock, effect
         self.chosen = chosen or Chosen(Behaviour())
-        self.templates, self.market = LaunchTemplates(clock), Market()
+        self.templates, self.market, self.capacity = LaunchTemplates(clock), Market(), Capacity()
         self.fleets: dict[str, Fleet] = {}
         self.instances: dict[str, Instance] = {}
         self._tokens: dict[tuple[str, str], tuple[str, str]] = {}  # (API, token) -> (request, fleet)
@@ -181,12 +185,15 @@ class Fleets:
     def settle(self) -> float:
         """Let everything happen that is due by now; the time it was done for."""
         now_s, listed_s = self.clock(), self.chosen.now.listed_s
+        for each in list(self.capacity.taken_back(self.instances.values())):
+            self._interrupt(each, now_s)
         for fleet in list(self.fleets.values()):
             if fleet.cancelled_at_s is None and now_s >= fleet.valid_until_s + fleet.world.expiry_late_s:
                 self._expire(fleet)
-            if self.market.spot:
-                self._interrupt(fleet, now_s)
-            if fleet.is_short and fleet.state(now_s) == "active":
+            for each in list(fleet.live()) if self.market.spot else ():
+                if (at_s := self.market.interrupted_at_s(each, now_s)) is not None:
+                    self._interrupt(each, at_s)
+            if fleet.is_short and fleet.state(now_s) == "active" and now_s >= fleet.retry_at_s:
                 self._fill(fleet, now_s)
             if (fleet.cancelled_at_s or now_s) + listed_s < now_s and fleet.forgotten_at_s(listed_s) < now_s:
                 self.forget(fleet.fleet_id)
@@ -196,30 +203,21 @@ class Fleets:
         fleet.cancel(fleet.valid_until_s, fleet.order.terminates_at_expiry)
         self.effect("fleet expired", fleet=fleet.fleet_id, terminates=fleet.terminates)
 
-    def _interrupt(self, fleet: Fleet, now_s: float) -> None:
-        for each in list(fleet.live()):
-            if (at_s := self.market.interrupted_at_s(each, now_s)) is not None:
-                each.terminate(at_s, "Server.SpotInstanceTermination")
-                fleet.is_short = fleet.is_short or fleet.order.maintains
-                self.effect("instance interrupted", fleet=fleet.fleet_id, instance=each.instance_id)
+    def _interrupt(self, instance: Instance, at_s: float) -> None:
+        instance.terminate(at_s, INTERRUPTED)
+        fleet = self.fleets.get(instance.fleet_id)
+        if fleet is not None:
+            fleet.is_short = fleet.is_short or fleet.order.maintains
+        self.effect("instance interrupted", fleet=instance.fleet_id, instance=instance.instance_id)
 
     def _fill(self, fleet: Fleet, now_s: float) -> None:
-        fleet.is_short = False
-        order = fleet.order
-        most = TROUBLES[fleet.trouble].starts if fleet.trouble else None
-        on_demand = min(order.on_demand, fleet.target) - fleet.fulfilled_on_demand()
-        chosen = itertools.islice(choose(fleet.specifications, order.plain_strategy, on_demand), most)
-        new = [self._launch(fleet, spec, now_s, False) for spec in chosen]
-        missing, left = fleet.target - fleet.fulfilled(), None if most is None else most - len(new)
-        sold = [each for each in fleet.specifications if self.market.sells(each, self._zone_of(each), now_s)]
-        chosen = itertools.islice(choose(sold, order.strategy, missing) if sold else (), left)
-        new += [self._launch(fleet, spec, now_s, True) for spec in chosen]
+        new = fill(self, fleet, now_s)
         for each in new if TROUBLES[fleet.trouble].dies else ():
             each.terminate(now_s)
         if new:
             self.effect("instances launched", fleet=fleet.fleet_id, count=len(new))
 
-    def _launch(self, fleet: Fleet, specification: Mapping[str, Any], now_s: float, is_spot: bool) -> Instance:
+    def launch(self, fleet: Fleet, specification: Mapping[str, Any], now_s: float, is_spot: bool) -> Instance:
         reserved = {fleet.api.instance_tag: fleet.fleet_id} if is_spot or fleet.world.on_demand_is_tagged else {}
         instance = Instance(
             sequence=len(self.instances) + 1,
@@ -229,7 +227,7 @@ class Fleets:
             specification=specification,
             weight=weight_of(specification),
             tags=TagLog({**tags_of(specification), **fleet.order.instance_tags, **reserved}),
-            zone=self._zone_of(specification),
+            zone=self.zone_of(specification),
             launched_at_s=now_s,
             timing=self.timing,
             is_spot=is_spot,
@@ -239,7 +237,7 @@ class Fleets:
         fleet.instances.append(instance)
         return instance
 
-    def _zone_of(self, specification: Mapping[str, Any]) -> str:
+    def zone_of(self, specification: Mapping[str, Any]) -> str:
         placement = specification.get("Placement") or {}
         return str(placement.get("AvailabilityZone") or specification.get("AvailabilityZone") or f"{self.region}a")
 

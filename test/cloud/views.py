@@ -123,9 +123,15 @@ def status_view(instance: Instance, now_s: float) -> dict[str, Any]:
     }
 
 
-def reservation_view(instance: Instance, now_s: float, is_whole: bool = False) -> dict[str, Any]:
+def _transition(instance: Instance, is_timed: bool) -> str:
+    """StateTransitionReason of what AWS ended: with the time, or AWS's code alone; both were seen (evidence.toml)."""
+    at = datetime.fromtimestamp(instance.terminating_at_s or 0.0, UTC)
+    return f"Service initiated ({at:%Y-%m-%d %H:%M:%S} GMT)" if is_timed else instance.reason
+
+
+def reservation_view(instance: Instance, now_s: float, is_whole: bool = False, is_timed: bool = True) -> dict[str, Any]:
     """Each Spot instance of a fleet is in a reservation of its own, which Spot Fleet asked for."""
-    view = _instance_view(instance, now_s)
+    view = _instance_view(instance, now_s, is_timed)
     return {
         "ReservationId": f"r-{instance.sequence:017x}",
         "OwnerId": ACCOUNT,
@@ -135,7 +141,7 @@ def reservation_view(instance: Instance, now_s: float, is_whole: bool = False) -
     }
 
 
-def _instance_view(instance: Instance, now_s: float) -> dict[str, Any]:
+def _instance_view(instance: Instance, now_s: float, is_timed: bool) -> dict[str, Any]:
     spec = instance.specification
     view: dict[str, Any] = {
         "InstanceId": instance.instance_id,
@@ -156,6 +162,8 @@ def _instance_view(instance: Instance, now_s: float) -> dict[str, Any]:
     }
     if view["State"]["Name"] in {"shutting-down", "terminated"}:
         view["StateReason"] = {"Code": instance.reason, "Message": instance.reason}
+        if instance.reason.startswith("Server."):
+            view["StateTransitionReason"] = _transition(instance, is_timed)
     told = {name: value for name, value in view.items() if value is not None}
     return without_network(told) if view["State"]["Name"] == "terminated" else told
 

@@ -18,7 +18,7 @@ def whole(view: Mapping[str, Any]) -> dict[str, Any]:
     """The same instance with everything; one that is gone has neither network nor volumes."""
     state = view["State"]["Name"]
     network = {} if state == "terminated" else _network(view)
-    told = {**_ALWAYS, **network, **view, "StateTransitionReason": ""}
+    told = {**_ALWAYS, **network, "StateTransitionReason": "", **view}
     told["Placement"] = {"GroupName": "", **view["Placement"]}
     if state in {"shutting-down", "terminated"}:
         is_asked = view["StateReason"]["Code"] == GONE["Code"]

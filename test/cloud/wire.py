@@ -19,6 +19,7 @@ NAMES = {
     "SecurityGroups": "groupSet",
     "Tags": "tagSet",
     "State": "instanceState",
+    "StateTransitionReason": "reason",
     "SpotFleetRequestConfigs": "spotFleetRequestConfigSet",
     "ActiveInstances": "activeInstanceSet",
     "SuccessfulFleetRequests": "successfulFleetRequestSet",

@@ -27,6 +27,7 @@ from test.cloud import (
 from test.cloud.audit import Audit
 from test.cloud.behaviour import Behaviour, Chosen
 from test.cloud.buckets import Buckets
+from test.cloud.capacity import Capacity
 from test.cloud.errors import Answer, code_of, error_answer
 from test.cloud.faults import Fault, Faults
 from test.cloud.fleets import Fleets
@@ -56,8 +57,8 @@ class World:
     ) -> None:
         self.chosen, self.buckets = Chosen(behaviour or Behaviour()), Buckets(time.monotonic)
         self.audit, self.faults = Audit(), Faults()
-        self.market = Market()
-        self.regions: defaultdict[str, Fleets] = _Regions(timing, self.audit, self.chosen, self.market)
+        self.market, self.capacity = Market(), Capacity()
+        self.regions: defaultdict[str, Fleets] = _Regions(timing, self.audit, self.chosen, self.market, self.capacity)
         self.ahead_s = 0.0  # of this machine's clock
         self.functions = functions.Functions(self.audit.effect, speed, self.chosen)
         ec2.install(self.regions, self.faults, self.chosen)
@@ -188,6 +189,13 @@ class World:
         with self._lock:
             self.market.set(asked, time.time())
 
+    def set_capacity(self, asked: dict[str, int | None]) -> None:
+        """The same in all regions, at once.  Raises ValueError for what names no pool."""
+        with self._lock:
+            self.capacity.set(asked)
+            for region in self.regions.values():
+                region.settle()
+
     def lives(self) -> list[dict[str, Any]]:
         """Every instance that there ever was, and when."""
         with self._lock:
@@ -261,6 +269,7 @@ class World:
             self._ask_moto(Request("POST", "/moto-api/reset", {}, b""))
             self.regions.clear()
             self.market.clear()
+            self.capacity.rooms.clear()
             self.chosen.reset()
             self.buckets.clear()
             self.metadata.clear()
@@ -278,13 +287,14 @@ def _environ(request: Request) -> dict[str, Any]:
 
 
 class _Regions(defaultdict[str, Fleets]):
-    def __init__(self, timing: Timing, audit: Audit, chosen: Chosen, market: Market) -> None:
+    def __init__(self, timing: Timing, audit: Audit, chosen: Chosen, market: Market, capacity: Capacity) -> None:
         super().__init__()
         self._timing, self._audit, self._chosen, self._market = timing, audit, chosen, market
+        self._capacity = capacity
 
     def __missing__(self, region: str) -> Fleets:
         self[region] = Fleets(region, self._timing, time.time, self._audit.effect, self._chosen)
-        self[region].market = self._market
+        self[region].market, self[region].capacity = self._market, self._capacity
         return self[region]
 
 

@@ -56,6 +56,21 @@ def test_jobs_above_what_the_offers_may_have_are_named_and_told_apart() -> None:
     assert (found.machines, found.unfit, found.above_max) == ({"few": 2}, {}, {"flood": 3})
 
 
+def test_machines_that_exist_are_filled_before_any_is_planned() -> None:
+    free = MachineKind("free slots", Resources(2, 4_000), 0, max_machines=0, present=3)
+    found = planned([jobs("flood", 10)], free, SMALL)
+    assert found.machines == {"small": 2}
+    assert found.placed == {"flood": {"free slots": 6, "small": 4}}
+
+
+def test_no_machine_is_planned_for_jobs_that_may_not_add_one() -> None:
+    free = MachineKind("free slots", Resources(2, 4_000), 0, max_machines=0, present=1)
+    old = JobGroup("old", 4, Resources(1, 1), may_add=False)
+    found = planned([old, jobs("new", 2)], free, SMALL)
+    assert found.placed["old"].keys() <= {"free slots"}
+    assert found.machines == {"small": 1}
+
+
 def test_an_offer_whose_classad_does_not_match_is_not_used() -> None:
     found = plan([jobs("picky", 2)], [SMALL, BIG], lambda _group, kind: kind == BIG)
     assert found.machines == {"big": 1}

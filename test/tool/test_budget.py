@@ -76,7 +76,7 @@ def test_dollars_keep_every_decimal_that_counts() -> None:
     [
         (["-budget", "a", "b"], "name one budget, not 2"),
         (["-budget", "-count", "3"], "-count cannot be used with -budget"),
-        (["-budget", "a b"], "the budget after -budget must be a name"),
+        (["-budget", "a b"], "what follows -budget must be a name"),
     ],
 )
 def test_what_does_not_go_with_budget_is_refused(arguments: list[str], message: str) -> None:

@@ -8,10 +8,11 @@ import pytest
 
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.fleet_checks import faults_of_config
+from annexd.annex.request.launch_config import is_arm
 from annexd.annex.request.spot_fleet import checked_config
 from annexd.tool.command_line import parse
 from annexd.tool.errors import USAGE, ToolError
-from annexd.tool.launch_options import AMAZON_LINUX, config_of, is_arm
+from annexd.tool.launch_options import AMAZON_LINUX, config_of
 from annexd.tool.show import OPTION_OF, OPTION_OF_LAUNCH, in_options
 
 ENOUGH = ("-lease-duration", "1h", "-count", "3")

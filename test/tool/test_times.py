@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annexd.tool.times import LATEST_S, read_duration, read_time, shown_distance, shown_duration, shown_time
+from annexd.annex.request.durations import read_duration
+from annexd.tool.times import LATEST_S, read_time, shown_distance, shown_duration, shown_time
 
 SetZone = Callable[[str], None]
 BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"

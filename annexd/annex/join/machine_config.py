@@ -46,7 +46,7 @@ LeaseEnd = {end_of_lease_s}
 IsAnnex = True
 STARTD_ATTRS = $(STARTD_ATTRS) IsAnnex AnnexID AnnexName LeaseEnd ClassAdLifetime
 MASTER_ATTRS = $(MASTER_ATTRS) IsAnnex AnnexID AnnexName LeaseEnd ClassAdLifetime
-
+{offer}
 NUM_SLOTS = 1
 NUM_SLOTS_TYPE_1 = 1
 SLOT_TYPE_1 = 100%
@@ -78,6 +78,11 @@ ClassAdLifetime = {lifetime_s}
 DEFAULT_MASTER_SHUTDOWN_SCRIPT = $(ANNEX_SHUTDOWN_PROGRAM:/usr/sbin/poweroff)
 """
 
+OFFER: Final = """\
+AnnexOffer = "{name}"
+STARTD_ATTRS = $(STARTD_ATTRS) AnnexOffer
+"""
+
 LEAVING: Final = """
 # The annex was made smaller: these machines take no more jobs, finish those that they have, and are turned off.
 if defined EC2InstanceID
@@ -103,7 +108,8 @@ def machine_config(join: JoinOrder, annex_id: str, name: str, end_of_lease_s: in
         name=name,
         collector_host=join.collector_host,
         end_of_lease_s=end_of_lease_s,
-        owns=_owns(join.users),
+        owns=f"({join.offer.start})" if join.offer else _owns(join.users),
+        offer=OFFER.format(name=join.offer.name) if join.offer else "",
         drain_s=drain_s,
         vacate_s=max(1, drain_s // 2),
         update_s=update_s,

@@ -13,7 +13,7 @@ from annexd.annex.quote.list_prices import ListPrices
 from annexd.annex.quote.money import rounded_up
 from annexd.annex.quote.pools import Capacity, Pool
 from annexd.annex.quote.spot_prices import SpotPrices
-from annexd.annex.quote.sums import Offer, alone, most_dollars, most_instances
+from annexd.annex.quote.sums import WeightedPrice, alone, most_dollars, most_instances
 
 HOURS_OF_MONTH: Final = 28 * 24  # of the shortest: EBS bills a part of the month that it is (EBS pricing page)
 LATE_S: Final = 2 * 300  # two runs of the lease function, until which an instance may be billed after the end
@@ -39,11 +39,11 @@ class PricedPool:
         """Whether the request itself says the bound."""
         return self.pool.price_bound is not None
 
-    def offers(self, price: Callable[[SpotPrices], Fraction]) -> Iterator[Offer]:
+    def offers(self, price: Callable[[SpotPrices], Fraction]) -> Iterator[WeightedPrice]:
         """Yield what this pool costs in each of its zones; nobody pays more than the bound."""
         for prices in self.spot.values():
             asked = price(prices)
-            yield Offer(self.pool.weight, asked if self.bound is None else min(asked, self.bound))
+            yield WeightedPrice(self.pool.weight, asked if self.bound is None else min(asked, self.bound))
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _both(capacity: Capacity, rates: Sequence[tuple[Fraction, Fraction | None, F
     """Add the most of the Spot and of the On-Demand part; None if a rate that counts is unknown."""
     whole = Fraction(0)
     for units, column in ((capacity.spot_units, 1), (capacity.on_demand_units, 2)):
-        offers = [Offer(rate[0], dollars) for rate in rates if isinstance(dollars := rate[column], Fraction)]
+        offers = [WeightedPrice(rate[0], dollars) for rate in rates if isinstance(dollars := rate[column], Fraction)]
         if units > 0 and (len(offers) < len(rates) or not offers):
             return None
         whole += most_dollars(units, offers)
@@ -171,7 +171,7 @@ def range_at(
     """Return what the instances would cost at such prices, in the cheapest pool alone and in the dearest mixture."""
     hours = Fraction(int(length_s), HOUR_S)
     offers = [offer for each in pools for offer in each.offers(price)]
-    on_demand = [Offer(each.pool.weight, each.on_demand) for each in pools if each.on_demand is not None]
+    on_demand = [WeightedPrice(each.pool.weight, each.on_demand) for each in pools if each.on_demand is not None]
     if (capacity.spot_units and not offers) or (capacity.on_demand_units and len(on_demand) < len(pools)):
         return None
     lowest = sum(
@@ -182,8 +182,8 @@ def range_at(
 
 
 def _parts(
-    capacity: Capacity, spot: Sequence[Offer], on_demand: Sequence[Offer]
-) -> Iterator[tuple[int, Sequence[Offer]]]:
+    capacity: Capacity, spot: Sequence[WeightedPrice], on_demand: Sequence[WeightedPrice]
+) -> Iterator[tuple[int, Sequence[WeightedPrice]]]:
     if capacity.spot_units:
         yield capacity.spot_units, spot
     if capacity.on_demand_units:

@@ -12,7 +12,7 @@ from functools import reduce
 
 
 @dataclass(frozen=True)
-class Offer:
+class WeightedPrice:
     """What one instance gives and costs; dollars of an hour."""
 
     weight: Fraction
@@ -24,7 +24,7 @@ def most_instances(units: int, weights: Sequence[Fraction]) -> int:
     return math.ceil(units / min(weights)) if units > 0 and weights else 0
 
 
-def most_dollars(units: int, offers: Sequence[Offer]) -> Fraction:
+def most_dollars(units: int, offers: Sequence[WeightedPrice]) -> Fraction:
     """Return the most that an hour of `units` can cost.
 
     All but the last instance weigh less than the target together, and so at most the largest multiple of the weights'
@@ -37,12 +37,12 @@ def most_dollars(units: int, offers: Sequence[Offer]) -> Fraction:
     return max(each.dollars for each in offers) + before * dearest_unit
 
 
-def alone(units: int, offer: Offer) -> Fraction:
+def alone(units: int, offer: WeightedPrice) -> Fraction:
     """Return what an hour costs if all instances are of one pool."""
     return most_instances(units, [offer.weight]) * offer.dollars
 
 
-def _measure(offers: Sequence[Offer]) -> Fraction:
+def _measure(offers: Sequence[WeightedPrice]) -> Fraction:
     """The greatest weight of which all weights are multiples."""
     return reduce(_common, (each.weight for each in offers))
 

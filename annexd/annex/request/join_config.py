@@ -60,6 +60,14 @@ class TokenClaims:
 
 
 @dataclass(frozen=True)
+class MachineOffer:
+    """What the machines of an order for idle jobs have of the administrator's offer, instead of its owner's START."""
+
+    name: str
+    start: str  # an expression
+
+
+@dataclass(frozen=True)
 class JoinOrder:
     """What an order holds of it: all that the annex's object is made of, but for secrets and files."""
 
@@ -74,6 +82,7 @@ class JoinOrder:
     token_claims: TokenClaims
     config_dir: str | None
     config_digests: Mapping[str, str]  # of the requester's files, by name
+    offer: MachineOffer | None = None
 
 
 def read_join(own: AdAttributes, end_of_lease_s: int, now_s: float, defaults: Defaults) -> Join | None:

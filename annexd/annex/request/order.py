@@ -54,7 +54,6 @@ class FleetOrder(Order):
     join: JoinOrder | None  # how the instances come into the pool, if they are told
     api: str = SPOT_FLEET
     versions: tuple[TemplateVersion, ...] = ()
-    offer: str | None = None  # of ANNEX_OFFERS, for whose jobs annexd itself ordered it
 
     @property
     def summary(self) -> str:
@@ -65,6 +64,11 @@ class FleetOrder(Order):
         """How much is ordered, as AWS counts it."""
         wanted = self.config.get("TargetCapacitySpecification") or {}
         return wanted.get("TotalTargetCapacity") if self.api == EC2_FLEET else self.config.get("TargetCapacity")
+
+    @property
+    def offer_name(self) -> str | None:
+        """Return the offer by which annexd ordered it for idle jobs, if it did."""
+        return self.join.offer.name if self.join and self.join.offer else None
 
     @property
     def shown_name(self) -> str:
@@ -159,6 +163,14 @@ class ShrinkOrder(OrderOnAnnex):
     @property
     def summary(self) -> str:
         return f"{self.units} units in all for {super().summary}"
+
+
+@dataclass(frozen=True)
+class OfferSwitch:
+    """An offer of machines for idle jobs is paused, or resumed."""
+
+    offer: str
+    paused: bool
 
 
 def with_requester(order: OrderT, requester: Requester) -> OrderT:

@@ -19,8 +19,8 @@ from annexd.aws import Clients
 from annexd.workflow import Refused, Results
 
 OTHER_END: Final = (
-    "the lease of annex {annex_id} ended at {end} when its turn came, which is not what its budget has reserved for: "
-    "ask again"
+    "annex {annex_id} ends at {end} by AWS, so that the new end would be later than what its budget has reserved for: "
+    "give the new end with -until"
 )
 
 

@@ -23,6 +23,7 @@ from annexd.condor import bindings
 from annexd.daemoncore.privileges import become_root_again
 
 DC_SET_READY = 60043  # condor_commands.h
+AUTOCLUSTERS = range(2**31)
 SENT_WITHOUT_REPLY = 3  # _send_generic_payload_command: delivered, and the peer closed without a reply ad
 
 
@@ -43,6 +44,42 @@ def advertise(collector: str, command: str, ads: list[str]) -> None:
     bindings.advertise(collector, command, [bindings.parse_ad(ad) for ad in ads])
 
 
+def advertise_copies(
+    collector: str,
+    command: str,
+    ad: str,
+    without: list[str],
+    computed: Mapping[str, str],
+    defaults: Mapping[str, str],
+    copies: list[Mapping[str, str]],
+) -> None:
+    """Advertise an ad once for each of `copies`, with these expressions in it: see bindings.changed_copy."""
+    ads = [bindings.changed_copy(ad, without, each, computed, defaults) for each in copies]
+    bindings.advertise(collector, command, ads)
+
+
+def offline_matches(collector: str, constraint: str, attributes: list[str], limit: int) -> list[list[Any]]:
+    """Return these attributes of offline machines, and what negotiators have written into the ad of each.
+
+    That is a list of pairs, a schedd's address and an autocluster, of which there are `limit` in all.
+    """
+    found = []
+    for ad in bindings.query_kind("Startd", collector, constraint, [*attributes, "OfflineMatches"]):
+        records = _records(ad.get("OfflineMatches"))[:limit]
+        limit -= len(records)
+        found.append([*(_plain(ad.get(name)) for name in attributes), records])
+    return found
+
+
+def _records(matches: object) -> list[tuple[str, int]]:
+    found = []
+    for each in matches if isinstance(matches, list) else ():
+        schedd, autocluster = each.get("Scheduler"), each.get("AutoclusterID")
+        if isinstance(schedd, str) and isinstance(autocluster, int) and autocluster in AUTOCLUSTERS:
+            found.append((schedd, autocluster))
+    return found
+
+
 def query(kind: str, collector: str, constraint: str, attributes: list[str]) -> list[list[Any]]:
     """Return these attributes of each ad of one kind in a collector; null for one that has no plain value."""
     ads = bindings.query_kind(kind, collector, constraint, attributes)
@@ -58,6 +95,8 @@ CALLS: Mapping[str, Callable[..., Any]] = {
     "alive": alive,
     "ready": ready,
     "advertise": advertise,
+    "advertise_copies": advertise_copies,
+    "offline_matches": offline_matches,
     "query": query,
 }
 

@@ -1,0 +1,75 @@
+"""The annexes that annexd ordered for idle jobs: how many machines of each offer live, and how many are coming."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from annexd.annex.index import AnnexIndex, AnnexRecord
+from annexd.annex.reconcile import ObservedAnnex
+from annexd.annex.status import PoolCounts, PoolSnapshot, Snapshot
+
+ALL_GONE_S: Final = 600.0  # after the end of its lease: two runs of the lease function
+
+
+@dataclass(frozen=True)
+class OfferedAnnex:
+    """`machines` that are there or may still come, and of these the ones that have not joined the pool in time."""
+
+    annex_id: str
+    offer: str
+    machines: int
+    in_flight: int
+    joined: int
+    ordered_s: float  # when its fleet was asked for, or 0 before that
+    end_s: float
+    command_id: str
+
+
+def offered_annexes(
+    index: AnnexIndex, looks: Mapping[str, Snapshot], pool: PoolSnapshot, now_s: float, boot_s: float
+) -> Iterator[OfferedAnnex]:
+    """Yield those that live or may live; `boot_s`: so long a machine is expected to join.  Raises JournalError."""
+    for known in index.all():
+        if known.offer is None or index.latest_end_s(known.annex_id) + ALL_GONE_S < now_s:
+            continue
+        found = _offered(known, known.offer, index, looks, pool, now_s, boot_s)
+        if found.machines:
+            yield found
+
+
+def _offered(
+    known: AnnexRecord,
+    offer: str,
+    index: AnnexIndex,
+    looks: Mapping[str, Snapshot],
+    pool: PoolSnapshot,
+    now_s: float,
+    boot_s: float,
+) -> OfferedAnnex:
+    ordered = index.ordered(known)
+    asked_s = index.requested_at_s(known)
+    units = index.units(known) or ordered.units
+    wanted = units if isinstance(units, int) and ordered.has_succeeded is not False else 0
+    seen = _seen(known, looks.get(ordered.account or ""), max(asked_s, index.moved_at_s(known)))
+    is_ended = index.cancellation(known.annex_id) is not None
+    machines = wanted if seen is None and not is_ended else _there(seen, wanted, is_ended=is_ended)
+    joined = min(pool.annexes.get(known.annex_id, PoolCounts()).joined, machines)
+    is_awaited = not is_ended and (not asked_s or now_s - asked_s < boot_s)
+    in_flight = machines - joined if is_awaited else 0
+    return OfferedAnnex(
+        known.annex_id, offer, machines, in_flight, joined, asked_s, index.end_s(known), known.command_id
+    )
+
+
+def _seen(known: AnnexRecord, look: Snapshot | None, since_s: float) -> ObservedAnnex | None:
+    """Return what the newest look at its account saw; None if nothing did after it was asked for."""
+    if look is None or look.at_s < since_s:
+        return None
+    return look.annexes.get(known.annex_id) or ObservedAnnex(known.annex_id, known.owner, None, None, None, 0, None)
+
+
+def _there(seen: ObservedAnnex | None, wanted: int, *, is_ended: bool) -> int:
+    """Return the machines that are there, or all that were wanted while AWS may still start some."""
+    if seen is None:
+        return 0
+    return max(wanted, seen.instances) if seen.is_launching and not is_ended else seen.instances

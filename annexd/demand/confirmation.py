@@ -1,0 +1,127 @@
+"""Count what ghosts' negotiators have matched, and say how far it may be believed.
+
+Each match belongs to a negotiation cycle, by the negotiator's own clock: the ghost's ad has the time of its last match
+(MachineLastMatchTime), the negotiator's ad the times of its last cycles.  So an old list, which a negotiator leaves
+behind when a cycle matches nothing, is not taken for an answer.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+MATCH_LIMIT: Final = 20  # MAX_CONCURRENT_UPLOADS / 5, jobs of a user that a schedd offers in a cycle
+LIMITED_SINCE: Final = (25, 11)  # HTCondor's version history: SCHEDD_ENABLE_PER_USER_MATCH_LIMITS
+
+Autocluster = tuple[str, int]  # the schedd's name, and the number it gave
+Matches = Mapping[str, Mapping[Autocluster, int]]  # jobs by offer
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A completed negotiation cycle, by the negotiator's clock; `ahead_s` is the collector's clock less that one."""
+
+    began_s: int
+    ended_s: int
+    ahead_s: int = 0
+
+    def has_seen(self, heard_s: int) -> bool:
+        """Return whether it began after the collector had heard of something; in the same second it may not have."""
+        return self.began_s + self.ahead_s > heard_s
+
+    def holds(self, matched_s: int) -> bool:
+        return self.began_s <= matched_s <= self.ended_s
+
+
+@dataclass(frozen=True)
+class GhostReading:
+    """What the collector has of a ghost: since when, its last match, and a record for each job of that cycle."""
+
+    name: str
+    offer: str
+    heard_s: int
+    matched_s: int | None
+    records: tuple[tuple[str, int], ...]  # a schedd's address and an autocluster
+
+
+@dataclass(frozen=True)
+class Schedd:
+    name: str
+    version: tuple[int, ...]
+
+    @property
+    def is_limited(self) -> bool:
+        return self.version >= LIMITED_SINCE
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What the pool's rules allow of what the ghosts offer, besides what its users have claimed already.
+
+    What free slots and machines on their way will take is not known here: it counts first (docs/demand.md).
+    `cycles` is the number of negotiation cycles that are known to have seen all ghosts as they are now, 0 for none yet;
+    with a fault the counts are old, and say nothing about offers that they lack.
+    """
+
+    matches: Matches = field(default_factory=dict)
+    cycles: int = 0
+    at_s: float = 0.0
+    fault: str | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)  # by offer
+    negotiators: Mapping[str, str] = field(default_factory=dict)  # by offer
+    limited: frozenset[str] = frozenset()  # schedds that offer few jobs of a user at a time
+
+    def is_limit_reached(self, offer: str, schedd: str, users: int = 1) -> bool:
+        """Return whether the schedd may have more jobs for the offer that its limit kept back.
+
+        `users` have idle jobs there; more matches than their limits allow show that the schedd's limit is off.
+        """
+        if schedd not in self.limited:
+            return False
+        mine = self.negotiators.get(offer)
+        together = [each for each, negotiator in self.negotiators.items() if negotiator == mine]
+        counts = [self.matches[each] for each in together if each in self.matches]
+        total = sum(count for each in counts for (name, _), count in each.items() if name == schedd)
+        return MATCH_LIMIT <= total <= MATCH_LIMIT * users
+
+
+def count(readings: Iterable[GhostReading], cycle: Cycle, schedds: Mapping[str, Schedd]) -> Matches:
+    """Return the matches of one cycle; those of a schedd that the collector does not know are left out.
+
+    A match of a later cycle, which may still run, is left out, too: the answer may be too small, never too large.
+    """
+    found: dict[str, Counter[Autocluster]] = {}
+    for ghost in readings:
+        counts = found.setdefault(ghost.offer, Counter())
+        if ghost.matched_s is not None and cycle.holds(ghost.matched_s):
+            counts.update((schedds[address].name, number) for address, number in ghost.records if address in schedds)
+    return found
+
+
+def total(matches: Matches) -> int:
+    return sum(sum(counts.values()) for counts in matches.values())
+
+
+def limit_once(
+    confirmation: Confirmation, limits: Mapping[Autocluster, Collection[str]]
+) -> dict[str, dict[Autocluster, int]]:
+    """Return the matches with each limit given once, though every negotiator gave the whole of it.
+
+    `limits` are the names of an autocluster's concurrency limits and of its users' groups that have a quota.  How much
+    is left of one need not be known: no negotiator gives more, so all together get what the most generous one gave,
+    counted in jobs.
+    """
+    rooms: dict[str, Counter[str]] = {}
+    for offer, counts in confirmation.matches.items():
+        for autocluster, jobs in counts.items():
+            for limit in limits.get(autocluster, ()):
+                rooms.setdefault(limit, Counter())[confirmation.negotiators[offer]] += jobs
+    left = {limit: max(given.values()) for limit, given in rooms.items()}
+    found: dict[str, dict[Autocluster, int]] = {}
+    for offer, counts in confirmation.matches.items():
+        for autocluster, jobs in counts.items():
+            names = limits.get(autocluster, ())
+            allowed = min((jobs, *(left[name] for name in names)))
+            left.update({name: left[name] - allowed for name in names})
+            found.setdefault(offer, {})[autocluster] = allowed
+    return found

@@ -1,0 +1,325 @@
+"""Show ghosts to their negotiators, and read what these say would run there.
+
+A negotiator writes into a ghost's ad in the collector what it matched, and advertising the ad erases that.  So a look
+comes before each update, and what was read is kept here.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final
+
+from annexd.condor import bindings
+from annexd.daemoncore import log
+from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
+from annexd.demand.confirmation import Confirmation, Cycle, GhostReading, Matches, Schedd, count, total
+from annexd.demand.ghost_ad import (
+    ADDRESS,
+    ANNEXD,
+    DEFAULTS,
+    GHOSTS,
+    LIFETIME_S,
+    WHOLE_MACHINE,
+    WITHOUT,
+    Ghost,
+    expressions,
+    invalidation,
+)
+from annexd.demand.ghost_negotiators import PREFIX, JobClause
+
+MAX_RECORDS: Final = 10_000
+CYCLES_KEPT: Final = 3  # a list that lacks a match is rare, and one of three cycles is whole
+REFRESH_S: Final = LIFETIME_S / 3
+STALE_S: Final = 300.0  # a negotiator that completes no cycle for so long says nothing any more
+AT_ONCE: Final = 200  # ads in one call
+WITHDRAW_TIMEOUT_S: Final = 5.0
+CYCLES: Final = range(3)  # NEGOTIATION_CYCLE_STATS_LENGTH
+OF_NEGOTIATORS: Final = (
+    *("Name", "MyCurrentTime", "LastHeardFrom"),
+    *(f"LastNegotiationCycle{what}{n}" for n in CYCLES for what in ("Time", "End")),
+)
+OF_SUBMITTERS: Final = ("ScheddName", "MyAddress", "ScheddIpAddr", "CondorVersion")
+OF_GHOSTS: Final = ("Name", "MyAddress", "LastHeardFrom", "MachineLastMatchTime")
+
+Row = tuple[str, int, int | None, tuple[tuple[str, int], ...]]  # of a ghost: its address, and what makes a GhostReading
+
+
+@dataclass
+class Watched:
+    """What is known of one negotiator and its ghosts."""
+
+    clause: JobClause
+    ghosts: dict[str, Ghost] = field(default_factory=dict)  # by name
+    samples: dict[int, Matches] = field(default_factory=dict)  # by the beginning of the cycle
+    newest_cycle_s: int = 0
+    progress_s: float = field(default_factory=time.monotonic)  # when the newest cycle was seen for the first time
+    fault: str | None = None
+
+    def show(self, ghosts: Mapping[str, Ghost]) -> None:
+        """Take another set of ghosts; the answer to an earlier one does not count."""
+        if ghosts != self.ghosts:
+            self.forget()
+            self.progress_s = time.monotonic() if not self.ghosts else self.progress_s
+        self.ghosts = dict(ghosts)
+
+    def forget(self) -> None:
+        self.samples = {}
+
+    def take(self, cycle: Cycle, matches: Matches) -> None:
+        """Keep what is known of a cycle: late news may add to it."""
+        if total(matches) >= total(self.samples.get(cycle.began_s, {})):
+            self.samples[cycle.began_s] = matches
+        self.samples = dict(sorted(self.samples.items())[-CYCLES_KEPT:])
+
+    def fullest(self) -> Matches:
+        """Return the answer of one cycle: parts of several would add up to more than any of them gave."""
+        return max(self.samples.values(), key=total, default={})
+
+
+class GhostWatch:
+    """The ghosts of one annexd, named `annexd`.  Its methods are called one after the other, never at once."""
+
+    def __init__(
+        self,
+        outbound: Outbound,
+        annexd: str,
+        collectors: Callable[[], Sequence[str]],
+        offers: Mapping[str, JobClause],
+        stale_s: float = STALE_S,
+    ) -> None:
+        self._outbound, self._annexd, self._collectors, self._stale_s = outbound, annexd, collectors, stale_s
+        self._offers = offers
+        self._watched: dict[str, Watched] = {}  # by key
+        self._sent: dict[str, tuple[Ghost, float]] = {}  # by name: what the collector has, and since when (monotonic)
+        self._left_over: dict[str, str] = {}  # names and addresses of ghosts that nothing here has sent
+        self._state: Hashable = None
+        self._limited: frozenset[str] = frozenset()
+        self._looked_s = 0.0  # since the epoch
+        self._fault: str | None = None
+        self.reconfigure(offers)
+
+    def reconfigure(self, offers: Mapping[str, JobClause]) -> None:
+        """Take the job clauses of the offers; what ghosts of other ones said does not count."""
+        self._offers = dict(offers)
+        clauses = {clause.key: clause for clause in self._offers.values()}
+        self._watched = {key: self._watched.get(key) or Watched(clause) for key, clause in clauses.items()}
+
+    async def show(self, ghosts: Collection[Ghost], state: Hashable = None) -> None:
+        """Make these, and no others, the ghosts in the pool.
+
+        `state` stands for what makes an earlier answer wrong beside the ghosts themselves: which machines of the offers
+        live or are on their way.  When it changes, earlier cycles do not count any more.
+        Raises OutboundFailed if a collector does not take them; the next call tries it again.
+        """
+        await self._look()
+        if state != self._state:
+            for each in self._watched.values():
+                each.forget()
+        self._state = state
+        for key, watched in self._watched.items():
+            mine = [ghost for ghost in ghosts if self._offers[ghost.offer].key == key]
+            watched.show({ghost.name(self._annexd): ghost for ghost in mine})
+        await self._withdraw_others()
+        await self._advertise_due()
+
+    async def read(self) -> Confirmation:
+        """Return what is known now.  Never raises: a collector that does not answer is a fault."""
+        await self._look()
+        shown = [each for each in self._watched.values() if each.ghosts]
+        faults = {ghost.offer: each.fault for each in shown if each.fault for ghost in each.ghosts.values()}
+        texts = [self._fault] if self._fault else sorted(set(faults.values()))
+        return Confirmation(
+            {offer: counts for each in shown for offer, counts in each.fullest().items()},
+            min((len(each.samples) for each in shown), default=0),
+            self._looked_s,
+            "; ".join(texts) or None,
+            faults,
+            {offer: clause.negotiator for offer, clause in self._offers.items()},
+            self._limited,
+        )
+
+    async def withdraw(self) -> None:
+        """Remove all ghosts, also those of an earlier process of this annexd that have been seen."""
+        for watched in self._watched.values():
+            watched.show({})
+        names = {**self._left_over, **dict.fromkeys(self._sent, ADDRESS)}
+        self._sent, self._left_over = {}, {}
+        if names:
+            await self._invalidate(names, WITHDRAW_TIMEOUT_S)
+
+    # What is in the pool.
+
+    async def _look(self) -> None:
+        """Read the collector, and take what its ghosts say.
+
+        Negotiators come first: what they say of a cycle is complete when the ghosts are read.
+        """
+        faults = []
+        for collector in self._collectors():
+            try:
+                negotiators = await self._query("Negotiator", collector, f'regexp("^{PREFIX}", Name)', OF_NEGOTIATORS)
+                submitters = await self._query("Submitter", collector, "true", OF_SUBMITTERS)
+                ghosts = await self._ghosts(collector)
+            except OutboundFailed as error:
+                faults.append(f"collector {collector}: {error}")
+            else:
+                self._take(cycles_of(negotiators), schedds_of(submitters), ghosts)
+                return
+        self._fault = "; ".join(faults) or "no collector is configured"
+
+    def _take(
+        self, cycles: Mapping[str, Sequence[Cycle]], schedds: Mapping[str, Schedd], ghosts: Mapping[str, Row]
+    ) -> None:
+        self._looked_s, self._fault = time.time(), None
+        self._limited = frozenset(each.name for each in schedds.values() if each.is_limited)
+        wanted = {name for each in self._watched.values() for name in each.ghosts}
+        self._left_over = {name: row[0] for name, row in ghosts.items() if name not in self._sent}
+        self._sent = {name: sent for name, sent in self._sent.items() if name in ghosts or name not in wanted}
+        for watched in self._watched.values():
+            if watched.ghosts:
+                self._take_cycles(watched, cycles.get(watched.clause.negotiator), schedds, ghosts)
+
+    def _take_cycles(
+        self,
+        watched: Watched,
+        cycles: Sequence[Cycle] | None,
+        schedds: Mapping[str, Schedd],
+        ghosts: Mapping[str, Row],
+    ) -> None:
+        newest = max((cycle.began_s for cycle in cycles or ()), default=0)
+        if newest != watched.newest_cycle_s:
+            watched.newest_cycle_s, watched.progress_s = newest, time.monotonic()
+        watched.fault = self._fault_of(watched, cycles)
+        if watched.fault:
+            watched.forget()
+        elif watched.ghosts.keys() <= ghosts.keys():
+            readings = [GhostReading(name, each.offer, *ghosts[name][1:]) for name, each in watched.ghosts.items()]
+            heard_s = max(each.heard_s for each in readings)
+            for cycle in cycles or ():
+                if cycle.has_seen(heard_s):
+                    watched.take(cycle, count(readings, cycle, schedds))
+
+    def _fault_of(self, watched: Watched, cycles: Sequence[Cycle] | None) -> str | None:
+        name = watched.clause.negotiator
+        if cycles is None:
+            return f"negotiator {name} is not in the collector: condor_annex -demand-config writes its configuration"
+        if time.monotonic() - watched.progress_s >= self._stale_s:
+            return f"negotiator {name} has completed no cycle for {self._stale_s:g} s: see its log (NEGOTIATOR_LOG)"
+        return None
+
+    async def _ghosts(self, collector: str) -> dict[str, Row]:
+        """Return this annexd's ghosts by name."""
+        mine = f"Offline =?= true && {GHOSTS} isnt undefined && {ANNEXD} == {bindings.quote(self._annexd)}"
+        arguments = {"collector": collector, "constraint": mine, "attributes": OF_GHOSTS, "limit": MAX_RECORDS}
+        rows = await self._outbound.call("offline_matches", arguments)
+        return {
+            str(name): (
+                str(address),
+                int(heard_s or 0),
+                matched_s if isinstance(matched_s, int) else None,
+                _pairs(found),
+            )
+            for name, address, heard_s, matched_s, found in rows
+        }
+
+    async def _query(
+        self, kind: str, collector: str, constraint: str, attributes: Sequence[str]
+    ) -> Iterable[Sequence[Any]]:
+        arguments = {"kind": kind, "collector": collector, "constraint": constraint, "attributes": attributes}
+        rows: Iterable[Sequence[Any]] = await self._outbound.call("query", arguments)
+        return rows
+
+    # What is sent to the pool.
+
+    async def _withdraw_others(self) -> None:
+        """Remove the ghosts that are not wanted: of an earlier plan, or of an earlier process."""
+        wanted = {name for each in self._watched.values() for name in each.ghosts}
+        names = {**self._left_over, **dict.fromkeys(self._sent, ADDRESS)}
+        others = {name: address for name, address in names.items() if name not in wanted}
+        if others:
+            await self._invalidate(others)
+            self._sent = {name: sent for name, sent in self._sent.items() if name in wanted}
+            self._left_over = {}
+
+    async def _advertise_due(self) -> None:
+        """Advertise the ghosts that are new, have changed, are missing in the collector, or will be forgotten soon."""
+        now_s = time.monotonic()
+        due = [
+            (watched.clause.key, name, ghost)
+            for watched in self._watched.values()
+            for name, ghost in watched.ghosts.items()
+            if (sent := self._sent.get(name)) is None or sent[0] != ghost or now_s - sent[1] >= REFRESH_S
+        ]
+        for (key, ad), alike in groupby(sorted(due, key=_kind), key=_kind):
+            some = [(name, ghost) for _key, name, ghost in alike]
+            for first in range(0, len(some), AT_ONCE):
+                part = some[first : first + AT_ONCE]
+                await self._advertise(ad, [expressions(ghost, self._annexd, key) for _name, ghost in part])
+                self._sent |= {name: (ghost, now_s) for name, ghost in part}
+
+    async def _advertise(self, ad: str, copies: Sequence[Mapping[str, str]]) -> None:
+        shared = {"ad": ad, "without": WITHOUT, "computed": WHOLE_MACHINE, "defaults": DEFAULTS}
+        await self._send("advertise_copies", {"command": "UPDATE_STARTD_AD", "copies": copies, **shared})
+
+    async def _invalidate(self, names: Mapping[str, str], timeout_s: float = 30.0) -> None:
+        queries = [invalidation(name, address) for name, address in names.items()]
+        nothing: dict[str, object] = {"ad": "[]", "without": (), "computed": {}, "defaults": {}}
+        for first in range(0, len(queries), AT_ONCE):
+            some = queries[first : first + AT_ONCE]
+            await self._send(
+                "advertise_copies", {"command": "INVALIDATE_STARTD_ADS", "copies": some, **nothing}, timeout_s
+            )
+
+    async def _send(self, call: str, arguments: Mapping[str, object], timeout_s: float = 30.0) -> None:
+        """Send to all collectors.  Raises OutboundFailed unless one of them has taken it."""
+        faults = []
+        collectors = self._collectors()
+        for collector in collectors:
+            try:
+                await self._outbound.call(call, {"collector": collector, **arguments}, timeout_s)
+            except OutboundFailed as error:
+                faults.append(f"collector {collector}: {error}")
+        if len(faults) == len(collectors):
+            raise OutboundFailed("; ".join(faults) or "no collector is configured")
+        for fault in faults:
+            log.full_debug(f"Failed to send ghosts to a collector: {fault}")
+
+
+def _kind(due: tuple[str, str, Ghost]) -> tuple[str, str]:
+    key, _name, ghost = due
+    return key, ghost.ad
+
+
+def _pairs(records: Iterable[Sequence[Any]]) -> tuple[tuple[str, int], ...]:
+    return tuple((schedd, number) for schedd, number in records)
+
+
+def cycles_of(rows: Iterable[Sequence[Any]]) -> dict[str, list[Cycle]]:
+    """Return the completed cycles of each ghosts' negotiator, by its local name."""
+    found: dict[str, list[Cycle]] = defaultdict(list)
+    for name, now_s, heard_s, *times in rows:
+        mine = found[str(name).partition("@")[0].upper()]  # empty, for one that has just started
+        ahead_s = heard_s - now_s if isinstance(now_s, int) and isinstance(heard_s, int) else 0
+        for began_s, ended_s in zip(times[::2], times[1::2], strict=True):
+            if isinstance(began_s, int) and isinstance(ended_s, int) and ended_s >= began_s > 0:
+                mine.append(Cycle(began_s, ended_s, ahead_s))
+    return found
+
+
+def schedds_of(rows: Iterable[Sequence[Any]]) -> dict[str, Schedd]:
+    """Return the schedds that have jobs here, those of other pools as well, by their addresses."""
+    found = {}
+    for name, *addresses, version in rows:
+        if isinstance(name, str):
+            schedd = Schedd(name, version_of(version))
+            found.update({address: schedd for address in addresses if isinstance(address, str)})
+    return found
+
+
+def version_of(text: object) -> tuple[int, ...]:
+    """Return the numbers in `$CondorVersion: 25.14.1 ...`; () for anything else, which is older than all."""
+    words = str(text).split()
+    numbers = words[1].split(".") if len(words) > 1 else []
+    return tuple(int(each) for each in numbers) if all(each.isdecimal() for each in numbers) else ()

@@ -1,0 +1,202 @@
+"""The knobs of demand: ANNEX_DEMAND*, ANNEX_OFFERS and those of each offer.
+
+A knob that cannot be read is a fault of the configuration, as anywhere.  An offer whose order file cannot be used is
+only that offer's fault: the daemon goes on with the others.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from annexd.annex.request.durations import read_duration
+from annexd.annex.request.launch_config import LaunchChoice, launch_config
+from annexd.annex.request.launch_values import image, instance_types, max_price, volume_gib
+from annexd.daemoncore.config.parameters import Parameters, is_expression, param
+from annexd.daemoncore.regular_file import open_regular
+from annexd.demand.offer import Offer, fault_of_weights
+
+Value = TypeVar("Value")
+
+OFF: Final = "off"
+OBSERVE: Final = "observe"
+ENFORCE: Final = "enforce"
+GHOSTS: Final = "ghosts"
+NONE: Final = "none"
+SPOT: Final = "spot"
+ON_DEMAND: Final = "on-demand"
+NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
+EXPANDED: Final = re.compile(r"\$\w*\(|[\r\n]")  # what HTCondor's configuration would read as more than a text
+OF_A_LAUNCH: Final = ("INSTANCE_TYPE", "IMAGE", "MAX_PRICE", "VOLUME_SIZE")
+MOST_OFFERS: Final = 50
+LARGEST_FILE: Final = 1024 * 1024
+KEYS: Final = {  # whose files annexd's own orders name; without them the keys are those that annexd lends
+    "PublicKeyFile": "ANNEX_DEFAULT_ACCESS_KEY_FILE",
+    "SecretKeyFile": "ANNEX_DEFAULT_SECRET_KEY_FILE",
+    "SessionTokenFile": "ANNEX_DEFAULT_SESSION_TOKEN_FILE",
+    "AWSProfile": "ANNEX_DEFAULT_PROFILE",
+}
+
+
+@dataclass(frozen=True)
+class DemandSettings:
+    """What annexd does for idle jobs."""
+
+    mode: str = OFF  # ANNEX_DEMAND
+    interval_s: int = 30  # ANNEX_DEMAND_INTERVAL
+    asks_negotiator: bool = True  # ANNEX_DEMAND_CONFIRM
+    owner: str = ""  # ANNEX_DEMAND_OWNER, as user@domain
+    boot_s: int = 900  # ANNEX_DEMAND_BOOT_TIME: after this time a machine that has not joined is not expected any more
+    keys: Mapping[str, str] = field(default_factory=dict)
+    offers: tuple[Offer, ...] = ()
+    faults: Mapping[str, str] = field(default_factory=dict)  # by the name of an offer that cannot be used
+
+    @classmethod
+    def read(cls, look_up: Parameters) -> "DemandSettings":
+        default = cls()
+        reading = _Reading(look_up)
+        offers = [reading.offer(name) for name in reading.names()]
+        return cls(
+            reading.choice("ANNEX_DEMAND", default.mode, (OFF, OBSERVE, ENFORCE)),
+            look_up.integer("ANNEX_DEMAND_INTERVAL", default.interval_s, minimum=1),
+            reading.choice("ANNEX_DEMAND_CONFIRM", GHOSTS, (GHOSTS, NONE)) == GHOSTS,
+            _owner(look_up),
+            look_up.integer("ANNEX_DEMAND_BOOT_TIME", default.boot_s, minimum=1),
+            {name: value for name, knob in KEYS.items() if (value := look_up.text(knob))},
+            tuple(each for each in offers if each is not None),
+            reading.unusable,
+        )
+
+
+def _owner(look_up: Parameters) -> str:
+    domain = look_up.text("UID_DOMAIN", look_up.text("FULL_HOSTNAME"))
+    name = look_up.text("ANNEX_DEMAND_OWNER", "condor")
+    return name if "@" in name else f"{name}@{domain}"
+
+
+class _Reading:
+    """Reads offers; `unusable` says which cannot be used, and why."""
+
+    def __init__(self, look_up: Parameters) -> None:
+        self._look_up = look_up
+        self.unusable: dict[str, str] = {}
+
+    def names(self) -> list[str]:
+        names = list(dict.fromkeys(self._look_up.words("ANNEX_OFFERS")))
+        wrong = [name for name in names if not NAME.fullmatch(name)]
+        if wrong:
+            words = "must be names of letters, digits and _, beginning with a letter, of 32 characters at most"
+            self._look_up.faults.append(f"ANNEX_OFFERS {words}, not {', '.join(wrong)}")
+        if len(names) > MOST_OFFERS:
+            self._look_up.faults.append(f"ANNEX_OFFERS has {len(names)} offers, and {MOST_OFFERS} are the most")
+        return [name for name in names[:MOST_OFFERS] if name not in wrong]
+
+    def choice(self, knob: str, default: str, choices: tuple[str, ...]) -> str:
+        text = self._look_up.text(knob, default).strip().strip('"').lower()
+        if text in choices:
+            return text
+        self._look_up.faults.append(f"{knob} must be {', '.join(choices[:-1])} or {choices[-1]}, not {text}")
+        return default
+
+    def offer(self, name: str) -> Offer | None:
+        """Return an offer; None if it cannot be used."""
+        try:
+            config = self._config(name)
+        except ValueError as error:
+            self.unusable[name] = str(error)
+            config = {}
+        default = Offer(name, config, "", 0, 0)
+        found = Offer(
+            name,
+            config,
+            start=self._expression(name, "START", "true"),
+            lease_s=self._seconds(name, "LEASE", 4 * 3600),
+            max_machines=self._number(name, "MAX", None),
+            jobs=self._expression(name, "JOBS", default.jobs),
+            rank=self._expression(name, "RANK", default.rank),
+            step=self._number(name, "STEP", default.step),
+            idle_age_s=self._seconds(name, "IDLE_AGE", default.idle_age_s),
+            idle_s=self._seconds(name, "IDLE", default.idle_s),
+            on_demand=self.choice(_knob(name, "MARKET"), SPOT, (SPOT, ON_DEMAND)) == ON_DEMAND,
+            machine_ad=self._look_up.text(_knob(name, "AD")),
+        )
+        return None if name in self.unusable else found
+
+    def _config(self, name: str) -> Mapping[str, Any]:
+        """Raises ValueError with what is wrong with the order of an offer."""
+        file, launch = param(_knob(name, "REQUEST")), [each for each in OF_A_LAUNCH if param(_knob(name, each))]
+        if file and launch:
+            raise ValueError(f"{_knob(name, 'REQUEST')} excludes {', '.join(_knob(name, each) for each in launch)}")
+        config = _read_file(Path(file)) if file else self._launch(name)
+        if fault := fault_of_weights(config):
+            raise ValueError(fault)
+        return config
+
+    def _launch(self, name: str) -> Mapping[str, Any]:
+        own_image = _knob(name, "IMAGE") if param(_knob(name, "IMAGE")) else "ANNEX_DEFAULT_IMAGE"
+        types = _value(_knob(name, "INSTANCE_TYPE"), lambda text: instance_types((text,)))
+        named = _value(own_image, image)
+        if types is None:
+            raise ValueError(f"{_knob(name, 'REQUEST')} or {_knob(name, 'INSTANCE_TYPE')} must say what to order")
+        if named is None:
+            raise ValueError(f"{_knob(name, 'IMAGE')} or ANNEX_DEFAULT_IMAGE must name an image that has HTCondor")
+        price = _value(_knob(name, "MAX_PRICE"), max_price)
+        volume = _value(_knob(name, "VOLUME_SIZE"), volume_gib)
+        return launch_config(LaunchChoice(named, None, types, max_price=price, volume_gib=volume))
+
+    def _expression(self, name: str, what: str, default: str) -> str:
+        text = self._look_up.text(_knob(name, what), default)
+        if is_expression(text) and not EXPANDED.search(text):
+            return text
+        self._look_up.faults.append(f"{_knob(name, what)} must be an expression, not {text}")
+        return default
+
+    def _number(self, name: str, what: str, default: int | None) -> int:
+        if default is None and param(_knob(name, what)) is None:
+            self._look_up.faults.append(f"{_knob(name, what)} must say how many machines there may be at once")
+        return self._look_up.integer(_knob(name, what), default or 1, minimum=1)
+
+    def _seconds(self, name: str, what: str, default: int) -> int:
+        text = param(_knob(name, what))
+        if text is None:
+            return default
+        try:
+            return read_duration(text.strip())
+        except ValueError:
+            return self._look_up.integer(_knob(name, what), default, minimum=1)
+
+
+def _knob(name: str, what: str) -> str:
+    return f"ANNEX_OFFER_{name}_{what}"
+
+
+def _value(knob: str, parse: Callable[[str], Value]) -> Value | None:
+    """Return the knob's value, or None without one.  Raises ValueError that names the knob."""
+    text = param(knob)
+    if text is None:
+        return None
+    try:
+        return parse(text.strip())
+    except ValueError as error:
+        raise ValueError(f"{knob} must be {error}, not {text}") from error
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    """Raises ValueError for a file that is no order."""
+    try:
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as opened:
+            content = opened.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
+    if len(content) > LARGEST_FILE:
+        raise ValueError(f"{path} is larger than {LARGEST_FILE} bytes")
+    try:
+        config = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} must be an object, as condor_annex -save writes it")  # noqa: TRY004  of the text
+    return config

@@ -1,0 +1,201 @@
+"""Keep what is known of each offer's machines: what they have, what they cost, and why they cannot be ordered.
+
+Where a machine of an offer has joined, a photograph of its slot says what such machines have; before that AWS's
+description of the instance types does.  An offer is quoted as an order is, so that what its order would be refused for
+is known beforehand.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from typing import Any, Final
+
+import classad2
+import htcondor2
+
+from annexd.annex.bulk_request import order_in
+from annexd.annex.join.config_bundle import BundleSources
+from annexd.annex.quote.money import price_in
+from annexd.annex.quote.quote import COMMAND as QUOTE
+from annexd.annex.quote.quote import quote_annex
+from annexd.annex.reply import ANSWERED, ReplyAd
+from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.request import COMMAND, REQUEST_VERSION
+from annexd.annex.steps import StepContext
+from annexd.annex.translate_aws_errors import translate_aws_errors
+from annexd.aws import answers
+from annexd.condor import bindings
+from annexd.condor.values import Unsafe
+from annexd.daemoncore import log
+from annexd.daemoncore.threads import in_thread
+from annexd.demand.machine_ad import UnknownMachine, facts_of, machine_ad
+from annexd.demand.offer import Offer, instance_types, sized, volume_gib
+from annexd.demand.packing import Resources
+from annexd.service.demand_settings import DemandSettings
+
+AGAIN_S: Final = 600.0  # between two questions about the same offer: Spot prices move within hours
+AFTER_FAULT_S: Final = 60.0
+MICRO: Final = 1_000_000
+OF_AD: Final = "ANNEX_OFFER_AD"  # where the ad came from
+OF_A_MACHINE: Final = "a machine"
+OF_AWS: Final = "AWS's description"
+
+
+@dataclass(frozen=True)
+class OfferFacts:
+    """What is known of an offer's machines; `ad` is empty while nothing is."""
+
+    ad: str = ""
+    has: Resources | None = None
+    source: str = ""
+    micro_dollars_per_hour: int | None = None
+    rank: float = 0.0
+    at_s: float = 0.0
+    fault: str = ""  # why its machines cannot be ordered now
+
+
+def order_ad(offer: Offer, machines: int, settings: DemandSettings, now_s: float, command: str) -> dict[str, Any]:
+    """Return the command ad that orders, or quotes, machines of an offer."""
+    return {
+        **sized(offer, machines),
+        **settings.keys,
+        "Command": command,
+        "RequestVersion": REQUEST_VERSION,
+        "EndOfLease": int(now_s) + offer.lease_s,
+        "LeaseDuration": offer.lease_s,
+        "AnnexName": f"offer-{offer.name}".replace("_", "-"),
+        "NoOwner": True,
+        "MaxIdleTime": offer.idle_s,
+    }
+
+
+class OfferBook:
+    """Asks AWS about offers, now and then."""
+
+    def __init__(self, context: StepContext, bundle_sources: BundleSources, defaults: Defaults) -> None:
+        self._context, self._bundle_sources, self._defaults = context, bundle_sources, defaults
+        self._facts: dict[str, OfferFacts] = {}
+        self._offers: dict[str, Offer] = {}
+        self._photographs: dict[str, str] = {}
+
+    def reconfigure(self, defaults: Defaults) -> None:
+        """Ask again about all offers."""
+        self._defaults = defaults
+        self._offers.clear()
+
+    def facts(self, offer: Offer) -> OfferFacts:
+        return self._facts.get(offer.name, OfferFacts(fault="AWS has not been asked about it yet"))
+
+    def photograph(self, offer: str, ad: str) -> None:
+        """Keep the ad of a machine that has joined from this offer, instead of what AWS describes."""
+        if self._photographs.get(offer) != ad:
+            self._photographs[offer] = ad
+            self._offers.pop(offer, None)
+
+    async def refresh(self, settings: DemandSettings) -> None:
+        """Ask about the offers that are due."""
+        for offer in settings.offers:
+            known = self._facts.get(offer.name)
+            wait_s = AFTER_FAULT_S if known and known.fault else AGAIN_S
+            if known is None or self._offers.get(offer.name) != offer or time.time() - known.at_s >= wait_s:
+                self._facts[offer.name] = await in_thread(partial(self._ask, offer, settings))
+                self._offers[offer.name] = offer
+
+    def _ask(self, offer: Offer, settings: DemandSettings) -> OfferFacts:
+        """Blocks."""
+        before = self._facts.get(offer.name, OfferFacts())
+        try:
+            return self._asked(offer, settings)
+        except (UnknownMachine, *ANSWERED) as error:
+            fault = str(error)
+        except Exception as error:  # noqa: BLE001  the edge of one offer: the others go on
+            fault = f"internal error: {type(error).__name__}: {error}"
+            log.error(f"Offer {offer.name} cannot be looked at: {fault}")
+        return replace(before, fault=fault, at_s=time.time())
+
+    def _asked(self, offer: Offer, settings: DemandSettings) -> OfferFacts:
+        now_s = time.time()
+        ad = order_ad(offer, 1, settings, now_s, QUOTE)
+        reply = quote_annex(ad, settings.owner, self._context, self._defaults, now_s, self._bundle_sources)
+        if "Quote" not in reply:
+            return OfferFacts(fault=str(reply.get("ErrorString")), at_s=now_s)
+        price = price_of(json.loads(str(reply["Quote"])), on_demand=offer.on_demand)
+        text, source = self._machine(offer, settings, now_s)
+        has = resources_in(text)
+        rank = rank_of(offer.rank, text, price)
+        return OfferFacts(text, has, source, price, rank, now_s, _refusal(reply))
+
+    def _machine(self, offer: Offer, settings: DemandSettings, now_s: float) -> tuple[str, str]:
+        """Return the text of the machine's ad, and where it is from.  Raises UnknownMachine or what ANSWERED names."""
+        if offer.machine_ad:
+            return _checked(offer.machine_ad), OF_AD
+        if offer.name in self._photographs:
+            return self._photographs[offer.name], OF_A_MACHINE
+        types = instance_types(offer.config)
+        if not types:
+            raise UnknownMachine("its order names no instance types: ANNEX_OFFER_<name>_AD can say what they have")
+        ad = order_ad(offer, 1, settings, now_s, COMMAND)
+        _, order, _ = order_in(ad, settings.owner, self._defaults, now_s, self._context.access)
+        clients = self._context.access(order.target)
+        with translate_aws_errors("DescribeInstanceTypes"):
+            rows = list(
+                answers.listed(clients.ec2, "describe_instance_types", "InstanceTypes", InstanceTypes=list(types))
+            )
+        facts = facts_of(rows, volume_gib(offer.config))
+        version, domain = htcondor2.version(), self._defaults.uid_domain
+        values, expressions = machine_ad(offer.name, offer.start, facts, types[0], version, (domain, domain))
+        return str(bindings.make_ad(values, expressions)), OF_AWS
+
+
+def price_of(quote: Mapping[str, Any], *, on_demand: bool) -> int | None:
+    """Return the micro-dollars of an hour of the cheapest pool; None where no price is known."""
+    prices: list[Fraction] = []
+    for pool in quote.get("Pools") or ():
+        found = [pool.get("OnDemandPrice")]
+        if not on_demand and pool.get("SpotPrices"):
+            found = [each.get("Now") for each in pool["SpotPrices"].values()]
+        prices += [price for each in found if each is not None and (price := price_in(str(each))) is not None]
+    return int(min(prices) * MICRO) if prices else None
+
+
+def resources_in(text: str) -> Resources:
+    """Return what the machine of this ad has in all.  Raises UnknownMachine for an ad that does not say it."""
+    ad = bindings.parse_ad(text)
+    found = {name: _number(ad, f"TotalSlot{name}", name) for name in ("Cpus", "Memory", "Disk", "GPUs")}
+    if not found["Cpus"] or not found["Memory"]:
+        raise UnknownMachine("the ad of its machine has no Cpus and Memory")
+    return Resources(found["Cpus"], found["Memory"], found["Disk"], found["GPUs"])
+
+
+def _number(ad: bindings.Ad, *names: str) -> int:
+    for name in names:
+        value = ad.eval(name) if name in set(ad) else None
+        if isinstance(value, int | float) and not isinstance(value, bool | classad2.Value):
+            return max(0, int(value))
+    return 0
+
+
+def rank_of(rank: str, text: str, micro_dollars: int | None) -> float:
+    """Evaluate RANK over the machine's plain values and AnnexPrice; 0.0 where it is no number."""
+    ad = bindings.parse_ad(text)
+    plain = {name: value for name in ad if isinstance(value := ad.eval(name), int | float | str)}
+    price = {} if micro_dollars is None else {"AnnexPrice": micro_dollars / MICRO}
+    try:
+        value = bindings.expression(rank).eval(bindings.make_ad({**plain, **price}))
+    except (classad2.ClassAdException, Unsafe):
+        return 0.0
+    return float(value) if isinstance(value, int | float) and not isinstance(value, classad2.Value) else 0.0
+
+
+def _checked(text: str) -> str:
+    try:
+        return str(bindings.parse_ad(text))
+    except (classad2.ClassAdException, Unsafe) as error:
+        raise UnknownMachine(f"ANNEX_OFFER_<name>_AD is not an ad: {error}") from error
+
+
+def _refusal(reply: ReplyAd) -> str:
+    return str(reply.get("ErrorString") or "")

@@ -1,0 +1,122 @@
+"""Print what annexd makes of the pool's idle jobs: -offers, -demand and -why, as tables, lines or JSON."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from annexd.tool import show as say
+from annexd.tool.errors import COMMUNICATION, ToolError
+from annexd.tool.times import is_time, shown_distance
+
+OFFERS: Final = {
+    "Offer": "Offer",
+    "State": "State",
+    "Machines": "Machines",
+    "Coming": "InFlight",
+    "Max": "Max",
+    "Wanted": "Wanted",
+    "CPUs": "Cpus",
+    "Memory": "Memory",
+    "GPUs": "GPUs",
+    "$/hour": "Price",
+    "From": "Source",
+}
+GROUPS: Final = ("Jobs", "User", "Schedd", "First", "Oldest", "State", "What")
+RIGHT: Final = frozenset(["Machines", "Coming", "Max", "Wanted", "CPUs", "Memory", "GPUs", "$/hour", "Jobs"])
+NONE: Final = "annexd has no offers: ANNEX_OFFERS in its configuration names them (docs/demand.md)"
+MODES: Final = {
+    "off": "ANNEX_DEMAND is off: nothing is looked at",
+    "observe": "ANNEX_DEMAND is observe: nothing is ordered",
+}
+Demand = Mapping[str, Any]
+
+
+def demand_in(ad: Mapping[str, Any]) -> Demand:
+    """Return what annexd answered.  Raises ToolError if it is no answer."""
+    say.check(ad)
+    try:
+        found = json.loads(str(ad.get("Demand")))
+    except ValueError as error:
+        raise ToolError(COMMUNICATION, "annexd answered Success without Demand") from error
+    return found if isinstance(found, dict) else {}
+
+
+def show_offers(ad: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the offers.  Raises ToolError."""
+    demand = demand_in(ad)
+    offers = demand.get("Offers") or []
+    if as_json:
+        print(json.dumps(offers, indent=2), flush=True)
+        return
+    if not offers:
+        say.notes([NONE])
+        return
+    _print_table(list(OFFERS), [[_text(each.get(name)) for name in OFFERS.values()] for each in offers])
+    _print_footer(demand, [f"{each['Offer']}: {each['Why']}" for each in offers if each.get("Why")])
+
+
+def show_demand(ad: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print the groups of idle jobs, each with what becomes of it.  Raises ToolError."""
+    demand = demand_in(ad)
+    groups = demand.get("Groups") or []
+    if as_json:
+        print(json.dumps(demand, indent=2), flush=True)
+        return
+    if groups:
+        _print_table(GROUPS, [row for each in groups for row in _rows(each, time.time())])
+    else:
+        say.notes(["there were no idle jobs that are old enough for any offer"])
+    _print_footer(demand, [])
+
+
+def why(group: Mapping[str, Any], demand: Demand) -> str:
+    """Return one line for a job of this group."""
+    parts = [f"{_jobs(each['Jobs'])} like it: {each['State']}, {each['Text']}" for each in group["Parts"]]
+    would = " (observed only: nothing is ordered)" if demand.get("Mode") == "observe" else ""
+    return "; ".join(parts) + would
+
+
+def switched(ad: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print that an offer is paused or resumed.  Raises ToolError unless it is."""
+    say.check(ad)
+    if as_json:
+        print(json.dumps({name: ad.get(name) for name in ("Offer", "Paused", "CommandID")}), flush=True)
+        return
+    after = "paused: nothing more is ordered by it" if ad.get("Paused") else "resumed"
+    print(f"Offer {ad.get('Offer')} is {after}", flush=True)
+
+
+def _rows(group: Mapping[str, Any], now_s: float) -> Iterable[Sequence[str]]:
+    """Return a row a part; what is the same for all parts stands in the first."""
+    oldest_s = group.get("Oldest")
+    age = shown_distance(oldest_s - now_s) if is_time(oldest_s) else "-"
+    common = [_text(group.get(name)) for name in ("User", "Schedd", "FirstJob")] + [age]
+    for number, part in enumerate(group["Parts"]):
+        yield [_text(part["Jobs"]), *(common if not number else [""] * 4), _text(part["State"]), _text(part["Text"])]
+
+
+def _print_footer(demand: Demand, lines: Sequence[str]) -> None:
+    at_s = demand.get("Time")
+    seen = [f"Decided {shown_distance(at_s - time.time())}"] if is_time(at_s) else ["Nothing has been decided yet"]
+    word = MODES.get(str(demand.get("Mode")))
+    footer = [*lines, *seen, *([word] if word else []), *map(str, demand.get("Faults") or ())]
+    print("\n" + "\n".join(map(say.printable, footer)), flush=True)
+
+
+def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    adjust: list[Callable[[str, int], str]] = [str.rjust if each in RIGHT else str.ljust for each in headings]
+    for row in (headings, *rows):
+        cells = (fit(cell, width) for fit, cell, width in zip(adjust, row, widths, strict=True))
+        print(" ".join(cells).rstrip())
+    sys.stdout.flush()
+
+
+def _text(value: object) -> str:
+    return "-" if value is None else say.printable(value)
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"

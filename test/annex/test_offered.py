@@ -1,0 +1,90 @@
+"""Annexes that annexd orders for idle jobs: their machines are the offer's, and are counted until they are gone."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+
+import pytest
+
+from annexd.annex.index import AnnexIndex
+from annexd.annex.offered import OfferedAnnex, offered_annexes
+from annexd.annex.request.join_config import MachineOffer
+from annexd.annex.status import PoolCounts, PoolSnapshot
+from test.annex.joining import BUCKET, defaults
+from test.annex.looks import looked
+from test.annex.site import Site, wait_for
+from test.replies import accepted
+
+GPU = MachineOffer("gpu", "TARGET.RequestGPUs > 0")
+BOOT_S = 900.0
+
+
+@pytest.fixture
+def joined(site: Site) -> Iterator[Site]:
+    """A site whose annexes join a pool."""
+    s3 = site.cloud.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    before, site.defaults = site.defaults, defaults(s3_url=site.cloud.url)
+    yield site
+    site.defaults = before
+    for each in s3.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
+        s3.delete_object(Bucket=BUCKET, Key=each["Key"])
+    s3.delete_bucket(Bucket=BUCKET)
+
+
+def counted(site: Site, joined: int = 0, later_s: float = 0.0, *, has_looked: bool = True) -> list[OfferedAnnex]:
+    journal = site.journal()
+    try:
+        index = AnnexIndex(site.engine(journal))
+        annexes = {each.annex_id: PoolCounts(joined, joined, 0) for each in index.all()}
+        looks = looked(site, -1.0) if has_looked else {}
+        pool = PoolSnapshot(site.now_s(), annexes)
+        return list(offered_annexes(index, looks, pool, site.now_s() + later_s, BOOT_S))
+    finally:
+        journal.close()
+
+
+def test_its_machines_have_the_offers_start_and_name(joined: Site) -> None:
+    reply = joined.order(offer=GPU)
+    accepted(reply)
+    body = joined.cloud.client("s3").get_object(Bucket=BUCKET, Key=f"annex/{reply['AnnexID']}.tar.gz")["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        file = tar.extractfile("50-condor-annex.conf")
+        assert file is not None
+        config = file.read().decode()
+    assert "AnnexOwns = (TARGET.RequestGPUs > 0)\n" in config
+    assert 'AnnexOffer = "gpu"\nSTARTD_ATTRS = $(STARTD_ATTRS) AnnexOffer\n' in config
+
+
+def test_machines_that_would_not_join_are_not_ordered(site: Site) -> None:
+    reply = site.order(offer=GPU)
+    assert reply["Result"] == "InvalidRequest"
+    assert "ANNEX_DEFAULT_S3_BUCKET" in str(reply["ErrorString"])
+    site.check_nothing_left()
+
+
+def test_machines_are_in_flight_until_they_join_or_nobody_expects_them_any_more(joined: Site) -> None:
+    accepted(joined.order(offer=GPU, TargetCapacity=3))
+    joined.order()  # of a user's own: no offer's
+    [before] = counted(joined, has_looked=False)
+    assert (before.offer, before.machines, before.in_flight) == ("gpu", 3, 3)
+    wait_for(lambda: len(joined.cloud.running_instances()) > 3, "the machines")
+    [booting] = counted(joined, joined=1)
+    assert (booting.machines, booting.in_flight, booting.joined) == (3, 2, 1)
+    [late] = counted(joined, joined=1, later_s=BOOT_S + 1)
+    assert (late.machines, late.in_flight) == (3, 0)
+
+
+def test_a_cancelled_annex_counts_only_until_its_machines_are_gone(joined: Site) -> None:
+    reply = joined.order(offer=GPU)
+    accepted(joined.cancel(str(reply["AnnexID"])))
+    wait_for(lambda: joined.cloud.running_instances() == [], "the end of the machines")
+    assert counted(joined) == []
+
+
+def test_an_order_that_failed_counts_nothing(joined: Site) -> None:
+    joined.cloud.fault("RequestSpotFleet", "denied", times=9)
+    assert joined.order(offer=GPU)["Result"] == "Failure"
+    assert counted(joined, has_looked=False) == []
