@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from annexd.annex.bulk_request import bulk_request
+from annexd.annex.lease.lease import TAG_LEASE_END, utc
 from annexd.annex.past_prices import past_prices
 from annexd.annex.reconcile import Report, reconcile
 from annexd.annex.reply import ReplyAd
@@ -25,7 +26,7 @@ from annexd.budget.money import MICRO
 from annexd.workflow import Retry
 from test.annex.ads import OWNER
 from test.annex.priced import seen
-from test.annex.site import Site, wait_for
+from test.annex.site import BYSTANDER, Site, wait_for
 
 SPECIFICATIONS = {"LaunchSpecifications": [seen()], "SpotPrice": None}
 
@@ -354,3 +355,35 @@ def test_a_crash_at_each_append_of_a_growth_reserves_for_the_fleets_that_there_a
     check_holds(priced, annex)
     machines = sum(int(fleet["config"]["TargetCapacity"]) for fleet in priced.live_fleets())
     assert account(priced).reserved.rate == pytest.approx(machines * 103_381, abs=5)
+
+
+def test_a_lease_that_ends_later_than_annexd_knows_is_not_extended_beyond_what_is_reserved(priced: Site) -> None:
+    limit(priced, 1)
+    reply = accepted(priced)
+    [fleet] = priced.live_fleets()
+    later_s = int(str(reply["EndOfLease"])) + 1800
+    tag = {"Key": TAG_LEASE_END, "Value": utc(later_s)}
+    priced.cloud.client("ec2", BYSTANDER).create_tags(Resources=[fleet["id"]], Tags=[tag])
+    before = account(priced)
+    refused = priced.change(str(reply["AnnexID"]), LeaseExtension=3600, CommandID="longer")
+    assert refused["Result"] == "Failure"
+    assert "give the new end with -until" in str(refused["ErrorString"])
+    assert account(priced) == before
+    moved = priced.change(str(reply["AnnexID"]), EndOfLease=later_s + 600, CommandID="until")
+    assert moved["Result"] == "Success", moved
+    assert account(priced).reserved.money > before.reserved.money
+
+
+@pytest.mark.parametrize("api", ["SpotFleet", "EC2Fleet"])
+def test_a_quote_shows_the_bound_that_a_budget_has_sent_and_the_room_of_it(priced: Site, api: str) -> None:
+    limit(priced, 1, rate=5)
+    reply = priced.quote(**SPECIFICATIONS, FleetAPI=api)
+    assert reply["Result"] == "Success", reply
+    quote = json.loads(str(reply["Quote"]))
+    [pool], [budget] = quote["Pools"], quote["Budgets"]
+    assert (pool["PriceBound"], pool["PriceBoundIsSent"]) == ("0.096000", True)
+    assert (budget["Name"], budget["Left"], budget["RateLeft"]) == ("physics", "1.000000", "5.000000")
+    assert float(budget["Need"]) == pytest.approx(float(quote["Most"]["Total"]), abs=0.001)
+    limit(priced, 0.1)
+    assert "budget physics: this can cost" in str(priced.quote(**SPECIFICATIONS, FleetAPI=api)["ErrorString"])
+    assert account(priced).reserved.money == 0, "a quote reserves nothing"

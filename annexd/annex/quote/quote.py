@@ -6,6 +6,7 @@ is asked is better known than not, and a right that is missing makes it unknown.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, Final
 
 from annexd.annex.budgets import line_of
@@ -63,7 +64,10 @@ def quote_annex(
             if reservations is not None:
                 preview = reservations.preview(owner, preview.order, defaults)
             order = preview.order
-            quote = _quote(order, _capacity_of(order, whole, owner, defaults, now_s, world), world, defaults)
+            capacity = _capacity_of(order, whole, owner, defaults, now_s, world)
+            if preview.needs:
+                capacity = _as_bounded(capacity, order)
+            quote = _quote(order, capacity, world, defaults)
             quote = replace(quote, refusals=(*preview.refusals, *quote.refusals), budgets=_budgets(preview))
     except ANSWERED as error:
         return reply_of_error(error, None, begun=False)
@@ -102,6 +106,24 @@ def _capacity_of(
     )
     by_file = capacity_of(by_spot_fleet.config)
     return replace(by_file, spot_units=sent.spot_units, on_demand_units=sent.on_demand_units)
+
+
+def _as_bounded(capacity: Capacity, order: FleetOrder) -> Capacity:
+    """Return the pools with the bounds that their budgets have sent, by type and weight: the dearest of each."""
+    if order.api == SPOT_FLEET:
+        return capacity  # it was read from what is sent
+    bounds: dict[tuple[str | None, Fraction], Fraction] = {}
+    for each in capacity_of_ec2_fleet(order.config).pools:
+        if each.price_bound is not None:
+            key = each.instance_type, each.weight
+            bounds[key] = max(each.price_bound, bounds.get(key, each.price_bound))
+    pools = [
+        each
+        if each.price_bound is not None
+        else replace(each, price_bound=bounds.get((each.instance_type, each.weight)))
+        for each in capacity.pools
+    ]
+    return replace(capacity, pools=tuple(pools))
 
 
 def _quote(order: FleetOrder, capacity: Capacity, world: StepContext, defaults: Defaults) -> Quote:
