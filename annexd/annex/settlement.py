@@ -82,12 +82,10 @@ class Settlement:
         look, known = annex.look, annex.known
         if look is None or look.at_s <= max(self._index.requested_at_s(known), self._index.moved_at_s(known)):
             return False
-        seen, usage = look.annexes.get(known.annex_id), self._index.usage(known)
+        seen = look.annexes.get(known.annex_id)
         if seen is not None and (seen.instances or seen.is_launching):
             if seen.instances and look.at_s > annex.entry.over_s:
                 self._overran.add(known.annex_id)
-            return False
-        if usage is not None and usage.running:
             return False
         cancellation = self._index.cancellation(known.annex_id)
         is_cancelled = cancellation is not None and cancellation.finished and look.at_s > cancellation.finished_at_s
