@@ -20,10 +20,11 @@ ALLOWED = {  # what a package may import of ours, besides itself
     "workflow": set(),
     "aws": set(),
     "authorization": {"cedar.levels", "cedar.identity"},
-    "annex": {"workflow", "aws"},
+    "annex": {"workflow", "aws", "budget"},
+    "budget": set(),
     "demand": {"condor", "daemoncore"},
     "daemoncore": {"authorization", "cedar", "condor"},
-    "service": {"daemoncore", "annex", "aws", "workflow", "cedar", "condor", "demand"},
+    "service": {"daemoncore", "annex", "aws", "workflow", "cedar", "condor", "demand", "budget"},
     "account": {"aws", "annex", "workflow"},
     "tool": {"annex", "account", "condor", "demand"},
 }
@@ -48,7 +49,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {  # what a room may import of its packa
         "fleet": {"request", "lease"},
         "join": {"request", "lease"},
         "steps": {"fleet", "join", "request", "lease"},
-        "quote": {"bulk_request", "reply", "steps", "fleet", "join", "request", "lease"},
+        "quote": {"budgets", "bulk_request", "reply", "reservations", "steps", "fleet", "join", "request", "lease"},
     },
     "daemoncore": {
         "process": {"config.parameters"},

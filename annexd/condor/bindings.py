@@ -118,6 +118,21 @@ def free_names(text: str) -> list[str]:
     return references(classad2.ClassAd(), expression(text))
 
 
+def evaluated(text: str, attributes: Mapping[str, Any]) -> Any:
+    """Return the value of an expression over an ad; undefined and error as classad2.Value has them."""
+    return expression(text).eval(make_ad(attributes))
+
+
+def reload_user_maps() -> None:
+    """Read the files of userMap() again (SUBSYSTEM_CLASSAD_USER_MAP_NAMES) that have changed.
+
+    Bindings without that function, of HTCondor before 25, keep what they read first.
+    """
+    reload = getattr(htcondor2, "reload_config_usermaps", None)
+    if reload is not None:
+        reload()
+
+
 def quote(text: str) -> str:
     return str(classad2.quote(values.checked_text(text)))
 

@@ -220,8 +220,8 @@ class StoppedMidway(Journal):
 
     stop = staticmethod(lambda _: None)
 
-    def append(self, command_id: str, step: str, kind: Kind, body: Json) -> None:
-        super().append(command_id, step, kind, body)
+    def append(self, command_id: str, step: str, kind: Kind, body: Json, reserved: Json | None = None) -> None:
+        super().append(command_id, step, kind, body, reserved)
         if (step, kind) == ("request_fleet", Kind.INTENT):
             self.stop(command_id)
 
