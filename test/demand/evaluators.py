@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -41,6 +42,18 @@ class Background:
                 return found
             time.sleep(POLL_S)
         raise AssertionError("the call is over")
+
+    def kill_one(self, find: Callable[[], list[int]], number: signal.Signals) -> int:
+        """Send a signal to the first process that is found and still lives, and return its number."""
+
+        def kill() -> int:
+            with suppress(ProcessLookupError, IndexError):
+                pid = find()[0]
+                os.kill(pid, number)
+                return pid
+            return 0
+
+        return int(self.until(kill))
 
     def result(self) -> Matches:
         self._thread.join(60)

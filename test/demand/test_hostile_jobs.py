@@ -27,6 +27,7 @@ from test.demand.evaluators import Background, cpu_ticks, evaluators, matched, r
 
 MACHINES = {"small": machine(Cpus=2), "big": machine(Cpus=64), "picky": machine("TARGET.WantAnnex =?= true")}
 GOOD = {f"good{n}": job(RequestCpus=1 << n, WantAnnex=str(n % 2 > 0).lower()) for n in range(5)}
+MANY = {f"good{n}": job(RequestMemory=n) for n in range(3_000)}
 CHAIN = {f"A{n}": f"A{n + 1} + 1" for n in range(3_000)}
 LONG = {"S": '"' + "a" * 150_000 + '"', "L": "strcat(" + ",".join(["S"] * 2_500) + ")"}  # 375 MB
 WORK = {"W0": "TARGET.Cpus + 1", **{f"W{n + 1}": f"W{n} + W{n}" for n in range(40)}}
@@ -136,31 +137,34 @@ def test_an_evaluator_has_no_rights_that_it_does_not_need() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
-def test_no_good_job_is_left_out_if_the_evaluator_is_killed_once(number: signal.Signals) -> None:
-    jobs = {f"good{n}": job(RequestMemory=n) for n in range(1_500)}
-    call = Background(jobs, MACHINES)
-    os.kill(call.until(evaluators)[0], number)
-    found = call.result()
-    assert found.faults == {}
-    assert found.jobs.keys() == jobs.keys()
+def test_nothing_is_left_out_if_an_evaluator_is_killed_once(number: signal.Signals) -> None:
+    """The first one tries the machines, a later one the jobs."""
+    call = Background(MANY, MACHINES)
+    first = call.kill_one(evaluators, number)
+    call.kill_one(lambda: [pid for pid in evaluators() if pid != first and cpu_ticks(pid)], number)
+    expect_all(call.result())
 
 
 def test_nor_if_its_keeper_is() -> None:
-    jobs = {f"good{n}": job(RequestMemory=n) for n in range(1_500)}
-    call = Background(jobs, MACHINES)
-    keeper = call.until(lambda: [pid for pid in children(os.getpid()) if children(pid)])[0]
-    os.kill(keeper, signal.SIGKILL)
-    found = call.result()
-    assert found.faults == {}
-    assert found.jobs.keys() == jobs.keys()
+    call = Background(MANY, MACHINES)
+    call.kill_one(lambda: [pid for pid in children(os.getpid()) if any(map(cpu_ticks, children(pid)))], signal.SIGKILL)
+    expect_all(call.result())
+
+
+def expect_all(found: Matches) -> None:
+    assert (found.faults, found.machine_faults) == ({}, {})
+    assert {name: match.machines for name, match in found.jobs.items()} == dict.fromkeys(
+        MANY, frozenset({"small", "big"})
+    )
 
 
 def test_an_evaluator_that_stands_still_is_killed_and_its_job_left_out() -> None:
     """It is stopped while it tries the job for the second time, with others behind."""
     call = Background({"hostile": job(**ENDLESS), **GOOD}, MACHINES)
     first = call.until(evaluators)
-    second = call.until(lambda: [pid for pid in evaluators() if pid not in first and cpu_ticks(pid) > QUICK_TICKS])
-    os.kill(second[0], signal.SIGSTOP)
+    call.kill_one(
+        lambda: [pid for pid in evaluators() if pid not in first and cpu_ticks(pid) > QUICK_TICKS], signal.SIGSTOP
+    )
     found = call.result()
     assert found.jobs.keys() == GOOD.keys()
     assert "evaluating it does not end" in found.faults["hostile"]
