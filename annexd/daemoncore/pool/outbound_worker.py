@@ -97,7 +97,7 @@ def _records(matches: object) -> list[tuple[str, int]]:
 def standings(address: str) -> list[list[Any]]:
     """Return of each user in a negotiator's accountant: name, priority factor, ceiling, and whether it is a group."""
     names = ("Name", "PriorityFactor", "Ceiling", "IsAccountingGroup")
-    return [[_plain(each.get(name)) for name in names] for each in bindings.accounting(address)]
+    return [[bindings.plain(each.get(name)) for name in names] for each in bindings.accounting(address)]
 
 
 def set_standings(address: str, standings: list[tuple[str, float, int]]) -> None:
