@@ -113,7 +113,7 @@ def decide(now: Situation) -> Decision:
     planned = plan_machines(now)
     given = {each.name: _given(each, planned, now) for each in now.offers}
     ordered = {each.name: _allowed(each, given[each.name]) for each in now.offers}
-    ghosts = {each.name: _shown(each, planned.machines.get(each.name, 0), ordered[each.name]) for each in now.offers}
+    ghosts = {each.name: _shown(each, planned, now, ordered[each.name]) for each in now.offers}
     orders = {name: count for name, count in ordered.items() if count}
     reasons = _Reasons(now, planned, given, ordered)
     return Decision(
@@ -156,15 +156,28 @@ def _room(offer: OfferNow) -> int:
     return max(0, offer.max_machines - offer.living)
 
 
-def _shown(offer: OfferNow, planned: int, ordered: int) -> int:
-    """Return how many ghosts to show: for those on their way and those ordered now, too: their jobs stay idle.
+def _shown(offer: OfferNow, planned: Plan, now: Situation, ordered: int) -> int:
+    """Return how many ghosts to show: for machines on their way, those ordered now, and the jobs that free slots will
+    take, too: all these jobs are idle still, and their negotiator does not see free slots.
 
     The next decision reads what was given to them; if the next step were not shown with them, each second decision
     would find nothing given beyond what is on its way.
     """
-    if not planned:
+    wanted = planned.machines.get(offer.name, 0)
+    if not wanted or offer.has is None:
         return 0
-    return offer.in_flight + ordered + min(planned - ordered, offer.step)
+    return offer.in_flight + ordered + min(wanted - ordered, offer.step) + _beside_free(offer, offer.has, planned, now)
+
+
+def _beside_free(offer: OfferNow, has: Resources, planned: Plan, now: Situation) -> int:
+    """Return how many machines the jobs would fill that free slots will take; a step at most."""
+    free = {each.key for each in now.free}
+    groups = []
+    for each in now.groups:
+        jobs = sum(count for kind, count in planned.placed.get(each.key, {}).items() if kind in free)
+        if jobs and each.needs is not None and now.fits(each.key, offer.name):
+            groups.append(JobGroup(each.key, jobs, each.needs))
+    return plan(groups, [MachineKind(offer.name, has, 1, offer.step)], lambda *_: True).machines.get(offer.name, 0)
 
 
 def _given(offer: OfferNow, planned: Plan, now: Situation) -> int:
@@ -185,11 +198,12 @@ def _placed_in(offer: str, planned: Plan, now: Situation) -> list[WaitingGroup]:
 
 
 def _filled(offer: OfferNow, planned: Plan, now: Situation, confirmed: Confirmed) -> int:
-    """Plan again with the jobs that were given a ghost, less those that a machine on its way is for."""
+    """Plan again with the jobs that were given a ghost, less those that free slots or machines on their way are for."""
     left = dict(confirmed.jobs)
+    elsewhere = {_flight(offer.name), *(each.key for each in now.free)}
     for each in now.groups:
-        flying = planned.placed.get(each.key, {}).get(_flight(offer.name), 0)
-        _take(left, (each.schedd, each.autocluster), flying)
+        placed_elsewhere = sum(jobs for kind, jobs in planned.placed.get(each.key, {}).items() if kind in elsewhere)
+        _take(left, (each.schedd, each.autocluster), placed_elsewhere)
     given = []
     for each in _placed_in(offer.name, planned, now):
         placed = planned.placed[each.key][offer.name]

@@ -36,7 +36,9 @@ from annexd.service.archiver import Archiver
 from annexd.service.budget_watch import BudgetWatch, advertised_budgets
 from annexd.service.bundle_sources import HostBundleSources
 from annexd.service.configuration import Configuration
+from annexd.service.demand import Demand, DemandContext
 from annexd.service.journal_monitor import JournalMonitor
+from annexd.service.offer_book import OfferBook
 from annexd.service.orders import Orders
 from annexd.service.pool_view import PoolView
 from annexd.service.price_watch import PriceWatch
@@ -98,9 +100,28 @@ class Annexd(Daemon[Configuration]):
             OF_BUDGETS,
         )
         context = CommandContext(
-            index, steps, self._bundle_sources, self._reconciler.looks, view.snapshot, reservations=reservations
+            index,
+            steps,
+            self._bundle_sources,
+            self._reconciler.looks,
+            view.snapshot,
+            reservations=reservations,
+            demand=self._demand_report,
         )
         self._orders = Orders(context, settings.annex, settings.orders, self._journal_monitor.recount, view.refresh)
+        self._offers = OfferBook(steps, self._bundle_sources, settings.annex)
+        of_demand = DemandContext(
+            index,
+            self._reconciler.looks,
+            view.snapshot,
+            view.refresh,
+            self._orders.order,
+            lambda: self.settings.publication.collectors,
+        )
+        self._demand = Demand(of_demand, self._offers, start.environment, settings.name, settings.demand)
+
+    def _demand_report(self) -> Json:
+        return self._demand.report()
 
     def _shown_version(self) -> object:
         """Return what changes when -status shows something else."""
@@ -136,6 +157,7 @@ class Annexd(Daemon[Configuration]):
             self._annex_ads.run(),
             self._budgets.run(),
             self._budget_ads.run(),
+            self._demand.run(),
             self._orders.continue_unfinished(),
         ]
 
@@ -147,6 +169,8 @@ class Annexd(Daemon[Configuration]):
         self._orders.reconfigure(settings)
         self._reconciler.reconfigure(settings)
         self._prices.reconfigure(settings.annex)
+        self._offers.reconfigure(settings.annex)
+        self._demand.reconfigure(settings.demand)
         self._files.reconfigure(settings.uid_domain)
         self._access.reconfigure(settings.annex)
         self._profiles.reconfigure(settings.annex)
@@ -156,6 +180,7 @@ class Annexd(Daemon[Configuration]):
 
     async def finish(self, timeout_s: float, fast: asyncio.Event) -> None:
         await self._orders.pause(timeout_s, fast)
+        await self._demand.withdraw()
         await self._annex_ads.withdraw()
         await self._budget_ads.withdraw()
         await self._pool_outbound.close()

@@ -12,6 +12,7 @@ from annexd.budget.budget import Budget
 from annexd.daemoncore.config.parameters import Parameters, param
 from annexd.daemoncore.settings import DaemonSettings, common_settings
 from annexd.service.budget_knobs import read_budgets
+from annexd.service.demand_settings import DemandSettings
 
 SUBNET_ID = re.compile(r"subnet-[0-9a-f]{1,17}")
 
@@ -32,6 +33,7 @@ class Configuration(DaemonSettings):
     orders: OrderLimits
     annex: Defaults
     reconcile_interval_s: int  # ANNEXD_RECONCILE_INTERVAL
+    demand: DemandSettings
     budgets: tuple[Budget, ...]  # ANNEX_BUDGETS
 
     @classmethod
@@ -45,6 +47,7 @@ class Configuration(DaemonSettings):
             ),
             annex=_annex_defaults(look_up),
             reconcile_interval_s=look_up.integer("ANNEXD_RECONCILE_INTERVAL", 300, minimum=1),
+            demand=DemandSettings.read(look_up),
             budgets=read_budgets(look_up),
         )
 

@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 import htcondor2
 
 from annexd.annex import resize, status
+from annexd.annex.bulk_request import bulk_request
 from annexd.annex.commands import ASIDE, QUESTIONS, CommandContext, answer, command_of
 from annexd.annex.index import CANCEL, CHANGE, SHRINK, SWITCH
 from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, ReplyAd, reply
 from annexd.annex.request import request
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.join_config import MachineOffer
 from annexd.annex.request.order import Order
 from annexd.cedar.message import MessageReader
 from annexd.daemoncore import log
@@ -101,6 +103,38 @@ class Orders:
             self._changed()
             if reply_ad["Result"] != SUCCESS:
                 await self.continue_unfinished()  # including this one, if it is stuck
+
+    async def order(self, ad: Mapping[str, Any], owner: str, offer: MachineOffer) -> ReplyAd:
+        """Carry out an order of annexd's own for idle jobs, under the limits of all orders."""
+
+        def accepted(state: State) -> None:
+            self._active.add(state.command_id)
+            command_ids.append(state.command_id)
+            log.always(f"Accepted request {state.command_id} of offer {offer.name}: {_summary(state)}")
+
+        command_ids: list[str] = []
+        context = self._context
+        try:
+            answer = await self._in_thread(
+                lambda: bulk_request(
+                    ad,
+                    owner,
+                    context.index.engine,
+                    self._defaults,
+                    time.time(),
+                    access=context.world.access,
+                    bundle_sources=context.bundle_sources,
+                    reservations=context.reservations,
+                    offer=offer,
+                    accepted=accepted,
+                )
+            )
+        finally:
+            self._active.difference_update(command_ids)
+            self._changed()
+        if answer["Result"] != SUCCESS:
+            await self.continue_unfinished()
+        return answer
 
     def status(self) -> Mapping[str, int]:
         """Return attributes of the daemon's ad: orders in a thread now, and those that wait for one."""

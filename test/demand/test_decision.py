@@ -133,6 +133,15 @@ def test_what_was_given_to_machines_on_their_way_is_not_given_twice() -> None:
     assert found.ghosts == {"small": 7}
 
 
+def test_what_was_given_to_jobs_that_free_slots_will_take_is_not_given_to_others() -> None:
+    free = [FreeRoom("slot", Resources(3, 8_000), 1)]
+    found = decided([jobs("flood", 1_000)], free=free, confirmed={"small": Confirmed({("ap", 1): 3})})
+    assert not found.orders
+    assert found.ghosts == {"small": 5 + 2}
+    more = decided([jobs("flood", 1_000)], free=free, confirmed={"small": Confirmed({("ap", 1): 5})})
+    assert more.orders == {"small": 1}
+
+
 def test_where_a_schedd_offers_only_some_of_its_jobs_its_count_holds_for_one_step() -> None:
     full = {"small": Confirmed({("ap", 1): 4}, frozenset(["ap"]))}
     offer = replace(SMALL, max_machines=1_000, step=50)
