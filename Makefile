@@ -6,9 +6,9 @@ RUN := $(VENV)/bin/python
 AS_USER := $(RUN) -m test.as_user
 # What meets HTCondor's daemons and tools is tried on two versions of them.  On 25 alone: where AWS acts and HTCondor only
 # carries the orders, test/chaos (HTCONDOR_SERIES=23 make test ARGS=test/chaos) and the benchmark.
-SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py test/pool test/attack/test_pool.py test/demand/test_offline_matches.py
+SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py test/pool test/attack/test_pool.py test/demand/test_offline_matches.py test/demand/test_group_by.py test/demand/test_matching_as_negotiator.py test/demand/test_confirmation.py
 OF_AWS := cancel console demo enforcer lease lost_answers moved_lease trouble uid_domain
-WITHOUT_POOL := $(SYSTEM_TESTS) test/demand/test_ghost_negotiators.py test/bench test/chaos test/live test/test_texts.py
+WITHOUT_POOL := $(SYSTEM_TESTS) test/demand/test_ghost_negotiators.py test/demand/test_idle_jobs.py test/demand/test_free_slots.py test/bench test/chaos test/live test/test_alone.py test/test_texts.py
 # Most tests wait for daemons, so that more of them run at once than there are processors; a file in one process.
 WORKERS := 4
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder

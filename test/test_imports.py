@@ -20,10 +20,11 @@ ALLOWED = {  # what a package may import of ours, besides itself
     "workflow": set(),
     "aws": set(),
     "authorization": {"cedar.levels", "cedar.identity"},
-    "annex": {"workflow", "aws"},
+    "annex": {"workflow", "aws", "budget"},
+    "budget": set(),
     "demand": {"condor", "daemoncore"},
     "daemoncore": {"authorization", "cedar", "condor"},
-    "service": {"daemoncore", "annex", "aws", "workflow", "cedar", "condor", "demand"},
+    "service": {"daemoncore", "annex", "aws", "workflow", "cedar", "condor", "demand", "budget"},
     "account": {"aws", "annex", "workflow"},
     "tool": {"annex", "account", "condor", "demand"},
 }
@@ -48,7 +49,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {  # what a room may import of its packa
         "fleet": {"request", "lease"},
         "join": {"request", "lease"},
         "steps": {"fleet", "join", "request", "lease"},
-        "quote": {"bulk_request", "reply", "steps", "fleet", "join", "request", "lease"},
+        "quote": {"budgets", "bulk_request", "reply", "reservations", "steps", "fleet", "join", "request", "lease"},
     },
     "daemoncore": {
         "process": {"config.parameters"},
@@ -60,11 +61,11 @@ ROOMS: dict[str, dict[str, set[str]]] = {  # what a room may import of its packa
     },
 }
 ONLY_IN: dict[str, str | tuple[str, ...]] = {  # who alone may import what is not ours
-    "asyncio": ("daemoncore/", "service/"),
+    "asyncio": ("daemoncore/", "demand/", "service/"),
     "sqlite3": ("workflow/journal.py", "workflow/archive.py"),
     "boto3": "aws/",
     "htcondor2": ("condor/", "daemoncore/", "service/", "tool/"),
-    "classad2": ("condor/", "daemoncore/", "service/", "tool/bindings.py"),
+    "classad2": ("condor/", "daemoncore/", "demand/matching_worker.py", "service/", "tool/bindings.py"),
 }
 BINDINGS = "condor/bindings.py"
 WITHOUT_DATA = {  # what may be used of the bindings elsewhere: nothing of it is given text that somebody may choose

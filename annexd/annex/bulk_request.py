@@ -19,6 +19,7 @@ from annexd.annex.request.join_config import MachineOffer
 from annexd.annex.request.order import FleetOrder, new_order
 from annexd.annex.request.request import BulkRequest, check_command, command_id_of
 from annexd.annex.request.same_request import check_same, digest_of, known_state
+from annexd.annex.reservations import Reservations
 from annexd.workflow import Engine, State
 
 ORDER: Final = ""  # an order's workflow has no name
@@ -33,12 +34,14 @@ def bulk_request(
     *,
     access: Access = no_access,
     bundle_sources: BundleSources | None = None,
+    reservations: Reservations | None = None,
     offer: MachineOffer | None = None,
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Carry out `ad` for `owner` (user@domain), and answer when all is done or undone.  Blocks.
 
     `access` gives the clients that look up images.  `bundle_sources` are what instances that join the pool are given.
+    `reservations`: the budgets, if there may be any.
     `offer`: by which annexd itself orders for idle jobs.
     `accepted(state)` is called once the request is in the journal, from where on it goes on by itself.
     An order that is stuck is answered too; `engine.unfinished()` has it.
@@ -50,7 +53,10 @@ def bulk_request(
         if state is None:
             new_id, order, _ = order_in(ad, owner, defaults, now_s, access)
             order = completed(_of_offer(order, offer), bundle_sources or NoBundleSources())
-            state = engine.accept(new_id, owner, order, digest_of(ad))
+            if reservations is None:
+                state = engine.accept(new_id, owner, order, digest_of(ad))
+            else:
+                state = reservations.order(new_id, owner, order, digest_of(ad), defaults)
             check_same(state, ad)  # another may have been accepted at the same moment
         command_id, begun = state.command_id, True
         accepted(state)

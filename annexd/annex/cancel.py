@@ -120,7 +120,7 @@ class _Cancelling:
         """Close what cannot be undone, or cancelled, any more; answer with what may be left.  Raises as accepted()."""
         index, named = self.annex.index, self.annex.named
         if self.annex.owner not in self.annex.defaults.super_users:
-            raise NotOwner("-forcex is for QUEUE_SUPER_USERS")
+            raise NotOwner("only QUEUE_SUPER_USERS may use -forcex")
         known = self.annex.known()
         if known is None:
             raise InvalidRequest([f"annexd knows no annex {named.annex}"])
@@ -128,17 +128,17 @@ class _Cancelling:
         changes = map(index.engine.state, index.earlier_changes(known.annex_id, ""))
         stuck = [one for one in (state, cancellation, *changes) if one is not None and one.is_stuck]
         if not stuck:
-            raise NotNow(f"nothing of annex {known.annex_id} is stuck: -forcex is for what cannot be undone")
-        words = f"given up by {self.annex.owner}; {left_over(state)}"
+            raise NotNow(f"nothing of annex {known.annex_id} is stuck: -forcex gives up only what cannot be undone")
+        message = f"given up by {self.annex.owner}; {left_over(state)}"
         for one in stuck:
-            index.engine.close(one.command_id, words)
-        return {**reply(SUCCESS, command_id=named.command_id), "AnnexID": known.annex_id, "Warning": words}
+            index.engine.close(one.command_id, message)
+        return {**reply(SUCCESS, command_id=named.command_id), "AnnexID": known.annex_id, "Warning": message}
 
 
 def left_over(state: State) -> str:
     """Name what may be left of an order in AWS, so that it can be found there."""
     order = state.order_as(FleetOrder)
     if order is None:
-        return "what may be left in AWS is ended by its lease"
+        return "anything left in AWS ends with its lease"
     left = [f"fleet with client token {order.client_token}", *([f"object {order.join.key}"] if order.join else [])]
-    return f"what may be left in AWS ({', '.join(left)}) is ended by its lease, at {utc(order.end_of_lease_s)}"
+    return f"anything left in AWS ({', '.join(left)}) ends with its lease, at {utc(order.end_of_lease_s)}"

@@ -18,6 +18,7 @@ from annexd.annex.request.lease_length import LONGEST_S, fault_of_new_end
 from annexd.annex.request.order import ChangeOrder, OrderOnAnnex
 from annexd.annex.request.request import check_command, command_id_of, own_of
 from annexd.annex.request.same_request import check_same, digest_of, known_state
+from annexd.annex.reservations import Reservations
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.move_end import MoveEnd
@@ -70,6 +71,7 @@ def change_lease(
     defaults: Defaults,
     now_s: float,
     *,
+    reservations: Reservations | None = None,
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Move the end of the annex in `ad` for `owner` (user@domain), and reply when its fleet shows it.  Blocks."""
@@ -80,7 +82,7 @@ def change_lease(
         if state is None:
             request = ChangeRequest.from_ad(ad, now_s, defaults)
             annex = NamedAnnex(request.named, owner, index, world, defaults, now_s)
-            state = _accepted(request, annex, digest_of(ad))
+            state = _accepted(request, annex, digest_of(ad), reservations)
             check_same(state, ad)  # another may have been accepted at the same moment
         command_id, begun = state.command_id, True
         accepted(state)
@@ -89,7 +91,7 @@ def change_lease(
         return reply_of_error(error, command_id, begun=begun)
 
 
-def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str) -> State:
+def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str, reservations: Reservations | None) -> State:
     """Return the workflow that carries it out.  Raises what ANSWERED names."""
     known = annex.known()
     if known is not None:
@@ -98,7 +100,9 @@ def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str) -> State:
     with annex.index.changing:
         if annex.index.cancellation(order.subject.key) is not None:
             raise NotNow(f"annex {order.annex_id} was cancelled: its end cannot be moved")
-        return annex.index.engine.accept(annex.named.command_id, annex.owner, order, asked)
+        if reservations is None or known is None:
+            return annex.index.engine.accept(annex.named.command_id, annex.owner, order, asked)
+        return reservations.change(annex.named.command_id, annex.owner, order, asked, known)
 
 
 def _wanted(request: ChangeRequest, annex: NamedAnnex, order: OrderOnAnnex) -> ChangeOrder:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annexd.annex import cancel, change, demand_query, history, offer_switch, resize, status
+from annexd.annex import budgets, cancel, change, demand_query, history, offer_switch, resize, status
+from annexd.annex.budgets import query_budgets
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import cancel_annex
 from annexd.annex.change import change_lease
@@ -18,12 +19,13 @@ from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.request import commands_in
+from annexd.annex.reservations import Reservations
 from annexd.annex.resize import resize_annex
 from annexd.annex.status import PoolSnapshot, Snapshot, query_annexes
 from annexd.annex.steps import StepContext
 from annexd.workflow import Json, State
 
-QUESTIONS = frozenset({status.COMMAND, history.COMMAND, demand_query.COMMAND})  # change nothing
+QUESTIONS = frozenset({status.COMMAND, history.COMMAND, demand_query.COMMAND, budgets.COMMAND})  # change nothing
 ASIDE = frozenset({cancel.COMMAND, change.COMMAND, offer_switch.COMMAND, *QUESTIONS})  # do not queue behind orders
 
 
@@ -36,6 +38,7 @@ class CommandContext:
     bundle_sources: BundleSources
     looks: Callable[[], Mapping[str, Snapshot]] = dict
     pool: Callable[[], PoolSnapshot] = PoolSnapshot
+    reservations: Reservations | None = None
     demand: Callable[[], Json] = dict
 
 
@@ -56,6 +59,7 @@ def answer(
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """The reply ad, when all is done or undone.  Blocks.  `accepted(state)`: see bulk_request."""
+    reservations = context.reservations
     command = command_of(ad)
     if command in QUESTIONS:
         return _answer_question(command, ad, owner, context, defaults, now_s)
@@ -63,15 +67,20 @@ def answer(
         case cancel.COMMAND:
             return cancel_annex(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
         case change.COMMAND:
-            return change_lease(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
+            return change_lease(
+                ad, owner, context.index, context.world, defaults, now_s, reservations=reservations, accepted=accepted
+            )
         case resize.COMMAND:
             claimed = context.pool().claimed
-            return resize_annex(ad, owner, context.index, context.world, defaults, now_s, claimed, accepted=accepted)
+            return resize_annex(
+                ad, owner, context.index, context.world, defaults, now_s, claimed,
+                reservations=reservations, accepted=accepted,
+            )  # fmt: skip
         case offer_switch.COMMAND:
             offers = [str(each["Offer"]) for each in context.demand().get("Offers", ())]
             return switch_offer(ad, owner, context.index, defaults, offers, accepted=accepted)
         case quote.COMMAND:
-            return quote_annex(ad, owner, context.world, defaults, now_s, context.bundle_sources)
+            return quote_annex(ad, owner, context.world, defaults, now_s, context.bundle_sources, reservations)
     return bulk_request(
         ad,
         owner,
@@ -80,6 +89,7 @@ def answer(
         now_s,
         access=context.world.access,
         bundle_sources=context.bundle_sources,
+        reservations=reservations,
         accepted=accepted,
     )
 
@@ -97,4 +107,6 @@ def _answer_question(
             return query_history(ad, owner, context.index, defaults, now_s)
         case demand_query.COMMAND:
             return query_demand(ad, context.demand())
+        case budgets.COMMAND:
+            return query_budgets(ad, context.reservations, now_s)
     return query_annexes(ad, owner, context.index, defaults, now_s, context.looks(), context.pool())

@@ -69,7 +69,7 @@ def _number(own: AdAttributes, name: str, default: int) -> int:
         return default
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LATEST:
         return value
-    own.faults.append(f"{name} must be a whole number from 0 on")
+    own.faults.append(f"{name} must be 0 or a positive integer")
     return default
 
 

@@ -151,6 +151,11 @@ class AnnexIndex:
             self._learn()
             return list(self._read.grown.get(annex_id, ()))
 
+    def grows(self, annex_id: str) -> list[str]:
+        """Return the commands that gave it a further fleet, or may yet."""
+        states = map(self.engine.state, self.resizes(annex_id))
+        return [each.command_id for each in states if each.workflow == GROW and not each.is_undone]
+
     def fleet_ids(self, annex_id: str) -> tuple[str, ...]:
         """Return the fleets that were made for it, the oldest first."""
         with self._lock:

@@ -39,7 +39,7 @@ class Named:
         """Adds what is wrong to `own.faults`; then the result is of no use."""
         annex = own.text("Annex", fault_of_reference)
         if annex is None and own.missing("Annex"):
-            own.faults.append("Annex is missing: say which, by its ID, its fleet's or your name for it")
+            own.faults.append("Annex is missing: give an annex ID, a fleet ID or an annex name")
         return cls(command_id_in(own), annex or "", KeySource.read(own))
 
 
@@ -75,9 +75,9 @@ class NamedAnnex:
         """Return what a workflow on it needs, from the journal; `verb` as in "cancelled".  Raises NotNow."""
         state, annex_id = self.index.engine.state(known.command_id), known.annex_id
         if state.finished is not None and state.is_given_up:
-            raise NotNow(f"annex {annex_id} cannot be {verb} any more, it was {state.finished[1]}")
+            raise NotNow(f"annex {annex_id} can no longer be {verb}: it was {state.finished[1]}")
         if state.finished is not None and state.finished[0] != SUCCESS:
-            raise NotNow(f"annex {annex_id} does not exist: its order failed, and all of it is undone")
+            raise NotNow(f"annex {annex_id} does not exist: its order failed and was undone")
         order = _order_in(state)
         subject = Subject(annex_id, self.index.fleet_ids(annex_id), known.command_id, order)
         return OrderOnAnnex(annex_id, self._with_given_keys(order.target), self.index.end_s(known), subject)
@@ -105,8 +105,11 @@ class NamedAnnex:
         """
         target = self._target()
         if target is None:
-            words = f"annexd knows no annex {self.named.annex} of yours; with keys (files, a profile) it is looked for"
-            raise InvalidRequest([f"{words} in AWS"])
+            message = (
+                f"annexd knows no annex {self.named.annex} of yours; with keys (files, a profile) annexd also looks "
+                "for it"
+            )
+            raise InvalidRequest([f"{message} in AWS"])
         with time_limit(STEP_S):
             inventory = take_inventory(self.world.access(target).ec2)
         living, owner = inventory.living(), NOT_IN_TAGS.sub("_", self.owner)
@@ -115,14 +118,14 @@ class NamedAnnex:
             key=lambda fleet: (fleet.fleet_id not in living, fleet.owner != owner),
         )
         if not meant:
-            words = f"annexd knows no annex {self.named.annex} of yours, and AWS shows these keys none in"
-            raise InvalidRequest([f"{words} {target.endpoints.region}"])
+            message = f"annexd knows no annex {self.named.annex} of yours, and AWS shows these keys none in"
+            raise InvalidRequest([f"{message} {target.endpoints.region}"])
         fleet = meant[0]  # one that lives, if any does; of those, the requester's own
         if fleet.owner != owner:
             self._check_owner(fleet.owner, fleet.annex_id)
         self._check_unknown(fleet)
         if fleet.fleet_id not in living:
-            raise NotNow(f"annex {fleet.annex_id} is over: nothing of it runs")
+            raise NotNow(f"annex {fleet.annex_id} is over: nothing of it is left")
         fleet_ids = [each.fleet_id for each in meant if (each.annex_id, each.owner) == (fleet.annex_id, fleet.owner)]
         subject = Subject(fleet.fleet_id, tuple(fleet_ids), order_command_id=None, order=None)
         return OrderOnAnnex(fleet.annex_id, target, fleet.written_end_s, subject)
@@ -145,13 +148,13 @@ class NamedAnnex:
 
     def _check_owner(self, owner: str, annex_id: str) -> None:
         if self.owner != owner and self.owner not in self.defaults.super_users:
-            raise NotOwner(f"annex {annex_id} is another user's")
+            raise NotOwner(f"annex {annex_id} belongs to another user")
 
     def _check_unknown(self, fleet: Fleet) -> None:
         """Of an annex of the journal, its order tells whose it is: the token and the tags of a fleet may be copied."""
         for known in self.index.called(fleet.annex_id, self.owner):
             self._check_owner(known.owner, known.annex_id)
-            raise InvalidRequest([f"{fleet.fleet_id} says that it is of annex {fleet.annex_id}: name it by that ID"])
+            raise InvalidRequest([f"{fleet.fleet_id} belongs to annex {fleet.annex_id}: use that ID"])
 
     def _is_meant(self, fleet: Fleet) -> bool:
         return self.named.annex in (fleet.annex_id, fleet.fleet_id)
@@ -165,5 +168,5 @@ class NamedAnnex:
 def _order_in(state: State) -> FleetOrder:
     order = state.order_as(FleetOrder)
     if order is None:
-        raise NotNow(f"the journal of {state.command_id} cannot be followed: {state.damage}")
+        raise NotNow(f"the journal of {state.command_id} is unusable: {state.damage}")
     return order

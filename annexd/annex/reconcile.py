@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final
 
+from annexd.annex.fleet.capacity_news import FleetCapacity
 from annexd.annex.fleet.capacity_pool import Launch
 from annexd.annex.fleet.inventory import (
     ENDING,
@@ -76,6 +77,7 @@ class Report:
     enforcer: EnforcerReport = EnforcerReport()
     troubles: Mapping[str, Trouble] = field(default_factory=dict)  # by fleet ID
     launches: Mapping[str, tuple[Launch, ...]] = field(default_factory=dict)  # of what runs, by annex ID
+    capacity: tuple[FleetCapacity, ...] = ()  # what histories say
 
 
 def reconcile(
@@ -96,6 +98,7 @@ def reconcile(
         inventory = take_inventory(clients.ec2)
         now_s, max_lease_s = world.aws_now_s(clients), _max_lease_s(enforcer)
         overdue = set(overdue_fleets(inventory, before | busy(), now_s, max_lease_s, cancelled()))
+        found = troubles_of(clients.ec2, inventory, now_s, max_lease_s, before | busy())
         report = Report(
             frozenset(inventory.living()),
             frozenset(instance.instance_id for instance in inventory.instances),
@@ -103,7 +106,8 @@ def reconcile(
             annexes=tuple(_by_annex(_observed(inventory, enforcer.receipt, max_lease_s))),
             enforcer=enforcer,
             launches=_launches(inventory, now_s),
-            troubles=troubles_of(clients.ec2, inventory, now_s, max_lease_s, before | busy()),
+            troubles=found.troubles,
+            capacity=found.capacity,
         )
         for fleet_id in sorted(overdue):
             report = _with_end_of(report, clients, inventory, fleet_id)
@@ -157,8 +161,8 @@ def _with_end_of(report: Report, clients: Clients, inventory: Inventory, fleet_i
             terminate(clients.ec2, running)
     except (Retry, Refused) as error:
         return replace(report, faults=(*report.faults, f"{fleet_id} is overdue: {error}"))
-    words = f"{fleet_id} was overdue, since the lease function did not end it: annexd has ended it"
-    return replace(report, ended=(*report.ended, words))
+    message = f"{fleet_id} was overdue, since the lease function did not end it: annexd has ended it"
+    return replace(report, ended=(*report.ended, message))
 
 
 def _cancel(clients: Clients, fleet_id: str, *, is_shown: bool) -> None:

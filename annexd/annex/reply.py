@@ -24,8 +24,8 @@ UNKNOWN_ERROR: Final = "UnknownError"
 RETRY_AFTER_S: Final = 1  # of an annexd that stops, and goes on at its next start
 ROLE_DENIED: Final = "iam:PassRole"  # that AWS's words name, when these keys may not hand a role to EC2
 OWN_ROLES: Final = (
-    "; a role of your own needs that permission: where the file leaves IamFleetRole and IamInstanceProfile out, annexd "
-    "takes those that condor_annex -setup made"
+    "; a role of your own needs that permission; if the file omits IamFleetRole and IamInstanceProfile, annexd uses "
+    "those of condor_annex -setup"
 )
 
 
@@ -82,8 +82,8 @@ def reply_of_error(error: Exception, command_id: str | None, *, begun: bool) -> 
         case NotNow():
             return reply(INVALID_STATE, str(error), command_id=command_id)
         case Paused():
-            words = f"{error}; ask again with this CommandID"
-            return reply(UNKNOWN_ERROR, words, command_id=command_id) | {"RetryAfter": RETRY_AFTER_S}
+            message = f"{error}; ask again with this CommandID"
+            return reply(UNKNOWN_ERROR, message, command_id=command_id) | {"RetryAfter": RETRY_AFTER_S}
         case JournalError(unknown=unknown):
             return reply(UNKNOWN_ERROR if begun or unknown else FAILURE, str(error), command_id=command_id)
         case Refused():
@@ -96,8 +96,8 @@ def reply_of_cancel(outcome: Outcome, *, again: bool) -> ReplyAd:
     order, ended = outcome.order_as(CancelOrder), outcome.results.get(FleetsEnded)
     if outcome.retry_at_s is not None:
         annex = f"annex {order.annex_id}" if order else "the annex"
-        words = f"{annex} is not cancelled yet, and annexd goes on: {outcome.error}"
-        ad = reply(UNKNOWN_ERROR, words, command_id=outcome.command_id)
+        message = f"{annex} is not cancelled yet, and annexd keeps trying: {outcome.error}"
+        ad = reply(UNKNOWN_ERROR, message, command_id=outcome.command_id)
     else:
         ad = reply(outcome.result, outcome.error, command_id=outcome.command_id)
     ad |= _known(
@@ -152,8 +152,8 @@ def reply_of_reduction(outcome: Outcome) -> ReplyAd:
     order, leaving = outcome.order_as(ShrinkOrder), outcome.results.get(Leaving)
     is_done = outcome.result == SUCCESS
     if outcome.retry_at_s is not None:
-        words = f"the annex is not smaller yet, and annexd goes on: {outcome.error}"
-        ad = reply(UNKNOWN_ERROR, words, command_id=outcome.command_id)
+        message = f"the annex is not smaller yet, and annexd keeps trying: {outcome.error}"
+        ad = reply(UNKNOWN_ERROR, message, command_id=outcome.command_id)
     else:
         ad = reply(outcome.result, outcome.error, command_id=outcome.command_id)
     return ad | _known(

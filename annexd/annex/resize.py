@@ -5,7 +5,7 @@ Fewer are machines that are told to take no more jobs and to leave.  Only its ow
 """
 
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from annexd.annex.fleet.inventory import Fleet, fleets_of_annex
@@ -21,6 +21,7 @@ from annexd.annex.request.lease_length import duration, is_too_short
 from annexd.annex.request.order import FleetOrder, GrowOrder, OrderOnAnnex, ShrinkOrder
 from annexd.annex.request.request import check_command, command_id_of, own_of
 from annexd.annex.request.same_request import check_same, digest_of, known_state
+from annexd.annex.reservations import Reservations
 from annexd.annex.steps import StepContext, further_steps
 from annexd.annex.steps.change_checks import is_cancelled, lasting
 from annexd.annex.steps.fewer_machines import (
@@ -36,6 +37,7 @@ from annexd.annex.steps.limited import STEP_S, Limited
 from annexd.annex.steps.read_templates import TemplatesRead
 from annexd.annex.steps.wait_for_turn import WaitForTurn
 from annexd.aws import time_limit
+from annexd.budget.hold import Hold
 from annexd.workflow import SUCCESS, Engine, State, Workflow
 
 COMMAND: Final = "CA_RESIZE_ANNEX"
@@ -88,6 +90,7 @@ def resize_annex(
     now_s: float,
     claimed: Set[str] = frozenset(),
     *,
+    reservations: Reservations | None = None,
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Resize the annex in `ad` for `owner` (user@domain), and reply when AWS has its further fleet, or when
@@ -100,7 +103,7 @@ def resize_annex(
         if state is None:
             request = ResizeRequest.from_ad(ad)
             annex = NamedAnnex(request.named, owner, index, world, defaults, now_s)
-            resizing = _Resizing(request, annex, claimed)
+            resizing = _Resizing(request, annex, claimed, reservations)
             state = resizing.accepted(digest_of(ad))
             if state is None:
                 return resizing.unchanged()
@@ -130,6 +133,7 @@ class _Resizing:
     request: ResizeRequest
     annex: NamedAnnex
     claimed: Set[str]
+    reservations: Reservations | None
 
     def accepted(self, asked: str) -> State | None:
         """Return the workflow that carries it out, or None if the annex has this size.  Raises what ANSWERED names."""
@@ -141,16 +145,27 @@ class _Resizing:
         if self.request.units == present.units:
             return None
         smaller = self.request.units < present.units
-        wanted: OrderOnAnnex
+        wanted: ShrinkOrder | GrowOrder
+        hold = None
         if smaller:
             wanted = self._fewer(order, annex_order, present)
         else:
-            wanted = self._wanted(known, order, annex_order, present)
+            wanted, hold = self._bounded(known, self._wanted(known, order, annex_order, present))
         with index.changing:
             self._check_can_change(known)
             if index.earlier_changes(known.annex_id, "") != before:
                 raise NotNow(f"annex {known.annex_id} was changed at this moment: ask again")
-            return index.engine.accept(self.annex.named.command_id, self.annex.owner, wanted, asked)
+            command_id, owner = self.annex.named.command_id, self.annex.owner
+            if self.reservations is None or isinstance(wanted, ShrinkOrder):
+                return index.engine.accept(command_id, owner, wanted, asked)
+            return self.reservations.accept(command_id, owner, wanted, asked, hold)
+
+    def _bounded(self, known: AnnexRecord, order: GrowOrder) -> tuple[GrowOrder, Hold | None]:
+        """Return it with the prices that its budgets have sent, and what it reserves."""
+        if self.reservations is None:
+            return order, None
+        bounded = self.reservations.bounded(known.owner, order.further, order.target, self.annex.defaults)
+        return replace(order, further=bounded.order), bounded.hold
 
     def unchanged(self) -> ReplyAd:
         """Answer a request for the size that the annex has."""

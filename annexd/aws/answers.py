@@ -33,7 +33,7 @@ def value(answer: Any, name: str, kind: type | tuple[type, ...]) -> Any:
     """Return the member `name`, which must exist and have this type.  Raises UnknownShape."""
     found = answer.get(name) if isinstance(answer, Mapping) else None
     if not isinstance(found, kind) or (isinstance(found, bool) and kind is int):
-        raise UnknownShape(what=f"the answer has no {name}, or not as AWS has it")
+        raise UnknownShape(what=f"the answer has no {name} as AWS documents it")
     return found
 
 
@@ -49,7 +49,7 @@ def rows(answer: Any, name: str) -> list[Mapping[str, Any]]:
     """Return a list of structures, which may be empty but not missing.  Raises UnknownShape."""
     found = value(answer, name, list)
     if not all(isinstance(each, Mapping) for each in found):
-        raise UnknownShape(what=f"{name} holds something that is no structure")
+        raise UnknownShape(what=f"{name} holds a value that is not a structure")
     return list(found)
 
 
@@ -75,7 +75,7 @@ def listed(
         if not token:
             return
         if token in seen:
-            raise UnknownShape(what="the same page was told twice")
+            raise UnknownShape(what="the same page came twice")
         seen.add(token)
         call[next_page] = token
     raise UnknownShape(what=f"{name} has more than {MAX_PAGES} pages")

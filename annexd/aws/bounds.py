@@ -42,7 +42,7 @@ XML_TYPES: Final = (b"<!DOCTYPE", b"<!ENTITY")  # AWS sends neither: a page of H
 class OutOfBounds(HTTPClientError):  # type: ignore[misc]  # botocore has no types
     """An answer was abandoned, so that the effect of the call is unknown."""
 
-    fmt = "the endpoint's answer was given up: {why}"
+    fmt = "annexd stopped reading the endpoint's answer: {why}"
 
 
 class _Call(threading.local):
@@ -227,7 +227,7 @@ class BoundedSession:
         self._check_host(request.url)
         left_s = min(self._call_s, left_of_limit_s())
         if left_s <= 0:
-            raise OutOfBounds(why="the time for all of these calls is over")
+            raise OutOfBounds(why="the time for all of these calls has run out")
         request.stream_output = True  # read by us
         with _Watch(left_s) as watch:
             try:
@@ -235,10 +235,10 @@ class BoundedSession:
                 body = self._read(answer.raw)
             except HTTPClientError as error:
                 if watch.is_over:
-                    raise OutOfBounds(why=f"it was not whole after {left_s:.0f} s") from error
+                    raise OutOfBounds(why=f"it was incomplete after {left_s:.0f} s") from error
                 raise
             if watch.is_over:  # what was cut off then looks like an end
-                raise OutOfBounds(why=f"it was not whole after {left_s:.0f} s")
+                raise OutOfBounds(why=f"it was incomplete after {left_s:.0f} s")
         return AWSResponse(answer.url, answer.status_code, answer.headers, _Body(body))
 
     def close(self) -> None:

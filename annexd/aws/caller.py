@@ -20,7 +20,7 @@ def account_of(sts: Callable[[], Any]) -> str:
     """Ask STS for the account.  Raises AWS_ERRORS."""
     account = text(sts().get_caller_identity(), "Account")
     if not ACCOUNT.fullmatch(account):
-        raise UnknownShape(what="the answer's Account is no account of AWS")
+        raise UnknownShape(what="the answer's Account is not an AWS account ID")
     return account
 
 

@@ -50,6 +50,7 @@ READ_OF_INSTANCES: Final = frozenset(
         "Placement",
         "PlatformDetails",
         "StateReason",
+        "StateTransitionReason",
     )
 )
 # botocore's name: (in a file, in the environment, the value).  A requester's keys need nothing of ~/.aws, where a typo
@@ -62,7 +63,7 @@ UNCONFIGURED: Final = {
 
 
 def _no_client(service: str, _url: str, _region: str) -> Any:
-    raise LookupError(f"no client of {service} can be made of these")
+    raise LookupError(f"there is no client of {service} here")
 
 
 @dataclass(frozen=True)

@@ -271,7 +271,7 @@ def describe(error: Exception, operation: str) -> str:
         if isinstance(error, ThrottledLocally):
             return f"{operation} was held back: {error}"
         if isinstance(error, UnknownShape):
-            return f"{operation} was not answered as AWS answers: {_short(str(error))}"
+            return f"{operation} got an answer unlike AWS's: {_short(str(error))}"
         if isinstance(error, BotoCoreError) and not isinstance(error, _connection_errors()):
             return f"{operation} could not be sent: {_short(str(error))}"
         return f"{operation} got no clear answer: {_short(str(error))}"
@@ -283,7 +283,7 @@ def describe(error: Exception, operation: str) -> str:
 
 def describe_shape(error: Exception, operation: str) -> str:
     """Describe one of SHAPE_ERRORS, raised while an answer was read."""
-    return f"{operation} was not answered as AWS answers: {type(error).__name__}: {_short(str(error))}"
+    return f"{operation} got an answer unlike AWS's: {type(error).__name__}: {_short(str(error))}"
 
 
 def _verdict(error: Exception) -> str:

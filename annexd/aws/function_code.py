@@ -30,7 +30,7 @@ def function_files(location: str, endpoint_url: str) -> dict[str, bytes]:
     from annexd.aws.bounds import BoundedSession, OutOfBounds
 
     if not _may_hold_code(location, endpoint_url):
-        raise NoCode("its code cannot be had: the address is neither AWS's nor that endpoint's")
+        raise NoCode("its code cannot be downloaded: the address is neither AWS's nor that endpoint's")
     session = BoundedSession(
         URLLib3Session(timeout=TIMEOUT_S), location, call_s=TIMEOUT_S, max_bytes=MAX_ZIP_BYTES, max_items=None
     )
@@ -38,11 +38,12 @@ def function_files(location: str, endpoint_url: str) -> dict[str, bytes]:
         answer = session.send(AWSRequest("GET", location).prepare())
         content = answer.content
     except OutOfBounds as error:
-        raise NoCode(f"its code cannot be had: {error}") from error
+        raise NoCode(f"its code cannot be downloaded: {error}") from error
     except BotoCoreError as error:
-        raise NoCode(f"its code cannot be had: {type(error).__name__}") from error  # the text has the signed address
+        name = type(error).__name__  # its text has the signed address
+        raise NoCode(f"its code cannot be downloaded: {name}") from error
     if answer.status_code != 200:
-        raise NoCode(f"its code cannot be had: HTTP status {answer.status_code}")
+        raise NoCode(f"its code cannot be downloaded: HTTP status {answer.status_code}")
     return _unpacked(content)
 
 
@@ -67,4 +68,4 @@ def _unpacked(content: bytes) -> dict[str, bytes]:
                 raise NoCode(f"its code has {len(files)} files of {sum(info.file_size for info in files)} bytes")
             return {info.filename: archive.read(info) for info in files}
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        raise NoCode(f"its code is no zip that can be read: {error}") from error
+        raise NoCode(f"its code is not a readable zip file: {error}") from error

@@ -23,10 +23,10 @@ BYTE_ORDER_MARKS: Final = (
 FORMS: Final = (  # of what people have instead of a file with one key
     (re.compile(r"-----BEGIN "), "is a PEM file, such as an SSH key, and no AWS key"),
     (re.compile(r"\s*\[[^\n]*\]\s*\n"), "is an AWS credentials file: use its profile (-profile NAME) instead"),
-    (re.compile(r"\s*\{"), "is JSON, such as an answer of AWS's: put the value alone into it"),
-    (re.compile(r"[^\n]*access key", re.IGNORECASE), "is the console's CSV: put the value alone into it"),
-    (re.compile(r"[^\n=]*\bAWS_\w+\s*=", re.IGNORECASE), "sets a variable: put the value alone into it"),
-    (re.compile(r"\s*[\"'].*[\"']\s*$"), "holds the value in quotes: put it there without them"),
+    (re.compile(r"\s*\{"), "is JSON, such as an answer of AWS: put only the value into it"),
+    (re.compile(r"[^\n]*access key", re.IGNORECASE), "is the console's CSV: put only the value into it"),
+    (re.compile(r"[^\n=]*\bAWS_\w+\s*=", re.IGNORECASE), "sets a variable: put only the value into it"),
+    (re.compile(r"\s*[\"'].*[\"']\s*$"), "holds the value in quotes: remove the quotes"),
 )
 
 
@@ -68,13 +68,13 @@ def _faults(credentials: Credentials) -> Iterator[str]:
         yield (
             "the access key ID and the secret are swapped"
             if swapped
-            else ("an access key ID stands where the secret access key belongs")
+            else ("there is an access key ID in place of the secret access key")
         )
     elif SECRET_ACCESS_KEY.fullmatch(key_id):
-        yield "a secret stands where the access key ID belongs, which begins with AKIA or ASIA"
+        yield "there is a secret in place of the access key ID, which begins with AKIA or ASIA"
     elif key_id[:4] in OTHER_IDS and len(key_id) > len(LONG_LIVED):
         yield f"{key_id[:4]}... is the ID of {OTHER_IDS[key_id[:4]]}; an access key ID begins with AKIA or ASIA"
     elif key_id.startswith(TEMPORARY) and credentials.session_token is None:
-        yield "ASIA... is a temporary key, which AWS takes with its session token only"
+        yield "ASIA... is a temporary key, which AWS accepts only with its session token"
     elif key_id.startswith(LONG_LIVED) and credentials.session_token is not None:
         yield "AKIA... is a long-lived key, which has no session token: the token belongs to another key"

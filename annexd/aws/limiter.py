@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError
 class ThrottledLocally(BotoCoreError):  # type: ignore[misc]  # botocore has no types
     """The call was not sent, since too many calls of the account are waiting after AWS throttled one."""
 
-    fmt = "AWS throttles this account, and so many of its calls wait that this one's turn is {away_s:.0f} s away"
+    fmt = "AWS throttles this account, and the calls before this one take another {away_s:.0f} s"
 
 
 @dataclass(frozen=True)

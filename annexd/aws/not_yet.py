@@ -5,7 +5,7 @@ asked again unchanged and undoes nothing: these errors have no effect.  Everythi
 rows without a time: those errors look alike, but nearly always mean a mistake, and nobody else waits for them either.
 
 What AWS says only after it has accepted a fleet, such as an instance profile that Spot does not know yet, is no error
-of a call: annexd/annex/fleet/trouble.py tells it, and AWS tries again by itself.
+of a call: annexd/annex/fleet/trouble.py tells it, and AWS retries automatically.
 """
 
 from collections.abc import Mapping
@@ -62,8 +62,8 @@ TABLE: Final = (
         "SpotFleetRequestConfig.IamFleetRole",  # in both messages: "is invalid", "does not have permission to call"
         "the fleet role {IamFleetRole}",
         PROPAGATION_S,
-        f"either it does not exist, or it does not trust spotfleet.amazonaws.com, or it lacks a right: {CHECK} says "
-        "which, and -setup makes one that works",
+        f"either it does not exist, or it does not trust spotfleet.amazonaws.com, or it lacks a right: {CHECK} "
+        "reports which, and -setup creates a role that works",
         f"CERTAIN: {TERRAFORM}, internal/service/ec2/ec2_spot_fleet_request.go, pull requests 14265 and 14358",
     ),
     NotYet(

@@ -54,5 +54,6 @@ def organization_remedy(policy: str, operation: str) -> str:
     why = f"{LEGACY}; " if operation.startswith("RequestSpotFleet") else ""
     return (
         f"the organization of this account forbids it ({policy}), whatever the account's own policies allow: {why}ask "
-        "who manages the organization (AWS Organizations, Control Tower) to exempt this account, or use another one"
+        "the administrators of the organization (AWS Organizations, Control Tower) to exempt this account, or use "
+        "another one"
     )

@@ -22,6 +22,8 @@ from annexd.condor.values import ANY_NAME, C_INTEGERS, KNOB, Unsafe
 UNDEFINED = "Not defined"  # what a daemon answers for an empty knob (handle_config_val in daemon_core.cpp)
 DAEMON_NAME = re.compile(r'[^\0-\x1f\x7f"\\\ud800-\udfff]{1,255}')  # it is put between quotes
 
+SCOPE = re.compile(r"(TARGET|MY)\.", re.IGNORECASE)
+
 
 class Ad(Protocol):
     """A read-only classad2.ClassAd."""
@@ -34,7 +36,7 @@ class Ad(Protocol):
 class Expression(Protocol):
     """A classad2.ExprTree."""
 
-    def eval(self, scope: Ad | None = None) -> Any: ...
+    def eval(self, scope: Ad | None = None, target: Ad | None = None) -> Any: ...
 
 
 # ClassAds.
@@ -97,6 +99,38 @@ def _with_expressions(ad: Any, expressions: Mapping[str, str]) -> Ad:
 def expression(text: str) -> Expression:
     found: Expression = classad2.ExprTree(values.expression(text))
     return found
+
+
+def plain(value: object) -> str | int | float | None:
+    """Return a literal's value as an ad's get() gives it; None for an expression, a list or an ad."""
+    is_plain = isinstance(value, str | int | float) and not isinstance(value, classad2.Value)
+    return value if is_plain else None  # type: ignore[return-value]
+
+
+def references(ad: Any, of: Any) -> list[str]:
+    """Return the attributes, without their scopes, that an expression refers to and this ad lacks."""
+    found = (SCOPE.sub("", name).partition(".")[0] for name in ad.externalRefs(of))
+    return [name for name in found if values.ATTRIBUTE.fullmatch(name)]
+
+
+def free_names(text: str) -> list[str]:
+    """Return all attributes that an expression refers to."""
+    return references(classad2.ClassAd(), expression(text))
+
+
+def evaluated(text: str, attributes: Mapping[str, Any]) -> Any:
+    """Return the value of an expression over an ad; undefined and error as classad2.Value has them."""
+    return expression(text).eval(make_ad(attributes))
+
+
+def reload_user_maps() -> None:
+    """Read the files of userMap() again (SUBSYSTEM_CLASSAD_USER_MAP_NAMES) that have changed.
+
+    Bindings without that function, of HTCondor before 25, keep what they read first.
+    """
+    reload = getattr(htcondor2, "reload_config_usermaps", None)
+    if reload is not None:
+        reload()
 
 
 def quote(text: str) -> str:
@@ -182,6 +216,17 @@ def query_kind(kind: str, pool: str, constraint: str, attributes: Sequence[str])
     """Return the ads of one kind, a name of AdType, that satisfy a constraint, with these attributes."""
     names = [values.name(each) for each in attributes]
     return list(_collector(pool).query(htcondor2.AdType[kind], values.expression(constraint), names))
+
+
+def group_jobs(address: str, constraint: str, attributes: Sequence[str], limit: int) -> list[Any]:
+    """Return an ad for each combination of these attributes' values among a schedd's jobs, at most `limit`.
+
+    The ad has JobCount, JobIds (the first and the last) and what those values refer to of the job's own attributes.
+    The schedd applies the constraint to each job and once more to each of these ads.
+    """
+    schedd = htcondor2.Schedd(classad2.ClassAd({"MyAddress": values.address(address), "CondorVersion": ""}))
+    names = [values.name(each) for each in attributes]
+    return list(schedd.query(values.expression(constraint), names, limit=limit, opts=htcondor2.QueryOpt.GroupBy))
 
 
 def locate(pool: str | None, name: str) -> Any:

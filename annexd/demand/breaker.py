@@ -90,10 +90,12 @@ class _PoolEvents:
     settled_s: float = float("-inf")  # what is told of this time or before was told already
     events: list[_Event] = field(default_factory=list)
     interrupted_s: dict[str, float] = field(default_factory=dict)  # by instance ID
+    known: Closing | None = None  # what they come to, until another is learned
 
     def add(self, event: _Event) -> None:
         if event.at_s <= self.settled_s or event in self.events:
             return
+        self.known = None
         insort(self.events, event)
         while len(self.events) > MOST_EVENTS:
             oldest = self.events.pop(0)
@@ -101,11 +103,18 @@ class _PoolEvents:
 
     def interrupt(self, instance_id: str, at_s: float) -> None:
         """Remember when this instance was taken back: once, at the earliest of the times that were told."""
-        self.interrupted_s[instance_id] = min(at_s, self.interrupted_s.get(instance_id, at_s))
+        if at_s >= self.interrupted_s.get(instance_id, float("inf")):
+            return
+        self.known = None
+        self.interrupted_s[instance_id] = at_s
         if len(self.interrupted_s) > MOST_EVENTS:
             del self.interrupted_s[min(self.interrupted_s, key=lambda each: (self.interrupted_s[each], each))]
 
     def closing(self) -> Closing:
+        self.known = self.known or self._computed()
+        return self.known
+
+    def _computed(self) -> Closing:
         closed = self.settled
         for event in self._all_events():
             closed = closed.after(event)
@@ -137,25 +146,21 @@ class Breaker:
     def note_error(self, pool: CapacityPoolKey, at_s: float, reason: str, cause: str = CAPACITY) -> None:
         """Learn that AWS refused this pool at that time, in these words; `cause`: CAPACITY or LIMIT."""
         self._pool(pool).add(_Event(at_s, cause, reason[:LONGEST_REASON]))
-        self._bound()
 
     def note_interruption(self, pool: CapacityPoolKey, at_s: float, instance_id: str) -> None:
         """Learn that AWS took this instance back."""
         self._pool(pool).interrupt(instance_id, at_s)
-        self._bound()
 
     def closed(self, now_s: float) -> Mapping[CapacityPoolKey, Closing]:
         """Return what is closed at this time, by AWS's clock."""
-        found = {pool: each.closing() for pool, each in sorted(self._pools.items(), key=lambda item: str(item[0]))}
-        return {pool: closing for pool, closing in found.items() if closing.until_s > now_s}
+        found = {pool: each.closing() for pool, each in self._pools.items()}
+        return {pool: found[pool] for pool in sorted(found, key=str) if found[pool].until_s > now_s}
 
     def _pool(self, pool: CapacityPoolKey) -> _PoolEvents:
-        return self._pools.setdefault(pool, _PoolEvents())
-
-    def _bound(self) -> None:
-        """Forget the pool that opens first, or has been open for longest."""
-        if len(self._pools) > MOST_POOLS:
+        """Return what is known of this pool, and forget the one that opens first, or has been open for longest."""
+        if pool not in self._pools and len(self._pools) >= MOST_POOLS:
             del self._pools[min(self._pools, key=lambda each: (self._pools[each].closing().until_s, str(each)))]
+        return self._pools.setdefault(pool, _PoolEvents())
 
 
 def closing_of(

@@ -1,7 +1,7 @@
 """Count what ghosts' negotiators have matched, and say how far it may be believed.
 
 Each match belongs to a negotiation cycle, by the negotiator's own clock: the ghost's ad has the time of its last match
-(MachineLastMatchTime), the negotiator's ad the times of its last cycles.  So an old list, which a negotiator leaves
+(MachineLastMatchTime), the negotiator tells when its last cycles were.  So an old list, which a negotiator leaves
 behind when a cycle matches nothing, is not taken for an answer.
 """
 
@@ -19,15 +19,14 @@ Matches = Mapping[str, Mapping[Autocluster, int]]  # jobs by offer
 
 @dataclass(frozen=True)
 class Cycle:
-    """A completed negotiation cycle, by the negotiator's clock; `ahead_s` is the collector's clock less that one."""
+    """A completed negotiation cycle, by the clock of the central manager, which is the collector's, too."""
 
     began_s: int
     ended_s: int
-    ahead_s: int = 0
 
     def has_seen(self, heard_s: int) -> bool:
         """Return whether it began after the collector had heard of something; in the same second it may not have."""
-        return self.began_s + self.ahead_s > heard_s
+        return self.began_s > heard_s
 
     def holds(self, matched_s: int) -> bool:
         return self.began_s <= matched_s <= self.ended_s

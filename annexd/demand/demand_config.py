@@ -5,13 +5,16 @@ of its offers and what users have claimed, and no other slot.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Final
 
 from annexd.demand.ghost_ad import GHOSTS
-from annexd.demand.ghost_negotiators import JobClause, by_clause
+from annexd.demand.ghost_negotiators import PREFIX, JobClause, by_clause
 
+EXPANDED: Final = re.compile(r"\$\w*\(")  # what a configuration file would read as more than a text
 INTERVAL_S: Final = 20  # between two cycles, so that each look of annexd's, a minute apart, finds a new one
+HIDDEN: Final = f'!(MyType =?= "Negotiator" && regexp("^{PREFIX}", Name ?: ""))'
 HEAD: Final = """\
 # Which idle jobs deserve machines that do not exist yet: written by `condor_annex -demand-config` from ANNEX_OFFERS.
 # Write it again when the JOBS or IDLE_AGE of an offer change: annexd believes no negotiator of another clause.
@@ -31,6 +34,14 @@ elif defined NEGOTIATOR_SLOT_CONSTRAINT
   NEGOTIATOR.NEGOTIATOR_SLOT_CONSTRAINT = ($(NEGOTIATOR_SLOT_CONSTRAINT)) && {ghosts} =?= undefined
 else
   NEGOTIATOR.NEGOTIATOR_SLOT_CONSTRAINT = {ghosts} =?= undefined
+endif
+
+# The collector must not name the negotiators below: condor_userprio and schedds take the first one that it names for
+# the pool's own.  annexd reaches them through the collector's shared port.
+if defined COLLECTOR_REQUIREMENTS
+  COLLECTOR_REQUIREMENTS = ($(COLLECTOR_REQUIREMENTS)) && {hidden}
+else
+  COLLECTOR_REQUIREMENTS = {hidden}
 endif
 
 # GROUP_NAMES, GROUP_QUOTA_*, GROUP_ACCEPT_SURPLUS and *_LIMIT are read from the same configuration, so the negotiators
@@ -61,8 +72,9 @@ VALID_SPOOL_FILES = $(VALID_SPOOL_FILES) AccountantAnnex{key}.log*
 {name}.NEGOTIATOR_CONSIDER_PREEMPTION = False
 {name}.NEGOTIATOR_INTERVAL = {interval_s}
 {name}.NEGOTIATOR_CYCLE_DELAY = {delay_s}
-# annexd sees by the negotiator's ad which cycle it reads.
-{name}.NEGOTIATOR_UPDATE_AFTER_CYCLE = True
+# See COLLECTOR_REQUIREMENTS.
+{name}.NEGOTIATOR_UPDATE_INTERVAL = 86400
+{name}.NEGOTIATOR_ADVERTISE_ACCOUNTING = False
 """
 ANNEXD: Final = """\
 
@@ -78,7 +90,7 @@ ANNEX_DEMAND_CONFIRM = ghosts
 
 def demand_config(offers: Mapping[str, JobClause], interval_s: int = INTERVAL_S) -> str:
     """Return the text of 82annex-demand for these offers, in both parts."""
-    parts = [HEAD, MANAGER.format(ghosts=GHOSTS)]
+    parts = [HEAD, MANAGER.format(ghosts=GHOSTS, hidden=HIDDEN)]
     parts += [_negotiator(clause, names, interval_s) for clause, names in by_clause(offers).items()]
     return "".join((*parts, ANNEXD.format(offers="\n".join(_values(offers)))))
 
@@ -107,6 +119,6 @@ def fault_of_jobs(text: str) -> str | None:
     """Return what hinders a job clause from standing in a configuration file, but for its syntax."""
     if "\n" in text or text.endswith("\\"):
         return "must be one line"
-    if "$(" in text:
-        return f"must not contain $( in its value, here {json.dumps(text[:60])}"
+    if EXPANDED.search(text):
+        return f"must not have a $( left in its value, which is {json.dumps(text[:60])}"
     return None

@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-# A negotiator passes over a machine that its schedd could not reach, by the protocol of this address; nobody connects.
-ADDRESS: Final = "<127.0.0.1:9?addrs=127.0.0.1-9>"
+# A negotiator passes over a machine without an address of its schedd's protocol (getSinfulStringProtocolBools in
+# matchmaker.cpp).  This one is of both, and names no host: a collector with COLLECTOR_REQUIREMENTS, such as those of
+# config.d/80annex-machines, drops what a negotiator writes into an ad with StartdIpAddr (ValidateClassAd in
+# collector_engine.cpp), and without it finds an ad by its name alone.
+ADDRESS: Final = "<?addrs=127.0.0.1-9+[--1]-9>"
 LIFETIME_S: Final = 900  # the collector forgets it then, if annexd ends without a word
 ANNEXD: Final = "AnnexdName"  # attributes of a ghost: whose it is,
 GHOSTS: Final = "AnnexGhosts"  # and for which negotiator
@@ -21,7 +24,7 @@ WITHOUT: Final = (
     *("JobId", "GlobalJobId", "JobStart", "ConcurrencyLimits", "PreemptingOwner", "PreemptingUser", "PublicClaimId"),
     *("PublicClaimIds", "ClaimId", "ClaimIdList", "Capability", "DynamicSlot", "ParentSlotId", "DSlotId"),
     *("AnnexID", "AnnexName", "AnnexOwner", "CloudInstanceID", "AddressV1", "AuthenticatedIdentity", "MyCurrentTime"),
-    *("AuthenticationMethod", "UpdateSequenceNumber", "LastHeardFrom", "Unhibernate", "MachineClaimId"),
+    *("StartdIpAddr", "AuthenticationMethod", "UpdateSequenceNumber", "LastHeardFrom", "Unhibernate", "MachineClaimId"),
     *("ChildAccountingGroup", "ChildActivity", "ChildClaimIds", "ChildCpus", "ChildCurrentRank", "ChildDisk"),
     *("ChildEnteredCurrentState", "ChildGPUs", "ChildMemory", "ChildName", "ChildRemoteOwner", "ChildRemoteUser"),
     *("ChildRetirementTimeRemaining", "ChildState", "ChildDSlotId", "ChildNumDynamicSlots"),
@@ -69,7 +72,6 @@ def expressions(ghost: Ghost, annexd: str, key: str) -> dict[str, str]:
         "Name": ghost.name(annexd),
         "Machine": ghost.machine(annexd),
         "MyAddress": ADDRESS,
-        "StartdIpAddr": ADDRESS,
         "State": "Unclaimed",
         "Activity": "Idle",
         "SlotType": "Partitionable",
@@ -94,6 +96,5 @@ def invalidation(name: str, address: str) -> Mapping[str, str]:
         "TargetType": '"Machine"',
         "Name": quoted,
         "MyAddress": json.dumps(address),
-        "StartdIpAddr": json.dumps(address),
         "Requirements": f"TARGET.Name == {quoted}",
     }

@@ -5,21 +5,17 @@ comes before each update, and what was read is kept here.
 """
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
-from annexd.condor import bindings
 from annexd.daemoncore import log
 from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
-from annexd.demand.confirmation import Confirmation, Cycle, GhostReading, Matches, Schedd, count, total
+from annexd.demand.confirmation import Confirmation, Cycle, GhostReading, Matches, count, total
 from annexd.demand.ghost_ad import (
     ADDRESS,
-    ANNEXD,
     DEFAULTS,
-    GHOSTS,
     LIFETIME_S,
     WHOLE_MACHINE,
     WITHOUT,
@@ -27,23 +23,14 @@ from annexd.demand.ghost_ad import (
     expressions,
     invalidation,
 )
-from annexd.demand.ghost_negotiators import PREFIX, JobClause
+from annexd.demand.ghost_negotiators import JobClause
+from annexd.demand.ghost_queries import PoolLook, PoolQueries
 
-MAX_RECORDS: Final = 10_000
 CYCLES_KEPT: Final = 3  # a list that lacks a match is rare, and one of three cycles is whole
 REFRESH_S: Final = LIFETIME_S / 3
 STALE_S: Final = 300.0  # a negotiator that completes no cycle for so long says nothing any more
 AT_ONCE: Final = 200  # ads in one call
 WITHDRAW_TIMEOUT_S: Final = 5.0
-CYCLES: Final = range(3)  # NEGOTIATION_CYCLE_STATS_LENGTH
-OF_NEGOTIATORS: Final = (
-    *("Name", "MyCurrentTime", "LastHeardFrom"),
-    *(f"LastNegotiationCycle{what}{n}" for n in CYCLES for what in ("Time", "End")),
-)
-OF_SUBMITTERS: Final = ("ScheddName", "MyAddress", "ScheddIpAddr", "CondorVersion")
-OF_GHOSTS: Final = ("Name", "MyAddress", "LastHeardFrom", "MachineLastMatchTime")
-
-Row = tuple[str, int, int | None, tuple[tuple[str, int], ...]]  # of a ghost: its address, and what makes a GhostReading
 
 
 @dataclass
@@ -53,7 +40,8 @@ class Watched:
     clause: JobClause
     ghosts: dict[str, Ghost] = field(default_factory=dict)  # by name
     samples: dict[int, Matches] = field(default_factory=dict)  # by the beginning of the cycle
-    newest_cycle_s: int = 0
+    newest_cycle_s: int = 0  # the beginning of the last one that is known
+    forgotten_s: int = 0  # up to which no cycle counts any more
     progress_s: float = field(default_factory=time.monotonic)  # when the newest cycle was seen for the first time
     fault: str | None = None
 
@@ -65,7 +53,8 @@ class Watched:
         self.ghosts = dict(ghosts)
 
     def forget(self) -> None:
-        self.samples = {}
+        """Let no known cycle count: a negotiator answers between two of them, so that all others begin later."""
+        self.samples, self.forgotten_s = {}, self.newest_cycle_s
 
     def take(self, cycle: Cycle, matches: Matches) -> None:
         """Keep what is known of a cycle: late news may add to it."""
@@ -90,6 +79,7 @@ class GhostWatch:
         stale_s: float = STALE_S,
     ) -> None:
         self._outbound, self._annexd, self._collectors, self._stale_s = outbound, annexd, collectors, stale_s
+        self._queries = PoolQueries(outbound, annexd)
         self._offers = offers
         self._watched: dict[str, Watched] = {}  # by key
         self._sent: dict[str, tuple[Ghost, float]] = {}  # by name: what the collector has, and since when (monotonic)
@@ -152,84 +142,52 @@ class GhostWatch:
     # What is in the pool.
 
     async def _look(self) -> None:
-        """Read the collector, and take what its ghosts say.
-
-        Negotiators come first: what they say of a cycle is complete when the ghosts are read.
-        """
+        """Read the collector, and take what its ghosts say."""
+        negotiators = [watched.clause.negotiator for watched in self._watched.values() if watched.ghosts]
         faults = []
         for collector in self._collectors():
             try:
-                negotiators = await self._query("Negotiator", collector, f'regexp("^{PREFIX}", Name)', OF_NEGOTIATORS)
-                submitters = await self._query("Submitter", collector, "true", OF_SUBMITTERS)
-                ghosts = await self._ghosts(collector)
+                look = await self._queries.look(collector, negotiators)
             except OutboundFailed as error:
                 faults.append(f"collector {collector}: {error}")
             else:
-                self._take(cycles_of(negotiators), schedds_of(submitters), ghosts)
+                self._take(look)
                 return
         self._fault = "; ".join(faults) or "no collector is configured"
 
-    def _take(
-        self, cycles: Mapping[str, Sequence[Cycle]], schedds: Mapping[str, Schedd], ghosts: Mapping[str, Row]
-    ) -> None:
+    def _take(self, look: PoolLook) -> None:
         self._looked_s, self._fault = time.time(), None
-        self._limited = frozenset(each.name for each in schedds.values() if each.is_limited)
+        self._limited = frozenset(each.name for each in look.schedds.values() if each.is_limited)
         wanted = {name for each in self._watched.values() for name in each.ghosts}
-        self._left_over = {name: row[0] for name, row in ghosts.items() if name not in self._sent}
-        self._sent = {name: sent for name, sent in self._sent.items() if name in ghosts or name not in wanted}
+        self._left_over = {name: row[0] for name, row in look.ghosts.items() if name not in self._sent}
+        self._sent = {name: sent for name, sent in self._sent.items() if name in look.ghosts or name not in wanted}
         for watched in self._watched.values():
             if watched.ghosts:
-                self._take_cycles(watched, cycles.get(watched.clause.negotiator), schedds, ghosts)
+                self._take_cycles(watched, look)
 
-    def _take_cycles(
-        self,
-        watched: Watched,
-        cycles: Sequence[Cycle] | None,
-        schedds: Mapping[str, Schedd],
-        ghosts: Mapping[str, Row],
-    ) -> None:
-        newest = max((cycle.began_s for cycle in cycles or ()), default=0)
+    def _take_cycles(self, watched: Watched, look: PoolLook) -> None:
+        answer = look.cycles[watched.clause.negotiator]
+        cycles: Sequence[Cycle] = () if isinstance(answer, str) else answer
+        newest = max((cycle.began_s for cycle in cycles), default=watched.newest_cycle_s)
         if newest != watched.newest_cycle_s:
             watched.newest_cycle_s, watched.progress_s = newest, time.monotonic()
-        watched.fault = self._fault_of(watched, cycles)
+        watched.fault = answer if isinstance(answer, str) else self._fault_of(watched, look)
         if watched.fault:
             watched.forget()
-        elif watched.ghosts.keys() <= ghosts.keys():
-            readings = [GhostReading(name, each.offer, *ghosts[name][1:]) for name, each in watched.ghosts.items()]
+        else:
+            readings = [GhostReading(name, each.offer, *look.ghosts[name][1:]) for name, each in watched.ghosts.items()]
             heard_s = max(each.heard_s for each in readings)
-            for cycle in cycles or ():
-                if cycle.has_seen(heard_s):
-                    watched.take(cycle, count(readings, cycle, schedds))
+            for cycle in cycles:
+                if cycle.has_seen(max(heard_s, watched.forgotten_s)):
+                    watched.take(cycle, count(readings, cycle, look.schedds))
 
-    def _fault_of(self, watched: Watched, cycles: Sequence[Cycle] | None) -> str | None:
-        name = watched.clause.negotiator
-        if cycles is None:
-            return f"negotiator {name} is not in the collector: condor_annex -demand-config writes its configuration"
+    def _fault_of(self, watched: Watched, look: PoolLook) -> str | None:
+        if lost := watched.ghosts.keys() - look.ghosts.keys():
+            return f"the collector has lost {len(lost)} of {len(watched.ghosts)} machines that are shown to it"
         if time.monotonic() - watched.progress_s >= self._stale_s:
+            name = watched.clause.negotiator
             return f"negotiator {name} has completed no cycle for {self._stale_s:g} s: see its log (NEGOTIATOR_LOG)"
         return None
-
-    async def _ghosts(self, collector: str) -> dict[str, Row]:
-        """Return this annexd's ghosts by name."""
-        mine = f"Offline =?= true && {GHOSTS} isnt undefined && {ANNEXD} == {bindings.quote(self._annexd)}"
-        arguments = {"collector": collector, "constraint": mine, "attributes": OF_GHOSTS, "limit": MAX_RECORDS}
-        rows = await self._outbound.call("offline_matches", arguments)
-        return {
-            str(name): (
-                str(address),
-                int(heard_s or 0),
-                matched_s if isinstance(matched_s, int) else None,
-                _pairs(found),
-            )
-            for name, address, heard_s, matched_s, found in rows
-        }
-
-    async def _query(
-        self, kind: str, collector: str, constraint: str, attributes: Sequence[str]
-    ) -> Iterable[Sequence[Any]]:
-        arguments = {"kind": kind, "collector": collector, "constraint": constraint, "attributes": attributes}
-        rows: Iterable[Sequence[Any]] = await self._outbound.call("query", arguments)
-        return rows
 
     # What is sent to the pool.
 
@@ -290,36 +248,3 @@ class GhostWatch:
 def _kind(due: tuple[str, str, Ghost]) -> tuple[str, str]:
     key, _name, ghost = due
     return key, ghost.ad
-
-
-def _pairs(records: Iterable[Sequence[Any]]) -> tuple[tuple[str, int], ...]:
-    return tuple((schedd, number) for schedd, number in records)
-
-
-def cycles_of(rows: Iterable[Sequence[Any]]) -> dict[str, list[Cycle]]:
-    """Return the completed cycles of each ghosts' negotiator, by its local name."""
-    found: dict[str, list[Cycle]] = defaultdict(list)
-    for name, now_s, heard_s, *times in rows:
-        mine = found[str(name).partition("@")[0].upper()]  # empty, for one that has just started
-        ahead_s = heard_s - now_s if isinstance(now_s, int) and isinstance(heard_s, int) else 0
-        for began_s, ended_s in zip(times[::2], times[1::2], strict=True):
-            if isinstance(began_s, int) and isinstance(ended_s, int) and ended_s >= began_s > 0:
-                mine.append(Cycle(began_s, ended_s, ahead_s))
-    return found
-
-
-def schedds_of(rows: Iterable[Sequence[Any]]) -> dict[str, Schedd]:
-    """Return the schedds that have jobs here, those of other pools as well, by their addresses."""
-    found = {}
-    for name, *addresses, version in rows:
-        if isinstance(name, str):
-            schedd = Schedd(name, version_of(version))
-            found.update({address: schedd for address in addresses if isinstance(address, str)})
-    return found
-
-
-def version_of(text: object) -> tuple[int, ...]:
-    """Return the numbers in `$CondorVersion: 25.14.1 ...`; () for anything else, which is older than all."""
-    words = str(text).split()
-    numbers = words[1].split(".") if len(words) > 1 else []
-    return tuple(int(each) for each in numbers) if all(each.isdecimal() for each in numbers) else ()

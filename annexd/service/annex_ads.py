@@ -9,7 +9,7 @@ collector shows it to every user with READ access.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from annexd.daemoncore import log
 from annexd.daemoncore.pool.collector import (
@@ -24,7 +24,6 @@ from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
 from annexd.daemoncore.threads import in_thread
 from annexd.workflow import JournalError, Json
 
-MY_TYPE: Final = "Annex"
 CHANGES_S: Final = 15.0  # between two searches for what has changed
 AT_ONCE: Final = 200  # ads in one call
 LEFT_OUT: Final = ("Trouble", "SeenFault", "PoolFault", "CommandID")  # texts of AWS's; what one could ask with
@@ -36,8 +35,21 @@ PASSING: Final = (
 )  # which change without a change of the annex
 
 
+class AdKind(NamedTuple):
+    """The ads' MyType, the attribute that names each, and those that change without a change that matters."""
+
+    my_type: str
+    key: str
+    passing: tuple[str, ...] = ()
+
+
+OF_ANNEXES: Final = AdKind("Annex", "AnnexID", PASSING)
+OF_BUDGETS: Final = AdKind("AnnexBudget", "Name")
+
+
 class AnnexAds:
-    """Advertises annexes; `describe` blocks, and returns them as status.known_annexes does.
+    """Advertises annexes, or what else there is several of; `describe` blocks, and returns them as
+    status.known_annexes does.
 
     `version`, which may block, too, changes with what `describe` would return: to describe a thousand annexes takes a
     third of a second.
@@ -51,9 +63,10 @@ class AnnexAds:
         identity: Callable[[], DaemonIdentity | None],
         collectors: Callable[[], tuple[str, ...]],
         interval_s: Callable[[], float],
+        kind: AdKind = OF_ANNEXES,
     ) -> None:
         self._outbound, self._describe, self._version, self._identity = outbound, describe, version, identity
-        self._collectors, self._interval_s = collectors, interval_s
+        self._collectors, self._interval_s, self._kind = collectors, interval_s, kind
         self._sent: dict[str, tuple[Json, float]] = {}  # by annex ID: what was sent, and when (monotonic)
         self._described: tuple[object, float] = None, 0.0  # which version, and when (monotonic)
         self._is_withdrawn = False
@@ -69,7 +82,7 @@ class AnnexAds:
         """Remove the ads from the collectors."""
         self._is_withdrawn, identity = True, self._identity()
         if identity is not None and self._sent:
-            withdrawn = [subject_invalidation(identity, MY_TYPE, each) for each in self._sent]
+            withdrawn = [subject_invalidation(identity, self._kind.my_type, each) for each in self._sent]
             await self._send(INVALIDATE_ADS_GENERIC, withdrawn, INVALIDATE_TIMEOUT_S)
 
     async def _update(self, identity: DaemonIdentity) -> None:
@@ -78,18 +91,18 @@ class AnnexAds:
             version = await in_thread(self._version)
             if version == self._described[0] and now_s - self._described[1] < self._interval_s():
                 return
-            annexes = {str(each["AnnexID"]): each for each in await in_thread(self._describe)}
+            annexes = {str(each[self._kind.key]): each for each in await in_thread(self._describe)}
         except JournalError:
             return  # JournalMonitor reports it
         due = [annex for annex_id, annex in annexes.items() if self._is_due(annex_id, annex, now_s)]
         for first in range(0, len(due), AT_ONCE):
             some = due[first : first + AT_ONCE]
-            if not await self._send(UPDATE_AD_GENERIC, [_ad(each, identity) for each in some]):
+            if not await self._send(UPDATE_AD_GENERIC, [self._ad(each, identity) for each in some]):
                 return
-            self._sent |= {str(each["AnnexID"]): (_lasting(each), now_s) for each in some}
+            self._sent |= {str(each[self._kind.key]): (self._lasting(each), now_s) for each in some}
         gone = self._sent.keys() - annexes.keys()
         if gone and await self._send(
-            INVALIDATE_ADS_GENERIC, [subject_invalidation(identity, MY_TYPE, each) for each in gone]
+            INVALIDATE_ADS_GENERIC, [subject_invalidation(identity, self._kind.my_type, each) for each in gone]
         ):
             self._sent = {annex_id: sent for annex_id, sent in self._sent.items() if annex_id not in gone}
         self._described = version, now_s
@@ -98,7 +111,7 @@ class AnnexAds:
         if annex_id not in self._sent:
             return True
         before, sent_s = self._sent[annex_id]
-        return before != _lasting(annex) or now_s - sent_s >= self._interval_s()
+        return before != self._lasting(annex) or now_s - sent_s >= self._interval_s()
 
     async def _send(self, command: str, ads: list[str], timeout_s: float = 30.0) -> bool:
         """Return whether one of the collectors has them; the daemon's own ad tells of one that fails."""
@@ -112,11 +125,10 @@ class AnnexAds:
                 log.full_debug(f"Failed to send {len(ads)} ads of annexes to collector {collector}: {error}")
         return delivered
 
+    def _lasting(self, annex: Json) -> Json:
+        return {name: value for name, value in annex.items() if name not in self._kind.passing}
 
-def _lasting(annex: Json) -> Json:
-    return {name: value for name, value in annex.items() if name not in PASSING}
-
-
-def _ad(annex: Json, identity: DaemonIdentity) -> str:
-    known = {name: value for name, value in annex.items() if value is not None and name not in LEFT_OUT}
-    return subject_ad(identity, MY_TYPE, str(annex["AnnexID"]), {**known, "AnnexState": known.pop("State")})
+    def _ad(self, annex: Json, identity: DaemonIdentity) -> str:
+        known = {name: value for name, value in annex.items() if value is not None and name not in LEFT_OUT}
+        state = {"AnnexState": known.pop("State")} if "State" in known else {}
+        return subject_ad(identity, self._kind.my_type, str(annex[self._kind.key]), {**known, **state})

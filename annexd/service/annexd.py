@@ -17,7 +17,9 @@ from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
 from annexd.annex.offer_switch import add_switching
 from annexd.annex.preload import preload
+from annexd.annex.reservations import Reservations
 from annexd.annex.resize import add_resizing
+from annexd.annex.settlement import Settlement
 from annexd.annex.status import known_annexes
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.cedar.commands import CA_AUTH_CMD, CA_CMD, COMMANDS, Command
@@ -28,9 +30,10 @@ from annexd.daemoncore.daemon import Attributes, CannotStart, Daemon, Start
 from annexd.daemoncore.pool.outbound import Outbound
 from annexd.daemoncore.pool.statistics import Counters
 from annexd.daemoncore.security.credentials import SigningKeys
-from annexd.service import runtime_watch
-from annexd.service.annex_ads import AnnexAds
+from annexd.service import budget_knobs, runtime_watch
+from annexd.service.annex_ads import OF_BUDGETS, AnnexAds
 from annexd.service.archiver import Archiver
+from annexd.service.budget_watch import BudgetWatch, advertised_budgets
 from annexd.service.bundle_sources import HostBundleSources
 from annexd.service.configuration import Configuration
 from annexd.service.journal_monitor import JournalMonitor
@@ -68,7 +71,6 @@ class Annexd(Daemon[Configuration]):
         add_switching(engine)
         self._journal_monitor = JournalMonitor(self._journal, engine, self.update_ad_soon)
         self._statistics = JournalStatistics(self._journal, index, self.update_ad_soon)
-        self._archiver = Archiver(self._journal, index)
         self._reconciler = Reconciler(
             steps, access, index, settings.annex, settings.reconcile_interval_s, self.update_ad_soon
         )
@@ -83,7 +85,21 @@ class Annexd(Daemon[Configuration]):
             lambda: self.settings.publication.collectors,
             lambda: self.settings.publication.update_interval_s,
         )
-        context = CommandContext(index, steps, self._bundle_sources, self._reconciler.looks, view.snapshot)
+        self._reservations = reservations = Reservations(index, steps, budget_knobs.rules(settings.budgets))
+        self._archiver = Archiver(self._journal, index, reservations)
+        self._budgets = BudgetWatch(Settlement(index, reservations), self._reconciler.looks)
+        self._budget_ads = AnnexAds(
+            outbound,
+            lambda: advertised_budgets(reservations, time.time()),
+            lambda: advertised_budgets(reservations, time.time()),
+            self.identity,
+            lambda: self.settings.publication.collectors,
+            lambda: self.settings.publication.update_interval_s,
+            OF_BUDGETS,
+        )
+        context = CommandContext(
+            index, steps, self._bundle_sources, self._reconciler.looks, view.snapshot, reservations=reservations
+        )
         self._orders = Orders(context, settings.annex, settings.orders, self._journal_monitor.recount, view.refresh)
 
     def _shown_version(self) -> object:
@@ -118,6 +134,8 @@ class Annexd(Daemon[Configuration]):
             runtime_watch.watch(),
             self._archiver.run(),
             self._annex_ads.run(),
+            self._budgets.run(),
+            self._budget_ads.run(),
             self._orders.continue_unfinished(),
         ]
 
@@ -134,10 +152,12 @@ class Annexd(Daemon[Configuration]):
         self._profiles.reconfigure(settings.annex)
         self._bundle_sources.reconfigure(SigningKeys.read(Parameters()))
         self._pool_view.reconfigure()
+        self._reservations.rules = budget_knobs.rules(settings.budgets)
 
     async def finish(self, timeout_s: float, fast: asyncio.Event) -> None:
         await self._orders.pause(timeout_s, fast)
         await self._annex_ads.withdraw()
+        await self._budget_ads.withdraw()
         await self._pool_outbound.close()
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from annexd.annex.expiry import is_over
 from annexd.annex.index import AnnexIndex
+from annexd.annex.reservations import Reservations
 from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
 from annexd.workflow import Journal, JournalError
@@ -19,9 +20,14 @@ class Archiver:
     """Moves ended requests `first_s` after the start and then every `interval_s`."""
 
     def __init__(
-        self, journal: Journal, index: AnnexIndex, first_s: float = FIRST_S, interval_s: float = INTERVAL_S
+        self,
+        journal: Journal,
+        index: AnnexIndex,
+        reservations: Reservations,
+        first_s: float = FIRST_S,
+        interval_s: float = INTERVAL_S,
     ) -> None:
-        self._journal, self._index = journal, index
+        self._journal, self._index, self._reservations = journal, index, reservations
         self._first_s, self._interval_s = first_s, interval_s
         self._trouble = ""
 
@@ -36,8 +42,8 @@ class Archiver:
 
     def _move(self) -> None:
         now_s = time.time()
-        ends = self._index.latest_end_s
-        moved = self._index.engine.move_to_archive(lambda state, at_s: is_over(state, at_s, now_s, ends))
+        ends, held = self._index.latest_end_s, self._reservations.entries().keys()
+        moved = self._index.engine.move_to_archive(lambda state, at_s: is_over(state, at_s, now_s, ends, held))
         self._index.forget(moved)
         if moved:
             log.always(f"Moved {len(moved)} ended requests to the journal's archive")

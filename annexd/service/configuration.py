@@ -8,8 +8,10 @@ from typing import Self
 
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.fleet_api import EXPECTED, read_api
+from annexd.budget.budget import Budget
 from annexd.daemoncore.config.parameters import Parameters, param
 from annexd.daemoncore.settings import DaemonSettings, common_settings
+from annexd.service.budget_knobs import read_budgets
 
 SUBNET_ID = re.compile(r"subnet-[0-9a-f]{1,17}")
 
@@ -30,6 +32,7 @@ class Configuration(DaemonSettings):
     orders: OrderLimits
     annex: Defaults
     reconcile_interval_s: int  # ANNEXD_RECONCILE_INTERVAL
+    budgets: tuple[Budget, ...]  # ANNEX_BUDGETS
 
     @classmethod
     def read(cls, look_up: Parameters) -> Self:
@@ -42,6 +45,7 @@ class Configuration(DaemonSettings):
             ),
             annex=_annex_defaults(look_up),
             reconcile_interval_s=look_up.integer("ANNEXD_RECONCILE_INTERVAL", 300, minimum=1),
+            budgets=read_budgets(look_up),
         )
 
     def fixed_pairs(self, start: Self) -> dict[str, tuple[object, object]]:

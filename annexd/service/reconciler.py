@@ -8,11 +8,12 @@ The accounts come from the journal; the account of annexd's own keys is added if
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Final
 
 from annexd.annex.fleet.access import KeyFiles
+from annexd.annex.fleet.capacity_news import FleetCapacity
 from annexd.annex.fleet.trouble import Trouble
 from annexd.annex.index import AnnexIndex
 from annexd.annex.living import Living
@@ -56,7 +57,10 @@ class EarlyLooks:
 
 
 class Reconciler:
-    """Reconciles all accounts; `changed` is called after each change of `status`."""
+    """Reconciles all accounts; `changed` is called after each change of `status`.
+
+    `learn` is told what the histories that a look reads say about capacity.
+    """
 
     def __init__(
         self,
@@ -67,7 +71,9 @@ class Reconciler:
         interval_s: int,
         changed: Callable[[], None],
         early: EarlyLooks = EarlyLooks(),
+        learn: Callable[[AccountTarget, Sequence[FleetCapacity]], None] = lambda _target, _found: None,
     ) -> None:
+        self._learn_capacity = learn
         self._context, self._early = context, early
         self._interval_s, self._defaults = interval_s, defaults
         self._access, self._index, self._engine, self._changed = access, index, index.engine, changed
@@ -235,6 +241,7 @@ class Reconciler:
         if key not in self._targets:
             return  # forgotten meanwhile
         self._reports[key] = report
+        self._learn_capacity(target, report.capacity)
         await in_thread(lambda: self.usage.record(key, report.launches, began_s))
         texts = await in_thread(lambda: self._messages_of(report.troubles))
         troubles = {fleet_id: report.troubles[fleet_id] for fleet_id in texts}

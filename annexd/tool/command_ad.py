@@ -17,6 +17,7 @@ CHANGE: Final = "CA_CHANGE_LEASE"
 RESIZE: Final = "CA_RESIZE_ANNEX"
 QUERY: Final = "CA_QUERY_ANNEXES"
 HISTORY: Final = "CA_QUERY_HISTORY"
+BUDGETS: Final = "CA_QUERY_BUDGETS"
 DEMAND: Final = "CA_QUERY_DEMAND"
 SWITCH: Final = "CA_SWITCH_OFFER"
 REQUEST_VERSION: Final = 1
@@ -74,6 +75,12 @@ def history_ad(options: ToolOptions, before: int | None) -> dict[str, Any]:
     since = {} if options.since_s is None else {"Since": options.since_s}
     page = {} if before is None else {"Before": before}
     return {**annex, **since, **page, "Command": HISTORY, "RequestVersion": REQUEST_VERSION}
+
+
+def budget_ad(options: ToolOptions) -> dict[str, Any]:
+    """Build the ad that asks how the budgets stand, or one."""
+    budget = {"Budget": options.file} if options.file else {}
+    return {**budget, "Command": BUDGETS, "RequestVersion": REQUEST_VERSION}
 
 
 def demand_ad(group: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -44,7 +44,8 @@ def _read(arguments: Sequence[str], faults: list[str]) -> dict[str, Any]:
         else:
             misread = True
     if len(files) > 1 and not misread:  # otherwise one may be the value of an unknown option
-        whole = "name one annex" if any(task in values for task in OF_AN_ANNEX) else "one file per request"
+        of_annex = any(task in values for task in OF_AN_ANNEX)
+        whole = "name one budget" if "budget" in values else "name one annex" if of_annex else "one file per request"
         faults.append(f"{whole}, not {len(files)}: {', '.join(files)}")
     if files or misread:
         values["file"] = files[0] if files else None  # which may be the value of an unknown option

@@ -67,9 +67,9 @@ def _ask(text: str, total: str | None, above: float) -> None:
     """On standard error: standard output is for the request ID."""
     print(text, file=sys.stderr)
     if total is None:
-        words = "What it can cost at most is unknown."
+        message = "What it can cost at most is unknown."
     else:
-        words = f"It can cost ${float(total):.2f}, more than ${above:.2f} ({KNOB})."
-    print(f"{words} Order it? [y/N] ", end="", file=sys.stderr, flush=True)
+        message = f"It can cost ${float(total):.2f}, more than ${above:.2f} ({KNOB})."
+    print(f"{message} Order it? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in YES:
         raise ToolError(NOT_CONFIRMED, "not confirmed: nothing was ordered; -yes orders without a question")

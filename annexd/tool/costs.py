@@ -19,3 +19,11 @@ def shown(annex: Mapping[str, Any]) -> str:
 def is_any(annexes: list[Mapping[str, Any]]) -> bool:
     """Tell whether one of them has an estimate, or is shown as unknown."""
     return any(shown(annex) != "-" for annex in annexes)
+
+
+def exact(dollars: object) -> str:
+    """Write annexd's text of dollars with all of its decimals that are not zero, and at least two."""
+    if not isinstance(dollars, str):
+        return "-"
+    whole, _, decimals = dollars.removeprefix("-").partition(".")
+    return f"{'-' if dollars.startswith('-') else ''}${whole}.{decimals.rstrip('0').ljust(2, '0')}"

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from annexd.annex.request.durations import DURATION, read_duration
 from annexd.demand.demand_config import HEAD, demand_config, fault_of_jobs
 from annexd.demand.ghost_negotiators import JobClause, faults_of_names
 from annexd.tool import bindings, show
@@ -24,7 +25,7 @@ def write(file: str, param: Param) -> None:
 
 
 def _offers(param: Param) -> dict[str, JobClause]:
-    names = (param("ANNEX_OFFERS") or "").replace(",", " ").split()
+    names = list(dict.fromkeys((param("ANNEX_OFFERS") or "").replace(",", " ").split()))
     faults = faults_of_names(names)
     if not names:
         faults = ["ANNEX_OFFERS is empty: name the offers there, as in ANNEX_OFFERS = small, gpu (docs/demand.md)"]
@@ -45,11 +46,17 @@ def _clause(name: str, param: Param, faults: list[str]) -> JobClause:
 
 
 def _idle_age_s(name: str, param: Param, faults: list[str], default_s: int) -> int:
+    """Read it as annexd does: a duration, or an expression with such a number."""
     text = param(f"ANNEX_OFFER_{name}_IDLE_AGE")
-    value = default_s if text is None else bindings.number(text)
-    if value is None or value < 0:
-        faults.append(f"ANNEX_OFFER_{name}_IDLE_AGE must be a number of seconds, not {text!r}")
-    return int(value or 0)
+    if text is None:
+        return default_s
+    try:
+        return read_duration(text.strip())
+    except ValueError:
+        value = bindings.number(text) or 0
+    if value < 1:
+        faults.append(f"ANNEX_OFFER_{name}_IDLE_AGE must be {DURATION}, not {text!r}")
+    return int(value)
 
 
 def _replace(file: str, text: str) -> None:

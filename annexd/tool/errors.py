@@ -32,7 +32,7 @@ MEANINGS: Final = {
     UNSUITABLE_BINDINGS: "HTCondor's Python bindings are missing or too old",
     SETUP_FAULTY: "-check-setup found a problem, or could not check something",
     ANNEXES_LIVE: "-teardown found annexes, or -setup some that -max-lease would end earlier: nothing was changed",
-    UNREACHABLE: "-wait: the annex cannot get so many machines any more, or did not within -timeout",
+    UNREACHABLE: "-wait: the annex can no longer get that many machines, or did not within -timeout",
     NOT_CONFIRMED: "you did not confirm what the order can cost: nothing was ordered",
     INTERRUPTED: "interrupted (Ctrl-C); annexd or CloudFormation completes what it accepted",
     TERMINATED: "terminated (SIGTERM), otherwise the same",

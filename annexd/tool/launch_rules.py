@@ -33,8 +33,8 @@ def _beside_file(given: list[str], file: str | None) -> list[str]:
 def _of_kind(values: Mapping[str, Any]) -> list[str]:
     needs = [field for field in NEEDS if field in values]
     if "instance_types" in values and needs:
-        words = "a type says itself what its machines have"
-        return [f"-instance-type excludes {_listed(needs)}: {words}"]
+        message = "an instance type determines these"
+        return [f"-instance-type excludes {_listed(needs)}: {message}"]
     if "instance_types" in values:
         return []
     if not needs:
@@ -46,14 +46,14 @@ def _of_kind(values: Mapping[str, Any]) -> list[str]:
     ]
     if not missing:
         return []
-    words = "is missing" if len(missing) == 1 else "are missing"
-    return [f"{' and '.join(missing)} {words} beside {_listed(needs)}: AWS asks for both"]
+    message = "is missing" if len(missing) == 1 else "are missing"
+    return [f"{' and '.join(missing)} {message} beside {_listed(needs)}: AWS asks for both"]
 
 
 def _of_price(values: Mapping[str, Any]) -> list[str]:
     faults = ["-spot and -on-demand exclude each other"] if {"spot", "on_demand"} <= values.keys() else []
     if {"on_demand", "max_price"} <= values.keys():
-        faults.append("-max-price goes with Spot instances: -on-demand costs what AWS's price list says")
+        faults.append("-max-price is for Spot instances: On-Demand instances cost what AWS's price list says")
     return faults
 
 

@@ -16,7 +16,7 @@ from annexd.tool.goal import Goal
 from annexd.tool.option_rules import DEMAND_TASKS, SWITCHES
 from annexd.tool.options import ToolOptions
 
-QUESTIONS = ("metrics", "demand_config", "history", "status", *DEMAND_TASKS)  # what changes nothing
+QUESTIONS = ("metrics", "budget", "demand_config", "history", "status", *DEMAND_TASKS)  # what changes nothing
 
 
 def main() -> NoReturn:
@@ -77,6 +77,8 @@ def _look(options: ToolOptions, arguments: Sequence[str]) -> None:
     """Ask what changes nothing."""
     if options.metrics:
         _metrics(options)
+    elif options.budget:
+        _budget(options, arguments)
     elif any(getattr(options, field) for field in DEMAND_TASKS):
         _demand(options, arguments)
     elif options.demand_config:
@@ -147,6 +149,13 @@ def _history(options: ToolOptions, arguments: Sequence[str]) -> None:
         return _ask(options, history_ad(options, before), arguments)
 
     history.show(options, page)
+
+
+def _budget(options: ToolOptions, arguments: Sequence[str]) -> None:
+    from annexd.tool import budget
+    from annexd.tool.command_ad import budget_ad
+
+    budget.show(_ask(options, budget_ad(options), arguments), as_json=options.json, asked_for=options.file)
 
 
 def _metrics(options: ToolOptions) -> None:

@@ -12,12 +12,14 @@ ACCOUNT_TASKS: Final = ("setup", "check_setup", "teardown")
 STATUS_TOO: Final = ("status", "wide", "watch", "file", "json", "pool", "name", "timeout_s", "debug")
 HISTORY_ONLY: Final = ("since_s", "limit", "by", "csv")
 HISTORY_TOO: Final = ("history", "file", "json", *HISTORY_ONLY, "pool", "name", "timeout_s", "debug")
+BUDGET_TOO: Final = ("budget", "file", "json", "pool", "name", "timeout_s", "debug")
 DEMAND_TASKS: Final = ("offers", "demand", "why")
 DEMAND_TOO: Final = ("json", "pool", "name", "timeout_s", "debug")
 SWITCHES: Final = ("pause", "resume")
 SWITCH_TOO: Final = ("json", "pool", "name", "timeout_s", "command_id", "debug")
 DEMAND_CONFIG_TOO: Final = ("demand_config", "file", "debug")
 METRICS_TOO: Final = ("metrics", "pool", "name", "timeout_s", "debug")
+ALONE: Final = {"metrics": METRICS_TOO, "budget": BUDGET_TOO, "demand_config": DEMAND_CONFIG_TOO}
 KEY_FILES: Final = ("public_key_file", "secret_key_file", "session_token_file")
 KEYS: Final = (*KEY_FILES, "profile")
 CANCEL_TOO: Final = ("cancel", "forcex", "json", *KEYS, "pool", "name", "timeout_s", "command_id", "debug")
@@ -47,10 +49,10 @@ USER_DATA: Final = ("user_data", "user_data_file", "default_user_data", "default
 
 
 def faults_of_all(values: dict[str, Any]) -> list[str]:
-    if "metrics" in values:
-        return _foreign(values, METRICS_TOO, "-metrics")
-    if "demand_config" in values:
-        return _foreign(values, DEMAND_CONFIG_TOO, "-demand-config")
+    for field, fitting in ALONE.items():
+        if field in values:
+            faults = _foreign(values, fitting, spelled(field))
+            return faults + (_faults_of_annex(values, "what follows -budget", "a name") if field == "budget" else [])
     if "history" in values:
         return _faults_of_history(values)
     for field in (*DEMAND_TASKS, *SWITCHES):
@@ -99,13 +101,13 @@ def _faults_of_two_sources(values: dict[str, Any]) -> list[str]:
     return []
 
 
-def _faults_of_annex(values: dict[str, Any], what: str) -> list[str]:
-    """Return the faults of the annex argument, if there is one."""
+def _faults_of_annex(values: dict[str, Any], what: str, expected: str = "") -> list[str]:
+    """Return the faults of the annex argument, if there is one; `expected`: what is named, if it is no annex."""
     text = values.get("file")
     try:
         annex("any" if text is None else text)
     except ValueError as error:
-        return [f"{what} must be {error}, not {text!r}"]
+        return [f"{what} must be {expected or error}, not {text!r}"]
     return []
 
 

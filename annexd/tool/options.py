@@ -86,6 +86,7 @@ OPTIONS: Final = {
     "limit": Option("limit", "NUMBER", "with -history: at most so many"),
     "by": Option("by", "owner", "with -history: the sums of each owner"),
     "csv": Option("csv", None, "with -history: print it as CSV"),
+    "budget": Option("budget", None, "what budgets have left; condor_annex -budget NAME: one of them"),
     "offers": Option("offers", None, "the machines that annexd may order by itself for idle jobs"),
     "demand": Option("demand", None, "what annexd makes of the pool's idle jobs"),
     "why": Option("why", "JOB", "why an idle job has no machine: CLUSTER.PROC, or SCHEDD#CLUSTER.PROC"),
@@ -116,7 +117,9 @@ OPTIONS: Final = {
 
 
 class ToolOptions(NamedTuple):
-    """The checked command line; `file`: a path, `-` or empty; with -status, -history, -wait or a change an annex."""
+    """The checked command line; `file`: a path, `-` or empty; with -status, -history, -wait or a change an annex, with
+    -budget a budget.
+    """
 
     file: str = ""
     lease_duration_s: int = 0
@@ -174,6 +177,7 @@ class ToolOptions(NamedTuple):
     limit: int | None = None
     by: str | None = None
     csv: bool = False
+    budget: bool = False
     offers: bool = False
     demand: bool = False
     why: str | None = None

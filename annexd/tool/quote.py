@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from annexd.tool import costs
 from annexd.tool import show as say
 from annexd.tool.errors import COMMUNICATION, ToolError
-from annexd.tool.times import is_time, shown_time
+from annexd.tool.times import is_time, shown_time, shown_utc
 
-STRANGE: Final = "annexd answered with no quote that condor_annex can read: are both of one version?"
+STRANGE: Final = "annexd's answer contains no quote that condor_annex can read: are both of the same version?"
 AT: Final = {"Now": "today's Spot price", "Median": "the median of 90 days", "Percentile90": "their 90th percentile"}
 OF_A_ZONE: Final = {"Now": "now", "Median": "median", "Percentile90": "90th percentile"}
 Quote = Mapping[str, Any]
@@ -49,6 +50,8 @@ def _lines(quote: Quote) -> Iterator[str]:
     yield from _capacity(quote)
     yield from _most(quote)
     yield from _expected(quote)
+    for each in quote["Budgets"]:
+        yield _budget(each)
     yield from _some("Not in it", quote["NotIncluded"])
     yield f"Prices: {'; '.join(quote['PriceSources']) or 'of no list'}"
     for each in quote["Quotas"]:
@@ -97,6 +100,16 @@ def _expected(quote: Quote) -> Iterator[str]:
     for name, words in AT.items():
         lowest, highest = (_dollars(quote["Instances"][name][each]) for each in ("Lowest", "Highest"))
         yield f"Instances at {words}: {lowest if lowest == highest else f'{lowest} to {highest}'}"
+
+
+def _budget(budget: Quote) -> str:
+    end_s, parts = budget["PeriodEnd"], []
+    if budget["Dollars"] is not None:
+        until = f" until {shown_utc(end_s)}" if is_time(end_s) else ""
+        parts.append(f"{costs.exact(budget['Need'])} is reserved of {costs.exact(budget['Left'])} left{until}")
+    if budget["Rate"] is not None:
+        parts.append(f"{costs.exact(budget['NeedRate'])} an hour of {costs.exact(budget['RateLeft'])} left")
+    return f"Budget {budget['Name']}: {'; '.join(parts)}"
 
 
 def _rights(rights: Quote) -> Iterator[str]:

@@ -14,7 +14,7 @@ from annexd.tool.options import ToolOptions
 
 IN_FILE: Final = (*LAUNCH, *USER_DATA, "target_capacity", "save")  # what need not be said again
 ADDED: Final = (
-    "fleet role, network and instance profile of -setup are not in it: annexd adds what an order leaves out of them"
+    "fleet role, network and instance profile of -setup are not in it: annexd adds those that an order leaves out"
 )
 
 
@@ -39,7 +39,7 @@ def _write(file: str, text: str) -> None:
             opened.write(text)
     except FileExistsError as error:
         raise ToolError(
-            BAD_FILE, f"{file} is there already, and -save replaces no file: remove it, or name another"
+            BAD_FILE, f"{file} exists, and -save does not replace a file: remove it, or name another"
         ) from error
     except OSError as error:
         raise ToolError(BAD_FILE, f"{file} cannot be written: {error.strerror}") from error

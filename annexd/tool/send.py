@@ -130,8 +130,8 @@ class SentCommand:
             return ToolError(status, "interrupted")
         if not self._may_be_accepted:
             return ToolError(status, f"interrupted before the {self._name} was sent: nothing was changed")
-        words = f"interrupted; annexd may have accepted the {self._name}, and then continues it"
-        return ToolError(status, words, self._how_to_ask())
+        message = f"interrupted; annexd may have accepted the {self._name}, and then continues it"
+        return ToolError(status, message, self._how_to_ask())
 
     def _how_to_ask(self) -> str:
         """Return the command that asks for the outcome: the typed one, with the command ID."""

@@ -166,10 +166,10 @@ def check(ad: Mapping[str, Any], options: Mapping[str, str] = OPTION_OF) -> None
     notes([str(ad["Warning"])] if ad.get("Warning") else [])
     result = ad.get("Result")
     if result != "Success":
-        words = str(ad.get("ErrorString") or f"annexd answered {result or 'without a Result'}, with no reason")
+        message = str(ad.get("ErrorString") or f"annexd answered {result or 'without a Result'}, with no reason")
         which = [f"the annex ID is {ad['AnnexID']}"] if ad.get("AnnexID") else []  # as in the log
         status = STATUSES.get(str(result), COMMUNICATION)
-        raise ToolError(status, in_options(words, options) if status == REFUSED else words, *which)
+        raise ToolError(status, in_options(message, options) if status == REFUSED else message, *which)
 
 
 def in_options(words: str, options: Mapping[str, str] = OPTION_OF) -> str:

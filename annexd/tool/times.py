@@ -79,6 +79,11 @@ def shown_time(seconds: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(seconds))
 
 
+def shown_utc(seconds: int) -> str:
+    """Format a time as UTC: the periods of budgets end by it."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
 def shown_distance(seconds: float) -> str:
     """Format the distance of a time in the units of -extend: 1d12h from now, 5m ago."""
     return f"{shown_duration(abs(seconds))} {'from now' if seconds >= 0 else 'ago'}"

@@ -139,7 +139,7 @@ def only(annexes: list[Annex], reference: str) -> Annex:
         ids = ", ".join(str(each.get("AnnexID")) for each in annexes)
         raise ToolError(REFUSED, f"{reference} means several annexes: name one by its ID, of {ids}")
     if not isinstance(annexes[0], Mapping):
-        raise ToolError(COMMUNICATION, "annexd's answer holds no annex")
+        raise ToolError(COMMUNICATION, "annexd's answer contains no annex")
     return annexes[0]
 
 

@@ -10,12 +10,13 @@ import random as random_module
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from annexd.workflow.attempt_clock import AttemptClock
 from annexd.workflow.fold import fold
 from annexd.workflow.journal import Journal
+from annexd.workflow.journal_health import JournalError
 from annexd.workflow.json_form import Unreadable, from_json, to_json
 from annexd.workflow.keyed_lock import KeyedLock
 from annexd.workflow.outcome import Counts, Outcome, outcome_of, stuck_reason_of
@@ -95,11 +96,13 @@ class Engine:
             raise NotOwner(f"CommandID {command_id} belongs to a request of another user")
         return state
 
-    def accept(self, command_id: str, owner: str, order: object, asked: str = "") -> State:
+    def accept(
+        self, command_id: str, owner: str, order: object, asked: str = "", reserved: object | None = None
+    ) -> State:
         """Make the order ours, durably; from here on it is carried out or undone whatever happens.
 
-        `asked` is a digest of what the sender asked for.  For a known ID the existing workflow is returned and `order`
-        is ignored.  Raises NotOwner.
+        `asked` is a digest of what the sender asked for; what is `reserved` is written with the order.  For a known ID
+        the existing workflow is returned and `order` is ignored.  Raises NotOwner.
         """
         with self._accepting:
             known = self.find(command_id, owner)
@@ -107,7 +110,8 @@ class Engine:
                 return known
             workflow = self._workflows.name_for(order)
             body = {"owner": owner, "workflow": workflow, "order": to_json(order), "asked": asked}
-            self._journal.append(command_id, "", Kind.ACCEPTED, body)
+            beside = {} if reserved is None else {"reserved": to_json(reserved)}
+            self._journal.append(command_id, "", Kind.ACCEPTED, body, **beside)
         return self._fold(command_id)
 
     def run(self, command_id: str) -> Outcome:
@@ -190,6 +194,33 @@ class Engine:
             self._journal.append(command_id, "", Kind.USAGE, to_json(usage))
             if older := [record.seq for record in history if record.kind is Kind.USAGE]:
                 self._journal.drop(older)
+
+    def reserved(self, kind: type[T], after_seq: int = 0) -> tuple[int, list[tuple[str, T]]]:
+        """Return the newest record number, and what commands have reserved since `after_seq` and not settled.
+
+        Raises JournalError for a record that cannot be read: what is reserved must not be forgotten.
+        """
+        records = self._journal.of_kind(Kind.RESERVED, after_seq)
+        try:
+            found = [(record.command_id, from_json(kind, record.body)) for record in records]
+        except Unreadable as error:
+            next_step = "restore it from a backup; until then nothing can be ordered under a budget"
+            raise JournalError("the journal does not say what is reserved", str(error), next_step) from error
+        return max((record.seq for record in records), default=after_seq), found
+
+    def spent(self) -> dict[tuple[str, int], int]:
+        """Return what was settled, by name and day."""
+        return self._journal.spent()
+
+    def settle(
+        self, command_id: str, settled: Collection[str], at_day: int, spent: int, amounts: Mapping[str, int]
+    ) -> None:
+        """Write that these commands have cost `amounts` on this day, and hold nothing any more.
+
+        `spent` is kept in the history of `command_id`.
+        """
+        body = {"spent": spent, "day": at_day, "amounts": dict(amounts), "commands": sorted(settled)}
+        self._journal.settle(command_id, body, settled, {(name, at_day): each for name, each in amounts.items()})
 
     def results(self, kind: type[T], after_seq: int = 0) -> tuple[int, dict[str, T]]:
         """What the steps with results of this type came to, by command ID, in the same way."""

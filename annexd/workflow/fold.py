@@ -97,6 +97,15 @@ def _usage(state: State, record: Record) -> State:
     return replace(state, usage=record.body)
 
 
+def _reserved(state: State, _: Record) -> State:
+    """It is read by its kind."""
+    return state
+
+
+def _settled(state: State, record: Record) -> State:
+    return replace(state, spent=state.spent + int(record.body["spent"]))
+
+
 def _damaged(state: State, record: Record) -> State:
     return replace(state, damage=str(record.body["error"]))
 
@@ -105,6 +114,8 @@ _WORKFLOW = {
     Kind.STOPPED: _stopped,
     Kind.FINISHED: _finished,
     Kind.USAGE: _usage,
+    Kind.RESERVED: _reserved,
+    Kind.SETTLED: _settled,
     Kind.DAMAGED: _damaged,
 }
 

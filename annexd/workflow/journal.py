@@ -18,7 +18,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +30,7 @@ from annexd.workflow.record import Ended, Json, Kind, Record
 from annexd.workflow.wal import lost_commits
 
 APPLICATION_ID: Final = 0x616E7864  # "anxd", so that file(1) and we can tell this file from other databases
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 SCHEMA: Final = f"""
 CREATE TABLE record (seq INTEGER PRIMARY KEY AUTOINCREMENT, {FIELDS});
 CREATE INDEX record_of_command ON record (command_id, seq, kind);
@@ -39,6 +39,7 @@ CREATE TABLE archived (
     workflow TEXT NOT NULL, success INTEGER NOT NULL, may_be_left INTEGER NOT NULL, number INTEGER NOT NULL,
     PRIMARY KEY (workflow, success, may_be_left)
 );
+CREATE TABLE spent (name TEXT NOT NULL, day INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (name, day));
 """
 CLOSE_S: Final = 5.0
 DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -49,10 +50,15 @@ COUNT_ARCHIVED: Final = """
 INSERT INTO archived (workflow, success, may_be_left, number) VALUES (?, ?, ?, ?)
 ON CONFLICT (workflow, success, may_be_left) DO UPDATE SET number = number + excluded.number
 """
+ADD_SPENT: Final = """
+INSERT INTO spent (name, day, amount) VALUES (?, ?, ?)
+ON CONFLICT (name, day) DO UPDATE SET amount = amount + excluded.amount
+"""
 LATE: Final = (
     Kind.CHANGED,
     Kind.STOPPED,
     Kind.USAGE,
+    Kind.SETTLED,
 )  # may follow FINISHED, from another thread, and then changes no step
 BATCH: Final = 200  # commands per move, during which writes of orders wait
 
@@ -92,17 +98,19 @@ class Journal:
             self._database.close()
             raise
 
-    def append(self, command_id: str, step: str, kind: Kind, body: Json) -> None:
-        """Add one record; it is on disk when this returns.
+    def append(self, command_id: str, step: str, kind: Kind, body: Json, reserved: Json | None = None) -> None:
+        """Add one record; it is on disk when this returns, with a RESERVED record of what is `reserved` by it.
 
         ACCEPTED is refused if there is too little disk space to complete an order, or if the file was moved away.
         """
-        row = (command_id, step, kind.value, json.dumps(body), self._now_s())
+        rows = [(command_id, step, kind.value, json.dumps(body), self._now_s())]
+        if reserved is not None:
+            rows.append((command_id, "", Kind.RESERVED.value, json.dumps(reserved), self._now_s()))
         with self._lock, self._health.writing():
             if kind is Kind.ACCEPTED:
                 self._check_space()
             with self._explained("written"):
-                self._insert(row)
+                self._insert_all(rows)
             if kind is Kind.FINISHED:
                 self._unfinished.pop(command_id, None)
             elif kind not in LATE:
@@ -170,6 +178,28 @@ class Journal:
         with self._lock, self._health.writing(), self._explained("written"), self._transaction():
             self._database.executemany("DELETE FROM record WHERE seq = ?", [(seq,) for seq in seqs])
 
+    def settle(
+        self, command_id: str, body: Json, settled: Collection[str], spent: Mapping[tuple[str, int], int]
+    ) -> None:
+        """Add a SETTLED record, remove what the `settled` commands had reserved, and add to what was spent, by name
+        and day; all of it or nothing.
+        """
+        row = (command_id, "", Kind.SETTLED.value, json.dumps(body), self._now_s())
+        with self._lock, self._health.writing(), self._explained("written"), self._transaction():
+            self._insert(row)
+            self._database.executemany(
+                "DELETE FROM record WHERE command_id = ? AND kind = ?",
+                [(each, Kind.RESERVED.value) for each in settled],
+            )
+            self._database.executemany(ADD_SPENT, [(*key, amount) for key, amount in spent.items()])
+        self._observe(command_id, "", Kind.SETTLED, body)
+
+    def spent(self) -> dict[tuple[str, int], int]:
+        """Return what was spent, by name and day, also by what is in the archive."""
+        with self._lock, self._explained("read"):
+            rows = self._database.execute("SELECT name, day, amount FROM spent").fetchall()
+        return {(str(name), int(day)): int(amount) for name, day, amount in rows}
+
     def of_kind(self, kind: Kind, after_seq: int = 0) -> tuple[Record, ...]:
         """Return the records of one kind after this number, oldest first."""
         return self._select("kind = ? AND seq > ? ORDER BY seq", kind.value, after_seq)
@@ -225,10 +255,18 @@ class Journal:
     def _newest(self) -> int:
         return max(self._floor, int(self._database.execute(NEWEST).fetchone()[0]))
 
+    def _insert_all(self, rows: Sequence[tuple[str, str, str, str, float]]) -> None:
+        if len(rows) == 1:
+            with self._rolled_back_on_error():
+                self._insert(rows[0])
+            return
+        with self._transaction():
+            for row in rows:
+                self._insert(row)
+
     def _insert(self, row: tuple[str, str, str, str, float]) -> None:
         seq = self._newest() + 1
-        with self._rolled_back_on_error():
-            self._database.execute(INSERT, (seq, *row, _checksum(seq, *row)))
+        self._database.execute(INSERT, (seq, *row, _checksum(seq, *row)))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

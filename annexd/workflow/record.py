@@ -33,6 +33,9 @@ class Kind(StrEnum):
     FINISHED = "finished"  # the answer {result, error, workflow, may_be_left: something of it, after a failure}
     # What was seen of it in the cloud, after each change {as the annex writes it}; only the newest is kept.
     USAGE = "usage"
+    # What a command reserves {as the annex writes it}; written with `accepted`, and gone once it is settled.
+    RESERVED = "reserved"
+    SETTLED = "settled"  # what it cost in the end {spent, amounts: what of it counts where}; may come several times
     DAMAGED = "damaged"  # never written: stands for a record that cannot be read {error}
 
 
@@ -152,6 +155,7 @@ class State:
     damage: str = ""  # why this history is unusable
     seq: int = 0  # of the newest record
     usage: Json | None = None  # see Kind.USAGE
+    spent: int = 0  # see Kind.SETTLED
 
     @property
     def results(self) -> Results:

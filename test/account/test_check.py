@@ -145,7 +145,7 @@ HEARTBEATS = {
     "of another region": (0, {"region": "eu-west-1"}, "region eu-west-1"),
     "of another function": (0, {"function": FUNCTION_ARN + "2"}, "of another function"),
     "of an older contract": (0, {"contract": 2}, "belongs to an older annexd"),
-    "incomplete": (0, {"complete": False}, "could not look at all fleets and instances"),
+    "incomplete": (0, {"complete": False}, "could not see all fleets and instances"),
     "without a right": (0, {"rights": {"cancel": False}}, "lacks the right to cancel"),
     "that cannot unprotect": (0, {"rights": {"unprotect": False}}, "it lacks the permission to unprotect"),
     "without MaxLease": (0, {"max_lease_s": None}, "has no readable MAX_LEASE_S"),

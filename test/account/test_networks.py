@@ -46,7 +46,7 @@ def test_without_any_vpc_it_says_how_to_create_the_default_one(account: Account)
     assert "aws ec2 create-default-vpc --region us-east-1 creates one" in said.err
 
 
-def test_a_default_vpc_without_subnets_is_no_network(account: Account) -> None:
+def test_a_default_vpc_without_subnets_does_not_count_as_a_network(account: Account) -> None:
     ec2 = account.client("ec2")
     for each in ec2.describe_subnets()["Subnets"]:
         ec2.delete_subnet(SubnetId=each["SubnetId"])

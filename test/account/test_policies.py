@@ -319,7 +319,7 @@ def test_a_policy_is_small_enough_for_aws_in_every_partition_with_the_longest_st
 
 @pytest.mark.parametrize("role", [DAEMON, USER])
 @pytest.mark.parametrize("service", ["ec2.amazonaws.com", "ec2.amazonaws.com.cn", "spotfleet.amazonaws.com"])
-def test_who_orders_may_pass_the_roles_to_every_service_that_aws_may_check(role: str, service: str) -> None:
+def test_users_who_order_may_pass_the_roles_to_every_service_that_aws_may_check(role: str, service: str) -> None:
     for kind in ("FleetRole", "InstanceRole"):
         role_arn = f"arn:aws:iam::123456789012:role/{STACK}-{kind}-x"
         need = Need("iam:PassRole", role_arn, {"iam:passedtoservice": [service]})
@@ -353,7 +353,7 @@ def limited(lived: Lived, enforcing: Cloud, tmp_path_factory: pytest.TempPathFac
     return Limited(account, lived.keys)
 
 
-def test_who_sets_up_can_make_roles_by_the_stack_only(limited: Limited) -> None:
+def test_the_setup_policy_allows_roles_only_through_the_stack(limited: Limited) -> None:
     iam, functions = limited.client(SETUP, "iam"), limited.client(SETUP, "lambda")
     ids = limited.account.physical_ids()
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
@@ -365,7 +365,7 @@ def test_who_sets_up_can_make_roles_by_the_stack_only(limited: Limited) -> None:
     assert denied(limited.client(SETUP, "s3").delete_bucket, Bucket=ids["Bucket"])
 
 
-def test_who_sets_up_can_touch_no_other_stack_or_bucket(limited: Limited) -> None:
+def test_the_setup_policy_covers_no_other_stack_or_bucket(limited: Limited) -> None:
     body = (TOP / "templates" / "annex.json").read_text()
     cloudformation = limited.client(SETUP, "cloudformation")
     create = cloudformation.create_stack
@@ -385,7 +385,7 @@ def test_a_stack_cannot_give_its_roles_the_administrators_rights(limited: Limite
 
 
 @pytest.mark.parametrize("role", [DAEMON, USER])
-def test_who_orders_can_neither_read_tokens_nor_disarm_anything(limited: Limited, role: str) -> None:
+def test_users_who_order_can_neither_read_tokens_nor_disarm_anything(limited: Limited, role: str) -> None:
     ids = limited.account.physical_ids()
     s3, events, functions, logs = (limited.client(role, service) for service in ("s3", "events", "lambda", "logs"))
     assert denied(s3.get_object, Bucket=ids["Bucket"], Key="annex/annex-1.tar.gz")
@@ -402,7 +402,7 @@ def test_who_orders_can_neither_read_tokens_nor_disarm_anything(limited: Limited
 
 
 @pytest.mark.parametrize("role", [DAEMON, USER])
-def test_who_orders_can_move_and_end_a_lease_and_write_no_other_tag_and_take_none_away(
+def test_users_who_order_can_move_and_end_a_lease_but_write_no_other_tag_and_remove_none(
     limited: Limited, role: str
 ) -> None:
     fleet, ec2 = annex_of(limited.account), limited.client(role, "ec2")
@@ -414,7 +414,7 @@ def test_who_orders_can_move_and_end_a_lease_and_write_no_other_tag_and_take_non
     assert denied(ec2.delete_tags, Resources=[fleet], Tags=[{"Key": cancelled}])
 
 
-def test_who_orders_can_cancel_no_fleet_of_others(limited: Limited) -> None:
+def test_users_who_order_cannot_cancel_fleets_of_others(limited: Limited) -> None:
     config = {"TargetCapacity": 1, "IamFleetRole": "arn:aws:iam::123456789012:role/x", "LaunchSpecifications": []}
     specification = {"ImageId": "ami-12345678", "InstanceType": "m5.large"}
     admin = limited.account.client("ec2")

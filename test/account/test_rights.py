@@ -47,10 +47,10 @@ def user_without(action: str) -> dict[str, Any]:
     return document | {"Statement": statements}
 
 
-def test_keys_with_user_json_are_told_that_a_yes_is_no_proof(account: Account) -> None:
+def test_for_keys_with_user_json_a_successful_dry_run_is_not_called_proof(account: Account) -> None:
     told = found(account, "user", *policies(USER, STACK))
     assert told["right to order"] == f"ok      right to order: {NO_PROOF}"
-    assert told["right to end"].startswith("ok      right to end: there is no living annex")
+    assert told["right to end"].startswith("ok      right to end: no annex lives")
 
 
 USERS = itertools.count()

@@ -270,7 +270,7 @@ def test_a_rule_that_never_calls_is_reported_with_a_repair(account: Account, mon
     assert account.file.exists()
 
 
-def test_a_call_by_hand_is_no_heartbeat(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_by_hand_does_not_count_as_a_heartbeat(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(enforcer, "HEARTBEAT_S", 0.5)
     account.run("-setup", ticks=False)
     account.client("lambda").invoke(FunctionName=FUNCTION, Payload=b"{}")

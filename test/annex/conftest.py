@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from test.annex.joining import BUCKET, defaults
+from test.annex.priced import DAY_S, LISTS
 from test.annex.site import BYSTANDER, Site
 from test.cloud import Cloud
 
@@ -37,6 +38,16 @@ def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
     site.clean()
     yield site
     site.cloud.clear_faults()
+
+
+@pytest.fixture
+def priced(site: Site) -> Iterator[Site]:
+    """A site in whose cloud instances, volumes and addresses have prices."""
+    site.cloud.set_prices(spot={f"m5.large us-east-1{zone}": [] for zone in "ab"})
+    site.cloud.set_prices(spot={"m5.large": [[-30 * DAY_S, 0.03]], "c5.xlarge": [[-30 * DAY_S, 0.06]]}, **LISTS)
+    yield site
+    site.cloud.set_quotas(L_34B43A08=256.0)
+    site.cloud.set_prices(spot={"m5.large": [[-1, 0.01]], "c5.xlarge": [[-1, 0.01]]})
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from annexd.annex.request.key_source import KeySource
 from annexd.aws import Endpoints
 from test.annex.ads import OWNER, SPECIFICATION
 from test.annex.site import BYSTANDER, Site
+from test.cloud.orders import ec2_fleet_config, template
 
 BOB = "bob@example.org"
 KEYS: dict[str, Any] = {"PublicKeyFile": "/home/alice/public", "SecretKeyFile": "/home/alice/secret"}
@@ -35,6 +36,16 @@ def fleet(site: Site, annex_id: str, lease_s: float, token: str | None = None, i
         "LaunchSpecifications": [SPECIFICATION],
     }  # fmt: skip
     return str(by_hand(site).request_spot_fleet(SpotFleetRequestConfig=config)["SpotFleetRequestId"])
+
+
+def ec2_fleet(site: Site, annex_id: str, lease_s: float, capacity: int = 2, **more: Any) -> str:
+    """One as annexd would ask for it; its ID."""
+    end_s = int(time.time() + lease_s)
+    token, ec2 = leased_token(annex_id, end_s), by_hand(site)
+    own = [{"ResourceType": "fleet", "Tags": tags(annex_id, OWNER, end_s)}]
+    made_of = template(ec2, token, {"htcondor:annex-id": annex_id})
+    asked = ec2_fleet_config(made_of, capacity, ClientToken=token, TagSpecifications=own) | more
+    return str(ec2.create_fleet(**asked)["FleetId"])
 
 
 def by_hand(site: Site) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import add_cancelling, cancel_annex
 from annexd.annex.change import add_changing, change_lease
+from annexd.annex.commands import CommandContext
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.heartbeat import newest_receipt
@@ -20,6 +21,7 @@ from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.join_config import MachineOffer
+from annexd.annex.reservations import Reservations, Rules
 from annexd.annex.resize import add_resizing, resize_annex
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.aws import ClientCache
@@ -56,6 +58,7 @@ class Site:
     asks: dict[str, Any] = field(default_factory=dict)  # of every ad
     patience: float = 1.0  # how much of annexd's own pauses between two looks passes
     unleased_s: float = 0.0  # instance-seconds of other tests' fleets that had no lease on purpose
+    rules: Rules = field(default_factory=Rules)  # the budgets
     away_s: float = 0.0  # by how much the daemon's clock is ahead of the cloud's: time that it spent dead
 
     def now_s(self) -> float:
@@ -115,6 +118,20 @@ class Site:
         url = self.cloud.url
         return replace(self.defaults, ec2_url=url, lambda_url=url, sts_url=url, logs_url=url, ssm_url=url)
 
+    @contextmanager
+    def life(self) -> Iterator[CommandContext]:
+        """One life of a daemon, with the ledger of its journal under the site's budgets."""
+        journal = self.journal()
+        try:
+            index, world = AnnexIndex(self.engine(journal)), self.world()
+            reservations = Reservations(index, world, self.rules)
+            yield CommandContext(index, world, self.bundle_sources, reservations=reservations)
+        finally:
+            journal.close()
+
+    def reservations(self, index: AnnexIndex) -> Reservations:
+        return Reservations(index, self.world(), self.rules)
+
     def engine(self, journal: Journal, pace: RetryPolicy = PACE) -> Engine:
         world = self.world()
         engine = Engine(journal, annex_steps(world), pace=pace, now_s=self.now_s)
@@ -144,10 +161,11 @@ class Site:
                 self.ad(**changes),
                 OWNER,
                 engine,
-                self.defaults,
+                self.asking() if self.rules.budgets else self.defaults,
                 self.now_s(),
                 access=self.world().access,
                 bundle_sources=self.bundle_sources,
+                reservations=self.reservations(AnnexIndex(engine)),
                 offer=offer,
                 accepted=accepted,
             )
@@ -157,7 +175,12 @@ class Site:
     def quote(self, **changes: Any) -> ReplyAd:
         """What annexd answers to whoever asks what an order would be."""
         ad = self.ad(**{"Command": "CA_QUOTE_ANNEX", **changes})
-        return quote_annex(ad, OWNER, self.world(), self.asking(), self.now_s(), self.bundle_sources)
+        if not self.rules.budgets:
+            return quote_annex(ad, OWNER, self.world(), self.asking(), self.now_s(), self.bundle_sources)
+        with self.life() as life:
+            return quote_annex(
+                ad, OWNER, life.world, self.asking(), self.now_s(), self.bundle_sources, life.reservations
+            )
 
     def asking(self) -> Defaults:
         """The site's defaults, with the emulated cloud for what quotes alone ask."""
@@ -180,7 +203,8 @@ class Site:
         try:
             ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex, **changes}
             index = AnnexIndex(self.engine(journal, pace))
-            return change_lease(ad, owner, index, self.world(), self.defaults, self.now_s())
+            reservations = self.reservations(index)
+            return change_lease(ad, owner, index, self.world(), self.defaults, self.now_s(), reservations=reservations)
         finally:
             journal.close()
 
@@ -199,7 +223,10 @@ class Site:
         try:
             ad = {"Command": "CA_RESIZE_ANNEX", "RequestVersion": 1, "Annex": annex, "TargetCapacity": units, **changes}
             index = AnnexIndex(self.engine(journal, pace))
-            return resize_annex(ad, owner, index, self.world(), self.defaults, self.now_s(), claimed)
+            return resize_annex(
+                ad, owner, index, self.world(), self.asking(), self.now_s(), claimed,
+                reservations=self.reservations(index),
+            )  # fmt: skip
         finally:
             journal.close()
 

@@ -52,8 +52,8 @@ def test_keys_of_another_account_are_refused_and_it_is_said_whose_they_are_and_w
     files = Files(KEYS | {"/public": OTHER_KEY.encode()})
     with pytest.raises(Refused) as caught:
         KeyFiles(files)(target_at(site.cloud.url))
-    whose = "the keys of alice@example.org (PublicKeyFile /public) are of AWS account 210987654321"
-    assert f"{whose}, and this is of account 123456789012" in str(caught.value)
+    whose = "the keys of alice@example.org (PublicKeyFile /public) belong to AWS account 210987654321"
+    assert f"{whose}, but the order belongs to account 123456789012" in str(caught.value)
     assert caught.value.untouched
 
 
@@ -97,7 +97,7 @@ def lending(url: str) -> Defaults:
 def test_without_files_keys_are_lent_only_if_the_administrator_says_so(site: Site) -> None:
     order = target_at(site.cloud.url, NONE)
     defaults = lending(site.cloud.url)
-    with pytest.raises(Refused, match="lends no keys"):
+    with pytest.raises(Refused, match="no longer lends keys"):
         KeyFiles(Files(KEYS), defaults=replace(defaults, allow_default_credentials=False))(order)
     assert KeyFiles(Files(KEYS), defaults=defaults)(order)
 

@@ -26,7 +26,7 @@ def test_the_account_of_an_order_outlives_the_domain_that_it_was_made_in() -> No
     assert readers(ALICE, OLD.account_of(ALICE)) == {"alice@new.example.org"}
 
 
-def test_who_had_no_account_at_the_order_gets_none_by_a_new_domain() -> None:
+def test_an_owner_without_an_account_at_the_order_gets_none_by_a_new_domain() -> None:
     owner = "alice@elsewhere.example.org"
     assert readers(owner, OLD.account_of(owner)) == {owner}
 

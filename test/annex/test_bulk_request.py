@@ -370,7 +370,7 @@ def _die_after_the_first_lost_answer(site: Site) -> None:
 class DyingJournal(Journal):
     """Ends the daemon when it has written down that an answer was lost."""
 
-    def append(self, command_id: str, step: str, kind: Kind, body: Json) -> None:
-        super().append(command_id, step, kind, body)
+    def append(self, command_id: str, step: str, kind: Kind, body: Json, reserved: Json | None = None) -> None:
+        super().append(command_id, step, kind, body, reserved)
         if kind is Kind.UNKNOWN:
             raise Crash

@@ -98,7 +98,7 @@ def test_instances_that_these_keys_cannot_end_are_left_to_the_lease_function(sit
 # Who may, and what.
 
 
-def test_another_user_may_not_cancel_it_unless_he_is_a_super_user(site: Site, annex: dict[str, Any]) -> None:
+def test_only_its_owner_or_a_super_user_may_cancel_it(site: Site, annex: dict[str, Any]) -> None:
     assert site.cancel(annex["AnnexID"], BOB)["Result"] == "NotAuthorized"
     assert site.cancel("physics", BOB)["Result"] == "InvalidRequest", "names are each user's own"
     assert writes(site) == []
@@ -175,7 +175,7 @@ def test_an_order_that_is_under_way_takes_no_further_step_and_is_undone(site: Si
     site.check_nothing_left()
 
 
-def test_who_has_keys_that_work_can_end_what_is_stuck_for_want_of_them(site: Site) -> None:
+def test_a_super_user_with_working_keys_can_end_an_annex_that_is_stuck_without_them(site: Site) -> None:
     stuck = stuck_order(site)
     site.cloud.clear_faults()
     keys, site.keys = site.keys, {}
@@ -190,31 +190,33 @@ def test_who_has_keys_that_work_can_end_what_is_stuck_for_want_of_them(site: Sit
     site.check_nothing_left()
 
 
-def test_a_super_user_gives_up_what_cannot_be_undone_and_hears_what_may_be_left(site: Site) -> None:
+def test_a_super_user_gives_up_what_cannot_be_undone_and_is_told_what_may_be_left(site: Site) -> None:
     stuck = stuck_order(site)
     annex = str(stuck["AnnexID"])
     assert site.cancel(annex, ForceX=True)["Result"] == "NotAuthorized", "its owner may not"
     site.defaults = replace(site.defaults, super_users=frozenset([BOB]))
     reply = site.cancel(annex, BOB, ForceX=True)
     assert reply["Result"] == "Success"
-    for words in (f"fleet with client token {stuck['ClientToken']}", "is ended by its lease, at 20"):
+    for words in (f"fleet with client token {stuck['ClientToken']}", "ends with its lease, at 20"):
         assert words in str(reply["Warning"]), reply
     refused(dict(site.cancel(annex, BOB, ForceX=True)), "InvalidState", "is stuck")
     site.cloud.clear_faults()
     assert site.restart() == [], "nothing of it goes on"
     words = str(site.cancel(annex)["ErrorString"])
-    assert ("given up by bob@example.org" in words, "all of it is undone" in words) == (True, False), words
+    assert ("given up by bob@example.org" in words, "its order failed and was undone" in words) == (True, False), words
 
 
 def test_what_is_not_stuck_is_not_given_up(site: Site, annex: dict[str, Any]) -> None:
     site.defaults = replace(site.defaults, super_users=frozenset([OWNER]))
-    refused(dict(site.cancel(annex["AnnexID"], ForceX=True)), "InvalidState", "-forcex is for what cannot be undone")
+    refused(
+        dict(site.cancel(annex["AnnexID"], ForceX=True)), "InvalidState", "-forcex gives up only what cannot be undone"
+    )
 
 
 def test_an_order_that_failed_has_nothing_to_cancel(site: Site) -> None:
     site.cloud.fault("RequestSpotFleet", "denied", times=1000)
     failed = site.order()
-    refused(dict(site.cancel(str(failed["AnnexID"]))), "InvalidState", "all of it is undone")
+    refused(dict(site.cancel(str(failed["AnnexID"]))), "InvalidState", "its order failed and was undone")
 
 
 def test_an_annex_that_is_over_says_so(site: Site, annex: dict[str, Any]) -> None:
@@ -241,7 +243,7 @@ def test_what_nobody_knows_is_not_found(site: Site) -> None:
     ("changes", "words"),
     [
         ({"annex": None}, "Annex is missing"),
-        ({"annex": "x' || true"}, "Annex must be an annex's ID"),
+        ({"annex": "x' || true"}, "Annex must be an annex ID"),
         ({"annex": 5}, "Annex must be a string"),
         ({"Annexx": "x"}, "Annexx is not an attribute of CA_CANCEL_ANNEX"),
         ({"LeaseExtension": 5}, "LeaseExtension is not an attribute of CA_CANCEL_ANNEX"),
@@ -307,7 +309,7 @@ def test_the_same_command_gets_the_same_answer_and_no_other_commands(site: Site,
         site.order(CommandID="mine"),
         site.change("physics", LeaseExtension=600, CommandID="mine"),
     ):
-        refused(dict(reply), "InvalidRequest", "is that of another command")
+        refused(dict(reply), "InvalidRequest", "belongs to another command")
 
 
 @pytest.mark.parametrize("operation", ["CreateTags", "CancelSpotFleetRequests", "DescribeSpotFleetRequests"])
@@ -342,7 +344,7 @@ def test_a_fleet_that_ec2_does_not_show_yet_is_waited_for(site: Site, annex: dic
 def test_an_outage_is_waited_for_and_the_client_is_told(site: Site, annex: dict[str, Any]) -> None:
     site.cloud.fault("CancelSpotFleetRequests", "internal", times=1000)
     reply = site.cancel("physics", pace=IMPATIENT, CommandID="mine")
-    refused(dict(reply), "UnknownError", f"annex {annex['AnnexID']} is not cancelled yet, and annexd goes on")
+    refused(dict(reply), "UnknownError", f"annex {annex['AnnexID']} is not cancelled yet, and annexd keeps trying")
     assert CANCELLED in tags_of(site, annex["BulkRequestID"]), "the lease function ends it meanwhile"
     site.cloud.clear_faults()
     assert site.restart() == [("Success", "")]
@@ -411,7 +413,7 @@ def test_what_is_found_in_the_cloud_is_its_owners_and_lives(site: Site, annex: d
     assert site.cancel("annex-1", **KEYS)["Result"] == "Success"
     by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[annex["BulkRequestID"]], TerminateInstances=True)
     wait_for(lambda: annex["AnnexID"] not in {each.annex_id for each in look(site).annexes}, "its end by hand")
-    refused(dict(site.cancel(annex["AnnexID"], **KEYS)), "InvalidState", "nothing of it runs")
+    refused(dict(site.cancel(annex["AnnexID"], **KEYS)), "InvalidState", "nothing of it is left")
 
 
 def test_ends_are_known_after_a_restart(site: Site, annex: dict[str, Any]) -> None:

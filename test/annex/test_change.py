@@ -143,7 +143,7 @@ def test_what_is_found_in_the_cloud_is_its_owners(site: Site) -> None:
         ({"LeaseExtension": 600, "ForceX": True}, "ForceX is not an attribute of CA_CHANGE_LEASE"),
         ({"LeaseExtension": 600, "PublicKeyFile": "/home/alice/public"}, "key files come in pairs"),
         ({"LeaseExtension": 600, "annex": None}, "Annex is missing"),
-        ({"LeaseExtension": 600, "annex": "x' || true"}, "Annex must be an annex's ID"),
+        ({"LeaseExtension": 600, "annex": "x' || true"}, "Annex must be an annex ID"),
         ({"LeaseExtension": 600, "RequestVersion": 2}, "RequestVersion must be 1"),
     ],
 )
@@ -165,7 +165,7 @@ def test_the_same_command_gets_the_same_answer_and_no_other_commands(site: Site,
         site.order(CommandID="mine"),
         site.change("physics", LeaseExtension=600, CommandID=annex["CommandID"]),
     ):
-        refused(reply, "InvalidRequest", "is that of another command")
+        refused(reply, "InvalidRequest", "belongs to another command")
     assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"] + 600
 
 
@@ -182,13 +182,13 @@ def test_what_comes_less_than_two_minutes_before_the_end_comes_too_late(site: Si
 
 
 @pytest.mark.usefixtures("annex")
-def test_an_end_sooner_than_the_machines_can_hear_of_it_needs_now(site: Site) -> None:
+def test_an_end_too_soon_for_the_machines_to_learn_of_it_needs_now(site: Site) -> None:
     end_s = int(site.now_s()) + 500
     refused(
         site.change("physics", EndOfLease=end_s),
         "InvalidRequest",
-        "away, and the machines need up to 10m",
-        "-now ends the lease all the same",
+        "away, but the machines need up to 10m",
+        "add -now to end the lease anyway",
     )
     assert writes(site) == []
     reply = site.change("physics", EndOfLease=end_s, Now=True)

@@ -70,7 +70,7 @@ def test_an_extension_whose_object_gets_no_answer_is_taken_back_with_the_object(
         assert told_end_s(joined, annex) == end_of(joined, annex["BulkRequestID"]) == annex["EndOfLease"] + LATER_S
 
 
-def test_shortening_is_done_also_where_the_machines_cannot_hear_of_it_and_says_so(
+def test_a_lease_is_shortened_even_if_its_machines_cannot_learn_of_it_with_a_warning(
     joined: Site, annex: dict[str, Any]
 ) -> None:
     joined.cloud.fault("PutObject", "denied", times=1000)

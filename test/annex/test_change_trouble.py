@@ -72,7 +72,7 @@ def test_a_tag_that_shows_late_is_waited_for(site: Site, annex: dict[str, Any]) 
 
 
 @pytest.mark.usefixtures("annex")
-def test_a_tag_that_shows_a_little_late_is_no_lost_answer(site: Site) -> None:
+def test_a_tag_that_shows_a_little_late_does_not_count_as_lost(site: Site) -> None:
     """All tags of AWS's may: the next change need not wait for what can no longer come."""
     site.cloud.behave(tags_late_s=0.1)
     for _ in range(2):

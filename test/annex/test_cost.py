@@ -119,7 +119,7 @@ def test_what_has_no_price_is_counted_and_never_taken_for_free() -> None:
     assert cost_of(None, START_S) == {"EstimatedCost": None, "UnpricedInstances": None}
 
 
-def test_an_old_price_is_not_taken_to_hold_for_ever() -> None:
+def test_an_old_price_does_not_hold_indefinitely() -> None:
     usage = BEGUN.after([Launch(START_S, A)], START_S + 100).priced({A: [(START_S - 9, 0.1)]})
     day = cost_of(usage, START_S + KNOWN_S)
     assert (day["EstimatedCost"], day["UnpricedInstances"]) == (pytest.approx(2.4), 0)
@@ -127,7 +127,7 @@ def test_an_old_price_is_not_taken_to_hold_for_ever() -> None:
     assert (later["EstimatedCost"], later["UnpricedInstances"]) == (pytest.approx(2.4, abs=0.01), 1)
 
 
-def test_prices_that_say_nothing_new_are_no_record() -> None:
+def test_unchanged_prices_are_not_recorded() -> None:
     usage = BEGUN.after([Launch(START_S, A)], START_S + 600)
     priced = [usage.priced({A: [(START_S - 9, 0.1)]})]
     for hour in range(1, 6):

@@ -152,7 +152,7 @@ def test_keys_that_become_another_accounts_during_an_undo_leave_it_stuck_until_t
     outcome = engine.run(command_id)
     journal.close()
     assert outcome.retry_at_s is not None, "what another account does not have is not gone"
-    assert "are of AWS account 210987654321, and this is of account 123456789012" in outcome.error
+    assert "belong to AWS account 210987654321, but the order belongs to account 123456789012" in outcome.error
     assert len(site.live_fleets()) == 1
     site.check_all_leased()
     site.keys = keys
@@ -164,7 +164,9 @@ def test_an_order_with_keys_of_another_account_than_its_lease_function_makes_not
     other_account(site)
     answer = site.order()
     assert answer["Result"] == "Failure"
-    assert "are of AWS account 210987654321, and this is of account 123456789012" in str(answer["ErrorString"])
+    assert "belong to AWS account 210987654321, but the order belongs to account 123456789012" in str(
+        answer["ErrorString"]
+    )
     assert site.operations() == []
 
 
@@ -174,6 +176,6 @@ def test_a_cancellation_with_keys_of_another_account_ends_nothing_and_is_not_bel
     other_account(site)
     answer = site.cancel(annex, pace=IMPATIENT)
     assert answer["Result"] != "Success"
-    assert "are of AWS account 210987654321" in str(answer["ErrorString"])
+    assert "belong to AWS account 210987654321" in str(answer["ErrorString"])
     site.check_all_leased()
     site.keys = keys

@@ -204,7 +204,7 @@ REFUSED = [
     ({"LoadBalancersConfig": {"TargetGroupsConfig": {"TargetGroups": [{"Arn": "a"}]}}}, "LoadBalancersConfig"),
     (
         {"LaunchSpecifications": [SPECIFICATION, {**SPECIFICATION, "ImageId": "ami-87654321"}]},
-        "m5.large is there twice",
+        "m5.large appears twice",
     ),
     (
         {
@@ -272,7 +272,7 @@ def test_a_file_of_ec2_fleet_and_the_option_for_spot_fleet_exclude_each_other(si
     assert "order it with -fleet-api ec2-fleet" in str(reply["ErrorString"])
 
 
-def test_what_aws_refuses_about_the_order_itself_is_no_matter_of_the_api(by_ec2_fleet: Site) -> None:
+def test_a_refusal_of_the_order_itself_does_not_suggest_the_other_api(by_ec2_fleet: Site) -> None:
     by_ec2_fleet.cloud.fault("CreateFleet", "error", code="InvalidFleetConfig")
     reply = by_ec2_fleet.order()
     assert "-fleet-api" not in str(reply["ErrorString"])

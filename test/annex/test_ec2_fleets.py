@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -22,7 +21,7 @@ from annexd.annex.reconcile import OVERDUE_S
 from annexd.workflow import Refused, Retry
 from test.annex.ads import OWNER
 from test.annex.conftest import TEMPLATE
-from test.annex.fleets import KEYS, by_hand, fleet, instances_of, look, stamp, writes
+from test.annex.fleets import KEYS, by_hand, ec2_fleet, fleet, instances_of, look, stamp, writes
 from test.annex.site import Site, wait_for
 from test.cloud import Cloud
 from test.cloud.orders import described_fleet, ec2_fleet_config, template
@@ -53,16 +52,6 @@ def _as_new(site: Site) -> Iterator[None]:
     site.cloud.behave(
         fleet_trouble="", second_cancel="acted-upon", unknown_fleet="refused", fleet_events="as-documented"
     )
-
-
-def ec2_fleet(site: Site, annex_id: str, lease_s: float, capacity: int = 2, **more: Any) -> str:
-    """One as annexd would ask for it; its ID."""
-    end_s = int(time.time() + lease_s)
-    token, ec2 = leased_token(annex_id, end_s), by_hand(site)
-    own = [{"ResourceType": "fleet", "Tags": tags(annex_id, OWNER, end_s)}]
-    made_of = template(ec2, token, {"htcondor:annex-id": annex_id})
-    asked = ec2_fleet_config(made_of, capacity, ClientToken=token, TagSpecifications=own) | more
-    return str(ec2.create_fleet(**asked)["FleetId"])
 
 
 def state_of(site: Site, fleet_id: str) -> str:
@@ -206,7 +195,7 @@ def test_one_that_aws_ended_beyond_a_quota_has_failed(site: Site) -> None:
 
 
 @pytest.mark.parametrize("words", ["as-documented", "as-modelled"])
-def test_one_that_somebody_deleted_with_its_instances_is_no_trouble(site: Site, words: str) -> None:
+def test_a_fleet_that_somebody_deleted_with_its_instances_is_not_reported_as_trouble(site: Site, words: str) -> None:
     site.cloud.behave(fleet_events=words)
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
     by_hand(site).delete_fleets(FleetIds=[fleet_id], TerminateInstances=True)

@@ -46,7 +46,7 @@ def test_an_interruption_by_aws_is_told(site: Site, reason: str) -> None:
 
 
 @pytest.mark.parametrize("console", ["", "Power down\n", JOINED, REASON + JOINED])
-def test_a_machine_that_joined_or_said_nothing_is_no_trouble(site: Site, console: str) -> None:
+def test_a_machine_that_joined_or_said_nothing_is_not_reported_as_trouble(site: Site, console: str) -> None:
     assert ended(site, console) is None
 
 
@@ -71,7 +71,7 @@ def test_without_the_right_to_read_it_that_is_told(site: Site) -> None:
     site.cloud.fault("GetConsoleOutput", "denied", times=9)
     trouble = ended(site, REASON)
     assert trouble is not None
-    assert "annexd cannot read on the console of i-" in trouble.text
+    assert "annexd cannot read the console of i-" in trouble.text
     site.cloud.clear_faults()
 
 

@@ -82,7 +82,7 @@ def test_an_extension_that_annexd_was_away_for_is_not_made_when_nobody_waits_for
     journal.close()
     site.away_s = LONGEST_WAIT_S + 60
     [(result, error)] = site.restart()
-    assert (result, "ask again" in error) == ("Failure", True), error
+    assert (result, "try again" in error) == ("Failure", True), error
     assert end_s(site, ordered["BulkRequestID"]) == ordered["EndOfLease"]
 
 

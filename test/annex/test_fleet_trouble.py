@@ -25,7 +25,7 @@ from test.cloud import Cloud
 from test.cloud.fleet_troubles import TROUBLES, blacklisted
 
 MEANINGS = {  # by trouble: a word of what AWS says, and a word of the next step
-    "quota": ("Spot Max Instance Count Exceeded", "quota raised"),
+    "quota": ("Spot Max Instance Count Exceeded", "request a higher quota"),
     "price": ("Spot bid price is less than Spot market price $0.9120", "leave SpotPrice out"),
     "not-offered": ("$-1.0000", "other instance types or zones"),
     "role": ("iamFleetRoleInvalid: The IAM fleet role", "-check-setup"),
@@ -35,8 +35,8 @@ MEANINGS = {  # by trouble: a word of what AWS says, and a word of the next step
     "group": ("belong to different networks", "correct them in the file"),
     "ebs-key": ("Client error on launch", "grant the key"),
     "control-policy": ("explicit deny", "administrators of the account"),
-    "capacity": ("no Spot capacity available", "tries again by itself"),
-    "no-capacity": ("There is no Spot capacity available", "tries again by itself"),
+    "capacity": ("no Spot capacity available", "retries automatically"),
+    "no-capacity": ("There is no Spot capacity available", "retries automatically"),
     "invalid": ("DeviceIndex 0", "correct it and order again"),
     "all": ("Several attempts to launch instances have failed", "the EC2 console has the whole history"),
 }
@@ -82,7 +82,7 @@ def test_why_nothing_runs_is_told_in_aws_words_with_the_next_step(site: Site, tr
     assert (seen.has_failed, len(seen.text) <= LONGEST_TEXT) == (False, True)
 
 
-def test_a_fleet_that_was_filled_is_no_trouble_and_costs_no_question(site: Site) -> None:
+def test_a_filled_fleet_is_not_in_trouble_and_causes_no_calls(site: Site) -> None:
     fleet(site, "annex-1", 1000)
     site.cloud.clear_audit()
     assert (look(site).troubles, asked(site)) == ({}, 0)
@@ -106,7 +106,7 @@ def test_a_fleet_that_aws_cancels_at_once_has_failed(site: Site) -> None:
     seen = troubled(site, "fleet-quota")
     assert seen.has_failed
     assert "was cancelled before anything was started" in seen.text
-    assert "quota raised" in seen.text
+    assert "request a higher quota" in seen.text
     assert troubled(site, "cancelled").has_failed
 
 
@@ -120,7 +120,7 @@ def test_a_request_that_found_nothing_within_its_delay_has_failed(site: Site) ->
     assert (seen.has_failed, "within the provisioning delay, and has stopped trying" in seen.text) == (True, True)
 
 
-def test_machines_that_leave_for_want_of_work_are_no_trouble(site: Site) -> None:
+def test_machines_that_leave_for_lack_of_work_are_not_reported_as_trouble(site: Site) -> None:
     """A one-time request replaces nothing.  These were launched some minutes earlier than the emulator has it."""
     fleet(site, "annex-1", 1000)
     began = datetime.fromtimestamp(time.time() - SHORT_LIFE_S - 60, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
@@ -143,10 +143,10 @@ def test_instances_that_die_at_once_are_told_of(site: Site) -> None:
     """As those whose volumes are encrypted with a key that Spot may not use do, without an error in the history."""
     text = troubled(site, "dying").text
     assert text.startswith("AWS has started 2 instances, each of which ended within minutes; ")
-    assert "its key may not be used by AWSServiceRoleForEC2SpotFleet" in text
+    assert "AWSServiceRoleForEC2Spot may not use its key" in text
 
 
-def test_instances_that_somebody_ended_with_their_fleet_are_no_trouble(site: Site) -> None:
+def test_instances_that_somebody_ended_with_their_fleet_are_not_reported_as_trouble(site: Site) -> None:
     fleet_id = fleet(site, "annex-1", 1000)
     by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
     wait_for(lambda: site.cloud.running_instances() == [], "its instances to be gone")
@@ -154,7 +154,7 @@ def test_instances_that_somebody_ended_with_their_fleet_are_no_trouble(site: Sit
 
 
 @pytest.mark.parametrize("kind", ["cancelled", "over", "busy"])
-def test_who_ended_it_need_not_be_told(site: Site, kind: str) -> None:
+def test_a_fleet_whose_annex_is_over_cancelled_or_busy_is_not_reported_as_trouble(site: Site, kind: str) -> None:
     site.cloud.behave(fleet_trouble="role")
     fleet_id = fleet(site, "annex-1", 1000 if kind != "over" else -10)
     if kind == "cancelled":
@@ -259,7 +259,7 @@ def test_a_strange_history_is_bounded_and_hides_no_annex(site: Site, body: str) 
         "<targetCapacity>99999999999999999999</targetCapacity>",
     ],
 )
-def test_a_capacity_that_is_none_is_no_trouble_and_hides_no_annex(site: Site, amount: str) -> None:
+def test_an_invalid_capacity_is_not_reported_as_trouble_and_hides_no_annex(site: Site, amount: str) -> None:
     fleet_id = fleet(site, "annex-1", 1000)
     name, met = amount[1:].partition(">")[0], []
 

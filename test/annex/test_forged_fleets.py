@@ -50,7 +50,9 @@ def cancelled_ends(site: Site) -> dict[str, float]:
         journal.close()
 
 
-def test_a_fleet_with_the_id_of_another_users_annex_is_no_way_to_cancel_or_change_that_annex(shared: Site) -> None:
+def test_a_fleet_with_the_id_of_another_users_annex_does_not_allow_cancelling_or_changing_that_annex(
+    shared: Site,
+) -> None:
     ordered = shared.order()
     fleet_id = forged(shared, str(ordered["AnnexID"]), MALLORY)
     assert shared.cancel(fleet_id, MALLORY, **KEYS)["Result"] == "NotAuthorized"
@@ -67,10 +69,10 @@ def test_a_fleet_that_says_that_it_is_of_ones_own_annex_is_named_by_that(shared:
     fleet_id = forged(shared, str(ordered["AnnexID"]), OWNER)
     answer = shared.cancel(fleet_id, **KEYS)
     assert answer["Result"] == "InvalidRequest"
-    assert "name it by that ID" in str(answer["ErrorString"])
+    assert "use that ID" in str(answer["ErrorString"])
 
 
-def test_who_cancels_a_fleet_that_only_the_cloud_knows_cancels_no_other_of_the_same_annex_id(shared: Site) -> None:
+def test_cancelling_a_fleet_that_only_the_cloud_knows_cancels_no_other_of_the_same_annex_id(shared: Site) -> None:
     """Both of an annex of another annexd, as their tokens say."""
     alices, mallorys = forged(shared, "annex-1", OWNER), forged(shared, "annex-1", MALLORY)
     assert shared.cancel(mallorys, MALLORY, **KEYS)["Result"] == "Success"

@@ -109,7 +109,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"max_lease_s": 10**400}, "has no readable MAX_LEASE_S"),
     (
         {"complete": False, "error_texts": ["look_at_fleets: ClientError"]},
-        "could not look at all fleets and instances, look_at_fleets: ClientError",
+        "could not see all fleets and instances, look_at_fleets: ClientError",
     ),
     ({"rights": RIGHTS | {"cancel": False}}, "lacks the right to cancel instances: update the stack"),
     ({"rights": RIGHTS | {"terminate": False, "stamp": False}}, "lacks the right to terminate and stamp instances"),
@@ -138,7 +138,7 @@ def test_a_heartbeat_that_shows_no_enforcer_opens_nothing_and_says_what_is_wrong
         {"stuck": 100, "stuck_ids": ["sfr-1"], "errors": 100, "error_texts": ["x"]},
     ],
 )
-def test_what_is_no_reason_to_doubt_the_enforcer_stops_no_order(site: Site, log: Log, changes: dict[str, Any]) -> None:
+def test_harmless_findings_of_the_lease_function_stop_no_order(site: Site, log: Log, changes: dict[str, Any]) -> None:
     ago_s = changes.pop("at_ago_s", 0)
     log.say(at=int(time.time() - ago_s), **changes)
     accepted(site.order())
@@ -223,7 +223,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("line", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_line_that_is_no_receipt_is_none(line: str) -> None:
+def test_a_line_of_the_log_without_a_receipt_is_ignored(line: str) -> None:
     assert read(json.dumps(RECEIPT)) is not None
     assert read(line) is None
 
@@ -256,7 +256,7 @@ def test_pages_that_never_end_end_the_look_with_words(site: Site, log: Log) -> N
     told = b'{"events": [], "nextToken": "again"}'
     with endpoint(relays(site.cloud.url, NOW, answering("FilterLogEvents", told))) as url:
         reply = site.order(replace(PACE, forward_deadline_s=0.1), LogsURL=url)
-    assert "the same page was told twice" in str(reply["ErrorString"])
+    assert "the same page came twice" in str(reply["ErrorString"])
 
 
 def test_keys_that_may_not_read_the_log_are_told_so(site: Site, log: Log) -> None:

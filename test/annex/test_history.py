@@ -100,7 +100,7 @@ def test_an_annex_has_one_record_of_its_usage_however_often_that_changes(index: 
     assert [record.kind for record in history_of].count(Kind.USAGE) == 1
 
 
-def test_what_is_no_number_is_refused(index: AnnexIndex) -> None:
+def test_a_value_that_is_not_a_number_is_refused(index: AnnexIndex) -> None:
     ad = {"Command": history.COMMAND, "RequestVersion": 1, "Since": "yesterday", "Before": -1}
     reply = query_history(ad, ALICE, index, Defaults(), NOW_S)
     assert reply["Result"] == "InvalidRequest"

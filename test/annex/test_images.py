@@ -72,7 +72,7 @@ def test_the_image_of_a_parameter_is_what_is_ordered_journaled_and_reported(site
     images = [published(site), "ami-0123456789abcdef0"]
     assert [each["ImageId"] for each in sent(site)] == images
     assert [each["ImageId"] for each in journaled(site).config["LaunchSpecifications"]] == images
-    assert f"the image is {images[0]}, as {PUBLISHED} says today" in reply["Warning"]
+    assert f"the image is {images[0]}, the present value of {PUBLISHED}" in reply["Warning"]
 
 
 def test_an_order_without_a_parameter_or_a_root_volume_asks_neither(site: Site) -> None:
@@ -111,10 +111,10 @@ def test_a_parameter_that_is_not_there_is_refused_before_anything_is_made(site: 
 
 
 @pytest.mark.parametrize("kind", ["String", "SecureString"])
-def test_what_a_parameter_holds_that_is_no_image_is_never_shown(site: Site, parameter: Any, kind: str) -> None:
+def test_a_parameter_value_that_is_not_an_image_is_never_shown(site: Site, parameter: Any, kind: str) -> None:
     reply = order(site, specification(parameter("/secret", SECRET, kind)))
     assert reply["Result"] == "InvalidRequest"
-    assert "the parameter /secret holds something that is no image's ID" in reply["ErrorString"]
+    assert "the parameter /secret has a value that is not an image ID" in reply["ErrorString"]
     assert SECRET not in str(reply)
 
 
@@ -154,7 +154,7 @@ def test_a_root_volume_that_is_too_small_and_an_image_that_is_not_there_are_refu
     reply = order(site, specification(f"resolve:ssm:{PUBLISHED}", 1), specification("ami-0123456789abcdef0", 60))
     assert reply["Result"] == "InvalidRequest"
     assert f"VolumeSize is 1, and the root volume of {published(site)} has" in reply["ErrorString"]
-    assert "ImageId: there is no image ami-0123456789abcdef0 in us-east-1" in reply["ErrorString"]
+    assert "ImageId: this account sees no image ami-0123456789abcdef0 in us-east-1" in reply["ErrorString"]
     assert site.live_fleets() == []
 
 

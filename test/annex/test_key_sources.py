@@ -97,7 +97,7 @@ def test_an_order_whose_profile_gives_no_keys_is_a_fault_of_the_request_and_aws_
         ),
         (
             {"public": "ASIAIOSFODNN7EXAMPLE"},
-            "temporary key, which AWS takes with its session token only; give it as Sess",
+            "temporary key, which AWS accepts only with its session token; give it as Sess",
         ),
         ({"secret": "\ufeffsecret"}, "SecretKeyFile /home/alice/secret begins with a byte order mark"),
         ({"secret": ""}, "SecretKeyFile /home/alice/secret is empty"),
@@ -217,7 +217,7 @@ def test_keys_that_have_expired_are_told_as_such(temporary: Temporary) -> None:
         KeyFiles(temporary.read_as)(temporary.target)
 
 
-def test_keys_of_a_profile_that_aws_calls_expired_are_made_anew(owned: ProfileSite) -> None:
+def test_a_profile_whose_keys_have_expired_is_resolved_again(owned: ProfileSite) -> None:
     expiry = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
     owned.aws.process(f"echo x >> {owned.aws.path}/runs", prints={"Expiration": expiry})
     access = KeyFiles(owned.read_as, ClientCache(), profiles=owned.profiles)

@@ -13,7 +13,7 @@ from test.annex.site import BYSTANDER, Site, wait_for
 from test.cloud import Cloud
 from test.lease.loading import CODE
 
-MESSAGE = "is not the lambda/lease.py of this annexd: update the stack (condor_annex -setup)"
+MESSAGE = "differs from lambda/lease.py of this annexd: update the stack (condor_annex -setup)"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_our_own_copy_is_the_one_that_the_template_deploys(site: Site) -> None:
     assert receipt.digest == own_digest()
 
 
-def test_a_function_that_was_changed_by_hand_is_warned_of_and_its_mending_noticed(site: Site) -> None:
+def test_a_function_that_was_changed_by_hand_causes_a_warning_until_it_is_restored(site: Site) -> None:
     change(site, {"index.py": CODE.read_bytes() + b"\n"})
     assert look(site).enforcer.warning == f"the lease function {site.arn} {MESSAGE}"
     reply = site.order()

@@ -59,7 +59,7 @@ def test_setups_group_with_a_subnet_that_may_be_of_another_vpc_is_told(network: 
     _, notes = filled(SPECIFICATION | {"SubnetId": OTHER, "SecurityGroups": [{"GroupId": GROUP}]}, network)
     [note] = told(notes, GROUP)
     assert note.startswith(
-        f"LaunchSpecifications[0]: {GROUP} is of the VPC that -setup chose. If {OTHER} is of another"
+        f"LaunchSpecifications[0]: {GROUP} belongs to the VPC that -setup chose. If {OTHER} belongs to another"
     )
 
 
@@ -76,7 +76,7 @@ def test_what_several_subnets_cannot_complete_is_refused_with_their_names(place:
         filled(SPECIFICATION | place)
     [fault] = refused.value.faults
     assert words in fault
-    assert f"machines are in {FIRST}, {SECOND} otherwise, as -setup was told" in fault
+    assert f"machines are in {FIRST}, {SECOND} otherwise, as -setup chose" in fault
     filled(SPECIFICATION | place, DEFAULT_VPC)
 
 

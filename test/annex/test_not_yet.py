@@ -125,7 +125,7 @@ def test_a_fleet_role_that_stays_unknown_is_refused_with_what_was_waited_for_and
     words = str(reply["ErrorString"])
     assert UNKNOWN_ROLE in words
     assert f"annexd waited 1 s for AWS to know the fleet role {ROLE}: " in words
-    assert "condor_annex -check-setup says which" in words
+    assert "condor_annex -check-setup reports which" in words
     fresh.check_nothing_left()
 
 
@@ -220,8 +220,8 @@ class StoppedMidway(Journal):
 
     stop = staticmethod(lambda _: None)
 
-    def append(self, command_id: str, step: str, kind: Kind, body: Json) -> None:
-        super().append(command_id, step, kind, body)
+    def append(self, command_id: str, step: str, kind: Kind, body: Json, reserved: Json | None = None) -> None:
+        super().append(command_id, step, kind, body, reserved)
         if (step, kind) == ("request_fleet", Kind.INTENT):
             self.stop(command_id)
 

@@ -63,7 +63,7 @@ def test_an_order_is_json_and_the_same_when_it_comes_back() -> None:
     assert from_json(FleetOrder, json.loads(json.dumps(to_json(one)))) == one
 
 
-def test_an_owner_whose_name_is_no_tag_value_is_tagged_all_the_same() -> None:
+def test_an_owner_whose_name_is_not_a_valid_tag_value_is_still_tagged() -> None:
     [fleet] = order(owner="eve<script>\n@example.org" + "x" * 300).config["TagSpecifications"]
     value = tags(fleet)["htcondor:annex-owner"]
     assert value.startswith("eve_script__@example.orgx")

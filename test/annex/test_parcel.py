@@ -228,7 +228,7 @@ def test_a_lease_can_be_moved_after_its_user_has_changed_the_folder_and_new_mach
 def test_a_folder_or_a_key_that_cannot_be_used_any_more_is_told() -> None:
     one, without_key = order(ConfigDir="/home/alice/config"), BundleSources({"/home/alice/config": FILES})
     without_key.key = None
-    with pytest.raises(Refused, match="cannot be used any more: /home/alice/config cannot be opened"):
+    with pytest.raises(Refused, match="can no longer be used: /home/alice/config cannot be opened"):
         present(one, BundleSources())
     with pytest.raises(Refused, match=r"'annex\.token' is annexd's own name"):
         present(one, BundleSources({"/home/alice/config": {"annex.token": b""}}))
@@ -276,7 +276,7 @@ def test_a_folder_that_cannot_be_read_and_a_missing_key_are_told_at_once() -> No
         ({"S3Bucket": "Not A Bucket"}, "S3Bucket must be the name of an S3 bucket"),
         ({"S3URL": "ftp://x"}, "S3URL must be a URL"),
         ({"S3URL": "https://s3.eu-west-1.amazonaws.com"}, "S3URL https://s3.eu-west-1.amazonaws.com is in eu-west-1"),
-        ({"JoinPool": False, "ConfigDir": "/c"}, "ConfigDir is for instances that are told how to join the pool"),
+        ({"JoinPool": False, "ConfigDir": "/c"}, "ConfigDir is only for instances that join the pool"),
     ],
 )
 def test_faults_of_what_is_asked_for(changes: dict[str, Any], words: str) -> None:

@@ -52,7 +52,7 @@ def test_of_several_prices_of_one_thing_the_dearest_is_taken() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "<html></html>\n" * 9, price_file(INSTANCE, metadata=[["a", "b"]] * 5)])
-def test_what_is_no_price_file_is_refused(text: str) -> None:
+def test_any_file_but_a_price_file_is_refused(text: str) -> None:
     with pytest.raises(BadPriceFile, match="no price file of AWS's"):
         region_prices(io.StringIO(text), REGION)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -13,30 +12,13 @@ from annexd.annex.lease.heartbeat import CLOSED_DESCRIPTION
 from annexd.annex.quote.pools import capacity_of_ec2_fleet
 from annexd.annex.reply import ReplyAd
 from test.annex.ads import SPECIFICATION
+from test.annex.priced import seen
 from test.annex.site import BYSTANDER, Site, wait_for
 from test.annex.strange import NOW, answering
 from test.aws.endpoint import endpoint, relays
 
-IMAGE = {"ImageId": "ami-03cf127a"}  # of moto's own: its one volume has 15 GB of the type `standard`
-LISTS = {"on_demand": {"m5.large": 0.096, "c5.xlarge": 0.17}, "gb_month": 0.08, "address_hour": 0.005}
 EFFECTS = {"fleet requested", "instances launched", "object put"}
 DAY_S = 86400.0
-
-
-@pytest.fixture
-def priced(site: Site) -> Iterator[Site]:
-    """A site in whose cloud instances, volumes and addresses have prices."""
-    site.cloud.set_prices(spot={f"m5.large us-east-1{zone}": [] for zone in "ab"})
-    site.cloud.set_prices(spot={"m5.large": [[-30 * DAY_S, 0.03]], "c5.xlarge": [[-30 * DAY_S, 0.06]]}, **LISTS)
-    yield site
-    site.cloud.set_quotas(L_34B43A08=256.0)
-    site.cloud.set_prices(spot={"m5.large": [[-1, 0.01]], "c5.xlarge": [[-1, 0.01]]})
-
-
-def seen(image: str = "ami-03cf127a", **more: Any) -> dict[str, Any]:
-    """A specification whose image AWS shows, with its volume of a type that has a price."""
-    volume = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 20, "VolumeType": "gp3"}}
-    return {"ImageId": image, "InstanceType": "m5.large", "BlockDeviceMappings": [volume], **more}
 
 
 def quote_in(reply: ReplyAd) -> dict[str, Any]:
@@ -255,7 +237,7 @@ def test_the_meter_confirms_the_quote_after_an_order_that_ended_with_its_lease(
     assert 0 < line["dollars"] <= most
 
 
-def test_who_asks_again_for_an_order_need_not_repeat_the_bounds_that_were_quoted(priced: Site) -> None:
+def test_a_repeated_order_need_not_repeat_the_bounds_that_were_quoted(priced: Site) -> None:
     asked: dict[str, Any] = {"CommandID": "alice-7", "EndOfLease": int(priced.now_s()) + 3600, "SpotPrice": None}
     first = priced.order(**asked, PriceBounds=["LaunchSpecifications[0]=0.096000"])
     assert first["Result"] == "Success", first

@@ -22,11 +22,11 @@ def test_a_success_has_no_error_and_a_failure_always_has_one() -> None:
     assert reply_of(Outcome("1", "alice", None, "Failure", "", Results()))["ErrorString"]
 
 
-def test_who_may_not_pass_a_role_is_told_what_to_leave_out() -> None:
+def test_a_user_who_may_not_pass_a_role_is_told_what_to_leave_out() -> None:
     denied = "UnauthorizedOperation: not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/mine"
     words = str(reply_of(Outcome("1", "alice", None, "Failure", denied, Results()))["ErrorString"])
     assert words.startswith(denied)
-    assert "where the file leaves IamFleetRole and IamInstanceProfile out" in words
+    assert "if the file omits IamFleetRole and IamInstanceProfile" in words
 
 
 def test_what_is_not_known_is_left_out() -> None:

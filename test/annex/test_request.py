@@ -26,7 +26,7 @@ def faults(defaults: Defaults | None = None, **changes: Any) -> tuple[str, ...]:
 
 
 NO_ROLE = (
-    "IamFleetRole is missing: name a role for Spot Fleets (condor_annex -setup makes one, which annexd then fills in)"
+    "IamFleetRole is missing: name a role for Spot Fleets (condor_annex -setup creates one, which annexd then uses)"
 )
 
 
@@ -113,7 +113,7 @@ FAULTS = [
         ),
     ),
     ({"TargetCapacity": 10_001}, "TargetCapacity is 10001, the most allowed here is 10000 (ANNEX_MAX_TARGET_CAPACITY)"),
-    ({"TargetCapacity": None}, "TargetCapacity is missing: say how much in the file, or with -count"),
+    ({"TargetCapacity": None}, "TargetCapacity is missing: give the capacity in the file, or with -count"),
     (
         {"LaunchSpecifications": None},
         "LaunchSpecifications or LaunchTemplateConfigs is missing: nothing says what to launch",
@@ -128,7 +128,7 @@ FAULTS = [
     ({"LaunchSpecifications": [None]}, "LaunchSpecifications[0] must be an object, not null"),
     (
         {"LaunchSpecifications": SPECIFICATION},
-        "LaunchSpecifications must be an array, not an object: put it into [ ], also when it is the only one",
+        "LaunchSpecifications must be an array, not an object: put it into [ ], even if it is the only one",
     ),
     (
         {"LaunchSpecifications": [SPECIFICATION | {"Ebsoptimized": "yes"}]},
@@ -275,7 +275,7 @@ def test_lent_keys_serve_nothing_that_the_requester_names(attribute: str, value:
     with pytest.raises(InvalidRequest) as caught:
         read(bulk_request_ad(**WITHOUT_KEYS, **changes), LENDING)
     [fault] = caught.value.faults
-    assert fault.startswith(f"{option} ({attribute}) is {value}, and the keys that annexd lends serve its own ")
+    assert fault.startswith(f"{option} ({attribute}) is {value}, but annexd lends its keys for its own ")
     assert read(bulk_request_ad(**changes), LENDING).keys.public_key_file, "with keys of his own he may"
 
 

@@ -143,7 +143,7 @@ def test_it_grows_more_than_once_and_the_same_command_makes_one_fleet(site: Site
     assert resized(site, annex, 6)["AddedCapacity"] == 3
     assert len(fleets_of(site)) == 3
     refused(site.resize("physics", 7, CommandID="mine"), "InvalidRequest", "with other options")
-    refused(site.change("physics", LeaseExtension=60, CommandID="mine"), "InvalidRequest", "of another command")
+    refused(site.change("physics", LeaseExtension=60, CommandID="mine"), "InvalidRequest", "belongs to another command")
 
 
 def test_machines_that_have_ended_are_ordered_once_more(site: Site, annex: dict[str, Any]) -> None:
@@ -153,7 +153,7 @@ def test_machines_that_have_ended_are_ordered_once_more(site: Site, annex: dict[
     assert resized(site, annex, 2)["AddedCapacity"] == 1
 
 
-def test_an_annex_all_of_whose_machines_have_ended_grows_anew(site: Site, annex: dict[str, Any]) -> None:
+def test_an_annex_whose_machines_have_all_ended_can_grow_again(site: Site, annex: dict[str, Any]) -> None:
     end(site, annex)
     further = resized(site, annex, 2)
     assert further["AddedCapacity"] == 2

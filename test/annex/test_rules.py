@@ -57,9 +57,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         template({"InstanceRequirements": REQUIREMENTS | {"VCpuCount": {"Max": 2}}}),
-        "InstanceRequirements.VCpuCount must say a Min",
+        "InstanceRequirements.VCpuCount needs a Min",
     ),
-    (template({"InstanceRequirements": {"VCpuCount": {"Min": 2}}}), "InstanceRequirements.MemoryMiB must say a Min"),
+    (template({"InstanceRequirements": {"VCpuCount": {"Min": 2}}}), "InstanceRequirements.MemoryMiB needs a Min"),
     (
         spec(IamInstanceProfile={"Name": "a", "Arn": "arn:aws:iam::123456789012:instance-profile/a"}),
         "an Arn and a Name",
@@ -77,21 +77,21 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     (
         spec(NetworkInterfaces=[INTERFACE | {"AssociatePublicIpAddress": True}, {"DeviceIndex": 1}]),
-        "AssociatePublicIpAddress goes with one network interface only",
+        "AssociatePublicIpAddress can be used only with a single network interface",
     ),
     (spec(Placement={"AvailabilityZone": "a", "AvailabilityZoneId": "b"}), "AvailabilityZone and AvailabilityZoneId"),
     (spec(Placement={"Tenancy": "host"}), "Tenancy is host, which AWS does not support for Spot"),
     (spec(BlockDeviceMappings=[{"Ebs": {"VolumeSize": 8}}]), "BlockDeviceMappings[0].DeviceName is missing"),
     (
         spec(BlockDeviceMappings=[{"DeviceName": "a", "Ebs": {"AvailabilityZone": "a"}}]),
-        "Ebs.AvailabilityZone: AWS takes",
+        "Ebs.AvailabilityZone: AWS accepts no zone here",
     ),
     (template(Version=None), f"{CONFIG}LaunchTemplateSpecification.Version is missing: $Default, $Latest or a number"),
     (template(Version="newest"), "Version must be a version's number, $Latest or $Default, not"),
     (template(LaunchTemplateId=None), "must have a LaunchTemplateId or a LaunchTemplateName"),
     (template(LaunchTemplateName="abc"), "LaunchTemplateId and LaunchTemplateName exclude each other"),
     (template({"AvailabilityZone": "a", "AvailabilityZoneId": "b"}), f"{CONFIG}Overrides[0].AvailabilityZone and"),
-    (template({"Priority": 1.5}), f"{CONFIG}Overrides[0].Priority must be a whole number from 0, not 1.5"),
+    (template({"Priority": 1.5}), f"{CONFIG}Overrides[0].Priority must be 0 or a positive integer, not 1.5"),
     (
         spec(LaunchTemplate={"LaunchTemplateName": "x"}),
         "did you mean LaunchTemplateConfigs, beside LaunchSpecifications?",
@@ -119,7 +119,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (spec(TagSpecifications=[{"ResourceType": "volume", "Tags": [TAG]}]), 'must be instance, not "volume"'),
     ({"TagSpecifications": [{"ResourceType": "instance", "Tags": [TAG]}]}, "ResourceType must be spot-fleet-request"),
     ({"TagSpecifications": [{"Tags": [TAG]}]}, "must be spot-fleet-request, and is missing"),
-    (spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Key": "aws:x"}]}]), "aws: are AWS's own"),
+    (
+        spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Key": "aws:x"}]}]),
+        "aws: are reserved for AWS",
+    ),
     (
         spec(TagSpecifications=[{"ResourceType": "instance", "Tags": [TAG | {"Key": "htcondor:annex-id"}]}]),
         "Tags[0].Key is htcondor:annex-id, which is reserved for annexd",
@@ -145,15 +148,15 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     (template({"WeightedCapacity": -2}), f"{CONFIG}Overrides[0].WeightedCapacity must be above 0, not -2"),
     (
         {"InstancePoolsToUseCount": 2, "AllocationStrategy": "diversified"},
-        "goes with AllocationStrategy lowestPrice, not",
+        "requires AllocationStrategy lowestPrice, not",
     ),
     ({"InstancePoolsToUseCount": 0}, "InstancePoolsToUseCount must be a positive integer, not 0"),
-    ({"TargetCapacityUnitType": "vcpu"}, "TargetCapacityUnitType vcpu goes with InstanceRequirements, and"),
+    ({"TargetCapacityUnitType": "vcpu"}, "TargetCapacityUnitType vcpu requires InstanceRequirements, but"),
     # Of the kind of request
-    ({"Type": "instant"}, "Type must be request or maintain: instant is EC2 Fleet's"),
+    ({"Type": "instant"}, "Type must be request or maintain: instant is for EC2 Fleet"),
     (
         {"SpotMaintenanceStrategies": {"CapacityRebalance": {"ReplacementStrategy": "launch"}}},
-        'goes with "Type": "mainta',
+        'requires "Type": "mainta',
     ),
     (
         {
@@ -178,12 +181,12 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
                 "CapacityRebalance": {"ReplacementStrategy": "launch", "TerminationDelay": 120}
             },
         },
-        "TerminationDelay goes with launch-before-terminate",
+        "TerminationDelay can be used with launch-before-terminate",
     ),
     # What would outlive the lease
     (
         spec(BlockDeviceMappings=[{"DeviceName": "a", "Ebs": {"DeleteOnTermination": False}}]),
-        f"{SPEC}BlockDeviceMappings[0].Ebs.DeleteOnTermination is false: the volume would outlive the lease, and cost",
+        f"{SPEC}BlockDeviceMappings[0].Ebs.DeleteOnTermination is false: the volume would outlive the lease",
     ),
     (
         spec(NetworkInterfaces=[INTERFACE | {"DeleteOnTermination": False}]),

@@ -103,7 +103,7 @@ def test_by_ec2_fleet_it_is_the_same(joined: Site) -> None:
             by_hand(joined).delete_launch_template(LaunchTemplateId=each["LaunchTemplateId"])
 
 
-def test_who_leaves_does_not_count_any_more(joined: Site, annex: dict[str, Any]) -> None:
+def test_a_machine_that_leaves_no_longer_counts(joined: Site, annex: dict[str, Any]) -> None:
     assert joined.resize("physics", 3)["LeavingMachines"] == 1
     assert joined.resize("physics", 1)["LeavingMachines"] == 2
     assert len(told_to_leave(joined, annex)) == 3

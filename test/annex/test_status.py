@@ -105,7 +105,7 @@ def test_each_state_has_its_word(site: Site) -> None:
     assert sorted(annex["State"] for annex in told(site)) == ["failed", "undoing"]
 
 
-def test_an_order_that_failed_is_shown_for_a_day_with_its_reason_and_is_no_annex_in_the_collector(site: Site) -> None:
+def test_an_order_that_failed_is_shown_for_a_day_with_its_reason_but_not_in_the_collector(site: Site) -> None:
     site.cloud.fault("RequestSpotFleet", "denied", times=1000)
     reply = site.order()
     site.away_s = 86_000.0
@@ -123,7 +123,7 @@ def test_an_order_that_failed_is_shown_for_a_day_with_its_reason_and_is_no_annex
     assert asked_for["Trouble"] == failed["Trouble"]
 
 
-def test_a_user_sees_his_own_and_a_super_user_all(site: Site) -> None:
+def test_a_user_sees_their_own_annexes_and_a_super_user_sees_all(site: Site) -> None:
     reply = site.order(AnnexName="physics")
     for changes in ({}, {"Annex": reply["AnnexID"]}, {"Annex": reply["BulkRequestID"]}, {"Annex": "physics"}):
         assert len(told(site, **changes)) == 1
@@ -167,7 +167,7 @@ def test_an_account_is_found_again_by_the_order_that_names_it(site: Site) -> Non
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"Annex": "a b"}, "Annex must be an annex's ID"),
+        ({"Annex": "a b"}, "Annex must be an annex ID"),
         ({"Colour": 1}, "Colour is not an attribute of CA_QUERY_ANNEXES"),
         ({"RequestVersion": 7}, "RequestVersion must be 1"),
     ],

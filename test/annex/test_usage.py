@@ -49,7 +49,7 @@ def test_an_instance_launched_while_annexd_looked_is_not_counted_as_ended() -> N
     assert (again.ended, again.running, again.error_s) == (0, 2, 0)
 
 
-def test_a_look_that_changes_nothing_is_no_record() -> None:
+def test_a_look_that_changes_nothing_is_not_recorded() -> None:
     seen = [BEGUN]
     for at_s in range(600, 3000, 600):
         seen.append(seen[-1].after([Launch(START_S)], START_S + at_s))

@@ -29,13 +29,13 @@ def test_all_pages_are_read_also_after_an_empty_one() -> None:
 
 
 @pytest.mark.parametrize("page", [{}, {"Rules": None}, {"Rules": {}}, {"Rules": "a"}, {"Rules": ["a"]}, None, []])
-def test_a_listing_without_its_list_is_no_empty_one(page: Any) -> None:
+def test_a_listing_without_its_list_does_not_count_as_empty(page: Any) -> None:
     with pytest.raises(UnknownShape):
         rows(page)
 
 
 def test_a_page_that_is_told_again_and_pages_without_end_are_given_up() -> None:
-    with pytest.raises(UnknownShape, match="told twice"):
+    with pytest.raises(UnknownShape, match="came twice"):
         rows({"Rules": [], "NextToken": "1"})
     endless = Told(*({"Rules": [], "NextToken": str(i)} for i in range(MAX_PAGES + 10)))
     with pytest.raises(UnknownShape, match="pages"):
@@ -59,4 +59,4 @@ def test_nobody_knows_what_a_call_did_that_was_answered_in_another_shape() -> No
     error = UnknownShape(what="the answer has no Rules")
     assert errors.is_unknown(error)
     assert not errors.had_no_effect(error)
-    assert errors.describe(error, "ListRules") == "ListRules was not answered as AWS answers: the answer has no Rules"
+    assert errors.describe(error, "ListRules") == "ListRules got an answer unlike AWS's: the answer has no Rules"

@@ -46,7 +46,7 @@ def test_an_answer_that_comes_byte_by_byte_ends_at_the_deadline(start: bytes) ->
     gone = threading.Event()
     error, took_s = asked(drips(start, 0.05, gone), call_s=1.0)
     gone.set()
-    assert "was not whole after 1 s" in str(error)
+    assert "was incomplete after 1 s" in str(error)
     assert took_s < 5
     assert errors.is_transient(error), "what it did is not known"
     assert not errors.had_no_effect(error)
@@ -80,7 +80,7 @@ def test_an_answer_of_many_small_parts_is_not_parsed() -> None:
         b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><a>&b;</a>',
     ],
 )
-def test_a_page_and_an_answer_with_entities_are_no_answers(body: bytes) -> None:
+def test_an_html_page_and_an_answer_with_entities_are_rejected(body: bytes) -> None:
     error, _ = asked(says(body))
     assert "declares a document type" in str(error)
 
@@ -96,7 +96,7 @@ def test_calls_under_one_time_limit_end_together() -> None:
     assert time.monotonic() - began_s < 5
 
 
-def test_a_time_limit_ends_with_its_block_and_is_no_other_threads() -> None:
+def test_a_time_limit_ends_with_its_block_and_binds_no_other_thread() -> None:
     with endpoint(says(XML)) as url:
         ec2, answers = clients(url).ec2, []
         with time_limit(0.0):

@@ -32,7 +32,7 @@ def test_other_keys_never_get_them(other: Credentials | None) -> None:
     assert cache.clients(other, ENDPOINTS) is not cache.clients(ALICE, ENDPOINTS)
 
 
-def test_clients_are_made_anew_after_a_while_so_that_renewed_credentials_are_used() -> None:
+def test_clients_are_replaced_after_a_while_so_that_renewed_credentials_are_used() -> None:
     time = Time()
     cache = ClientCache(now_s=lambda: time.now_s)
     first = cache.clients(None, ENDPOINTS)
@@ -97,7 +97,7 @@ def test_a_time_is_read_as_botocore_reads_it(text: object) -> None:
     assert read_timestamp(text).tzinfo is not None
 
 
-def test_what_is_no_time_is_an_error() -> None:
+def test_an_invalid_time_is_an_error() -> None:
     for text in ("never Z", "Z", "2026-13-45T20:00:00Z"):
         with pytest.raises(ValueError, match="nvalid"):
             read_timestamp(text)

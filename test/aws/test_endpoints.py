@@ -76,7 +76,7 @@ def test_a_plain_url_has_no_fault(url: str) -> None:
         "http://h%41st",
     ],
 )
-def test_what_is_no_plain_url_has_a_fault(url: str) -> None:
+def test_an_endpoint_must_be_a_plain_url(url: str) -> None:
     assert fault_of_url(url)
 
 

@@ -35,7 +35,7 @@ def test_a_key_is_read_whatever_white_space_is_around_it(around: str) -> None:
         (f"{SECRET}ä".encode(), "must hold one AWS key"),
     ],
 )
-def test_what_is_no_key_is_told_by_its_kind(content: bytes, words: str) -> None:
+def test_a_file_without_a_key_is_refused_with_what_it_is(content: bytes, words: str) -> None:
     for read in (key_in, token_in):
         with pytest.raises(NotAKey, match=words) as caught:
             read(content)
@@ -53,9 +53,9 @@ def test_a_token_may_be_longer_than_a_key() -> None:
     ("key_id", "secret", "token", "words"),
     [
         (SECRET, KEY_ID, None, "the access key ID and the secret are swapped"),
-        (KEY_ID, KEY_ID, None, "an access key ID stands where the secret access key belongs"),
-        (SECRET, SECRET, None, "a secret stands where the access key ID belongs"),
-        ("ASIAIOSFODNN7EXAMPLE", SECRET, None, "a temporary key, which AWS takes with its session token only"),
+        (KEY_ID, KEY_ID, None, "there is an access key ID in place of the secret access key"),
+        (SECRET, SECRET, None, "there is a secret in place of the access key ID"),
+        ("ASIAIOSFODNN7EXAMPLE", SECRET, None, "a temporary key, which AWS accepts only with its session token"),
         (KEY_ID, SECRET, TOKEN, "a long-lived key, which has no session token"),
         ("AIDACKCEVSQ6C2EXAMPLE", SECRET, None, "is the ID of a user"),
         ("AROADBQP57FF2AEXAMPLE", SECRET, None, "is the ID of a role"),

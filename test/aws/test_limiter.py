@@ -242,7 +242,7 @@ def test_a_clock_that_is_further_off_than_signatures_bear_is_told_and_not_used(c
     assert (traffic.skew_s > 10**9, asked.clock.skew_s) == (True, 0)
 
 
-def test_one_accounts_clock_is_no_others(cloud: Cloud) -> None:
+def test_the_clock_of_one_account_is_not_used_for_another(cloud: Cloud) -> None:
     cache = ClientCache()
     cache.traffic.trusted_urls = frozenset([cloud.url])
     cloud.set_clock_ahead(300)

@@ -8,8 +8,8 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 
-from test.bench import annexes, growth, memory, orders, rates, scale, soak, start
-from test.bench.demand import compare as demand
+from test.bench import annexes, demand_jobs, growth, matching, memory, orders, rates, scale, soak, start
+from test.bench.demand import compare as policy
 from test.bench.measure import NotMadeError
 from test.bench.wire import RefusedError
 from test.pool import NoHTCondorError, PoolError
@@ -34,10 +34,18 @@ PARTS: Mapping[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
         "-status, -wait, ads and looks with 1,000 living annexes and 10,000 machines",
         lambda asked: scale.compare(asked.living, asked.watched, asked.asked),
     ),
+    "demand-jobs": (
+        "counting very many idle jobs and free slots",
+        lambda asked: demand_jobs.compare(asked.idle, asked.kinds, asked.slots),
+    ),
+    "demand": (
+        "comparing kinds of idle jobs with the machines of offers",
+        lambda asked: matching.compare(asked.kinds, asked.offers),
+    ),
     "soak": ("memory after very many commands", lambda asked: soak.compare(asked.commands)),
     "demand-policy": (
         "cost and waiting of jobs under annexd's and two peers' rules of ordering, in virtual time",
-        lambda asked: demand.compare(asked.seeds),
+        lambda asked: policy.compare(asked.seeds),
     ),
 }
 
@@ -74,6 +82,10 @@ def _options() -> argparse.Namespace:
         ("--living", 1000, "scale: how many annexes, of ten machines each"),
         ("--asked", 5, "scale: times of each command"),
         ("--watched", 180, "scale: seconds for which annexd's CPU time and calls are counted, twice"),
+        ("--idle", 100_000, "demand-jobs: how many idle jobs"),
+        ("--kinds", 2_000, "demand, demand-jobs: of different jobs"),
+        ("--slots", 10_000, "demand-jobs: how many free slots"),
+        ("--offers", 20, "demand: how many"),
         ("--commands", 100_000, "soak: how many"),
         ("--seeds", 5, "demand-policy: traces of each mix"),
     ):

@@ -54,6 +54,12 @@ def test_the_bench_makes_annexes_with_both_tools_and_tells_the_ratios() -> None:
     assert "The cloud has the 8 fleets that the commands told of, and no other." in lines
 
 
+def test_all_idle_jobs_and_free_slots_are_counted_where_that_is_measured() -> None:
+    said = run("demand-jobs", "--idle", "40", "--kinds", "4", "--slots", "20")
+    assert said.count("; 4 groups") == 3, said
+    assert said.count("; 21 slots of ") == 3, said
+
+
 @pytest.mark.parametrize("operation", rates.OPERATIONS)
 def test_both_daemons_do_what_is_measured(pool: Pool, operation: str) -> None:
     row = rates.Comparison(pool, "shared port").row(operation, clients=2, seconds=0.05, turns=1, pings=2)
@@ -98,3 +104,10 @@ def test_a_journal_of_many_ended_annexes_is_measured_against_an_empty_one() -> N
     for what in ("start, s", "-status, s", "memory, MB"):
         [line] = [line for line in lines if line.startswith(what)]
         assert re.search(r"[0-9.]+ empty +[0-9.]+ full", line), line
+
+
+def test_comparing_jobs_with_machines_is_measured_cold_and_warm() -> None:
+    lines = run("demand", "--kinds", "40", "--offers", "5").splitlines()
+    for what in ("cold", "warm", "one changed"):
+        [line] = [line for line in lines if line.startswith(what)]
+        assert re.search(r"CPU: annexd [0-9.]+ s, worker [0-9.]+ s; the loop was blocked for at most [0-9]+ ms", line)

@@ -141,7 +141,7 @@ def test_common_methods_are_in_the_servers_order_and_the_clients_spelling(
     assert _agree(SecurityPolicy(methods=ours), authmethods=theirs).methods == methods
 
 
-def test_without_a_common_cipher_there_is_no_agreement() -> None:
+def test_without_a_common_cipher_the_handshake_fails() -> None:
     with pytest.raises(PolicyMismatch, match="add AES"):
         _agree(SecurityPolicy(), cryptomethods="BLOWFISH,3DES")
 

@@ -135,7 +135,7 @@ USERS = allow(
         ([END.upper()], False),
     ],
 )
-def test_a_user_may_write_just_the_keys_of_his_policy(enforcing: Cloud, keys: list[str], may: bool) -> None:
+def test_a_user_may_write_only_the_keys_in_the_policy(enforcing: Cloud, keys: list[str], may: bool) -> None:
     fleet = request(enforcing.client("ec2"))
     ec2 = of(enforcing, enforcing.user("alice", policy(USERS)), "ec2")
     asked: Any = {"Resources": [fleet], "Tags": [tag(key) for key in keys]}

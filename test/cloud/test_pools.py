@@ -34,8 +34,7 @@ WORDS = {
     "zone": (
         "error",
         "spotFleetRequestConfigurationInvalid",
-        r"m5.large, ami-\w+, Linux/UNIX: We currently do not have sufficient m5.large capacity in the Avail.* Zone you "
-        r"requested \(us-east-1a\).*choosing us-east-1e, us-east-1f.",
+        r"m5.large, ami-\w+, Linux/UNIX: We .* sufficient m5.large capacity .*\(us-east-1a\).* us-east-1e, us-east-1f.",
     ),
     "blacklisted": (
         "information",

@@ -46,7 +46,7 @@ def test_volumes_and_addresses_have_prices_of_their_own(listed: Cloud) -> None:
     assert [prices(each) for each in found] == [[("Hrs", "0.0050000000")]] * 2
 
 
-def test_what_has_no_price_is_no_product(cloud: Cloud) -> None:
+def test_a_product_without_a_price_is_ignored(cloud: Cloud) -> None:
     assert products(cloud, instanceType="u-6tb1.metal") == []
 
 

@@ -65,9 +65,17 @@ def test_a_recorded_want_of_capacity_is_told_with_what_it_means() -> None:
     [failing] = [each for each in of("DescribeSpotFleetRequests") if read(each).activity == "error"]
     [history] = [each for each in of("DescribeSpotFleetRequestHistory") if each.because == "no-capacity"]
     ec2 = client(leased(failing), NO_EC2_FLEETS, NO_INSTANCES, history)
-    [trouble] = troubles_of(ec2, take_inventory(ec2), END_S - 1e6, 86400.0 * 10000, frozenset()).values()
+    found = troubles_of(ec2, take_inventory(ec2), END_S - 1e6, 86400.0 * 10000, frozenset())
+    [trouble], [capacity] = found.troubles.values(), found.capacity
     assert "There is no Spot capacity available" in trouble.text
-    assert "tries again by itself" in trouble.text
+    assert "retries automatically" in trouble.text
+    [refusal] = capacity.refusals
+    assert (refusal.instance_type, refusal.zone, refusal.markets, refusal.is_limit) == (
+        "m3.large",
+        None,
+        ("spot",),
+        False,
+    )
 
 
 @pytest.mark.parametrize("recording", of("CancelSpotFleetRequests"), ids=lambda each: str(len(each.told())))

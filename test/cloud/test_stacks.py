@@ -224,7 +224,9 @@ def test_a_rule_that_somebody_switches_off_ticks_no_more_and_is_drift(cloud: Clo
         ({"MaximumRetryAttempts": 186}, "retryPolicy.MaximumRetryAttempts"),
     ],
 )
-def test_a_target_cannot_be_tried_for_ever(cloud: Cloud, policy: dict[str, int], words: str) -> None:
+def test_a_target_with_an_invalid_retry_policy_fails_the_stack(
+    cloud: Cloud, policy: dict[str, int], words: str
+) -> None:
     body = template({"Rule": {"Targets": [{"Id": "lease", "Arn": ARN, "RetryPolicy": policy}]}})
     stack = Stack(cloud)
     assert stack.create(body) == "ROLLBACK_COMPLETE"

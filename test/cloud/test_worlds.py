@@ -147,7 +147,7 @@ def test_why_a_fleet_starts_nothing_is_read_from_a_history_in_either_order(cloud
     kinds = [each["EventType"] for each in records]
     assert kinds == sorted(kinds, key=lambda kind: (kind == "error") != newest_first)
     inventory: Inventory = take_inventory(ec2)
-    trouble = troubles_of(ec2, inventory, time.time(), 86400.0, frozenset())[fleet]
+    trouble = troubles_of(ec2, inventory, time.time(), 86400.0, frozenset()).troubles[fleet]
     assert "no Spot capacity available" in trouble.text
 
 

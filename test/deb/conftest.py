@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from annexd.account.configuration import DAEMON
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.deb.root import DebianRoot
-from test.texts import TOP
+from test.texts import TOP, block
 
 OPERATIONS = TOP / "docs/operations.md"
 NEXT_VERSION = "99.0"
@@ -71,7 +72,13 @@ def fresh() -> Iterator[DebianRoot]:
 
 @pytest.fixture(scope="session")
 def installed(fresh: DebianRoot, package: Path) -> DebianRoot:
-    fresh.install(package)
+    """As docs/operations.md has it pasted after `make deb`, but without sudo and for this root's suite."""
+    suite, [_make, install] = package.parent.name, block(OPERATIONS, "sudo make deb").splitlines()
+    folder = fresh.directory / "srv/clone/dist" / suite
+    folder.mkdir(parents=True)
+    shutil.copy(package, folder)
+    line = install.removeprefix("sudo ").replace("/trixie/", f"/{suite}/")
+    fresh.succeed("bash", "-euc", f"cd /srv/clone\n{line}")
     return fresh
 
 

@@ -1,6 +1,7 @@
 """The Debian package from its installation to its purge, beside Debian's condor as root with security as packaged."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from test.cloud import Cloud
 from test.deb.conftest import NEXT_VERSION, OPERATIONS, Ordered, Removed
 from test.deb.root import DebianRoot
+from test.texts import TOP, block
 
+JOINING = TOP / "docs/joining.md"
 JOURNAL = "/var/lib/annexd/annexd_command_state"
 HTCONDORS_OWN = "/usr/bin/condor_annex.htcondor"
 HTCONDORS_PAGE = "/usr/share/man/man1/condor_annex.htcondor.1.gz"
@@ -49,6 +52,18 @@ def test_no_environment_of_a_user_reaches_its_programs(installed: DebianRoot) ->
     installed.write("/home/alice/modules/annexd/__init__.py", "raise SystemExit('from PYTHONPATH')\n")
     said = installed.succeed("condor_annex", "-version", user="alice", PYTHONPATH="/home/alice/modules")
     assert "from PYTHONPATH" not in said
+
+
+def test_the_boot_script_is_installed_and_its_unit_enabled_as_the_page_for_images_has_it(installed: DebianRoot) -> None:
+    clone = installed.directory / "srv/clone"
+    for name in ("bin", "docs/man"):
+        shutil.copytree(TOP / name, clone / name)
+    dnf, *commands = block(JOINING, "dnf install condor").splitlines()
+    assert dnf == "dnf install condor nftables", "Debian's names, too: packaging/root installs both"
+    installed.succeed("bash", "-euc", "\n".join(["cd /srv/clone", *commands]))
+    assert installed.exists("/etc/systemd/system/condor.service.requires/condor-annex-ec2.service")
+    said = installed.succeed("systemd-analyze", "verify", "condor-annex-ec2.service")
+    assert "condor-annex-ec2" not in said, said
 
 
 def test_a_user_orders_from_the_annexd_that_the_administrator_enabled(ordered: Ordered, cloud: Cloud) -> None:

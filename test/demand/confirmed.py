@@ -10,11 +10,14 @@ from typing import Any, Self
 
 from annexd.condor import bindings
 from annexd.daemoncore.pool.outbound import Outbound
+from annexd.demand.accounting import AccountingCopy, CopyState, Standing, standings_of
 from annexd.demand.confirmation import Confirmation
 from annexd.demand.ghost_ad import Ghost
 from annexd.demand.ghost_negotiators import JobClause
 from annexd.demand.ghosts import GhostWatch
+from annexd.demand.negotiators import find_negotiators
 from test.demand.ghosts import GhostPool
+from test.pool import DOMAIN
 
 ANNEXD = "annexd@annexd.test"
 CONDOR_ANNEX = f"{sysconfig.get_path('scripts')}/condor_annex"
@@ -24,6 +27,8 @@ SHORT = """
 {name}.NEGOTIATOR_INTERVAL = 2
 {name}.NEGOTIATOR_CYCLE_DELAY = 2
 """
+# annexd is of HTCondor's own user; in series 23 that is this name for a daemon.
+ADMINISTRATOR = "ALLOW_ADMINISTRATOR = $(ALLOW_ADMINISTRATOR), condor@password"
 PHOTOGRAPH = """
 import htcondor2
 print(repr(htcondor2.Collector().query(htcondor2.AdType.Startd, "Offline =!= true && PartitionableSlot")[0]))
@@ -39,7 +44,7 @@ class ConfirmingPool(GhostPool):
         for name, clause in offers.items():
             knobs += [f"ANNEX_OFFER_{name}_JOBS = {clause.jobs}", f"ANNEX_OFFER_{name}_IDLE_AGE = {clause.idle_age_s}"]
         # The pool's own cycles are what -demand-config leaves alone.
-        super().__init__([], "\n".join([*knobs, extra]), cores=cores)
+        super().__init__([], "\n".join([*knobs, ADMINISTRATOR, extra]), cores=cores)
         self.printed = self._succeed_with(CONDOR_ANNEX, "-demand-config")
         text = self.config_file.read_text().replace("NEGOTIATOR.NEGOTIATOR_SLOT_CONSTRAINT = Offline =!= true\n", "")
         shorter = "".join(SHORT.format(name=each.negotiator) for each in dict.fromkeys(offers.values()))
@@ -65,6 +70,10 @@ class ConfirmingPool(GhostPool):
             for offer, found in matches.items()
         }
 
+    def userprio(self, option: str, user: str, value: int) -> None:
+        """Change what condor_userprio can change of a user, as one does who knows of one negotiator only."""
+        self._succeed("condor_userprio", option, f"{user}@{DOMAIN}", str(value))
+
     def schedd_name(self) -> str:
         return self._succeed("condor_status", "-schedd", "-af", "Name").strip()
 
@@ -72,10 +81,13 @@ class ConfirmingPool(GhostPool):
 class Watch:
     """annexd's side: its ghosts, shown and read from one loop."""
 
-    def __init__(self, pool: ConfirmingPool, stale_s: float = 300.0) -> None:
+    def __init__(self, pool: ConfirmingPool, stale_s: float = 300.0, collector: str = "") -> None:
         self.pool, self._runner = pool, asyncio.Runner()
+        collectors = (collector or pool.collector,)
         self.outbound = Outbound(pool.env)
-        self._watch = GhostWatch(self.outbound, ANNEXD, lambda: (pool.collector,), pool.offers, stale_s)
+        self._watch = GhostWatch(self.outbound, ANNEXD, lambda: collectors, pool.offers, stale_s)
+        negotiators = {clause.negotiator for clause in pool.offers.values()}
+        self._copy = AccountingCopy(self.outbound, lambda: collectors, lambda: negotiators)
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +109,26 @@ class Watch:
     def read(self) -> Confirmation:
         found: Confirmation = self.run(self._watch.read())
         return found
+
+    def copy_accounting(self) -> CopyState:
+        found: CopyState = self.run(self._copy.copy())
+        return found
+
+    def standings(self, offer: str) -> dict[str, Standing]:
+        """Return what the negotiator of an offer's ghosts knows of each user, by name without the domain."""
+        negotiators = self.run(find_negotiators(self.outbound, self.pool.collector))
+        address = negotiators.of_ghosts(self.pool.offers[offer].negotiator)
+        rows = self.run(self.outbound.call("standings", {"address": address}))
+        return {user.partition("@")[0]: standing for user, standing in standings_of(rows).items()}
+
+    def fault(self) -> Confirmation:
+        """Return what is known once there is a fault."""
+
+        def reached() -> Confirmation | None:
+            found = self.read()
+            return found if found.fault else None
+
+        return self.pool.wait_for(reached, "a fault")
 
     def withdraw(self) -> None:
         self.run(self._watch.withdraw())

@@ -167,6 +167,9 @@ class GhostPool(Pool):
     def clear(self) -> None:
         """Remove all jobs and ghosts."""
         self.remove_jobs()
+        self.withdraw_ghosts()
+
+    def withdraw_ghosts(self) -> None:
         invalidation = 'MyType = "Query"\nTargetType = "Machine"\nRequirements = Offline =?= true\n'
         self._succeed("condor_advertise", "INVALIDATE_STARTD_ADS", stdin=invalidation)
         self.wait_for(lambda: not self.ads(), "all ghosts to be gone")

@@ -336,7 +336,7 @@ class DyingJournal(Journal):
         super().__init__(annexd.home / "command_state", now_s=annexd.now_s)
         self._life, self._annexd = life, annexd
 
-    def append(self, command_id: str, step: str, kind: Kind, body: Json) -> None:
+    def append(self, command_id: str, step: str, kind: Kind, body: Json, reserved: Json | None = None) -> None:
         self._life.check()
         cloud = self._annexd.cloud
         what = f"{kind.value} {step}".strip()
@@ -347,7 +347,7 @@ class DyingJournal(Journal):
             self._life.is_accepting = kind is Kind.ACCEPTED  # one at a time: the engine's other threads wait for it
             self._life.wait(WRITE_S)
             self._life.is_accepting = False
-        super().append(command_id, step, kind, body)
+        super().append(command_id, step, kind, body, reserved)
         if kind is Kind.ACCEPTED and body["workflow"] == ORDER:
             self._annexd.target = from_json(FleetOrder, body["order"]).target
         self._annexd.recorded(command_id, kind, body)

@@ -95,7 +95,7 @@ def test_the_metadata_service_is_closed_to_everybody_but_root(account: Account, 
     assert "ip6 daddr fd00:ec2::254 meta skuid != 0 reject" in nft
 
 
-def test_with_iptables_where_there_is_no_nft(account: Account, machine: Make) -> None:
+def test_without_nft_it_uses_iptables(account: Account, machine: Make) -> None:
     account.annex()
     booted = machine(account.instance(account.profile(policy(EVERY_ANNEX))))
     (booted.folder / "bin" / "nft").unlink()

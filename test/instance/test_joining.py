@@ -155,7 +155,7 @@ def test_a_role_of_ones_own_serves_launch_templates_too(account: Account, machin
     assert outcome.status == 0, outcome.log
 
 
-def test_throttled_tags_are_no_refusal_for_a_role_that_names_its_one_object(
+def test_throttled_tags_do_not_stop_a_machine_whose_role_names_its_one_object(
     account: Account, machine: Make, cloud: Cloud
 ) -> None:
     """The end of the lease is in a tag, where the object is not annexd's."""

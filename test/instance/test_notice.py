@@ -174,7 +174,7 @@ def test_the_boot_starts_the_watch_and_a_reboot_forgets_the_notice_of_before(
 
 
 @pytest.mark.parametrize("token", [b"two\r\nlines", b"\xc3\xa4", b" ", b"x" * 5000])
-def test_a_session_token_that_is_none_is_no_fault_of_the_script(token: bytes) -> None:
+def test_an_invalid_session_token_of_the_metadata_service_is_reported_and_asked_for_again(token: bytes) -> None:
     def give_token(connection: socket.socket, _: bytes) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(token), token))
 

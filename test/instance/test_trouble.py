@@ -54,7 +54,7 @@ def test_without_permission_for_an_object(account: Account, machine: Make) -> No
     assert_turned_off(outcome, "none of what the role may read names one object")
 
 
-def test_with_permission_for_two_objects_there_is_no_guessing(account: Account, machine: Make) -> None:
+def test_with_permission_for_two_objects_neither_is_guessed(account: Account, machine: Make) -> None:
     account.annex()
     account.put("other.tar.gz", config_bundle("annex-one", time.time() + 3600))
     booted = machine(account.instance(account.profile(policy(EVERY_ANNEX, object_arn("other.tar.gz")))))

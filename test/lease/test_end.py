@@ -68,7 +68,7 @@ def test_what_is_written_into_a_token_is_read_from_it(annex_id: str, end_s: int)
     ],
 )
 def test_no_token_is_written_that_would_not_be_read(asked: tuple[str, int]) -> None:
-    with pytest.raises(ValueError, match="no client token holds"):
+    with pytest.raises(ValueError, match="a client token cannot hold"):
         identifiers.leased_token(*asked)
 
 

@@ -210,7 +210,7 @@ def test_a_thousand_templates_are_removed_on_all_pages_within_two_runs(watched: 
     assert [receipt["errors"] for receipt in receipts] == [0, 0]
 
 
-def test_a_template_that_annexd_removed_meanwhile_is_no_error(watched: Enforcer) -> None:
+def test_a_template_that_annexd_has_already_removed_does_not_cause_an_error(watched: Enforcer) -> None:
     annex(watched.account, "over", -10, 0, kind=EC2)
     watched.account.failing["DeleteLaunchTemplate"] = "InvalidLaunchTemplateId.NotFound"
     assert watched.tick()["errors"] == 0

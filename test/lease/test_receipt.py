@@ -128,7 +128,7 @@ def test_a_right_that_dry_run_does_not_determine_is_unknown(watched: Enforcer, c
     assert watched.error == ""
 
 
-def test_spot_instances_which_know_no_protection_are_no_error(watched: Enforcer) -> None:
+def test_spot_instances_without_protection_do_not_cause_an_error(watched: Enforcer) -> None:
     """As recorded in github.com/cloud-custodian/cloud-custodian/issues/2083."""
     annex(watched.account, "living", 10_000, 3)
     watched.account.fault = denied("ModifyInstanceAttribute", code="UnsupportedOperation")

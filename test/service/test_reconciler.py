@@ -218,7 +218,7 @@ def test_an_account_is_reconciled_while_something_lives_there_and_then_forgotten
     assert urls(Living(site.engine(journal))) == [here, "http://b"], "after a restart the same"
 
 
-def test_an_order_that_failed_is_no_fault_of_the_next_annexd(site: Site, journal: Journal) -> None:
+def test_a_failed_order_leaves_no_fault_for_the_next_annexd(site: Site, journal: Journal) -> None:
     ordered(site, journal, "annex-1", "http://127.0.0.1:1")
     finished(journal, "annex-1", "Failure")
     assert reconciled(site, journal, faults=0, looks=2)["AnnexReconcileFaults"] == 0

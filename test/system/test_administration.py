@@ -258,7 +258,7 @@ def test_aws_keys_in_the_configuration_are_warned_of_and_not_told(site: Site) ->
     assert "swordfish" not in site.log()
 
 
-def test_a_knob_is_not_set_to_what_would_be_expanded_for_ever(site: Site) -> None:
+def test_a_knob_is_not_set_to_a_value_with_endless_expansion(site: Site) -> None:
     line = "NEW_SELF = a $(NEW_SELF) $(NEW_SELF)"
     assert [set_from_outside(site, daemon, "-rset", line) == 0 for daemon in ("ANNEXD", "SCHEDD")] == [False, True]
     asked(site, "ANNEXD", "condor_reconfig", "-addr", "ADDRESS")

@@ -38,7 +38,7 @@ def check_end(site: Site, annex: dict[str, Any]) -> None:
     site.wait_until_gone(annex["BulkRequestID"])
 
 
-def test_a_user_ends_an_annex_by_his_name_for_it_and_no_other(site: Site, annex: dict[str, Any]) -> None:
+def test_a_user_ends_an_annex_by_its_name_and_no_other(site: Site, annex: dict[str, Any]) -> None:
     other = site.order()
     done = cancel(site, "physics")
     assert done.returncode == errors.OK, done.stderr

@@ -126,7 +126,7 @@ def test_sessions_without_integrity_are_warned_of(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("cipher", CIPHERS)
-def test_who_does_not_name_a_legacy_cipher_does_not_offer_it(pool: Pool, cipher: str) -> None:
+def test_a_legacy_cipher_that_is_not_configured_is_not_offered(pool: Pool, cipher: str) -> None:
     reconfigure(pool, "ANNEXD.SEC_DEFAULT_CRYPTO_METHODS = AES")
     assert "ALLOW" not in table(pool, "ANNEXD", client(cipher))
     assert table(pool, "ANNEXD", client(f"{cipher},AES")).count(" AES ") == 2 * len(LEVELS)

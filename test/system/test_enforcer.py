@@ -196,7 +196,7 @@ def test_a_fault_around_the_function_stops_orders_within_fifteen_minutes(site: S
     check_refused(site, STALE, "condor_annex -check-setup says why")
 
 
-def test_two_lost_runs_are_no_reason(site: Site) -> None:
+def test_two_lost_runs_do_not_stop_orders(site: Site) -> None:
     age_heartbeat(site, 2 * TICK_S + 30)
     reply = site.order()
     assert reply["Result"] == "Success", reply
@@ -231,10 +231,10 @@ def test_a_function_that_cannot_look_at_all_of_it_stops_orders_at_its_next_run(s
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [denied]}),
     )
     beat(site.cloud, site.arn)
-    check_refused(site, "could not look at all fleets and instances", "condor_annex -check-setup says why")
+    check_refused(site, "could not see all fleets and instances", "condor_annex -check-setup says why")
 
 
-def test_orders_go_on_with_the_first_run_after_the_fault_is_mended(site: Site) -> None:
+def test_orders_resume_with_the_first_run_after_the_repair(site: Site) -> None:
     disable_the_rule(site)
     age_heartbeat(site, STALE_S + 60)
     check_refused(site, "condor_annex -check-setup says why")
@@ -275,7 +275,7 @@ def test_without_a_heartbeat_a_lease_is_not_extended_but_shortened_and_cancelled
     assert condor_annex(site, "-cancel", "physics").returncode == errors.OK
 
 
-def test_who_orders_by_condor_annex_reads_cause_and_repair(site: Site) -> None:
+def test_a_user_of_condor_annex_reads_cause_and_repair(site: Site) -> None:
     close_the_function(site)
     done = condor_annex(site, "-lease-duration", "1h", *key_options(site), str(REQUEST))
     assert (done.returncode, done.stdout) == (errors.CLOUD_FAILED, "")

@@ -161,7 +161,7 @@ def test_an_expired_token_gets_nowhere(site: JoiningSite) -> None:
     site.wait(lambda: "ALLOW" not in ping(site, "COLLECTOR", tokens).values(), "the token to expire", 20.0)
 
 
-def test_a_users_own_files_configure_his_machines(site: JoiningSite) -> None:
+def test_a_users_own_files_configure_the_machines(site: JoiningSite) -> None:
     folder = site.pool.directory / "own-config"
     folder.mkdir()
     (folder / "60-mine.conf").write_text('Colour = "blue"\nSTARTD_ATTRS = $(STARTD_ATTRS) Colour\n')

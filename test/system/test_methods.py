@@ -117,7 +117,7 @@ def test_an_anonymous_client_may_do_what_the_lists_leave_it(pool: Pool) -> None:
     assert "guest@mapped.org" in said, "the map file says who that is"
 
 
-def test_who_knows_the_pool_password_is_condor_password(pool: Pool) -> None:
+def test_a_client_with_the_pool_password_is_condor_password(pool: Pool) -> None:
     said = same_answers(pool, client("PASSWORD"))
     assert "condor@password" in said
 

@@ -109,7 +109,7 @@ def test_a_lease_that_was_shortened_ends_at_its_new_end(site: Site, annex: dict[
     sooner_s = int(time.time()) + 8
     done = condor_annex(site, "-until", utc(sooner_s), "physics")
     assert (done.returncode, done.stdout) == (errors.REFUSED, ""), done.stderr
-    assert "-now ends the lease all the same" in done.stderr
+    assert "add -now to end the lease anyway" in done.stderr
     done = condor_annex(site, "-until", utc(sooner_s), "-now", "physics")
     assert done.returncode == errors.OK, done.stderr
     site.wait(lambda: time.time() > sooner_s, "the new end")
@@ -144,7 +144,7 @@ def test_what_was_cancelled_is_not_extended(site: Site, annex: dict[str, Any]) -
 def test_another_user_may_not_and_a_super_user_may(site: Site, annex: dict[str, Any]) -> None:
     done = condor_annex(site, "-extend", "1h", annex["AnnexID"], env=as_user(site, "alice"))
     assert (done.returncode, done.stdout) == (errors.NOT_AUTHORIZED, ""), done.stderr
-    assert "is another user's" in done.stderr
+    assert "belongs to another user" in done.stderr
     assert end_in_aws(site, annex) == utc(annex["EndOfLease"])
     done = condor_annex(site, "-extend", "1h", "physics", env=as_user(site, "alice"))
     assert done.returncode == errors.REFUSED, "a name is its owner's own"

@@ -56,7 +56,7 @@ def test_an_order_by_types_is_a_leased_fleet_of_the_default_image(site: Site) ->
     assert {each["ImageId"] for each in config["LaunchSpecifications"]} == {image_of(site)}
     assert {each["UserData"] for each in config["LaunchSpecifications"]} == {"IyEvYmluL3No"}
     assert (config["TargetCapacity"], config["AllocationStrategy"]) == (2, "priceCapacityOptimized")
-    assert f"the image is {image_of(site)}, as {OURS} says today" in done.stderr
+    assert f"the image is {image_of(site)}, the present value of {OURS}" in done.stderr
     assert "the lease of annex" in done.stderr
     assert "typed" in run_plain(site, "-status").stdout
 
@@ -131,7 +131,7 @@ def test_a_file_is_never_replaced_by_a_saved_one(site: Site, tmp_path: Path) -> 
     for path in (file, link):
         done = run_plain(site, "-count", "1", *TYPES, "-save", str(path))
         assert done.returncode == BAD_FILE
-        assert f"{path} is there already, and -save replaces no file" in done.stderr
+        assert f"{path} exists, and -save does not replace a file" in done.stderr
     assert file.read_text() == "precious"
     assert run_plain(site, "-count", "1", *TYPES, "-save", str(tmp_path / "no" / "config.json")).returncode == BAD_FILE
     assert not (tmp_path / "nothing").exists()

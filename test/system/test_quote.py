@@ -200,7 +200,7 @@ def test_nobody_is_asked_below_the_limit_nor_with_yes_nor_in_a_script(
     assert "Order it?" not in done.shown
 
 
-def test_a_limit_that_is_no_number_is_said_before_anything_is_ordered(site: Site, file: Path) -> None:
+def test_a_limit_that_is_not_a_number_is_reported_before_anything_is_ordered(site: Site, file: Path) -> None:
     done = typed(site, *options(site, str(file)), above="much")
     assert done.returncode == errors.USAGE
     assert "ANNEX_CONFIRM_ABOVE must be a number of dollars, not 'much'" in done.shown

@@ -127,7 +127,7 @@ def try_every_command(site: Site, session_id: str) -> None:
                 assert b"ReturnCode" in read_all(connected)
 
 
-def test_who_has_seen_the_session_id_of_a_tokens_user_can_do_nothing_and_the_user_goes_on(site: Site) -> None:
+def test_knowing_the_session_id_of_a_tokens_user_permits_nothing_and_does_not_disturb_the_user(site: Site) -> None:
     client = Customer(site, with_token(site))
     with Wire(site.address) as wire:
         ids = session_ids(client, wire)
@@ -137,7 +137,7 @@ def test_who_has_seen_the_session_id_of_a_tokens_user_can_do_nothing_and_the_use
     client.leave()
 
 
-def test_who_has_seen_the_session_id_of_an_fs_user_can_do_nothing_and_the_user_goes_on(site: Site) -> None:
+def test_knowing_the_session_id_of_an_fs_user_permits_nothing_and_does_not_disturb_the_user(site: Site) -> None:
     """The bindings' FS cannot be listened to by a relay, since 25.13: they name the port that they dialled."""
     owner = WireClient(command_socket(site).connect()).session(DC_NOP_ADMINISTRATOR)
     owner.close()
@@ -156,7 +156,7 @@ def with_token(site: Site) -> dict[str, str]:
     return {"_CONDOR_SEC_TOKEN_DIRECTORY": str(folder), "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"}
 
 
-def test_who_has_seen_an_inherited_sessions_id_can_do_nothing(site: Site) -> None:
+def test_knowing_the_id_of_an_inherited_session_permits_nothing(site: Site) -> None:
     ids = inherited_ids(site)
     assert any(each.startswith("family:") for each in ids)
     check_that_nothing_happens(site, ids)

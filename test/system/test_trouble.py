@@ -136,7 +136,7 @@ def test_a_lease_function_that_was_changed_by_hand_is_warned_of_in_the_log_and_t
     site.wait(lambda: "AnnexFunctionWarning" not in (site.ad() or {"AnnexFunctionWarning": 1}), "it to go")
 
 
-def test_a_receipt_whose_words_are_no_text_is_told_of_by_the_same_annexd(site: Site) -> None:
+def test_a_receipt_with_lone_surrogates_does_not_end_annexd_and_is_reported(site: Site) -> None:
     """Lone halves of a character end a process that gives them to HTCondor's bindings."""
     pid, logs, group = site.pid(), site.cloud.client("logs"), log_group_of(site.arn)
     beat(site.cloud, site.arn)
@@ -153,9 +153,9 @@ def test_a_receipt_whose_words_are_no_text_is_told_of_by_the_same_annexd(site: S
         logEvents=[{"timestamp": int(time.time() * 1000), "message": json.dumps(forged)}],
     )
     site.wait(lambda: "half \ufffd" in (site.ad() or {}).get("AnnexFunctionFault", ""), "the fault in the ad")
-    assert "could not look at all fleets and instances, half" in site.log()
+    assert "could not see all fleets and instances, half" in site.log()
     site.wait(lambda: site.order()["Result"] == "Failure", "annexd to forget the receipt before")
-    assert "could not look at all fleets and instances, half" in site.order()["ErrorString"]
+    assert "could not see all fleets and instances, half" in site.order()["ErrorString"]
     logs.delete_log_stream(logGroupName=group, logStreamName="forged")
     site.wait(lambda: "AnnexFunctionFault" not in (site.ad() or {"AnnexFunctionFault": 1}), "it to go")
     assert site.pid() == pid

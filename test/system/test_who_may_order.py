@@ -46,7 +46,7 @@ def may_order(site: Site, env: dict[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("user", ["alice", "bob"])
-def test_who_is_in_allow_annex_orders_and_sees_and_cancels(site: Site, user: str) -> None:
+def test_a_user_in_allow_annex_orders_and_sees_and_cancels(site: Site, user: str) -> None:
     """Of this order nothing comes to be, since the keys in its files are not this user's to use."""
     env = by_token(site, user)
     [(reply, _code)] = site.send(site.request(), env=env)
@@ -106,7 +106,7 @@ def test_a_token_may_be_good_for_ordering_alone(site: Site) -> None:
     ],
     ids=" ".join,
 )
-def test_who_may_order_may_do_nothing_else(site: Site, arguments: list[str]) -> None:
+def test_the_permission_to_order_permits_nothing_else(site: Site, arguments: list[str]) -> None:
     pid, starts, before = site.pid(), site.starts(), len(site.log())
     words = [site.address if word == "ADDRESS" else word for word in arguments]
     done = site.pool.tool(*words, env=by_token(site, "alice"))

@@ -124,7 +124,7 @@ def test_user_data_larger_than_ec2_takes_is_refused(tmp_path: Path) -> None:
         (b"[" + b" " * MAX_FILE_BYTES, "is larger than"),
     ],
 )
-def test_a_file_that_is_no_config_is_refused_with_the_place(tmp_path: Path, content: object, words: str) -> None:
+def test_a_file_that_is_not_a_config_is_refused_with_the_place(tmp_path: Path, content: object, words: str) -> None:
     assert words in fault_of(tmp_path, content)
 
 

@@ -89,7 +89,7 @@ def test_another_commands_file_is_called_by_its_name_with_the_next_step(value: A
     assert words in str(caught.value)
 
 
-def test_free_text_is_no_template_of_another_program() -> None:
+def test_free_text_is_not_taken_for_a_template_of_another_program() -> None:
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "query", "Value": "{{ x }}"}]}]
     config = {"LaunchSpecifications": [{"UserData": "e3sgeCB9fQ==", "TagSpecifications": tags}]}
     assert config_in(config) == (config, [])

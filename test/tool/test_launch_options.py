@@ -116,7 +116,7 @@ def test_without_any_image_it_is_amazon_linux_and_that_it_holds_no_htcondor_is_s
 
 
 def test_a_default_image_that_is_none_is_named_by_its_knob() -> None:
-    with pytest.raises(ToolError, match=r"ANNEX_DEFAULT_IMAGE must be the ID of an image, .* not 'debian'"):
+    with pytest.raises(ToolError, match=r"ANNEX_DEFAULT_IMAGE must be an image ID .* not 'debian'"):
         config(*TYPES, default_image="debian")
     assert machines(*TYPES, "-image", IMAGE, default_image="debian")
 
@@ -162,14 +162,14 @@ def test_memory_is_read_as_request_memory_is(text: str, mib: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "0", "0G", "G", "8X", "8GG", "-8G", "1e3", ".5G", "8.G", "65T", "9" * 30, "٣G", "8iB", "nan"]
 )
-def test_what_is_no_size_is_refused_with_what_is_one(text: str) -> None:
+def test_an_invalid_size_is_refused_with_a_valid_example(text: str) -> None:
     [fault] = faults(*ENOUGH, "-cpus", "1", f"-memory={text}")
     assert fault.startswith(
-        "-memory must be a size above 0, as 8G, 8GiB or 8192 (megabytes, as in request_memory), at most"
+        "-memory must be a size above 0, such as 8G, 8GiB or 8192 (megabytes, as in request_memory), at most"
     )
     assert fault.endswith(f"at most 64T, not {text!r}")
     [fault] = faults(*ENOUGH, *TYPES, f"-volume-size={text}")
-    assert fault.startswith("-volume-size must be a size above 0, as 50G or 50 (gigabytes), at most 65536")
+    assert fault.startswith("-volume-size must be a size above 0, such as 50G or 50 (gigabytes), at most 65536")
 
 
 @pytest.mark.parametrize(("text", "gib"), [("50", 50), ("50G", 50), ("50GiB", 50), ("1T", 1024), ("100M", 1)])
@@ -180,14 +180,14 @@ def test_a_volume_is_in_gigabytes(text: str, gib: int) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("-instance-type", "m5"), "-instance-type must be instance types with commas"),
-        (("-instance-type", "m5.large,,c5.large"), "('' is none), not 'm5.large,,c5.large'"),
+        (("-instance-type", "m5"), "-instance-type must be instance types separated by commas"),
+        (("-instance-type", "m5.large,,c5.large"), "('' is not one), not 'm5.large,,c5.large'"),
         (("-cpus", "0", "-memory", "1G"), "-cpus must be a number from 1 to 4096, not '0'"),
         (("-cpus", "-1", "-memory", "1G"), "-cpus must be a number from 1 to 4096, not '-1'"),
         (("-cpus", "99999", "-memory", "1G"), "-cpus must be a number from 1 to 4096, not '99999'"),
         ((*NEEDS, "-gpus", "0"), "-gpus must be a number from 1 to 32"),
-        ((*TYPES, "-image", "debian"), "-image must be the ID of an image, as ami-"),
-        ((*TYPES, "-image", "ssm:"), "-image must be the ID of an image, as ami-"),
+        ((*TYPES, "-image", "debian"), "-image must be an image ID such as ami-"),
+        ((*TYPES, "-image", "ssm:"), "-image must be an image ID such as ami-"),
         ((*TYPES, "-max-price", "0"), "-max-price must be dollars an hour for one machine, above 0"),
         (
             (*TYPES, "-max-price", "1001"),
@@ -196,14 +196,14 @@ def test_a_volume_is_in_gigabytes(text: str, gib: int) -> None:
         ((*TYPES, "-max-price", "cheap"), "-max-price must be dollars"),
         ((*TYPES, "-key-name", " "), "-key-name must be the name of a key pair"),
         ((*TYPES, "-subnet", "x"), "-subnet must be a subnet ID such as subnet-0123456789abcdef0, not 'x'"),
-        ((*TYPES, *NEEDS), "-instance-type excludes -cpus and -memory: a type says itself what its machines have"),
+        ((*TYPES, *NEEDS), "-instance-type excludes -cpus and -memory: an instance type determines these"),
         ((*TYPES, "-gpus", "1"), "-instance-type excludes -gpus"),
         (("-cpus", "1"), "-memory SIZE is missing beside -cpus: AWS asks for both"),
         (("-memory", "1G"), "-cpus NUMBER is missing beside -memory"),
         (("-gpus", "1"), "-cpus NUMBER and -memory SIZE are missing beside -gpus"),
         (("-image", IMAGE), "what to launch is missing: -instance-type TYPE[,TYPE...], or -cpus"),
         ((*TYPES, "-spot", "-on-demand"), "-spot and -on-demand exclude each other"),
-        ((*TYPES, "-on-demand", "-max-price", "1"), "-max-price goes with Spot instances"),
+        ((*TYPES, "-on-demand", "-max-price", "1"), "-max-price is for Spot instances"),
         ((*TYPES, "config.json"), "-instance-type cannot be used with a file: put it into config.json, or leave"),
         ((*NEEDS, "-image", IMAGE, "c.json"), "-cpus, -memory and -image cannot be used with a file"),
         (("-subnet", "subnet-0123456789abcdef0", "c.json"), "-subnet cannot be used with a file"),
@@ -223,7 +223,7 @@ def test_all_faults_of_an_order_without_a_file_are_told_at_once() -> None:
         "-image must be",
         "-lease-duration is missing",
         "-instance-type excludes -memory",
-        "-max-price goes with",
+        "-max-price is for",
         "-count is missing",
     )
     for words in expected:

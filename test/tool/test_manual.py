@@ -21,6 +21,7 @@ OWN_NUMBER = re.compile(r'(?:\.own_integer\(\s*|\.integer\(knob\()"([A-Z_]+)"\)?
 OF_HTCONDOR = {  # knobs of ours that HTCondor's own code reads, with the same meaning for every daemon
     "ANNEXD_ADDRESS_FILE",
     "ANNEXD_ARGS",
+    "ANNEXD_CLASSAD_USER_MAP_NAMES",
     "ANNEXD_DEBUG",
     "ANNEXD_ENVIRONMENT",
     "ANNEXD_LOG",

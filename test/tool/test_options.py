@@ -38,7 +38,7 @@ def faults(*arguments: str) -> tuple[str, ...]:
         ("--name", "name"),
     ],
 )
-def test_an_option_may_be_shortened_as_long_as_it_is_no_other(spelled: str, field: str) -> None:
+def test_an_option_may_be_shortened_while_it_is_unambiguous(spelled: str, field: str) -> None:
     assert getattr(parse([spelled, "value", *ENOUGH]), field) == "value"
 
 

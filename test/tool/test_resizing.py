@@ -112,7 +112,7 @@ def test_what_leaves_is_printed_and_whether_it_has_jobs(
         ({"Result": "InvalidRequest", "ErrorString": "TargetCapacity is missing"}, REFUSED, "-resize is missing"),
     ],
 )
-def test_what_is_no_success_is_an_error(ad: dict[str, Any], status: int, words: str) -> None:
+def test_any_answer_but_success_is_an_error(ad: dict[str, Any], status: int, words: str) -> None:
     with pytest.raises(ToolError, match=words) as raised:
         show.resized(ad)
     assert raised.value.status == status

@@ -13,7 +13,7 @@ def test_an_attribute_is_shown_as_its_option() -> None:
 
 
 def test_an_attribute_that_follows_its_option_stays() -> None:
-    words = "-service-url (ServiceURL) is https://x, and the keys that annexd lends serve its own only"
+    words = "-service-url (ServiceURL) is https://x, but annexd lends its keys for its own only"
     assert in_options(words) == words
 
 

@@ -101,7 +101,9 @@ def test_json_output_is_annexds_reply(capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(capsys.readouterr().out) == [ANNEX]
 
 
-def test_no_annexes_are_no_table_and_an_empty_list(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_annexes_there_is_a_sentence_instead_of_a_table_and_an_empty_json_list(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     for as_json, told in ((False, ""), (True, "[]\n")):
         show({"Result": "Success", "Annexes": "[]"}, as_json=as_json, asked_for="")
         printed = capsys.readouterr()

@@ -16,7 +16,7 @@ __all__ = ["deployed", "site"]  # the fixtures of annexd's own tests
 
 SENT = [case for case in cases() if case.sent is not None]
 REFUSED = [case for case in cases() if case.sent is None]
-BY_SPOT_FLEET_ONLY = {"37-labs-target-group.json": "LoadBalancersConfig: EC2 Fleet registers no instances"}
+BY_SPOT_FLEET_ONLY = {"37-labs-target-group.json": "LoadBalancersConfig: EC2 Fleet does not register instances"}
 OF_MAINTAIN = ("ExcessCapacityTerminationPolicy", "ReplaceUnhealthyInstances")
 OF_SPOT_FLEET = ("IamFleetRole", "On-Demand instances of a Spot Fleet")
 ROLE_ALONE = "46-notes-ja-wrapper.json"  # in which nothing but the fleet role is wrong

@@ -14,7 +14,9 @@ import pytest
 
 from annexd.workflow import Journal, JournalError, Kind, Record, fold
 from annexd.workflow.journal import SCHEMA_VERSION
+from annexd.workflow.record import Ended
 from test.whole import WHOLE
+from test.workflow.world import Crash
 
 BODIES: list[dict[str, object]] = [{"number": number, "text": "ä" * number} for number in range(6)]
 
@@ -263,3 +265,39 @@ def test_many_threads_append_at_once(journal: Journal) -> None:
         worker.join(timeout=30)
     for number in range(8):
         assert [record.body["number"] for record in journal.history(str(number))] == list(range(20))
+
+
+class TornJournal(Journal):
+    """Dies between the two records of one append."""
+
+    def _insert(self, row: tuple[str, str, str, str, float]) -> None:
+        if row[2] == Kind.RESERVED.value:
+            raise Crash
+        super()._insert(row)
+
+
+def test_an_order_and_what_it_reserves_are_written_together_or_not_at_all(path: Path) -> None:
+    journal: Journal = TornJournal(path)
+    with pytest.raises(Crash):
+        journal.append("1", "", Kind.ACCEPTED, {}, {"amount": 1})
+    journal.close()
+    journal = Journal(path)
+    assert journal.history("1") == ()
+    journal.append("1", "", Kind.ACCEPTED, {}, {"amount": 1})
+    assert [record.kind for record in journal.history("1")] == [Kind.ACCEPTED, Kind.RESERVED]
+    assert journal.unfinished() == ("1",)
+    journal.close()
+
+
+def test_what_is_settled_is_counted_once_and_outlives_its_records(path: Path) -> None:
+    journal = Journal(path)
+    journal.append("1", "", Kind.ACCEPTED, {"owner": "a", "workflow": "", "order": {}}, {"amount": 1})
+    journal.append("1", "", Kind.FINISHED, {"result": "Success", "error": ""})
+    journal.settle("1", {"spent": 5}, ["1"], {("physics", 20_000): 5, ("others", 20_000): 1})
+    assert journal.of_kind(Kind.RESERVED) == ()
+    assert journal.move_to_archive({"1": Ended("", True, False)}) == ["1"]
+    journal.close()
+    journal = Journal(path)
+    assert journal.spent() == {("physics", 20_000): 5, ("others", 20_000): 1}
+    assert journal.unfinished() == ()
+    journal.close()

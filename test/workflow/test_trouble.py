@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from annexd.workflow import Engine, Journal, JournalError, Kind
+from annexd.workflow import Engine, Journal, JournalError, Json, Kind
 from annexd.workflow.journal_health import SLOW_S, JournalHealth
 from test.workflow import disk
 from test.workflow.world import OWNER, Thing, World, engine, steps
@@ -77,10 +77,10 @@ class FillingJournal(Journal):
         super().__init__(path, **more)  # type: ignore[arg-type]
         self._left: float = records
 
-    def append(self, command_id: str, step: str, kind: Kind, body: dict[str, object]) -> None:
+    def append(self, command_id: str, step: str, kind: Kind, body: Json, reserved: Json | None = None) -> None:
         self._left -= 1
         if self._left >= 0:
-            super().append(command_id, step, kind, body)
+            super().append(command_id, step, kind, body, reserved)
             return
         with disk.full(log_of(self.path)):
             super().append(command_id, step, kind, {**body, "padding": ORDER.padding})

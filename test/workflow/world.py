@@ -131,10 +131,10 @@ class CrashingJournal(Journal):
         super().__init__(*args, **more)
         self._left, self._written = at, written
 
-    def append(self, command_id: str, step: str, kind: Kind, body: Json) -> None:
+    def append(self, command_id: str, step: str, kind: Kind, body: Json, reserved: Json | None = None) -> None:
         self._left -= 1
         if self._left == 0 and not self._written:
             raise Crash
-        super().append(command_id, step, kind, body)
+        super().append(command_id, step, kind, body, reserved)
         if self._left == 0:
             raise Crash

@@ -75,9 +75,9 @@ def _unlike(what: str, response: Mapping[str, Any], expected: Mapping[str, Any])
 
 def end_of_support(view: View) -> Iterator[Finding]:
     today = datetime.now(UTC).date()
-    words = warning(today, str(view.lease_function["Configuration"].get("Runtime")))
-    if words:
-        yield view.fault("end of support", words, "then run condor_annex -setup")
+    message = warning(today, str(view.lease_function["Configuration"].get("Runtime")))
+    if message:
+        yield view.fault("end of support", message, "then run condor_annex -setup")
     else:
         yield view.ok("end of support", "it is far enough away")
 

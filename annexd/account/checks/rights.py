@@ -25,7 +25,7 @@ from annexd.workflow import Refused, Retry
 
 ORDER: Final = "right to order"
 END: Final = "right to end"
-NO_PROOF: Final = "AWS's DryRun succeeds, which is no proof: it may not check iam:PassRole and ec2:RunInstances"
+NO_PROOF: Final = "AWS's DryRun succeeds, but it may not check iam:PassRole and ec2:RunInstances"
 POLICIES: Final = "attach templates/policies/user.json to users who order, and daemon.json to annexd's own keys"
 TAGS: Final = [{"Key": "htcondor:annex-id", "Value": "check-setup"}]
 NO_TEMPLATE: Final = "htcondor-annex-check-setup"  # there is none of this name
@@ -69,7 +69,7 @@ def right_to_end(view: View) -> Iterator[Finding]:
         raise AccountError(str(error)) from (error.__cause__ or error)
     living = inventory.living()
     if not living:
-        yield view.ok(END, "there is no living annex to try the end of a fleet and TerminateInstances on")
+        yield view.ok(END, "no annex lives, so the end of a fleet and TerminateInstances cannot be tried")
         return
     for kind in KINDS:
         if fleet_id := next((each for each in living if kind_of(each) is kind), None):

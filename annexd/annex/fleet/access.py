@@ -42,7 +42,7 @@ class Access(Protocol):
 
 def no_access(target: AccountTarget, /) -> Clients:
     """Where nobody can be asked: an order that names its images by their IDs needs nobody."""
-    raise Refused(f"nothing can be asked of {target.endpoints.region} here", untouched=True, local=True)
+    raise Refused(f"nothing in {target.endpoints.region} can be queried here", untouched=True, local=True)
 
 
 class KeyFiles:
@@ -115,10 +115,10 @@ class KeyFiles:
         try:
             return self._profiles.resolve(reader, profile)
         except (NoKeys, OSError) as error:
-            words = f"AWSProfile {name} cannot be used: {error}"
+            message = f"AWSProfile {name} cannot be used: {error}"
             if getattr(error, "transient", False):
-                raise Retry(words, untouched=True) from error
-            raise _unusable(words) from error
+                raise Retry(message, untouched=True) from error
+            raise _unusable(message) from error
 
     def _reader(self, requester: Requester) -> str:
         """Return who reads the files: the owner's account at the time of the order, in today's UID_DOMAIN."""
@@ -127,17 +127,17 @@ class KeyFiles:
 
     def _clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
         """Make the clients.  Only boto3's chain may send requests here, to find annexd's own keys."""
-        with translate_aws_errors("making clients with these keys and endpoints"):
+        with translate_aws_errors("preparing these keys and endpoints"):
             try:
                 return self._cache.clients(credentials, endpoints)
             except (*SHAPE_ERRORS, OSError) as error:  # a host name, ~/.aws/config, what it names
-                words = f"no clients can be made with these keys and endpoints: {str(error)[:LONGEST]}"
-                raise Refused(words, untouched=True, local=True) from error
+                message = f"these keys and endpoints cannot be used: {str(error)[:LONGEST]}"
+                raise Refused(message, untouched=True, local=True) from error
 
     def _check_lending(self, endpoints: Endpoints) -> None:
         """Check the lending again, since the configuration may have changed since the order."""
         if not self._defaults.allow_default_credentials:
-            raise Refused("this annexd lends no keys of its own (any more)", untouched=True, local=True)
+            raise Refused("this annexd no longer lends keys of its own", untouched=True, local=True)
         if faults := faults_of_endpoints(endpoints, self._defaults):
             raise Refused("; ".join(faults), untouched=True, local=True)
 
@@ -152,11 +152,11 @@ class KeyFiles:
             error.untouched = True  # of what the order is about
             raise
         if found != expected:
-            words = (
-                f"{whose} are of AWS account {found}, and this is of account {expected}, which "
-                f"{arn} names: nothing is done with them; put keys of {expected} there"
+            message = (
+                f"{whose} belong to AWS account {found}, but the order belongs to account {expected} (see {arn}): use "
+                f"keys of {expected}"
             )
-            raise Refused(words, untouched=True, local=True)
+            raise Refused(message, untouched=True, local=True)
 
     def _key(self, owner: str, attribute: str, path: str | None, read: Callable[[bytes], str] = key_in) -> str:
         if path is None:

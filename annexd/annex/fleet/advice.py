@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 CONSOLE: Final = "the EC2 console has the whole history: Spot Requests, the request's ID, tab History"
-LATER: Final = "AWS tries again by itself"
+LATER: Final = "AWS retries automatically"
 # The first that fits counts.  Descriptions name image, system and zone of the launch specification in any case.
 ADVICE: Final = {
     r"explicit deny|service control policy": (
@@ -17,20 +17,20 @@ ADVICE: Final = {
         "administrators of the account to allow it"
     ),
     r"spotInstanceCountLimitExceeded|spot (max )?instance (max )?count|vcpu ?limit|InstanceLimitExceeded": (
-        "the account's quota of Spot instances is used up: ask for less, wait until others have ended, or have the "
-        "quota raised (Service Quotas, Amazon EC2, All ... Spot Instance Requests)"
+        "the account's quota of Spot instances is used up: order less, wait until other instances end, or request a "
+        "higher quota (Service Quotas, Amazon EC2, All ... Spot Instance Requests)"
     ),
-    r"market price \$-": "this instance type is not sold as Spot there: name other instance types or zones",
+    r"market price \$-": "this instance type is not available as Spot there: name other instance types or zones",
     r"launchSpecUnusable|fleetProgressHalted|SpotMaxPriceTooLow|price is (less|lower)": (
         "the maximum price is below the Spot price: leave SpotPrice out of the file, or raise it"
     ),
     r"iamFleetRoleInvalid": (
-        "the role that IamFleetRole names cannot start or end instances: condor_annex -check-setup says what it lacks, "
-        "-setup makes one that works"
+        "the role that IamFleetRole names cannot start or end instances: condor_annex -check-setup reports what it "
+        "lacks, -setup creates a role that works"
     ),
     r"iam ?instance ?profile": (
         "the instance profile does not exist, or IamFleetRole may not pass its role on: condor_annex -check-setup "
-        "examines both; a profile that was just made is known after some minutes"
+        "checks both; a new profile can be used after some minutes"
     ),
     r"kms|client error on launch|Client\.InternalError|encrypt": (
         "often a volume is encrypted with a key that Spot may not use: grant the key to "
@@ -42,15 +42,15 @@ ADVICE: Final = {
     ),
     r"key ?pair": "the key pair does not exist in this region: correct KeyName in the file, or leave it out",
     r"subnet|security ?group|InvalidGroup|\bvpc\b": (
-        "subnet and security groups must exist and be of one network, and the subnet needs free addresses: correct "
+        "subnet and security groups must exist in the same VPC, and the subnet needs free addresses: correct "
         "them in the file"
     ),
     r"not authorized|UnauthorizedOperation": (
-        "IamFleetRole lacks a right, or a policy of the account forbids it: condor_annex -check-setup says what is "
+        "IamFleetRole lacks a right, or a policy of the account forbids it: condor_annex -check-setup reports what is "
         "missing"
     ),
     r"capacity|Unfulfillable": (
-        f"AWS has no such capacity there now: {LATER}; more instance types, zones or On-Demand find more"
+        f"AWS has no such capacity there now: {LATER}; more instance types, more zones or On-Demand may help"
     ),
     r"spotFleetRequestConfigurationInvalid|invalid|not supported|unsupported": (
         "AWS refuses what the file asks for: correct it and order again"
@@ -58,12 +58,12 @@ ADVICE: Final = {
 }
 GENERIC: Final = "allLaunchSpecsTemporarilyBlacklisted"  # AWS's own next event, and no reason
 DIED: Final = (  # EC2 user guide, "Instance terminates immediately": a key that cannot be used, a bad snapshot, a quota
-    "mostly a volume cannot be made: its key may not be used by AWSServiceRoleForEC2SpotFleet and "
-    "AWSServiceRoleForEC2Spot, its snapshot is bad, or a quota of volumes is used up; the EC2 console says which: "
-    "Instances, the terminated one, State transition message"
+    "usually a volume cannot be created: AWSServiceRoleForEC2SpotFleet and AWSServiceRoleForEC2Spot may not use its "
+    "key, its snapshot is invalid, or a quota of volumes is used up; the EC2 console shows which: Instances, the "
+    "terminated one, State transition message"
 )
 NO_REASON: Final = (
-    f"AWS gives no reason, mostly for lack of Spot capacity or a maximum price that is too low: {LATER}; name more "
+    f"AWS gives no reason; usually Spot capacity is short, or the maximum price is too low: {LATER}; name more "
     "instance types and zones in the file"
 )
 

@@ -58,7 +58,7 @@ def _words_of(ec2: Any, instance_id: str) -> str:
         with translate_aws_errors("GetConsoleOutput"):
             answer = ec2.get_console_output(InstanceId=instance_id)
     except (Retry, Refused) as error:
-        return f"annexd cannot read on the console of {instance_id} whether it could join: {error}"
+        return f"annexd cannot read the console of {instance_id}, which shows whether it could join: {error}"
     last = last_words(str(answer.get("Output") or ""))
     return f"{instance_id} says on its console: {last}" if last else ""
 

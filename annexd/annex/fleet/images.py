@@ -49,7 +49,9 @@ def _resolved(ad: Mapping[str, Any], parameters: list[str], clients: Clients) ->
     ad = with_images(ad, images)
     if sizes := root_sizes_in(ad):
         ad = with_root_devices(ad, _root_devices(clients.ec2, sizes))
-    return dict(ad), tuple(f"the image is {image}, as {parameter} says today" for parameter, image in images.items())
+    return dict(ad), tuple(
+        f"the image is {image}, the present value of {parameter}" for parameter, image in images.items()
+    )
 
 
 def _image(ssm: Any, parameter: str) -> str:
@@ -60,7 +62,7 @@ def _image(ssm: Any, parameter: str) -> str:
     except Refused as error:
         raise _explained(error, "ssm:GetParameter") from error
     if not AMI.fullmatch(value):
-        raise InvalidRequest([f"ImageId: the parameter {parameter} holds something that is no image's ID (ami-...)"])
+        raise InvalidRequest([f"ImageId: the parameter {parameter} has a value that is not an image ID (ami-...)"])
     return str(value)
 
 
@@ -94,8 +96,8 @@ def _root_device(ec2: Any, image: str, wanted: list[object], faults: list[str]) 
         found = _described(ec2, image)
         if not found:
             faults.append(
-                f"ImageId: there is no image {image} in {ec2.meta.region_name} for this account: images belong to one "
-                "region, and private ones to those they are shared with"
+                f"ImageId: this account sees no image {image} in {ec2.meta.region_name}: an image belongs to one "
+                "region, and a private one must be shared with the account"
             )
             return ""
         device = answers.text(found[0], "RootDeviceName")

@@ -31,6 +31,7 @@ from annexd.annex.lease.lease import (
     end_in_tag,
     lease_end,
 )
+from annexd.annex.request.markets import ANY_SCOPE, FleetScope
 from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import answers
 from annexd.aws.errors import AWS_ERRORS, MAX_CODE, MAX_MESSAGE, is_cancelled_already, is_denied, is_not_found
@@ -62,6 +63,7 @@ class Fleet:
     fulfilled: float | None = None
     valid_until_s: float | None = None
     is_one_time: bool = False  # its Type is request: what it loses is not replaced
+    scope: FleetScope = ANY_SCOPE
 
     @property
     def owner(self) -> str:
@@ -285,6 +287,7 @@ def _fleet(seen: Mapping[str, Any], kind: FleetKind) -> Fleet | None:
         fulfilled=_amount(request.get("FulfilledCapacity")),
         valid_until_s=_moment_s(request.get("ValidUntil")),
         is_one_time=request.get("Type") == "request",
+        scope=FleetScope.of(request),
     )
 
 

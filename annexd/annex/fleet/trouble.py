@@ -1,42 +1,31 @@
 """Explain why an accepted fleet starts nothing, or less than was requested.
 
 AWS accepts a fleet request before it tries anything.  Later failures appear only in the fleet's state, its
-ActivityStatus and its history.  The history of only a few fleets is read at a time: EC2 allows bursts of 100 such calls
-and 5 a second for an account and region (EC2 developer guide, "Request throttling"), shared by all its users.
+ActivityStatus and its history.  The history of only a few fleets is read at a time, within EC2's limits; what it says
+about capacity is handed on.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from annexd.annex.fleet.advice import DIED, GENERIC, NO_REASON, advice
+from annexd.annex.fleet.capacity_news import FleetCapacity
 from annexd.annex.fleet.endings import endings
+from annexd.annex.fleet.history import ERROR, LONGEST_WORD, Event, events_of, lives, shortened
 from annexd.annex.fleet.inventory import Fleet, Inventory
 from annexd.annex.fleet.kinds import ENDED, TERMINATING
-from annexd.annex.translate_aws_errors import translate_aws_errors
-from annexd.aws import answers
 from annexd.workflow import Refused, Retry
 
 MOST_ASKED: Final = 20  # fleets in one inventory, the newest
 MOST_TOLD: Final = 1000  # fleets: an account may have so many that run
-MOST_RECORDS: Final = 3000  # of one history: three pages
 RECENT_S: Final = 7200.0  # an older cause no longer applies, or AWS has repeated it
 SETTLE_S: Final = 90.0  # a younger fleet without instances and without an error has no trouble yet
 SHORT_LIFE_S: Final = 180.0  # machines that cannot join turn themselves off after 15 minutes
 MOST_QUOTED: Final = 2
-LONGEST_WORD: Final = 60
 LONGEST_QUOTE: Final = 300
 LONGEST_TEXT: Final = 1200
-Event = tuple[float, str, str, str]
-ERROR: Final = "error"  # an EventType, and an ActivityStatus
-MODELLED: Final = {  # DescribeFleetHistory's types in botocore's model; its examples have those of Spot Fleet
-    "instance-change": "instanceChange",
-    "fleet-change": "fleetRequestChange",
-    "service-error": ERROR,
-}
 BAD_NEWS: Final = frozenset(  # of type information
     {"launchSpecTemporarilyBlacklisted", "launchSpecUnusable", "fleetProgressHalted"}
 )
@@ -51,6 +40,14 @@ class Trouble:
 
 
 @dataclass(frozen=True)
+class HistoryNews:
+    """The troubles by fleet ID, and what the histories that were read say about capacity."""
+
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+    capacity: tuple[FleetCapacity, ...] = ()
+
+
+@dataclass(frozen=True)
 class History:
     """A fleet's history: bad news, newest first, the number of instances launched, and how many of them ended within
     SHORT_LIFE_S.
@@ -62,8 +59,8 @@ class History:
     was_ended: bool = False  # somebody cancelled it with its instances
 
 
-def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float, busy: Set[str]) -> dict[str, Trouble]:
-    """Return the troubles by fleet ID, of annexes whose lease has not ended and that no workflow is `busy` with.
+def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float, busy: Set[str]) -> HistoryNews:
+    """Return the troubles of annexes whose lease has not ended and that no workflow is `busy` with.
 
     An unreadable history is reported as such, and does not fail the inventory.
     """
@@ -77,31 +74,45 @@ def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float
         and _is_short(fleet, instances[fleet.fleet_id])
     ]
     suspects.sort(key=lambda fleet: fleet.created_s or 0.0, reverse=True)
-    judged = zip(suspects, _judgements(ec2, suspects[:MOST_TOLD], instances, now_s), strict=False)
-    return {fleet.fleet_id: trouble for fleet, trouble in judged if trouble is not None}
+    judged = list(zip(suspects, _judgements(ec2, suspects[:MOST_TOLD], instances, now_s), strict=False))
+    return HistoryNews(
+        {fleet.fleet_id: each.trouble for fleet, each in judged if each.trouble is not None},
+        tuple(capacity for _, each in judged for capacity in each.capacity),
+    )
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    trouble: Trouble | None
+    capacity: tuple[FleetCapacity, ...] = ()
 
 
 def _judgements(
     ec2: Any, suspects: Sequence[Fleet], instances: Mapping[str, int], now_s: float
-) -> Iterator[Trouble | None]:
+) -> Iterator[_Judgement]:
     """Yield one for each fleet.  After AWS throttles or answers in an unknown shape, the rest waits."""
     why_not = ""
     for place, fleet in enumerate(suspects):
         if place == MOST_ASKED:
             why_not = why_not or f"it reads the history of only the {MOST_ASKED} newest fleets of an account"
         if why_not:
-            yield _unexplained(fleet, why_not, now_s)
+            yield _Judgement(_unexplained(fleet, why_not, now_s))
             continue
         try:
-            history = _history(ec2, fleet, now_s)
-            trouble = _judged(fleet, history, now_s)
-            has_lost = history.launched > instances[fleet.fleet_id] and not history.was_ended
-            yield _with_endings(trouble, endings(ec2, fleet)) if has_lost else trouble
+            yield _judgement(ec2, fleet, instances[fleet.fleet_id], now_s)
         except Refused as error:
-            yield _unexplained(fleet, str(error), now_s)
+            yield _Judgement(_unexplained(fleet, str(error), now_s))
         except Retry as error:
             why_not = str(error)
-            yield _unexplained(fleet, why_not, now_s)
+            yield _Judgement(_unexplained(fleet, why_not, now_s))
+
+
+def _judgement(ec2: Any, fleet: Fleet, instances: int, now_s: float) -> _Judgement:
+    events = events_of(ec2, fleet.fleet_id, _since_s(fleet, now_s))
+    history, capacity = _history(events), (FleetCapacity.read(fleet.fleet_id, fleet.scope, events),)
+    trouble = _judged(fleet, history, now_s)
+    has_lost = history.launched > instances and not history.was_ended
+    return _Judgement(_with_endings(trouble, endings(ec2, fleet)) if has_lost else trouble, capacity)
 
 
 def _with_endings(trouble: Trouble | None, words: str) -> Trouble | None:
@@ -116,50 +127,24 @@ def _is_short(fleet: Fleet, instances: int) -> bool:
     return fleet.activity == ERROR or (fleet.target is not None and (fleet.fulfilled or 0.0) < fleet.target)
 
 
-def _history(ec2: Any, fleet: Fleet, now_s: float) -> History:
-    """Raises Retry or Refused."""
-    since_s = fleet.created_s or 0.0
-    if fleet.state not in ENDED:
-        since_s = max(since_s, now_s - RECENT_S)
-    asked: dict[str, Any] = {fleet.kind.history_id: fleet.fleet_id, "StartTime": datetime.fromtimestamp(since_s, UTC)}
-    with translate_aws_errors(fleet.kind.history):
-        rows = answers.listed(ec2, fleet.kind.history_method, "HistoryRecords", **asked)
-        events = [_event(row) for row in itertools.islice(rows, MOST_RECORDS)]
-    events.sort(reverse=True)
-    began, ended = _lives(events, "launched"), _lives(events, "terminated")
+def _since_s(fleet: Fleet, now_s: float) -> float:
+    """Return from when on a fleet's history matters."""
+    created_s = fleet.created_s or 0.0
+    return created_s if fleet.state in ENDED else max(created_s, now_s - RECENT_S)
+
+
+def _history(events: Sequence[Event]) -> History:
+    began, ended = lives(events, "launched"), lives(events, "terminated")
     died = sum(ended.get(each, float("inf")) - at_s <= SHORT_LIFE_S for each, at_s in began.items())
-    was_ended = any(event[1] == "fleetRequestChange" and event[2] in TERMINATING for event in events)
+    was_ended = any(each.kind == "fleetRequestChange" and each.sub_type in TERMINATING for each in events)
     return History(tuple(_quotes(events)), len(began), died, was_ended)
-
-
-def _lives(events: Sequence[Event], sub_type: str) -> dict[str, float]:
-    """Return the time of this event for each instance, by ID."""
-    return {about: at_s for at_s, kind, what, about in events if (kind, what) == ("instanceChange", sub_type)}
-
-
-def _event(row: Mapping[str, Any]) -> Event:
-    """Return time, type, sub-type, and description or instance ID; the last two may be empty."""
-    at = answers.value(row, "Timestamp", datetime)
-    information = row.get("EventInformation")
-    about = information if isinstance(information, Mapping) else {}
-    sub_type = _clean(about.get("EventSubType"), LONGEST_WORD)
-    kind = answers.text(row, "EventType")
-    kind = MODELLED.get(kind, kind)
-    name = "InstanceId" if kind == "instanceChange" else "EventDescription"
-    return at.timestamp(), kind, sub_type, _clean(about.get(name), LONGEST_QUOTE)
-
-
-def _clean(value: object, longest: int) -> str:
-    """Return AWS's text on one line, cut in the middle: the cause is at its end."""
-    words = value[: answers.LONGEST_TEXT] if isinstance(value, str) else ""
-    words = " ".join("".join(char if char.isprintable() else " " for char in words).split())
-    return words if len(words) <= longest else f"{words[: longest // 3]} ... {words[-(longest - longest // 3) :]}"
 
 
 def _quotes(events: Sequence[Event]) -> Iterator[str]:
     """Yield each bad news once, even if repeated for many launch specifications; AWS's summary only if it is alone."""
     quotes: dict[tuple[str, str], str] = {}
-    for _, kind, sub_type, description in events:
+    for _, kind, sub_type, about in events:
+        description = shortened(about, LONGEST_QUOTE)
         if kind == ERROR or sub_type in BAD_NEWS:
             quote = f"{sub_type or kind}: {description}" if description else sub_type or kind
             quotes.setdefault((sub_type, description.rpartition("Error message:")[2][-LONGEST_WORD:]), quote)

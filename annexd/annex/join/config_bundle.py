@@ -120,7 +120,7 @@ def present_config_bundle(order: FleetOrder, bundle_sources: BundleSources, pres
 
 def _join_of(order: FleetOrder) -> JoinOrder:
     if order.join is None:
-        raise ValueError(f"annex {order.annex_id} joins no pool")
+        raise ValueError(f"annex {order.annex_id} does not join a pool")
     return order.join
 
 
@@ -153,8 +153,8 @@ def _present_files(join: JoinOrder, owner: str, bundle_sources: BundleSources) -
     try:
         files = _files(join, owner, bundle_sources)
     except OSError as error:
-        words = f"ConfigDir, which the machines of this annex are configured by, cannot be used any more: {error}"
-        raise Refused(words, untouched=True) from error
+        message = f"ConfigDir, with the configuration of this annex's machines, can no longer be used: {error}"
+        raise Refused(message, untouched=True) from error
     if faults := _faults_of(files, join.config_dir):
         raise Refused(joined(faults), untouched=True)
     return dict(sorted(files.items()))
@@ -202,5 +202,5 @@ def _fault_of_name(name: str) -> str | None:
     if name in OURS:
         return "is annexd's own name"
     if not FILE_NAME.fullmatch(name) or name.endswith(PASSED_OVER):
-        return "is no name that HTCondor reads a configuration file by: letters, digits, and . _ + - after the first"
+        return "is not a name of a configuration file that HTCondor reads: letters, digits, and . _ + - after the first"
     return None

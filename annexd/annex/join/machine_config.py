@@ -21,19 +21,19 @@ TEXT: Final = """\
 COLLECTOR_HOST = {collector_host}
 DAEMON_LIST = MASTER STARTD
 
-# Nothing connects in: the machines connect out, and are called back through the collector.
+# No connection comes in: the machines connect out, and are called back through the collector.
 USE_SHARED_PORT = True
 SHARED_PORT_PORT = 0
 CCB_ADDRESS = $(COLLECTOR_HOST)
 
-# Who they are says the token beside this file, and nothing else.
+# Only the token beside this file identifies them.
 use security:recommended_v9_0
 SEC_CLIENT_AUTHENTICATION = REQUIRED
 SEC_CLIENT_ENCRYPTION = REQUIRED
 SEC_CLIENT_INTEGRITY = REQUIRED
 SEC_CLIENT_AUTHENTICATION_METHODS = IDTOKENS
 
-# Hosts of two networks may have one name and one address; two instances never have one ID.
+# Hosts of two networks can share a name and an address; no two instances share an ID.
 if defined EC2InstanceID
   STARTD_NAME = $STRING(EC2InstanceID)
   MASTER_NAME = $STRING(EC2InstanceID)
@@ -52,13 +52,13 @@ NUM_SLOTS_TYPE_1 = 1
 SLOT_TYPE_1 = 100%
 SLOT_TYPE_1_PARTITIONABLE = True
 
-# Whose jobs, and none that says that it cannot be done in time.
+# Jobs of these users only, and none that says that it needs more time than is left.
 AnnexOwns = {owns}
 AnnexJobTime = TARGET.AllowedJobDuration ?: (TARGET.AllowedExecuteDuration ?: ((60 * TARGET.MaxWallTimeMins) ?: 0))
 AnnexDrains = (time() >= LeaseEnd - {drain_s})
 START = $(AnnexOwns) && time() + ($(AnnexJobTime)) < LeaseEnd - {drain_s}
 
-# {drain_s} s before the end of the lease jobs are sent away, so that they go on elsewhere, and the machine leaves.
+# {drain_s} s before the end of the lease jobs are evicted, so that they can run elsewhere, and the machine leaves.
 SUSPEND = False
 WANT_SUSPEND = False
 WANT_VACATE = True
@@ -69,11 +69,11 @@ MachineMaxVacateTime = {vacate_s}
 STARTD.DAEMON_SHUTDOWN = $(AnnexDrains)
 UPDATE_INTERVAL = {update_s}
 MASTER_UPDATE_INTERVAL = {master_update_s}
-# A machine that is gone without a word is out of date after two updates; the collector removes such ads every
+# The ad of a machine that vanished is out of date after two updates; the collector removes such ads every
 # CLASSAD_LIFETIME (measured with 25.14.1), so it shows the machine for that time at most instead of twice as long.
 ClassAdLifetime = {lifetime_s}
 
-# A machine whose startd has ended is of no use any more, and is turned off.
+# A machine without a startd is useless, and is turned off.
 {idle}MASTER.DAEMON_SHUTDOWN_FAST = (STARTD_StartTime == 0) && (time() - DaemonStartTime > 30)
 DEFAULT_MASTER_SHUTDOWN_SCRIPT = $(ANNEX_SHUTDOWN_PROGRAM:/usr/sbin/poweroff)
 """
@@ -90,7 +90,7 @@ if defined EC2InstanceID
   START = $(START) && !$(AnnexLeaves)
   CLAIM_WORKLIFE = ifThenElse($(AnnexLeaves), 0, 1200)
   STARTD_NOCLAIM_SHUTDOWN = ifThenElse($(AnnexLeaves), {no_claim_s}, {idle_s})
-  # A startd looks for that when it updates its ad, and its master when it does (measured with 25.14.1).
+  # A startd checks this when it updates its ad, and so does its master (measured with 25.14.1).
   UPDATE_INTERVAL = ifThenElse($(AnnexLeaves), {no_claim_s}, {update_s})
   MASTER_UPDATE_INTERVAL = ifThenElse($(AnnexLeaves), {no_claim_s}, {master_update_s})
 endif

@@ -166,7 +166,7 @@ def _fault_of_run(receipt: Receipt, function_arn: str) -> str | None:
     if receipt.max_lease_s is None:
         return f"the lease function {function_arn} has no readable MAX_LEASE_S: update the stack (condor_annex -setup)"
     if not receipt.is_complete:
-        return f"the lease function {function_arn} could not look at all fleets and instances{first}: {CHECK}"
+        return f"the lease function {function_arn} could not see all fleets and instances{first}: {CHECK}"
     if lacking := [name for name in NEEDED if name in receipt.lacking]:
         return (
             f"the lease function {function_arn} lacks the right to {' and '.join(lacking)} instances: "

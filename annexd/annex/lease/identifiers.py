@@ -43,7 +43,7 @@ def leased_token(annex_id: str, end_of_lease_s: int) -> str:
     """Return a new client token for a fleet.  Raises ValueError for an end or ID that `read_leased_token` refuses."""
     token = f"{annex_id}_{end_of_lease_s}_{secrets.token_hex(8)}"
     if read_leased_token(token) is None:
-        raise ValueError(f"no client token holds the annex ID {annex_id!r} and the end {end_of_lease_s!r}")
+        raise ValueError(f"a client token cannot hold the annex ID {annex_id!r} and the end {end_of_lease_s!r}")
     return token
 
 

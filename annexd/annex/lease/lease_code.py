@@ -34,10 +34,10 @@ def warning_of(receipt: Receipt, function_arn: str) -> str:
     own = own_digest()
     if own is None:
         nowhere = ", ".join(str(path.parent) for path in places(*PLACE))
-        return f"annexd's own copy of {'/'.join(PLACE)} is in none of {nowhere}: install annexd again"
+        return f"annexd's own copy of {'/'.join(PLACE)} is not in {nowhere}: reinstall annexd"
     if receipt.digest != own:
         return (
-            f"the lease function {function_arn} is not the {'/'.join(PLACE)} of this annexd: "
+            f"the lease function {function_arn} differs from {'/'.join(PLACE)} of this annexd: "
             "update the stack (condor_annex -setup)"
         )
     return ""

@@ -45,6 +45,7 @@ class Quote:
     troubles: tuple[str, ...]
     price_sources: tuple[str, ...]
     assumed_linux: tuple[str, ...]
+    budgets: tuple[Json, ...] = ()  # that apply
 
 
 def answer_of(order: FleetOrder, quote: Quote) -> Json:
@@ -67,6 +68,7 @@ def answer_of(order: FleetOrder, quote: Quote) -> Json:
             "Unknown": list(most.unknown),
         },
         "Instances": {name: _range(quote, price) for name, price in MOMENTS.items()},
+        "Budgets": list(quote.budgets),
         "NotIncluded": list(NOT_IN_IT),
         "PriceSources": list(quote.price_sources),
         "Quotas": [_quota(each) for each in quote.quotas],

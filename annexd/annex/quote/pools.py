@@ -3,7 +3,7 @@
 All else of a quote knows `Capacity` and `Pool` only, so that another form of request needs another reader and no more.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
@@ -43,6 +43,7 @@ class Pool:
     removed_devices: frozenset[str] = frozenset()
     may_have_address: bool = True  # of IPv4, public; unless the request says no
     tenancy: str = "default"
+    cpu_credits: str | None = None  # of a burstable type, as the request says; None: AWS's default
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,11 @@ def capacity_of(config: Mapping[str, Any]) -> Capacity:
     )
 
 
-def capacity_of_ec2_fleet(config: Mapping[str, Any]) -> Capacity:
-    """Read a CreateFleet request as it is sent, whose launch templates say what its overrides do not."""
+def capacity_of_ec2_fleet(config: Mapping[str, Any], versions: Sequence[Mapping[str, Any]] = ()) -> Capacity:
+    """Read a CreateFleet request as it is sent, whose launch templates say what its overrides do not.
+
+    `versions`: the data of those of annexd's own launch template, where they are known.
+    """
     wanted = config["TargetCapacitySpecification"]
     units, is_spot = int(wanted["TotalTargetCapacity"]), wanted.get("DefaultTargetCapacityType") == "spot"
     on_demand, spot = int(wanted.get("OnDemandTargetCapacity") or 0), int(wanted.get("SpotTargetCapacity") or 0)
@@ -79,21 +83,29 @@ def capacity_of_ec2_fleet(config: Mapping[str, Any]) -> Capacity:
     return Capacity(
         spot + (rest if is_spot else 0),
         on_demand + (0 if is_spot else rest),
-        tuple(_pools(config, None)),
+        tuple(_pools(config, None, versions)),
         replaces=config.get("Type") == "maintain",
         rebalances=bool(strategies),
     )
 
 
-def _pools(config: Mapping[str, Any], default: Fraction | None) -> Iterator[Pool]:
+def _pools(
+    config: Mapping[str, Any], default: Fraction | None, versions: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[Pool]:
     for i, each in enumerate(config.get("LaunchSpecifications") or ()):
         yield _pool(f"LaunchSpecifications[{i}]", each, default)
     for i, template in enumerate(config.get("LaunchTemplateConfigs") or ()):
-        path = f"LaunchTemplateConfigs[{i}]"
+        path, said = f"LaunchTemplateConfigs[{i}]", _version(template, versions)
         for j, override in enumerate(template.get("Overrides") or ()):
-            yield _pool(f"{path}.Overrides[{j}]", override, default)
+            yield _pool(f"{path}.Overrides[{j}]", {**said, **override}, default)
         if not template.get("Overrides"):
-            yield _pool(path, {}, default)
+            yield _pool(path, said, default)
+
+
+def _version(template: Mapping[str, Any], versions: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return what the template says; nothing where that is not known."""
+    number = str((template.get("LaunchTemplateSpecification") or {}).get("Version"))
+    return versions[int(number) - 1] if number.isdigit() and 0 < int(number) <= len(versions) else {}
 
 
 def _pool(path: str, said: Mapping[str, Any], default: Fraction | None) -> Pool:
@@ -113,6 +125,7 @@ def _pool(path: str, said: Mapping[str, Any], default: Fraction | None) -> Pool:
         frozenset(str(each.get("DeviceName")) for each in mappings if "NoDevice" in each),
         not interfaces or any(each.get("AssociatePublicIpAddress") is not False for each in interfaces),
         str(placement.get("Tenancy") or "default"),
+        (said.get("CreditSpecification") or {}).get("CpuCredits"),
     )
 
 

@@ -6,8 +6,10 @@ is asked is better known than not, and a right that is missing makes it unknown.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, Final
 
+from annexd.annex.budgets import line_of
 from annexd.annex.bulk_request import order_in
 from annexd.annex.join.config_bundle import BundleSources, completed
 from annexd.annex.lease.lease_code import warning_of
@@ -30,11 +32,13 @@ from annexd.annex.request.fleet_request import NO_ROLE
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.request.request import COMMAND as ORDER
 from annexd.annex.request.request import check_command
+from annexd.annex.reservations import Preview, Reservations
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.check_lease_function import check_max_lease, lease_function_of
 from annexd.aws import Clients, is_aws_host
 from annexd.aws.time_limit import time_limit
-from annexd.workflow import FAILURE, SUCCESS, Refused, Retry
+from annexd.budget.money import decimal
+from annexd.workflow import FAILURE, SUCCESS, Json, Refused, Retry
 
 COMMAND: Final = "CA_QUOTE_ANNEX"
 ON_DEMAND: Final = "ondemand"  # a Spot Fleet has such capacity by launch templates only
@@ -48,23 +52,41 @@ def quote_annex(
     defaults: Defaults,
     now_s: float,
     bundle_sources: BundleSources,
+    reservations: Reservations | None = None,
 ) -> ReplyAd:
     """Answer with Quote, a JSON text (see answer_of); Result says whether the order would be refused.  Blocks."""
     try:
         check_command(ad, COMMAND)
         as_order = {name: value for name, value in ad.items() if name.lower() != "command"} | {"Command": ORDER}
         _, order, whole = order_in(as_order, owner, defaults, now_s, world.access)
-        order = completed(order, bundle_sources)
-
-        def capacity() -> Capacity:
-            return _capacity_of(order, whole, owner, defaults, now_s, world)
-
+        preview = Preview(completed(order, bundle_sources))
         with time_limit(LONGEST_S):
-            quote = _quote(order, capacity(), world, defaults)
+            if reservations is not None:
+                preview = reservations.preview(owner, preview.order, defaults)
+            order = preview.order
+            capacity = _capacity_of(order, whole, owner, defaults, now_s, world)
+            if preview.needs:
+                capacity = _as_bounded(capacity, order)
+            quote = _quote(order, capacity, world, defaults)
+            quote = replace(quote, refusals=(*preview.refusals, *quote.refusals), budgets=_budgets(preview))
     except ANSWERED as error:
         return reply_of_error(error, None, begun=False)
     message = "; ".join(quote.refusals)
-    return {**reply(FAILURE if message else SUCCESS, message), "Quote": json_text(answer_of(order, quote))}
+    result = preview.result if preview.refusals else FAILURE if message else SUCCESS
+    return {**reply(result, message), "Quote": json_text(answer_of(order, quote))}
+
+
+def _budgets(preview: Preview) -> tuple[Json, ...]:
+    """Return how each budget stands that applies, and what the order needs of it."""
+    needs = preview.needs or {}
+    return tuple(
+        {
+            **line_of(each),
+            "Need": decimal(needs[each.budget.key].money),
+            "NeedRate": decimal(needs[each.budget.key].rate),
+        }
+        for each in preview.accounts
+    )
 
 
 def _capacity_of(
@@ -84,6 +106,24 @@ def _capacity_of(
     )
     by_file = capacity_of(by_spot_fleet.config)
     return replace(by_file, spot_units=sent.spot_units, on_demand_units=sent.on_demand_units)
+
+
+def _as_bounded(capacity: Capacity, order: FleetOrder) -> Capacity:
+    """Return the pools with the bounds that their budgets have sent, by type and weight: the dearest of each."""
+    if order.api == SPOT_FLEET:
+        return capacity  # it was read from what is sent
+    bounds: dict[tuple[str | None, Fraction], Fraction] = {}
+    for each in capacity_of_ec2_fleet(order.config).pools:
+        if each.price_bound is not None:
+            key = each.instance_type, each.weight
+            bounds[key] = max(each.price_bound, bounds.get(key, each.price_bound))
+    pools = [
+        each
+        if each.price_bound is not None
+        else replace(each, price_bound=bounds.get((each.instance_type, each.weight)))
+        for each in capacity.pools
+    ]
+    return replace(capacity, pools=tuple(pools))
 
 
 def _quote(order: FleetOrder, capacity: Capacity, world: StepContext, defaults: Defaults) -> Quote:

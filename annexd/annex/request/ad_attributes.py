@@ -100,8 +100,8 @@ def fault_of_path(value: str) -> str | None:
 
 def fault_of_reference(text: str) -> str | None:
     """Return the fault of a user's reference to an annex; None if it has none."""
-    words = "must be an annex's ID, its fleet's or its name"
-    return None if REFERENCE.fullmatch(text) else f"{words}, not {shown(text)}"
+    message = "must be an annex ID, a fleet ID or an annex name"
+    return None if REFERENCE.fullmatch(text) else f"{message}, not {shown(text)}"
 
 
 def _repeated(ad: Mapping[str, Any], names: Set[str]) -> list[str]:

@@ -69,7 +69,7 @@ def _pools_to_use(config: Part) -> Iterator[str]:
     if number is not None and number < 1:
         yield f"InstancePoolsToUseCount must be a positive integer, not {number}"
     elif number is not None and strategy not in ("lowestPrice", None):
-        yield f"InstancePoolsToUseCount goes with AllocationStrategy lowestPrice, not {strategy}"
+        yield f"InstancePoolsToUseCount requires AllocationStrategy lowestPrice, not {strategy}"
 
 
 def _unit(config: Part) -> Iterator[str]:
@@ -77,7 +77,7 @@ def _unit(config: Part) -> Iterator[str]:
     unit = config.get("TargetCapacityUnitType", "units")
     by_type = [path for path, pool in pools(config) if "InstanceType" in pool]
     if unit not in ("units", None) and by_type and not any(_by_attributes(config)):
-        yield f"TargetCapacityUnitType {unit} goes with InstanceRequirements, and {by_type[0]}InstanceType names a type"
+        yield f"TargetCapacityUnitType {unit} requires InstanceRequirements, but {by_type[0]}InstanceType names a type"
 
 
 def _by_attributes(config: Part) -> Iterator[bool]:

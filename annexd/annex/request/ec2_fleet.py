@@ -26,7 +26,7 @@ from annexd.workflow import Json
 OF_MAINTAIN: Final = ("ExcessCapacityTerminationPolicy", "ReplaceUnhealthyInstances")  # CreateFleetRequest, of both
 ELSEWHERE: Final = {"LaunchSpecifications", "LaunchTemplateConfigs", "SpotPrice", "TagSpecifications", "IamFleetRole"}
 NO_PLACE: Final = {  # that EC2 Fleet has nothing for, and why it matters
-    "LoadBalancersConfig": "EC2 Fleet registers no instances with load balancers",
+    "LoadBalancersConfig": "EC2 Fleet does not register instances with load balancers",
 }
 MOST_OVERRIDES: Final = 300  # EC2 user guide, "Fleet quotas": of a type-request fleet
 FLEET: Final = "fleet"  # AWS's type of resource, in tags
@@ -148,11 +148,11 @@ def faults_of_pools(config: Part) -> Iterator[str]:
             pool = (override.get("InstanceType"), subnet, override.get("AvailabilityZone"))
             if "InstanceType" in override and pool in seen:
                 where = " in ".join(str(each) for each in pool if each)
-                yield f"{where} is there twice, and EC2 Fleet takes each type and subnet once: {_by_spot_fleet()}"
+                yield f"{where} appears twice, but EC2 Fleet accepts each type and subnet once: {_by_spot_fleet()}"
                 return
             seen.add(pool)
     if number > MOST_OVERRIDES:
-        yield f"the launch specifications come to {number} overrides of EC2 Fleet, the most is {MOST_OVERRIDES}"
+        yield f"the launch specifications become {number} overrides of an EC2 Fleet, the limit is {MOST_OVERRIDES}"
 
 
 def _by_spot_fleet() -> str:
@@ -165,13 +165,13 @@ def _without_place(config: Part) -> Iterator[str]:
             yield f"{name}: {why}: leave it out, or order it with -fleet-api {OPTIONS[SPOT_FLEET]}"
     unknown = config.keys() - MOVED.keys() - NO_PLACE.keys() - ELSEWHERE
     yield from (
-        f"{name} has no place in EC2 Fleet: leave it out, or order it with -fleet-api {OPTIONS[SPOT_FLEET]}"
+        f"EC2 Fleet has no {name}: leave it out, or order it with -fleet-api {OPTIONS[SPOT_FLEET]}"
         for name in sorted(unknown)
     )
     for path, specification in specifications(config):
         faults: list[str] = []
         checked_config(launch_template_data(specification), faults, template_shape(), path)
-        yield from (f"{fault}: a launch template of EC2 has no place for it" for fault in faults)
+        yield from (f"{fault}: a launch template of EC2 cannot hold it" for fault in faults)
 
 
 def _notes(config: Part, request: Part, *, role_is_own: bool) -> Iterator[str]:
@@ -179,7 +179,7 @@ def _notes(config: Part, request: Part, *, role_is_own: bool) -> Iterator[str]:
         yield "IamFleetRole was left out: an EC2 Fleet has none, AWSServiceRoleForEC2Fleet starts its instances"
     for name in OF_MAINTAIN:
         if name in config and name not in request:
-            yield f"{name} was left out: EC2 Fleet has it for fleets of type maintain only"
+            yield f"{name} was left out: EC2 Fleet accepts it only for fleets of type maintain"
     addressed = [path.rstrip(".") for path, each in specifications(config) if "AddressingType" in each]
     if addressed:
-        yield f"{addressed[0]}.AddressingType was left out: AWS has no use for it any more"
+        yield f"{addressed[0]}.AddressingType was left out: AWS no longer uses it"

@@ -41,14 +41,16 @@ def read_ec2_fleet(fleet: Mapping[str, Any], defaults: Defaults, *, profile: str
 
 def _faults(config: Part, defaults: Defaults) -> Iterator[str]:
     if config.get("DryRun"):
-        yield "DryRun is true, a check without an order: remove it, condor_annex orders"
+        yield "DryRun is true, which only checks a request: remove it, condor_annex orders"
     kind = config.get("Type", "request")
     if kind not in (*KINDS, None):
-        yield f"Type must be request or maintain, not {kind}: AWS lists fleets of type instant to nobody"
+        yield f"Type must be request or maintain, not {kind}: AWS does not list fleets of type instant"
     yield from _faults_of_capacity(config.get("TargetCapacitySpecification") or {}, config, defaults)
     yield from faults_of_templates(config)
     for path, override in overrides(config):
-        yield from (f"{path}{name}: EC2 Fleet has it for type instant only" for name in OF_INSTANT if name in override)
+        yield from (
+            f"{path}{name}: EC2 Fleet accepts it only for type instant" for name in OF_INSTANT if name in override
+        )
     yield from faults_of_formats(config)
     yield from faults_of_tags(config, FLEET)
     yield from faults_of_interruption(config.get("SpotOptions") or {}, "SpotOptions.")
@@ -66,7 +68,8 @@ def _faults_of_capacity(wanted: Part, config: Part, defaults: Defaults) -> Itera
     if total is not None and sum(numbers) > total > 0:
         yield f"{' and '.join(parts)} come to {sum(numbers)}, more than the {TOTAL} (-count) of {total}"
     if wanted.get("DefaultTargetCapacityType") in BLOCKS:
-        yield f"DefaultTargetCapacityType {wanted['DefaultTargetCapacityType']}: EC2 Fleet has it for type instant only"
+        market = wanted["DefaultTargetCapacityType"]
+        yield f"DefaultTargetCapacityType {market}: EC2 Fleet accepts it only for type instant"
 
 
 def _complete(config: dict[str, Any], found: Rendered, profile: str | None) -> None:
@@ -74,7 +77,7 @@ def _complete(config: dict[str, Any], found: Rendered, profile: str | None) -> N
     config.setdefault("Type", "request")
     for name in OF_MAINTAIN if config["Type"] == "request" else ():
         if config.pop(name, None):
-            found.notes.append(f"{name} was left out: EC2 Fleet has it for fleets of type maintain only")
+            found.notes.append(f"{name} was left out: EC2 Fleet accepts it only for fleets of type maintain")
     wanted = config["TargetCapacitySpecification"]
     parts = (wanted.get("OnDemandTargetCapacity") or 0) + (wanted.get("SpotTargetCapacity") or 0)
     if parts < wanted["TotalTargetCapacity"]:

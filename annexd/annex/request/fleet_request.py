@@ -86,7 +86,7 @@ def _api(own: AdAttributes, names: set[str], defaults: Defaults) -> str:
     if foreign and wanted == SPOT_FLEET:
         own.faults.append(
             "the file is an EC2 Fleet request, by its TargetCapacitySpecification, SpotOptions or OnDemandOptions, "
-            f"which RequestSpotFleet does not take: order it with -fleet-api {OPTIONS[EC2_FLEET]}"
+            f"which RequestSpotFleet does not accept: order it with -fleet-api {OPTIONS[EC2_FLEET]}"
         )
     return wanted or (EC2_FLEET if foreign else defaults.fleet_api)
 

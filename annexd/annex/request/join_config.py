@@ -92,9 +92,9 @@ def read_join(own: AdAttributes, end_of_lease_s: int, now_s: float, defaults: De
     bucket = own.text("S3Bucket", _fault_of_bucket) or defaults.s3_bucket
     wanted = own.flag("JoinPool", True)
     if bucket is None or not wanted:
-        why = "JoinPool is false" if not wanted else "no bucket is known: S3Bucket, or ANNEX_DEFAULT_S3_BUCKET"
+        why = "JoinPool is false" if not wanted else "no bucket is configured (S3Bucket, or ANNEX_DEFAULT_S3_BUCKET)"
         given = [name for name in NEED_BUCKET if not own.missing(name)]
-        own.faults += [f"{name} is for instances that are told how to join the pool, and {why}" for name in given]
+        own.faults += [f"{name} is only for instances that join the pool, and {why}" for name in given]
         return None
     own.faults += _faults_of_pool(defaults)
     drain_s = min(defaults.drain_time_s, max(SHORTEST_DRAIN_S, (end_of_lease_s - int(now_s)) // 10))
@@ -117,7 +117,7 @@ def join_order(join: Join, annex_id: str, owner: str, end_of_lease_s: int) -> Jo
     Raises InvalidRequest for a requester whose name START cannot hold.
     """
     if join.users is None and not USER.fullmatch(owner):
-        raise InvalidRequest([f"START cannot name {shown(owner)}: say AnnexOwner or NoOwner (-owner, -no-owner)"])
+        raise InvalidRequest([f"START cannot name {shown(owner)}: use AnnexOwner or NoOwner (-owner, -no-owner)"])
     return JoinOrder(
         bucket=join.bucket,
         key=object_key(annex_id),

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from annexd.annex.request.config_members import Part
 
-OTHERWISE: Final = "A machine that cannot join turns itself off, and is paid for until then"
+OTHERWISE: Final = "A machine that cannot join turns itself off, and costs money until then"
 
 
 def joining_notes(config: Mapping[str, Any], profile: str | None) -> list[str]:

@@ -57,7 +57,7 @@ class NoProfiles:
     """Resolves no profiles."""
 
     def resolve(self, owner: str, profile: Profile) -> Credentials:
-        raise NoKeys(f"this annexd reads no profiles: {profile.name} of {owner} is not looked at")
+        raise NoKeys(f"this annexd does not read profiles: {profile.name} of {owner} cannot be used")
 
     def forget(self, credentials: Credentials) -> None:
         """Do nothing: no keys were given."""

@@ -14,7 +14,7 @@ def faults_of_lasting(config: Part) -> Iterator[str]:
     for path, specification in specifications(config):
         for where, mapping in parts(specification, "BlockDeviceMappings", path):
             if (mapping.get("Ebs") or {}).get("DeleteOnTermination") is False:
-                yield f"{where}Ebs.DeleteOnTermination is false: the volume would outlive the lease, and cost"
+                yield f"{where}Ebs.DeleteOnTermination is false: the volume would outlive the lease, and cost money"
         for where, interface in parts(specification, "NetworkInterfaces", path):
             if interface.get("DeleteOnTermination") is False:
                 yield f"{where}DeleteOnTermination is false: the network interface would outlive the lease"
@@ -26,6 +26,6 @@ def faults_of_interruption(config: Part, path: str = "") -> Iterator[str]:
     behaviour = config.get("InstanceInterruptionBehavior", TERMINATE)
     if behaviour not in (TERMINATE, None):
         yield (
-            f"{path}InstanceInterruptionBehavior must be {TERMINATE}, not {behaviour}: what AWS stops or hibernates "
-            "keeps its volumes, and comes back when it likes"
+            f"{path}InstanceInterruptionBehavior must be {TERMINATE}, not {behaviour}: a stopped or hibernated "
+            "instance keeps its volumes, and AWS may start it again at any time"
         )

@@ -49,7 +49,7 @@ def _faults_of_specification(path: str, specification: Part, api: str) -> Iterat
         yield f"{path}InstanceType is missing, or InstanceRequirements"
     profile = specification.get("IamInstanceProfile") or {}
     if {"Arn", "Name"} <= profile.keys():  # EC2: "may not be used in combination with"
-        yield f"{path}IamInstanceProfile has an Arn and a Name: one of them is enough, and AWS takes no more"
+        yield f"{path}IamInstanceProfile has an Arn and a Name, and AWS accepts only one of them"
     for where, mapping in parts(specification, "BlockDeviceMappings", path):
         yield from _faults_of_mapping(where, mapping)
     yield from _faults_of_placement(path, specification)
@@ -61,7 +61,10 @@ def _faults_of_mapping(path: str, mapping: Part) -> Iterator[str]:
     if "DeviceName" not in mapping:
         yield f"{path}DeviceName is missing"
     zones = {"AvailabilityZone", "AvailabilityZoneId"} & (mapping.get("Ebs") or {}).keys()
-    yield from (f"{path}Ebs.{zone}: AWS takes none here, a volume is where its instance is" for zone in sorted(zones))
+    yield from (
+        f"{path}Ebs.{zone}: AWS accepts no zone here, since a volume is in the zone of its instance"
+        for zone in sorted(zones)
+    )
 
 
 def _faults_of_placement(path: str, specification: Part) -> Iterator[str]:
@@ -82,7 +85,7 @@ def _faults_of_priority(path: str, override: Part) -> Iterator[str]:
     """LaunchTemplateOverrides: "Valid values are whole numbers starting at 0"."""
     priority = override.get("Priority")
     if priority is not None and (priority < 0 or priority != int(priority)):
-        yield f"{path}Priority must be a whole number from 0, not {priority}"
+        yield f"{path}Priority must be 0 or a positive integer, not {priority}"
 
 
 def _faults_of_interfaces(path: str, specification: Part, api: str) -> Iterator[str]:
@@ -104,11 +107,11 @@ def _faults_of_interface(path: str, interface: Part, api: str, *, alone: bool) -
     if "DeviceIndex" not in interface:
         yield f"{path}DeviceIndex is missing: it is 0 for the first interface"
     if "NetworkInterfaceId" in interface:
-        yield f"{path}NetworkInterfaceId names one interface, and a Spot Fleet makes one for each instance"
+        yield f"{path}NetworkInterfaceId names one interface, but a Spot Fleet creates one for each instance"
     if (interface.get("InterfaceType") or "").startswith("efa") and api == SPOT_FLEET:
         yield f"{path}InterfaceType is {interface['InterfaceType']}, for which AWS needs LaunchTemplateConfigs"
     if interface.get("AssociatePublicIpAddress") and not alone:
-        yield f"{path}AssociatePublicIpAddress goes with one network interface only"
+        yield f"{path}AssociatePublicIpAddress can be used only with a single network interface"
 
 
 def _faults_of_template(path: str, template: Part) -> Iterator[str]:
@@ -137,7 +140,7 @@ def _faults_of_types(config: Part) -> Iterator[str]:
         yield f"{types[0]}InstanceType and {by_attributes[0][0]}InstanceRequirements exclude each other in one request"
     for path, wanted in by_attributes:  # InstanceRequirements: "You must specify VCpuCount and MemoryMiB."
         yield from (
-            f"{path}InstanceRequirements.{name} must say a Min, which may be 0"
+            f"{path}InstanceRequirements.{name} needs a Min, which may be 0"
             for name in REQUIREMENTS
             if wanted is not None and (name not in wanted or "Min" not in (wanted[name] or {"Min": 0}))
         )
@@ -147,11 +150,11 @@ def _faults_of_type(config: Part) -> Iterator[str]:
     """SpotFleetRequestConfigData.Type and SpotCapacityRebalance ("Only available for fleets of type maintain")."""
     kind, strategies = config.get("Type", "request"), config.get("SpotMaintenanceStrategies")
     if kind == "instant":
-        yield "Type must be request or maintain: instant is EC2 Fleet's, and AWS does not use it for a Spot Fleet"
+        yield "Type must be request or maintain: instant is for EC2 Fleet, and AWS does not use it for a Spot Fleet"
     if not strategies:
         return
     if kind == "request":
-        yield 'SpotMaintenanceStrategies goes with "Type": "maintain" (a file without Type is a request here)'
+        yield 'SpotMaintenanceStrategies requires "Type": "maintain" (a file without Type is a request here)'
     rebalance = strategies.get("CapacityRebalance") or {}
     delay, waits = rebalance.get("TerminationDelay"), rebalance.get("ReplacementStrategy") == "launch-before-terminate"
     path = "SpotMaintenanceStrategies.CapacityRebalance.TerminationDelay"
@@ -160,4 +163,4 @@ def _faults_of_type(config: Part) -> Iterator[str]:
     elif waits and delay is not None and not 120 <= delay <= 7200:
         yield f"{path} must be 120 to 7200 seconds, not {delay}"
     elif delay is not None and rebalance.get("ReplacementStrategy") == "launch":
-        yield f"{path} goes with launch-before-terminate, not with launch"
+        yield f"{path} can be used with launch-before-terminate, not with launch"

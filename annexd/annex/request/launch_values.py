@@ -23,7 +23,7 @@ def instance_types(texts: tuple[str, ...]) -> tuple[str, ...]:
 
     types = [each.strip() for text in texts for each in text.split(",")]
     if wrong := [each for each in types if not INSTANCE_TYPE.fullmatch(each)]:
-        raise ValueError(f"instance types with commas between them, as m5.large,m6i.large ({wrong[0]!r} is none)")
+        raise ValueError(f"instance types separated by commas, such as m5.large,m6i.large ({wrong[0]!r} is not one)")
     return tuple(dict.fromkeys(types))
 
 
@@ -36,11 +36,11 @@ def gpus(text: str) -> int:
 
 
 def memory_mib(text: str) -> int:
-    return _size(text, "M", MOST_MIB, "as 8G, 8GiB or 8192 (megabytes, as in request_memory), at most 64T")
+    return _size(text, "M", MOST_MIB, "such as 8G, 8GiB or 8192 (megabytes, as in request_memory), at most 64T")
 
 
 def volume_gib(text: str) -> int:
-    return _size(text, "G", MOST_GIB, f"as 50G or 50 (gigabytes), at most {MOST_GIB}")
+    return _size(text, "G", MOST_GIB, f"such as 50G or 50 (gigabytes), at most {MOST_GIB}")
 
 
 def image(text: str) -> str:
@@ -49,7 +49,7 @@ def image(text: str) -> str:
 
     spelled = f"resolve:{text}" if text.startswith("ssm:") else text
     if not AMI.fullmatch(spelled) and not IMAGE_PARAMETER.fullmatch(spelled):
-        raise ValueError("the ID of an image, as ami-0123456789abcdef0, or ssm: and a parameter, as ssm:/images/ours")
+        raise ValueError("an image ID such as ami-0123456789abcdef0, or ssm: and a parameter, such as ssm:/images/ours")
     return spelled
 
 
@@ -58,7 +58,7 @@ def max_price(text: str) -> str:
     from annexd.annex.request.formats import PRICE
 
     if not PRICE.fullmatch(text) or not text.strip("0.") or float(text) > MOST_PRICE:
-        raise ValueError(f"dollars an hour for one machine, above 0 and at most {MOST_PRICE}, as 0.05")
+        raise ValueError(f"dollars an hour for one machine, above 0 and at most {MOST_PRICE}, such as 0.05")
     return text
 
 

@@ -47,7 +47,7 @@ def _fault_of_time(name: str, value: Any, now_s: float, if_past: str) -> str | N
     if value <= now_s:
         return f"{name} is {now_s - value:.0f} s in the past: {if_past}"
     if not is_end(value):
-        return f"{name} is {value}, which the lease function takes for no date: is annexd's clock right?"
+        return f"{name} is {value}, which the lease function does not accept as a date: is annexd's clock right?"
     return None
 
 

@@ -55,6 +55,6 @@ def faults_of_lent_request(endpoints: Endpoints, arn: str, bucket: str | None, d
 
 def _fault(option: str, attribute: str, given: str | None, knob: str) -> str:
     return (
-        f"{option} ({attribute}) is {(given or 'AWS')[:200]}, and the keys that annexd lends serve its own {knob} "
-        f"only: leave it out, or give your own keys (-access-key-file, -secret-key-file, or -profile)"
+        f"{option} ({attribute}) is {(given or 'AWS')[:200]}, but annexd lends its keys for its own {knob} only: leave "
+        "it out, or give your own keys (-access-key-file, -secret-key-file, or -profile)"
     )

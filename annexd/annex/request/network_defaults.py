@@ -23,7 +23,7 @@ def faults_of_network(config: Part, defaults: Defaults) -> Iterator[str]:
     """
     if not defaults.subnet_ids:
         return
-    chosen = f"machines are in {', '.join(defaults.subnet_ids)} otherwise, as -setup was told"
+    chosen = f"machines are in {', '.join(defaults.subnet_ids)} otherwise, as -setup chose"
     for path, specification in specifications(config):
         if "SubnetId" in specification:
             continue
@@ -51,8 +51,8 @@ def notes_of_network(config: Mapping[str, Any], defaults: Defaults) -> list[str]
     """Tell of a group that may be of another VPC than the subnet, and of a template that may lack a subnet."""
     group = defaults.security_group_id
     notes = [
-        f"{path.rstrip('.')}: {group} is of the VPC that -setup chose. If {each['SubnetId']} is of another one, AWS "
-        "takes the order and starts nothing: leave SecurityGroups out, or name a group of that VPC"
+        f"{path.rstrip('.')}: {group} belongs to the VPC that -setup chose. If {each['SubnetId']} belongs to another "
+        "VPC, AWS accepts the order and starts nothing: leave SecurityGroups out, or name a group of that VPC"
         for path, each in specifications(config)
         if not _is_known(each, defaults) and group in [one.get("GroupId") for one in each.get("SecurityGroups") or ()]
     ]

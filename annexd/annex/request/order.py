@@ -128,6 +128,7 @@ class ChangeOrder(OrderOnAnnex):
     asked_at_s: float
     longest_s: int
     drain_s: int
+    reserved_end_s: int | None = None  # the latest end that is reserved for; None: no budget has a part in it
 
     @property
     def summary(self) -> str:

@@ -127,8 +127,10 @@ def _check_version(own: AdAttributes) -> None:
 
 def command_id_in(own: AdAttributes) -> str:
     """Return the request's command ID, or a new one."""
-    words = "must be 1 to 128 letters, digits and . _ : @ + = / -, beginning with a letter or digit"
-    given = own.text("CommandID", lambda value: None if COMMAND_ID.fullmatch(value) else f"{words}, not {shown(value)}")
+    message = "must be 1 to 128 letters, digits and . _ : @ + = / -, beginning with a letter or digit"
+    given = own.text(
+        "CommandID", lambda value: None if COMMAND_ID.fullmatch(value) else f"{message}, not {shown(value)}"
+    )
     return given or new_command_id()
 
 

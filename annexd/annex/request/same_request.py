@@ -28,14 +28,14 @@ def digest_of(ad: Mapping[str, Any]) -> str:
 def known_state(ad: Mapping[str, Any], owner: str, engine: Engine, *workflows: str) -> State | None:
     """Return the workflow that has this ad's CommandID; None for a new one.
 
-    Raises NotOwner, or InvalidRequest where it is that of another command or of another request.
+    Raises NotOwner, or InvalidRequest where it belongs to another command or of another request.
     """
     command_id = command_id_of(ad)
     state = engine.find(command_id, owner) if command_id else None
     if state is None:
         return None
     if state.workflow not in workflows:
-        raise InvalidRequest([f"CommandID {command_id} is that of another command"])
+        raise InvalidRequest([f"CommandID {command_id} belongs to another command"])
     check_same(state, ad)
     return state
 
@@ -43,5 +43,5 @@ def known_state(ad: Mapping[str, Any], owner: str, engine: Engine, *workflows: s
 def check_same(state: State, ad: Mapping[str, Any]) -> None:
     """Raise InvalidRequest if another request started the workflow with this CommandID."""
     if state.asked and state.asked != digest_of(ad):
-        message = f"CommandID {state.command_id} is that of a request with other options or another file"
-        raise InvalidRequest([f"{message}: repeat that one as it was, or leave -command-id out for a new one"])
+        message = f"CommandID {state.command_id} belongs to a request with other options or another file"
+        raise InvalidRequest([f"{message}: repeat that request unchanged, or leave -command-id out for a new one"])

@@ -59,10 +59,10 @@ ELSEWHERE: Final = {  # of an override, EC2 Fleet and the EC2 user guide's examp
 KINDS: Final = {"CreateFleetRequest": "an EC2 Fleet request"}  # by the shape of the whole
 POSITIVE: Final = ("TargetCapacity", "TargetCapacitySpecification.TotalTargetCapacity")
 NEXT_STEP: Final = {  # by the path of what is missing
-    "TargetCapacity": "say how much in the file, or with -count",
-    "TargetCapacitySpecification": "say how much in the file, or with -count",
-    "TargetCapacitySpecification.TotalTargetCapacity": "say how much in the file, or with -count",
-    "IamFleetRole": "name a role for Spot Fleets (condor_annex -setup makes one, which annexd then fills in)",
+    "TargetCapacity": "give the capacity in the file, or with -count",
+    "TargetCapacitySpecification": "give the capacity in the file, or with -count",
+    "TargetCapacitySpecification.TotalTargetCapacity": "give the capacity in the file, or with -count",
+    "IamFleetRole": "name a role for Spot Fleets (condor_annex -setup creates one, which annexd then uses)",
 }
 
 
@@ -163,7 +163,7 @@ def _words(shape: "Shape", path: str) -> str:
 
 def _hint(value: Any, shape: "Shape") -> str:
     if shape.type_name == "list" and isinstance(value, Mapping):
-        return ": put it into [ ], also when it is the only one"
+        return ": put it into [ ], even if it is the only one"
     return f": {PUT_YOUR_OWN}" if isinstance(value, str) and is_placeholder(value) else ""
 
 

@@ -57,7 +57,7 @@ def _faults_of_tag(path: str, tag: Part) -> Iterator[str]:
     elif key in RESERVED:
         yield f"{path}Key is {key}, which is reserved for annexd"
     elif key.lower().startswith("aws:"):
-        yield f"{path}Key is {shown(key)}: tags that begin with aws: are AWS's own"
+        yield f"{path}Key is {shown(key)}: tags that begin with aws: are reserved for AWS"
     elif len(key) > LONGEST_KEY or len(value) > LONGEST_VALUE:
         yield f"{path[:-1]} is too long: a key has at most {LONGEST_KEY} characters, a value {LONGEST_VALUE}"
 

@@ -63,23 +63,23 @@ def faults_of_source(source: Part) -> Iterator[str]:
     if source.get("DisableApiTermination"):
         yield "DisableApiTermination: its instances are protected from termination"
     if source.get("InstanceInitiatedShutdownBehavior") == "stop":
-        yield "InstanceInitiatedShutdownBehavior stop: a machine that turns itself off would be stopped, and stay"
+        yield "InstanceInitiatedShutdownBehavior stop: a machine that turns itself off would be stopped, not terminated"
     yield from _faults_of_parts(source)
     spot = (source.get("InstanceMarketOptions") or {}).get("SpotOptions") or {}
     behaviour = spot.get("InstanceInterruptionBehavior", "terminate")
     if behaviour != "terminate":
-        yield f"InstanceInterruptionBehavior {behaviour}: what AWS stops or hibernates keeps its volumes"
+        yield f"InstanceInterruptionBehavior {behaviour}: a stopped or hibernated instance keeps its volumes"
 
 
 def _faults_of_parts(source: Part) -> Iterator[str]:
     for where, mapping in parts(source, "BlockDeviceMappings"):
         if (mapping.get("Ebs") or {}).get("DeleteOnTermination") is False:
-            yield f"{where}Ebs.DeleteOnTermination false: the volume would outlive the lease, and cost"
+            yield f"{where}Ebs.DeleteOnTermination false: the volume would outlive the lease, and cost money"
     for where, interface in parts(source, "NetworkInterfaces"):
         if interface.get("DeleteOnTermination") is False:
             yield f"{where}DeleteOnTermination false: the network interface would outlive the lease"
         if "NetworkInterfaceId" in interface:
-            yield f"{where}NetworkInterfaceId: it is one interface, and a fleet makes one for each instance"
+            yield f"{where}NetworkInterfaceId: it is one interface, but a fleet creates one for each instance"
 
 
 def notes_of_source(source: Part) -> Iterator[str]:

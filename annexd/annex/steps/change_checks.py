@@ -77,7 +77,7 @@ def check_lives(fleet: Fleet) -> None:
 def check_is_waited_for(order: ChangeOrder, now_s: float) -> None:
     """Refuse an extension that was delayed too long: it would cost money after its user has given up on it."""
     if now_s - order.asked_at_s > LONGEST_WAIT_S:
-        message = f"annexd could not extend the lease within {LONGEST_WAIT_S / 60:.0f} minutes: ask again"
+        message = f"annexd could not extend the lease within {LONGEST_WAIT_S / 60:.0f} minutes: try again"
         raise Refused(message, untouched=True)
 
 
@@ -89,7 +89,7 @@ def check_times(order: ChangeOrder, from_s: int, end_s: int, now_s: float) -> No
     nearest_s = 2 * TICK_S + order.drain_s
     if end_s - now_s < nearest_s - min(GRACE_S, nearest_s / 10) and end_s < from_s and not order.now:
         message = (
-            f"the new end is only {duration(max(0, int(end_s - now_s)))} away, and the machines need up to "
-            f"{duration(int(nearest_s))} to hear of it and to drain: -now ends the lease all the same"
+            f"the new end is only {duration(max(0, int(end_s - now_s)))} away, but the machines need up to "
+            f"{duration(int(nearest_s))} to learn of it and to drain: add -now to end the lease anyway"
         )
         raise Refused(message, untouched=True, result="InvalidRequest")

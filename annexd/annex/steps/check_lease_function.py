@@ -56,19 +56,19 @@ def _usable_function(functions: Any, arn: str) -> Mapping[str, Any]:
         configuration: Mapping[str, Any] = answers.value(answer, "Configuration", dict)
     state = configuration.get("State", "Active")  # AWS leaves it out for functions from before there were states
     if state == "Pending":
-        raise Retry(f"the lease function {arn} is still being made", untouched=True)
+        raise Retry(f"the lease function {arn} is still being created", untouched=True)
     if state == "Failed":
         reason = str(configuration.get("StateReason"))[:LONGEST_REASON]
         raise Refused(f"the lease function {arn} has failed: {reason}", untouched=True)
     if state not in USABLE:
-        raise Retry(f"the lease function {arn} is in a state that AWS has not: {str(state)[:20]}", untouched=True)
+        raise Retry(f"the lease function {arn} is in an unknown state: {str(state)[:20]}", untouched=True)
     if is_closed(configuration):
         message = f"the lease function {arn} is closed: somebody runs condor_annex -teardown; -setup opens it again"
         raise Refused(message, untouched=True)
     if (answer.get("Concurrency") or {}).get("ReservedConcurrentExecutions") == 0:
         message = (
-            f"the lease function {arn} may not run, its reserved concurrency is 0: "
-            "aws lambda delete-function-concurrency --function-name gives it back"
+            f"the lease function {arn} cannot run, since its reserved concurrency is 0: aws lambda "
+            "delete-function-concurrency --function-name removes that limit"
         )
         raise Refused(message, untouched=True)
     return configuration

@@ -37,7 +37,7 @@ def require_settled(world: StepContext, asked_at_s: float, missing: str | None =
     wait_s = asked_at_s + world.settle_s - world.now_s()
     if wait_s > 0:
         message = f"AWS was asked for it only {world.settle_s - wait_s:.0f} s ago, which may still take effect"
-        raise Retry(f"{missing} is not there, but {message}" if missing else message, untouched=True)
+        raise Retry(f"{missing} does not exist, but {message}" if missing else message, untouched=True)
 
 
 def before_the_end(world: StepContext, end_of_lease_s: int) -> None:

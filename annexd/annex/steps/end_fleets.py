@@ -60,7 +60,7 @@ class EndFleets:
         untagged = {fleet.fleet_id for fleet in fleets if not _ended(clients.ec2, fleet, now_s)}
         for fleet in fleets_of(self._world, clients.ec2, intent.fleets):
             if fleet.state not in ENDED or not (fleet.is_cancelled or fleet.fleet_id in untagged):
-                raise Retry(f"{fleet.fleet_id} is {fleet.state} and was cancelled just now: it is looked at again")
+                raise Retry(f"{fleet.fleet_id} is {fleet.state} and was cancelled just now; annexd checks it again")
             _terminate_the_rest(clients.ec2, fleet)
         self._tell_machines(order, clients, now_s)
         return FleetsEnded(now_s)

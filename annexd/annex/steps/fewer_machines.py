@@ -58,8 +58,8 @@ class StopLaunching:
         ec2 = self._world.access(order.target).ec2
         fleets = lasting(fleets_of(self._world, ec2, intent.fleets))
         if is_cancelled(fleets):
-            words = f"annex {order.annex_id} was cancelled: all its machines end"
-            raise Refused(words, untouched=True, result="InvalidState")
+            message = f"annex {order.annex_id} was cancelled: all its machines end"
+            raise Refused(message, untouched=True, result="InvalidState")
         launching = [fleet.fleet_id for fleet in fleets if not fleet.is_ended]
         for fleet_id in launching:
             stop_fleet(ec2, fleet_id)

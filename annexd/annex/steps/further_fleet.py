@@ -33,12 +33,12 @@ class CheckAnnex:
         ec2 = self._world.access(order.target).ec2
         fleets = lasting(fleets_of(self._world, ec2, intent.fleets))
         if is_cancelled(fleets):
-            words = f"annex {order.annex_id} was cancelled: it gets no more machines"
-            raise Refused(words, untouched=True, result="InvalidState")
+            message = f"annex {order.annex_id} was cancelled: it gets no more machines"
+            raise Refused(message, untouched=True, result="InvalidState")
         end_s = min(fleet.written_end_s for fleet in fleets)
         if end_s != order.end_of_lease_s:
-            words = f"the end of annex {order.annex_id} was moved to {utc(end_s)} meanwhile: ask again"
-            raise Refused(words, untouched=True, result="InvalidState")
+            message = f"the end of annex {order.annex_id} was moved to {utc(end_s)} meanwhile: ask again"
+            raise Refused(message, untouched=True, result="InvalidState")
         return Nothing()
 
     def backward(self, _order: GrowOrder, _intent: Turn, _asked_at_s: float) -> None:

@@ -26,7 +26,7 @@ from annexd.workflow import Refused, Results, Retry
 LOOK_AGAIN_S: Final = 0.25, 0.5, 1.0, 2.0  # EC2 is eventually consistent: a tag that shows a little late is no lost one
 NO_RIGHT: Final = (
     "these keys lack the right to tag fleets (ec2:CreateTags with htcondor:annex-lease-end): the policies that "
-    "condor_annex -setup names hold it"
+    "condor_annex -setup lists grant it"
 )
 
 

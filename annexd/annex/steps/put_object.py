@@ -84,7 +84,7 @@ class PutObject:
     def _require_known_bucket(self, place: S3Object, planned_at_s: float) -> None:
         """Raise Retry while S3's NoSuchBucket may mean that a new bucket is not known everywhere yet."""
         if self._world.now_s() < planned_at_s + PROPAGATION_S:
-            raise Retry(f"S3 does not know the bucket {place.bucket}, which may be new: it is asked again")
+            raise Retry(f"S3 does not know the bucket {place.bucket}, which may be new; annexd asks again")
 
 
 def put_present(world: StepContext, clients: Clients, order: FleetOrder, present: Present) -> None:

@@ -5,8 +5,10 @@ does not.
 """
 
 import math
+from typing import Final
 
 from annexd.annex.fleet.inventory import Fleet
+from annexd.annex.lease.lease import utc
 from annexd.annex.request.lease_length import fault_of_length
 from annexd.annex.request.order import ChangeOrder
 from annexd.annex.steps.change_checks import LeaseRead, Turn, check_is_waited_for, check_lives, check_times, lasting
@@ -15,6 +17,11 @@ from annexd.annex.steps.context import StepContext, require_settled
 from annexd.annex.steps.tag_fleets import fleets_of
 from annexd.aws import Clients
 from annexd.workflow import Refused, Results
+
+OTHER_END: Final = (
+    "annex {annex_id} ends at {end} by AWS, so that the new end would be later than what its budget has reserved for: "
+    "give the new end with -until"
+)
 
 
 class ReadLease:
@@ -44,6 +51,8 @@ class ReadLease:
         check_times(order, from_s, end_s, now_s)
         if end_s > from_s:
             self._check_extension(order, end_s, now_s)
+        if order.reserved_end_s is not None and end_s > order.reserved_end_s:
+            raise Refused(OTHER_END.format(annex_id=order.annex_id, end=utc(from_s)), untouched=True)
         return LeaseRead(from_s, end_s, max_lease_s, checked_at_s)
 
     def _check_extension(self, order: ChangeOrder, end_s: int, now_s: float) -> None:

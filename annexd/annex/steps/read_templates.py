@@ -59,7 +59,7 @@ class ReadTemplates:
             notes += [f"{where}: {note}" for note in notes_of_source(found)]
             versions.append(_copy(version, found))
         if faults:
-            message = f"{'; '.join(faults)}: make a version without it, and name that in the file"
+            message = f"{'; '.join(faults)}: create a version without it, and name that in the file"
             raise Refused(message, untouched=True, result="InvalidRequest")
         return TemplatesRead(tuple(versions), "; ".join(notes))
 

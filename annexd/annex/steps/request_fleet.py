@@ -69,7 +69,7 @@ class RequestFleet:
         lease_function_of(self._world, order.target, clients)
         looked_s = self._world.now_s() - begun_s
         if not 0 <= looked_s <= CHECK_AGAIN_S:
-            raise Retry(f"the look at the lease function took {looked_s:.0f} s: it may be closed now", untouched=True)
+            raise Retry(f"the check of the lease function took {looked_s:.0f} s: it may be closed now", untouched=True)
 
     def backward(self, order: FleetOrder, intent: FleetIntent, asked_at_s: float) -> None:
         """End every fleet with this token, until no fleet and no instance is left.
@@ -84,7 +84,7 @@ class RequestFleet:
         for fleet in fleets:
             end_fleet(ec2, fleet.fleet_id, fleet.state)
             if fleet.state not in OVER and self._world.now_s() < intent.valid_until_s + self._world.settle_s:
-                raise Retry(f"{fleet.fleet_id} is {fleet.state}: what it launched last may not be told of yet")
+                raise Retry(f"{fleet.fleet_id} is {fleet.state}: AWS may not show yet what it launched last")
 
 
 def kind_of_api(api: str) -> FleetKind:
@@ -105,4 +105,4 @@ def _found_late(ec2: Any, token: str, kind: FleetKind) -> FleetRequested:
     """annexd was away for so long that AWS would not take the request again: was it made before?"""
     for fleet in fleets_with_token(ec2, token, kind):
         return FleetRequested(fleet.fleet_id)
-    raise Refused("annexd could not ask for the instances within the provisioning delay", untouched=True)
+    raise Refused("annexd could not request the instances within the provisioning delay", untouched=True)

@@ -61,7 +61,7 @@ class StopOrder:
         self._engine.stop(command_id, f"it was cancelled by {order.cancelled_by}")
         outcome = self._engine.run_if_free(command_id)
         if outcome is None:
-            raise Retry("its order is in the middle of a step, the last that it takes", untouched=True)
+            raise Retry("its order is in its last step", untouched=True)
         if undone and outcome.retry_at_s is not None:
             raise Retry(f"its order is being undone: {outcome.error}", untouched=True)
         return self._engine.state(command_id)

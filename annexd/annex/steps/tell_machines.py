@@ -42,7 +42,7 @@ class TellMachines:
             return MachinesInformed(f"{UNTOLD}: {error}")
         drains_s = lease.from_s - order.drain_s - TICK_S
         if lease.is_longer and order.drain_s and self._world.now_s() > drains_s:
-            message = "machines that have begun to drain for the earlier end leave the pool all the same"
+            message = "machines that have begun to drain for the earlier end still leave the pool"
             return MachinesInformed(message)
         return MachinesInformed("")
 

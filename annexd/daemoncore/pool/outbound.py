@@ -17,11 +17,11 @@ from annexd.daemoncore.program import current
 MAX_ANSWER_BYTES = 64 * 1024 * 1024  # the slots of a large pool, with a few attributes
 # The daemon's own folders of modules, and no others: PYTHONPATH may name those of another program.
 WORKER = """\
-import sys
-sys.path[:] = sys.argv[2:]
-from annexd.daemoncore.pool.outbound_worker import main
-main(sys.argv[1])
+import importlib, sys
+sys.path[:] = sys.argv[3:]
+importlib.import_module(sys.argv[1]).main(sys.argv[2])
 """
+OWN_CALLS = "annexd.daemoncore.pool.outbound_worker"
 CALL_TIMEOUT_S = 30.0  # the bindings give up on a silent peer after 20 s
 
 
@@ -29,11 +29,23 @@ class OutboundFailed(Exception):
     """A call was not delivered; the text is the bindings' own, or reports a time-out or a dead worker."""
 
 
-class Outbound:
-    """Makes one call at a time; `environment` holds the session inherited from condor_master."""
+class WorkerDied(OutboundFailed):
+    """The worker ended during a call, as it does when the answer is one that the bindings cannot survive."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+
+class NoAnswer(OutboundFailed):
+    """A call did not return in time."""
+
+
+class Outbound:
+    """Makes one call at a time; `environment` holds the session inherited from condor_master.
+
+    `worker` is a module whose main() serves further calls, as outbound_worker's does.
+    """
+
+    def __init__(self, environment: Mapping[str, str], worker: str = OWN_CALLS) -> None:
         self._environment = for_child(environment)
+        self._module = worker
         self._worker: asyncio.subprocess.Process | None = None
         self._one_call = asyncio.Lock()
         self._calls = 0
@@ -49,10 +61,10 @@ class Outbound:
                     result, error = await self._exchange(name, arguments)
             except TimeoutError:
                 await self.close()
-                raise OutboundFailed(f"no answer within {timeout_s:g} s") from None
+                raise NoAnswer(f"no answer within {timeout_s:g} s") from None
             except (OSError, ValueError, EOFError) as fault:
                 await self.close()
-                raise OutboundFailed(f"the worker process died during {name}") from fault
+                raise WorkerDied(f"the worker process died during {name}") from fault
             except asyncio.CancelledError:
                 await self.close()
                 raise
@@ -95,6 +107,7 @@ class Outbound:
                 "-I",
                 "-c",
                 WORKER,
+                self._module,
                 current().subsystem,
                 *(folder for folder in sys.path if os.path.isabs(folder)),
                 stdin=asyncio.subprocess.PIPE,

@@ -13,10 +13,10 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import classad2
 import htcondor2
 
 from annexd.condor import bindings
@@ -24,6 +24,8 @@ from annexd.daemoncore.privileges import become_root_again
 
 DC_SET_READY = 60043  # condor_commands.h
 AUTOCLUSTERS = range(2**31)
+MOST_LOOKS = 20
+BETWEEN_LOOKS_S = 0.1
 SENT_WITHOUT_REPLY = 3  # _send_generic_payload_command: delivered, and the peer closed without a reply ad
 
 
@@ -62,12 +64,24 @@ def offline_matches(collector: str, constraint: str, attributes: list[str], limi
     """Return these attributes of offline machines, and what negotiators have written into the ad of each.
 
     That is a list of pairs, a schedd's address and an autocluster, of which there are `limit` in all.
+    A negotiator answers questions about a cycle before all its matches are in the collector, so this asks until
+    nothing is added.
     """
+    found = _offline_matches(collector, constraint, attributes, limit)
+    for _ in range(MOST_LOOKS):
+        time.sleep(BETWEEN_LOOKS_S)
+        before, found = found, _offline_matches(collector, constraint, attributes, limit)
+        if found == before:
+            break
+    return found
+
+
+def _offline_matches(collector: str, constraint: str, attributes: list[str], limit: int) -> list[list[Any]]:
     found = []
     for ad in bindings.query_kind("Startd", collector, constraint, [*attributes, "OfflineMatches"]):
         records = _records(ad.get("OfflineMatches"))[:limit]
         limit -= len(records)
-        found.append([*(_plain(ad.get(name)) for name in attributes), records])
+        found.append([*(bindings.plain(ad.get(name)) for name in attributes), records])
     return found
 
 
@@ -80,32 +94,42 @@ def _records(matches: object) -> list[tuple[str, int]]:
     return found
 
 
+def standings(address: str) -> list[list[Any]]:
+    """Return of each user in a negotiator's accountant: name, priority factor, ceiling, and whether it is a group."""
+    names = ("Name", "PriorityFactor", "Ceiling", "IsAccountingGroup")
+    return [[bindings.plain(each.get(name)) for name in names] for each in bindings.accounting(address)]
+
+
+def set_standings(address: str, standings: list[tuple[str, float, int]]) -> None:
+    for user, factor, ceiling in standings:
+        bindings.set_priority_factor(address, user, factor)
+        bindings.set_ceiling(address, user, ceiling)
+
+
 def query(kind: str, collector: str, constraint: str, attributes: list[str]) -> list[list[Any]]:
     """Return these attributes of each ad of one kind in a collector; null for one that has no plain value."""
     ads = bindings.query_kind(kind, collector, constraint, attributes)
-    return [[_plain(ad.get(name)) for name in attributes] for ad in ads]
+    return [[bindings.plain(ad.get(name)) for name in attributes] for ad in ads]
 
 
-def _plain(value: object) -> str | int | float | None:
-    is_plain = isinstance(value, str | int | float) and not isinstance(value, classad2.Value)
-    return value if is_plain else None  # type: ignore[return-value]
-
-
-CALLS: Mapping[str, Callable[..., Any]] = {
+Calls = Mapping[str, Callable[..., Any]]
+CALLS: Calls = {
     "alive": alive,
     "ready": ready,
     "advertise": advertise,
     "advertise_copies": advertise_copies,
     "offline_matches": offline_matches,
     "query": query,
+    "set_standings": set_standings,
+    "standings": standings,
 }
 
 
-def answer(line: str) -> dict[str, Any]:
+def answer(line: str, calls: Calls = CALLS) -> dict[str, Any]:
     request = json.loads(line)
     identity, call = request.pop("id"), request.pop("call")
     try:
-        result = CALLS[call](**request)
+        result = calls[call](**request)
     except Exception as error:  # noqa: BLE001 - the edge of the worker: the caller judges every fault
         return {"id": identity, "result": None, "error": str(error) or type(error).__name__}
     return {"id": identity, "result": result, "error": None}
@@ -117,7 +141,7 @@ def _read_lines(lines: "queue.SimpleQueue[str]") -> None:
     os._exit(0)  # the daemon has ended or closed the pipe: nothing here is worth finishing
 
 
-def main(subsystem: str) -> None:
+def main(subsystem: str, calls: Calls = CALLS) -> None:
     become_root_again()
     for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(signo, signal.SIG_IGN)  # only the daemon ends this process
@@ -125,4 +149,4 @@ def main(subsystem: str) -> None:
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
     while True:
-        print(json.dumps(answer(lines.get())), flush=True)
+        print(json.dumps(answer(lines.get(), calls)), flush=True)

@@ -1,0 +1,66 @@
+"""Calls of Matcher.match, and what the processes that evaluate for them are doing meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from annexd.demand.matching import Matcher, Matches
+from test.bench.measure import children
+
+POLL_S = 0.002
+
+
+def matched(jobs: Mapping[str, str], machines: Mapping[str, str], matcher: Matcher | None = None) -> Matches:
+    return asyncio.run((matcher or Matcher()).match(jobs, machines))
+
+
+def evaluators() -> list[int]:
+    """Return the processes that evaluate for this one: children of its keepers."""
+    return [pid for keeper in children(os.getpid()) for pid in children(keeper)]
+
+
+class Background:
+    """A call of Matcher.match in a thread, to do something to its worker meanwhile."""
+
+    def __init__(self, jobs: Mapping[str, str], machines: Mapping[str, str]) -> None:
+        self.found: list[Matches] = []
+        self._thread = threading.Thread(target=lambda: self.found.append(matched(jobs, machines)))
+        self._thread.start()
+
+    def until(self, is_done: Callable[[], Any]) -> Any:
+        """Repeat until it returns something, while the call goes on."""
+        while self._thread.is_alive():
+            if found := is_done():
+                return found
+            time.sleep(POLL_S)
+        raise AssertionError("the call is over")
+
+    def result(self) -> Matches:
+        self._thread.join(60)
+        [found] = self.found
+        return found
+
+
+def rights(pid: int) -> dict[str, str]:
+    """Return what /proc says of a process that is confined already."""
+    with suppress(OSError, ValueError):
+        status = dict(
+            line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+        )
+        limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+        if any(line.split()[:4] == ["Max", "open", "files", "0"] for line in limits):
+            return {**status, "limits": "\n".join(" ".join(line.split()) for line in limits)}
+    return {}
+
+
+def cpu_ticks(pid: int) -> int:
+    with suppress(OSError, IndexError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
+    return 0

@@ -1,0 +1,281 @@
+"""Jobs that are written to harm whoever evaluates them: only they are left out, and annexd notices nothing else.
+
+Every one of them is given to the real bindings in a real process, which many of them kill.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from annexd.demand import matching_process
+from annexd.demand.matching import NOT_YET, Matcher, Matches
+from annexd.demand.matching_process import JobAnswer, MatchingFailed, Question, Rubbish, validated
+from annexd.demand.packing import Resources
+from test.bench.measure import children
+from test.demand.ads import ENDLESS, ad, job, machine
+from test.demand.evaluators import Background, cpu_ticks, evaluators, matched, rights
+
+MACHINES = {"small": machine(Cpus=2), "big": machine(Cpus=64), "picky": machine("TARGET.WantAnnex =?= true")}
+GOOD = {f"good{n}": job(RequestCpus=1 << n, WantAnnex=str(n % 2 > 0).lower()) for n in range(5)}
+CHAIN = {f"A{n}": f"A{n + 1} + 1" for n in range(3_000)}
+LONG = {"S": '"' + "a" * 150_000 + '"', "L": "strcat(" + ",".join(["S"] * 2_500) + ")"}  # 375 MB
+WORK = {"W0": "TARGET.Cpus + 1", **{f"W{n + 1}": f"W{n} + W{n}" for n in range(40)}}
+QUICK_TICKS = 8  # 0.08 s, more than a job gets at first
+LATE = "(a+)+(b+)+" * 3
+HOSTILE = {
+    "a megabyte of Requirements": job(Requirements=" && ".join(["TARGET.Cpus > 0"] * 60_000)),
+    "600 kB of additions": job(Requirements="1" + "+1" * 300_000),
+    "many additions": job(Requirements="1" + "+1" * 9_000),
+    "deep parentheses": job(Requirements="(" * 9_000 + "true" + ")" * 9_000),
+    "deep lists": job(Requirements="{" * 9_000 + "1" + "}" * 9_000),
+    "a chain of attributes": job(**CHAIN, A3000="1", Requirements="A0 > 0"),
+    "a circle of attributes": job(B="C", C="D", D="B", Requirements="B"),
+    "Requirements of themselves": job(Requirements="Requirements && MY.Requirements"),
+    "a size of itself": job(RequestCpus="RequestCpus + 1"),
+    "a circle through both ads": job(Start="TARGET.Start", Requirements="TARGET.Requirements"),
+    "endless work": job(**ENDLESS),
+    "endless work for a size": job(**WORK, RequestMemory="W40"),
+    "much memory": job(**LONG, Requirements="size(L) > 0"),
+    "a slow regular expression": job(Subject='"' + "a" * 5_000 + '!"', Requirements=f'regexp("^{LATE}$", Subject)'),
+    "a lone surrogate": job(Text='"\ud800"', Requirements="true"),
+    "a NUL": job(Text='"a\0b"'),
+    "no ClassAd": "[ Requirements = ",
+    "nothing": "",
+    "an unfinished text": '[ Text = "abc; Requirements = true ]',
+    "two ads": "[ Requirements = true ] [ Requirements = true ]",
+    "a huge list": job(List="{" + ",".join("9" * 8_000) + "}", Requirements="member(1, List)"),
+    "a file": job(Requirements='userMap("/etc/passwd", "root") =!= undefined || userHome("daemon") =!= undefined'),
+}
+LEFT_OUT = {  # those that no machine has an answer for; of the others the answer is only that they match nothing
+    "a megabyte of Requirements": "longer than 200000 characters",
+    "600 kB of additions": "longer than 200000 characters",
+    "a size of itself": "RequestCpus is ",
+    "endless work for a size": "",  # the library gives up when the kernel does, or a little before
+    "much memory": "evaluating it takes ",  # too much, or too long until then
+    "a lone surrogate": "a text contains the character",
+    "a NUL": "a text contains the character",
+    "no ClassAd": "is not a ClassAd",
+    "nothing": "is not a ClassAd",
+    "an unfinished text": "is not a ClassAd",
+}
+
+
+@pytest.fixture(scope="module")
+def without_harm() -> Matches:
+    return matched(GOOD, MACHINES)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_job_changes_nothing_for_the_others(name: str, without_harm: Matches) -> None:
+    among = dict(list(GOOD.items())[:2]) | {"hostile": HOSTILE[name]} | GOOD
+    found = matched(among, MACHINES)
+    assert {key: match for key, match in found.jobs.items() if key != "hostile"} == without_harm.jobs
+    assert found.faults.keys() <= {"hostile"}
+    assert LEFT_OUT.get(name, "") in found.faults.get("hostile", "")
+    assert "hostile" in found.faults or name not in LEFT_OUT
+
+
+def test_an_evaluator_cannot_read_files() -> None:
+    assert matched({"reader": HOSTILE["a file"]}, MACHINES).jobs["reader"].machines == frozenset()
+
+
+def test_a_job_that_killed_the_worker_is_left_out_for_an_hour_until_it_is_changed() -> None:
+    now_s = [0.0]
+    matcher = Matcher(lambda: now_s[0])
+    jobs = {"hostile": HOSTILE["much memory"], "good": job()}
+    first = matched(jobs, MACHINES, matcher)
+    assert "evaluating it takes" in first.faults["hostile"]
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    now_s[0] = 3_599.0
+    assert matched(jobs, MACHINES, matcher) == first
+    assert resource.getrusage(resource.RUSAGE_CHILDREN) == used, "it was tried again"
+    now_s[0] = 3_601.0
+    assert matched(jobs, MACHINES, matcher) == first
+    assert resource.getrusage(resource.RUSAGE_CHILDREN) != used, "it was not tried again"
+    assert matched({**jobs, "hostile": job(Changed=1)}, MACHINES, matcher).faults == {}
+
+
+def test_a_flood_of_hostile_jobs_delays_the_others_by_a_little() -> None:
+    """There is no time for all of them to be tried twice: the rest is told so, and comes last the next time."""
+    matcher = Matcher(lambda: 5 * time.monotonic())
+    flood = {f"hostile{n}": job(**ENDLESS, Number=n) for n in range(15)}
+    found = matched(flood | GOOD, MACHINES, matcher)
+    assert found.jobs.keys() == GOOD.keys()
+    assert found.faults.keys() == flood.keys()
+    later = [name for name, fault in found.faults.items() if fault == NOT_YET]
+    assert later
+    again = matched(flood | GOOD | {"new": job()}, MACHINES, matcher)
+    assert again.jobs.keys() == GOOD.keys() | {"new"}
+    assert sum(fault == NOT_YET for fault in again.faults.values()) < len(later)
+
+
+# What else ends a worker.
+
+
+def test_an_evaluator_has_no_rights_that_it_does_not_need() -> None:
+    call = Background({"endless": job(**ENDLESS)}, MACHINES)
+    found = call.until(lambda: next(filter(None, map(rights, evaluators())), None))
+    assert found["NoNewPrivs"] == "1"
+    assert int(found["CapEff"], 16) == 0
+    assert "0" not in found["Uid"].split()
+    assert "0" not in found["Gid"].split()
+    for limit in ("open files 0 0", "processes 0 0", "file size 0 0", "core file size 0 0"):
+        assert f"Max {limit}" in found["limits"]
+    assert int(found["limits"].partition("Max address space ")[2].split()[0]) < 512 * 1024 * 1024
+    call.result()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_no_good_job_is_left_out_if_the_evaluator_is_killed_once(number: signal.Signals) -> None:
+    jobs = {f"good{n}": job(RequestMemory=n) for n in range(1_500)}
+    call = Background(jobs, MACHINES)
+    os.kill(call.until(evaluators)[0], number)
+    found = call.result()
+    assert found.faults == {}
+    assert found.jobs.keys() == jobs.keys()
+
+
+def test_nor_if_its_keeper_is() -> None:
+    jobs = {f"good{n}": job(RequestMemory=n) for n in range(1_500)}
+    call = Background(jobs, MACHINES)
+    keeper = call.until(lambda: [pid for pid in children(os.getpid()) if children(pid)])[0]
+    os.kill(keeper, signal.SIGKILL)
+    found = call.result()
+    assert found.faults == {}
+    assert found.jobs.keys() == jobs.keys()
+
+
+def test_an_evaluator_that_stands_still_is_killed_and_its_job_left_out() -> None:
+    """It is stopped while it tries the job for the second time, with others behind."""
+    call = Background({"hostile": job(**ENDLESS), **GOOD}, MACHINES)
+    first = call.until(evaluators)
+    second = call.until(lambda: [pid for pid in evaluators() if pid not in first and cpu_ticks(pid) > QUICK_TICKS])
+    os.kill(second[0], signal.SIGSTOP)
+    found = call.result()
+    assert found.jobs.keys() == GOOD.keys()
+    assert "evaluating it does not end" in found.faults["hostile"]
+
+
+@pytest.mark.parametrize("program", ["/bin/false", "/nonexistent"])
+def test_if_no_worker_starts_that_is_an_error_and_no_job_is_left_out(
+    program: str, monkeypatch: pytest.MonkeyPatch, without_harm: Matches
+) -> None:
+    matcher = Matcher()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", program)
+        with pytest.raises(MatchingFailed, match="does not start"):
+            matched(GOOD, MACHINES, matcher)
+    assert matched(GOOD, MACHINES, matcher) == without_harm
+
+
+def test_nothing_is_left_of_a_call() -> None:
+    matched({"hostile": job(**ENDLESS), **GOOD}, MACHINES)
+    assert children(os.getpid()) == []
+
+
+# What the worker answers is not believed.
+
+ANSWER = {"job": 3, "needs": [1, 2, 3, 4], "pairs": [[True, None], [False, "the job requires X"]]}
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def test_an_answer_to_what_was_asked_is_taken() -> None:
+    found = validated(ANSWER, 3, 2)
+    assert found.needs == Resources(1, 2, 3, 4)
+    assert [pair.matches for pair in found.pairs] == [True, False]
+    assert validated({"job": 3, "fault": "a\nb"}, 3, 2) == JobAnswer(Resources(0, 0), (), "a?b")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        {},
+        {**ANSWER, "job": 2},
+        {**ANSWER, "job": 3.0},
+        {**ANSWER, "more": 1},
+        {**ANSWER, "needs": [1, 2, 3]},
+        {**ANSWER, "needs": [1, 2, 3, -4]},
+        {**ANSWER, "needs": [1, 2, 3, 2**60]},
+        {**ANSWER, "needs": [True, 2, 3, 4]},
+        {**ANSWER, "needs": [1.0, 2, 3, 4]},
+        {**ANSWER, "pairs": [[True, None]]},
+        {**ANSWER, "pairs": [[True, None], [False, None]]},
+        {**ANSWER, "pairs": [[True, None], [0, "x"]]},
+        {**ANSWER, "pairs": [[True, None], [False, "x" * 1_000]]},
+        {**ANSWER, "pairs": {"0": [True, None]}},
+        {"job": 3, "fault": None},
+        {"job": 3, "fault": "x", "needs": [1, 2, 3, 4]},
+    ],
+)
+def test_any_other_answer_is_rubbish(answer: Any) -> None:
+    with pytest.raises(Rubbish):
+        validated(answer, 3, 2)
+
+
+@given(json_values, st.integers(0, 2))
+def test_whatever_json_the_worker_writes_is_an_answer_or_rubbish(answer: Any, machines: int) -> None:
+    with suppress(Rubbish):
+        assert len(validated(answer, 0, machines).pairs) in {0, machines}
+
+
+@given(
+    st.lists(st.binary(max_size=60) | st.sampled_from([b'{"job": 0, "fault": "x"}', b"\n", b"[" * 2_000]), max_size=8)
+)
+def test_whatever_bytes_the_worker_writes_are_answers_or_rubbish(parts: list[bytes]) -> None:
+    reader = matching_process.AnswerReader([Question("", [0]), Question("", [0])])
+    with suppress(Rubbish):
+        for part in parts:
+            reader.add(part)
+    assert len(reader.answers) <= 2
+
+
+# Any text at all.
+
+NAMES = ("A", "B", "Requirements", "RequestCpus", "RequestMemory", "Start", "Cpus", "MY", "TARGET")
+atoms = st.sampled_from(
+    [*NAMES, "1", "1.5", "true", "undefined", "error", '"x"', "{}", "[A = 1]", "-1", "9999999999999999999"]
+)
+expressions = st.recursive(
+    atoms,
+    lambda inner: (
+        st.builds("({} {} {})".format, inner, st.sampled_from(["&&", "||", "+", "*", "=?=", ".", "<"]), inner)
+        | st.builds(
+            "{}({}, {})".format, st.sampled_from(["strcat", "regexp", "ifThenElse", "eval", "size"]), inner, inner
+        )
+    ),
+    max_leaves=12,
+)
+any_texts = st.text(st.characters(exclude_categories=()), max_size=40)
+hostile_jobs = st.one_of(
+    any_texts,
+    st.dictionaries(st.sampled_from(NAMES[:7]), expressions | any_texts, max_size=5).map(ad),
+    st.dictionaries(st.sampled_from(NAMES[:7]), expressions, max_size=5).map(lambda own: job(**own)),
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(st.lists(hostile_jobs, min_size=1, max_size=12))
+def test_whatever_jobs_there_are_the_good_ones_have_the_same_answers(without_harm: Matches, texts: list[str]) -> None:
+    hostile = {f"hostile{n}": text for n, text in enumerate(texts)}
+    found = matched(hostile | GOOD, MACHINES)
+    assert {name: match for name, match in found.jobs.items() if name in GOOD} == without_harm.jobs
+    assert found.jobs.keys() | found.faults.keys() == GOOD.keys() | hostile.keys()
+    assert found.machine_faults == {}
