@@ -229,6 +229,26 @@ def group_jobs(address: str, constraint: str, attributes: Sequence[str], limit: 
     return list(schedd.query(values.expression(constraint), names, limit=limit, opts=htcondor2.QueryOpt.GroupBy))
 
 
+def job(pool: str | None, schedd: str | None, job_id: str, attributes: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Return the schedd's name and a job's attributes, expressions as text; none if the schedd has no such job.
+
+    `schedd` None: this host's.  Raises LookupError if the collector does not know it.
+    """
+    cluster, _, proc = job_id.partition(".")
+    constraint = f"ClusterId == {int(cluster)} && ProcId == {int(proc)}"
+    where = _collector(pool)
+    kind = htcondor2.DaemonType.Schedd
+    ad = where.locate(kind, values.name(schedd, DAEMON_NAME)) if schedd else where.locate(kind)
+    if ad is None:
+        raise LookupError(f"the collector knows no schedd {schedd or 'of this host'}")
+    names = [values.name(each) for each in attributes]
+    found = list(htcondor2.Schedd(ad).query(constraint, names, limit=1))
+    texts = {name: plain(each.get(name)) for each in found for name in attributes if name in each}
+    return str(ad.get("Name")), {
+        name: str(found[0].lookup(name)) if value is None else value for name, value in texts.items()
+    }
+
+
 def locate(pool: str | None, name: str) -> Any:
     """Return the location ad of the generic daemon with this name, or None."""
     return _collector(pool).locate(htcondor2.DaemonType.Generic, values.name(name, DAEMON_NAME))

@@ -26,7 +26,10 @@ def report(
     """Return Mode, Time (of the decision; None before the first), Interval, Faults, Offers and Groups."""
     now = {each.name: each for each in offers}
     lines = [_offer(each.name, facts.get(each.name), now.get(each.name), decision) for each in settings.offers]
-    lines = [{**line, "Max": each.max_machines} for line, each in zip(lines, settings.offers, strict=True)]
+    lines = [
+        {**line, "Max": each.max_machines, "IdleAge": each.idle_age_s}
+        for line, each in zip(lines, settings.offers, strict=True)
+    ]
     lines += [_unusable(name, why) for name, why in settings.faults.items()]
     largest = sorted((groups or {}).values(), key=lambda each: -each.count)[:MOST_GROUPS]
     return {

@@ -39,7 +39,7 @@ from annexd.service.demand_settings import DemandSettings
 AGAIN_S: Final = 600.0  # between two questions about the same offer: Spot prices move within hours
 AFTER_FAULT_S: Final = 60.0
 MICRO: Final = 1_000_000
-OF_AD: Final = "ANNEX_OFFER_AD"  # where the ad came from
+OF_AD: Final = "its AD"  # where the ad came from
 OF_A_MACHINE: Final = "a machine"
 OF_AWS: Final = "AWS's description"
 

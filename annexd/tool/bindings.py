@@ -71,6 +71,11 @@ def query(pool: str | None, constraint: str) -> list[Ad]:
     return bindings.query(pool, constraint, ["Name", "MyAddress"])
 
 
+def job(pool: str | None, schedd: str | None, job_id: str, attributes: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Return a schedd's name, and a job's attributes or none.  Raises LookupError without such a schedd."""
+    return bindings.job(pool, schedd, job_id, attributes)
+
+
 def locate(pool: str | None, name: str) -> Any:
     """Return the location ad of the generic daemon with this name, or None."""
     return bindings.locate(pool, name)

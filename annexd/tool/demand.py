@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from annexd.tool import show as say
-from annexd.tool.errors import COMMUNICATION, ToolError
+from annexd.tool.errors import COMMUNICATION, NOT_FOUND, ToolError
+from annexd.tool.options import ToolOptions
 from annexd.tool.times import is_time, shown_distance
 
 OFFERS: Final = {
@@ -71,8 +72,60 @@ def show_demand(ad: Mapping[str, Any], *, as_json: bool) -> None:
     _print_footer(demand, [])
 
 
-def why(group: Mapping[str, Any], demand: Demand) -> str:
-    """Return one line for a job of this group."""
+def why(options: ToolOptions, ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+    """Print in one line why a job has no machine; `ask` asks annexd about the groups of a schedd.  Raises ToolError."""
+    schedd, _, job_id = str(options.why).rpartition("#")
+    name, job = _job(options, schedd or None, job_id)
+    demand = demand_in(ask({"Schedd": name}))
+    text = _why(name, job, demand)
+    if options.json:
+        print(json.dumps({"Job": options.why, "Schedd": name, "Why": text}), flush=True)
+    else:
+        print(say.printable(text), flush=True)
+
+
+def _job(options: ToolOptions, schedd: str | None, job_id: str) -> tuple[str, Mapping[str, Any]]:
+    from annexd.demand.job_place import OF_A_JOB
+    from annexd.tool import bindings
+
+    try:
+        name, job = bindings.job(options.pool, schedd, job_id, OF_A_JOB)
+    except LookupError as error:
+        raise ToolError(NOT_FOUND, f"{error}: condor_status -schedd lists them") from error
+    except bindings.HTCondorException as error:
+        raise ToolError(COMMUNICATION, f"schedd {schedd or 'of this host'} cannot be asked: {error}") from error
+    if not job:
+        raise ToolError(NOT_FOUND, f"schedd {name} has no job {job_id}: condor_q lists them")
+    return name, job
+
+
+def _why(schedd: str, job: Mapping[str, Any], demand: Demand) -> str:
+    from annexd.demand.job_place import place_of
+
+    ages = [each["IdleAge"] for each in demand.get("Offers") or () if each.get("IdleAge") is not None]
+    if not ages:
+        return NONE
+    now_s = job.get("ServerTime")
+    place = place_of(schedd, job, min(ages), now_s if is_time(now_s) else time.time())
+    if place.group is None:
+        return str(place.why_not)
+    groups = [each for each in demand.get("Groups") or () if _is_of(each, place.group)]
+    if groups:
+        return "; ".join(_line(each, demand) for each in groups)
+    mode = MODES.get(str(demand.get("Mode"))) if demand.get("Mode") == "off" else None
+    faults = [str(each) for each in demand.get("Faults") or () if f"schedd {schedd}" in str(each)]
+    wait = (
+        f"annexd has not counted it yet, or no offer's JOBS is true for it: it looks every {demand.get('Interval')} s"
+    )
+    return mode or "; ".join(faults) or wait
+
+
+def _is_of(group: Mapping[str, Any], key: str) -> bool:
+    """One kind of job may be in several groups, whose keys then begin alike."""
+    return str(group.get("Group")) == key or str(group.get("Group")).startswith(f"{key}#")
+
+
+def _line(group: Mapping[str, Any], demand: Demand) -> str:
     parts = [f"{_jobs(each['Jobs'])} like it: {each['State']}, {each['Text']}" for each in group["Parts"]]
     would = " (observed only: nothing is ordered)" if demand.get("Mode") == "observe" else ""
     return "; ".join(parts) + would

@@ -95,6 +95,9 @@ def _demand(options: ToolOptions, arguments: Sequence[str]) -> None:
     from annexd.tool import demand
     from annexd.tool.command_ad import demand_ad
 
+    if options.why:
+        demand.why(options, lambda group: _ask(options, demand_ad(group), arguments))
+        return
     answer = _ask(options, demand_ad(), arguments)
     (demand.show_offers if options.offers else demand.show_demand)(answer, as_json=options.json)
 

@@ -37,7 +37,9 @@ class Acting(EC2Response):  # type: ignore[misc]  # moto has no types
 
     def _pools_of(self, specifications: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """One specification a pool, each with its zone where its subnet is known."""
-        zones = {each.id: each.availability_zone for each in self.ec2_backend.describe_subnets()}
+        named = any("SubnetId" in each for each in specifications)
+        subnets = self.ec2_backend.describe_subnets() if named else ()
+        zones = {each.id: each.availability_zone for each in subnets}
         return [pool for each in specifications for pool in in_pools(each, zones)]
 
     def _told_s(self, operation: str) -> float:

@@ -43,7 +43,8 @@ def test_an_option_may_be_shortened_while_it_is_unambiguous(spelled: str, field:
 
 
 def test_a_beginning_that_fits_several_options_names_them() -> None:
-    assert faults("-p", "x", *ENOUGH) == ("-p is ambiguous: -pool, -profile, -public-key-file, -private-key-file",)
+    expected = "-p is ambiguous: -pool, -pause, -profile, -public-key-file, -private-key-file"
+    assert faults("-p", "x", *ENOUGH) == (expected,)
 
 
 def test_a_missing_lease_duration_says_so() -> None:

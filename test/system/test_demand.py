@@ -1,0 +1,89 @@
+"""Idle jobs become leased machines: a real pool, a real annexd, real jobs, and an AWS whose instances boot."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from test.system.annexes import JoiningSite
+from test.system.tool import condor_annex
+
+IMAGE = "ami-03cf127a"
+KNOBS = """
+ANNEX_DEMAND = observe
+ANNEX_DEMAND_CONFIRM = none
+ANNEX_DEMAND_INTERVAL = 2
+ANNEX_DEMAND_OWNER = {user}
+ANNEX_DEFAULT_ACCESS_KEY_FILE = {public}
+ANNEX_DEFAULT_SECRET_KEY_FILE = {secret}
+ANNEX_OFFERS = small
+ANNEX_OFFER_small_INSTANCE_TYPE = m5.large
+ANNEX_OFFER_small_IMAGE = {image}
+ANNEX_OFFER_small_START = TARGET.WantAnnex =?= true
+ANNEX_OFFER_small_LEASE = 30m
+ANNEX_OFFER_small_MAX = 2
+ANNEX_OFFER_small_IDLE_AGE = 3
+QUEUE_SUPER_USERS = root, condor, {user}
+"""
+WANTS = ("+WantAnnex = true",)
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[JoiningSite]:
+    with JoiningSite(machines=2) as site:
+        user = site.pool.run("id", "-un").stdout.strip()
+        keys = {"public": site.public_key_file, "secret": site.secret_key_file}
+        site.pool.configure(KNOBS.format(user=user, image=IMAGE, **keys))
+        yield site
+
+
+def demand(site: JoiningSite) -> dict[str, Any]:
+    done = condor_annex(site, "-demand", "-json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def states(site: JoiningSite) -> set[str]:
+    return {part["State"] for group in demand(site)["Groups"] for part in group["Parts"]}
+
+
+def test_a_job_is_observed_then_served_and_its_machine_is_the_offers(site: JoiningSite) -> None:
+    output = site.submit("demanding", "echo served", *WANTS)
+    site.wait(lambda: states(site) == {"Ordering"}, f"the job to be seen: {demand(site)}", 90.0)
+    assert not site.fleets(), "observe orders nothing"
+    shown = condor_annex(site, "-demand")
+    assert "1 machine of offer small" in shown.stdout, shown.stdout + shown.stderr
+    assert "ANNEX_DEMAND is observe: nothing is ordered" in shown.stdout
+    why = condor_annex(site, "-why", "1.0")
+    assert why.stdout == "1 job like it: Ordering, 1 machine of offer small (observed only: nothing is ordered)\n", why
+    offers = condor_annex(site, "-offers")
+    assert re.search(r"^small +ready +0 +0 +2 +1 +2 ", offers.stdout, re.MULTILINE), offers.stdout
+
+    site.pool.configure("ANNEX_DEMAND = enforce\n")
+    assert site.output_of(output, 120.0) == "served\n"
+    [fleet] = site.fleets()
+    assert fleet["config"]["TargetCapacitySpecification"]["TotalTargetCapacity"] == 1
+    [[_, offer]] = site.slots("AnnexOffer")
+    assert offer == "small"
+
+
+def test_a_paused_offer_orders_nothing_and_a_resumed_one_does(site: JoiningSite) -> None:
+    paused = condor_annex(site, "-pause", "small")
+    assert (paused.returncode, paused.stdout) == (0, "Offer small is paused: nothing more is ordered by it\n"), paused
+    for name in ("first", "second"):
+        site.submit(name, "sleep 600", *WANTS, "request_cpus = 2")
+    site.wait(lambda: "Closed" in states(site), f"a job to wait: {demand(site)}", 90.0)
+    [offer] = json.loads(condor_annex(site, "-offers", "-json").stdout)
+    assert (offer["State"], offer["Wanted"]) == ("closed", 0)
+    assert "condor_annex -resume small" in offer["Why"]
+    assert "paused by" in condor_annex(site, "-why", "3.0").stdout + condor_annex(site, "-why", "2.0").stdout
+    assert "has no job 99.0" in condor_annex(site, "-why", "99").stderr
+    before = len(site.fleets())
+    resumed = condor_annex(site, "-resume", "small")
+    assert (resumed.returncode, resumed.stdout) == (0, "Offer small is resumed\n"), resumed
+    site.wait(lambda: len(site.fleets()) > before, f"an order: {demand(site)}", 60.0)
