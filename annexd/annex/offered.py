@@ -8,6 +8,7 @@ from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.reconcile import ObservedAnnex
 from annexd.annex.status import PoolCounts, PoolSnapshot, Snapshot
 
+UNLISTED_S: Final = 300.0  # so long a fleet may be missing in AWS's lists, or has AWS tried to start something
 ALL_GONE_S: Final = 600.0  # after the end of its lease: two runs of the lease function
 
 
@@ -50,7 +51,7 @@ def _offered(
     asked_s = index.requested_at_s(known)
     units = index.units(known) or ordered.units
     wanted = units if isinstance(units, int) and ordered.has_succeeded is not False else 0
-    seen = _seen(known, looks.get(ordered.account or ""), max(asked_s, index.moved_at_s(known)))
+    seen = _seen(known, looks.get(ordered.account or ""), asked_s, now_s)
     is_ended = index.cancellation(known.annex_id) is not None
     machines = wanted if seen is None and not is_ended else _there(seen, wanted, is_ended=is_ended)
     joined = min(pool.annexes.get(known.annex_id, PoolCounts()).joined, machines)
@@ -61,11 +62,17 @@ def _offered(
     )
 
 
-def _seen(known: AnnexRecord, look: Snapshot | None, since_s: float) -> ObservedAnnex | None:
-    """Return what the newest look at its account saw; None if nothing did after it was asked for."""
-    if look is None or look.at_s < since_s:
+def _seen(known: AnnexRecord, look: Snapshot | None, asked_s: float, now_s: float) -> ObservedAnnex | None:
+    """Return what the newest look at its account saw; None if it says nothing about this annex.
+
+    A look from before it was asked for says nothing, and AWS's lists may lack a young fleet.
+    """
+    if look is None or look.at_s < asked_s:
         return None
-    return look.annexes.get(known.annex_id) or ObservedAnnex(known.annex_id, known.owner, None, None, None, 0, None)
+    found = look.annexes.get(known.annex_id)
+    if found is None and now_s - asked_s < UNLISTED_S:
+        return None
+    return found or ObservedAnnex(known.annex_id, known.owner, None, None, None, 0, None)
 
 
 def _there(seen: ObservedAnnex | None, wanted: int, *, is_ended: bool) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from annexd.annex.index import AnnexIndex
 from annexd.annex.offered import OfferedAnnex, offered_annexes
 from annexd.annex.request.join_config import MachineOffer
-from annexd.annex.status import PoolCounts, PoolSnapshot
+from annexd.annex.status import PoolCounts, PoolSnapshot, Snapshot
 from test.annex.joining import BUCKET, defaults
 from test.annex.looks import looked
 from test.annex.site import Site, wait_for
@@ -34,12 +35,18 @@ def joined(site: Site) -> Iterator[Site]:
     s3.delete_bucket(Bucket=BUCKET)
 
 
+def looks_of(site: Site, index: AnnexIndex) -> dict[str, Snapshot]:
+    """What reconciliation sees now, of the accounts of all orders."""
+    [look] = looked(site, -1.0).values()
+    return {str(index.ordered(each).account): look for each in index.all()}
+
+
 def counted(site: Site, joined: int = 0, later_s: float = 0.0, *, has_looked: bool = True) -> list[OfferedAnnex]:
     journal = site.journal()
     try:
         index = AnnexIndex(site.engine(journal))
         annexes = {each.annex_id: PoolCounts(joined, joined, 0) for each in index.all()}
-        looks = looked(site, -1.0) if has_looked else {}
+        looks = looks_of(site, index) if has_looked else {}
         pool = PoolSnapshot(site.now_s(), annexes)
         return list(offered_annexes(index, looks, pool, site.now_s() + later_s, BOOT_S))
     finally:
@@ -75,6 +82,20 @@ def test_machines_are_in_flight_until_they_join_or_nobody_expects_them_any_more(
     assert (booting.machines, booting.in_flight, booting.joined) == (3, 2, 1)
     [late] = counted(joined, joined=1, later_s=BOOT_S + 1)
     assert (late.machines, late.in_flight) == (3, 0)
+
+
+def test_a_young_fleet_that_a_list_lacks_counts_all_the_same(joined: Site) -> None:
+    """Or it would be ordered again: DescribeFleets promises eventual consistency only."""
+    accepted(joined.order(offer=GPU, TargetCapacity=3))
+    journal = joined.journal()
+    try:
+        index = AnnexIndex(joined.engine(journal))
+        looks = {key: replace(look, annexes={}) for key, look in looks_of(joined, index).items()}
+        [young] = offered_annexes(index, looks, PoolSnapshot(), joined.now_s(), BOOT_S)
+        assert (young.machines, young.in_flight) == (3, 3)
+        assert not list(offered_annexes(index, looks, PoolSnapshot(), joined.now_s() + 301, BOOT_S))
+    finally:
+        journal.close()
 
 
 def test_a_cancelled_annex_counts_only_until_its_machines_are_gone(joined: Site) -> None:
