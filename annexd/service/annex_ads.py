@@ -45,6 +45,8 @@ class AdKind(NamedTuple):
 
 OF_ANNEXES: Final = AdKind("Annex", "AnnexID", PASSING)
 OF_BUDGETS: Final = AdKind("AnnexBudget", "Name")
+OF_OFFERS: Final = AdKind("AnnexOffer", "Offer", ("LookTime",))
+OF_DEMAND: Final = AdKind("AnnexDemand", "Group", ("Oldest",))
 
 
 class AnnexAds:

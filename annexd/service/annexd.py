@@ -7,7 +7,7 @@ first one uses.  Unfinished orders stay in the journal for the next start.
 import asyncio
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from annexd.annex.cancel import add_cancelling
@@ -31,12 +31,13 @@ from annexd.daemoncore.pool.outbound import Outbound
 from annexd.daemoncore.pool.statistics import Counters
 from annexd.daemoncore.security.credentials import SigningKeys
 from annexd.service import budget_knobs, runtime_watch
-from annexd.service.annex_ads import OF_BUDGETS, AnnexAds
+from annexd.service.annex_ads import OF_BUDGETS, OF_DEMAND, OF_OFFERS, AdKind, AnnexAds
 from annexd.service.archiver import Archiver
 from annexd.service.budget_watch import BudgetWatch, advertised_budgets
 from annexd.service.bundle_sources import HostBundleSources
 from annexd.service.configuration import Configuration
 from annexd.service.demand import Demand, DemandContext
+from annexd.service.demand_report import demand_ads, offer_ads
 from annexd.service.journal_monitor import JournalMonitor
 from annexd.service.offer_book import OfferBook
 from annexd.service.orders import Orders
@@ -90,15 +91,7 @@ class Annexd(Daemon[Configuration]):
         self._reservations = reservations = Reservations(index, steps, budget_knobs.rules(settings.budgets))
         self._archiver = Archiver(self._journal, index, reservations)
         self._budgets = BudgetWatch(Settlement(index, reservations), self._reconciler.looks)
-        self._budget_ads = AnnexAds(
-            outbound,
-            lambda: advertised_budgets(reservations, time.time()),
-            lambda: advertised_budgets(reservations, time.time()),
-            self.identity,
-            lambda: self.settings.publication.collectors,
-            lambda: self.settings.publication.update_interval_s,
-            OF_BUDGETS,
-        )
+        self._budget_ads = self._ads(lambda: advertised_budgets(reservations, time.time()), OF_BUDGETS)
         context = CommandContext(
             index,
             steps,
@@ -119,6 +112,19 @@ class Annexd(Daemon[Configuration]):
             lambda: self.settings.publication.collectors,
         )
         self._demand = Demand(of_demand, self._offers, start.environment, settings.name, settings.demand)
+        self._offer_ads = self._ads(lambda: offer_ads(self._demand.report()), OF_OFFERS)
+        self._demand_ads = self._ads(lambda: demand_ads(self._demand.report()), OF_DEMAND)
+
+    def _ads(self, describe: Callable[[], list[Json]], kind: AdKind) -> AnnexAds:
+        return AnnexAds(
+            self._pool_outbound,
+            describe,
+            describe,
+            self.identity,
+            lambda: self.settings.publication.collectors,
+            lambda: self.settings.publication.update_interval_s,
+            kind,
+        )
 
     def _demand_report(self) -> Json:
         return self._demand.report()
@@ -158,6 +164,8 @@ class Annexd(Daemon[Configuration]):
             self._budgets.run(),
             self._budget_ads.run(),
             self._demand.run(),
+            self._offer_ads.run(),
+            self._demand_ads.run(),
             self._orders.continue_unfinished(),
         ]
 
@@ -181,8 +189,8 @@ class Annexd(Daemon[Configuration]):
     async def finish(self, timeout_s: float, fast: asyncio.Event) -> None:
         await self._orders.pause(timeout_s, fast)
         await self._demand.withdraw()
-        await self._annex_ads.withdraw()
-        await self._budget_ads.withdraw()
+        for ads in (self._annex_ads, self._budget_ads, self._offer_ads, self._demand_ads):
+            await ads.withdraw()
         await self._pool_outbound.close()
 
     def close(self) -> None:

@@ -78,3 +78,23 @@ def _group(group: IdleGroup, decision: Decision) -> Json:
         "FirstJob": group.first_job,
         "Parts": [{"State": each.state, "Jobs": each.jobs, "Text": each.text[:LONGEST]} for each in parts],
     }
+
+
+def offer_ads(report: Json) -> list[Json]:
+    """Return what ads say of each offer: all but words, which may be AWS's."""
+    return [{**{name: value for name, value in each.items() if name != "Why"}} for each in report["Offers"]]
+
+
+def demand_ads(report: Json) -> list[Json]:
+    """Return what ads say of each group: its largest part, and how many jobs are in each state."""
+    return [_demand_ad(each) for each in report["Groups"]]
+
+
+def _demand_ad(group: Json) -> Json:
+    parts = group["Parts"]
+    counts: dict[str, int] = {}
+    for part in parts:
+        counts[f"Jobs{part['State']}"] = counts.get(f"Jobs{part['State']}", 0) + part["Jobs"]
+    largest = max(parts, key=lambda each: int(each["Jobs"]), default=None)
+    own = {name: value for name, value in group.items() if name != "Parts"}
+    return {**own, **counts, "State": largest["State"] if largest else None}

@@ -48,6 +48,11 @@ def demand(site: JoiningSite) -> dict[str, Any]:
     return found
 
 
+def ads(site: JoiningSite, kind: str, *attributes: str) -> list[str]:
+    asked = ("condor_status", "-any", "-constraint", f'MyType == "{kind}"', "-af", *attributes)
+    return site.pool.tool(*asked).stdout.splitlines()
+
+
 def states(site: JoiningSite) -> set[str]:
     return {part["State"] for group in demand(site)["Groups"] for part in group["Parts"]}
 
@@ -63,6 +68,9 @@ def test_a_job_is_observed_then_served_and_its_machine_is_the_offers(site: Joini
     assert why.stdout == "1 job like it: Ordering, 1 machine of offer small (observed only: nothing is ordered)\n", why
     offers = condor_annex(site, "-offers")
     assert re.search(r"^small +ready +0 +0 +2 +1 +2 ", offers.stdout, re.MULTILINE), offers.stdout
+
+    assert site.wait(lambda: ads(site, "AnnexOffer", "Offer", "AnnexState"), "the offer's ad", 60.0) == ["small ready"]
+    assert site.wait(lambda: ads(site, "AnnexDemand", "Idle", "JobsOrdering"), "the jobs' ad", 60.0) == ["1 1"]
 
     site.pool.configure("ANNEX_DEMAND = enforce\n")
     assert site.output_of(output, 120.0) == "served\n"
