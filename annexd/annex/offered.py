@@ -1,12 +1,14 @@
 """The annexes that annexd ordered for idle jobs: how many machines of each offer live, and how many are coming."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.reconcile import ObservedAnnex
+from annexd.annex.request.order import FleetOrder
 from annexd.annex.status import PoolCounts, PoolSnapshot, Snapshot
+from annexd.annex.steps.request_fleet import FleetRequested
 
 UNLISTED_S: Final = 300.0  # so long a fleet may be missing in AWS's lists, or has AWS tried to start something
 ALL_GONE_S: Final = 600.0  # after the end of its lease: two runs of the lease function
@@ -36,6 +38,15 @@ def offered_annexes(
         found = _offered(known, known.offer, index, looks, pool, now_s, boot_s)
         if found.machines:
             yield found
+
+
+def fleet_orders(index: AnnexIndex, annexes: Iterable[OfferedAnnex]) -> Iterator[tuple[FleetOrder, str, float]]:
+    """Yield the order, the fleet, and when it was asked for, of those that have a fleet.  Raises JournalError."""
+    for annex in annexes:
+        state = index.engine.state(annex.command_id)
+        order, requested = state.order_as(FleetOrder), state.results.get(FleetRequested)
+        if order is not None and requested is not None:
+            yield order, requested.fleet_id, annex.ordered_s
 
 
 def _offered(

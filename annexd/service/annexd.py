@@ -7,7 +7,7 @@ first one uses.  Unfinished orders stay in the journal for the next start.
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from annexd.annex.cancel import add_cancelling
@@ -35,6 +35,7 @@ from annexd.service.annex_ads import OF_BUDGETS, OF_DEMAND, OF_OFFERS, AdKind, A
 from annexd.service.archiver import Archiver
 from annexd.service.budget_watch import BudgetWatch, advertised_budgets
 from annexd.service.bundle_sources import HostBundleSources
+from annexd.service.capacity_watch import CapacityWatch, WatchedFleet
 from annexd.service.configuration import Configuration
 from annexd.service.demand import Demand, DemandContext
 from annexd.service.demand_report import demand_ads, offer_ads
@@ -74,8 +75,15 @@ class Annexd(Daemon[Configuration]):
         add_switching(engine)
         self._journal_monitor = JournalMonitor(self._journal, engine, self.update_ad_soon)
         self._statistics = JournalStatistics(self._journal, index, self.update_ad_soon)
+        self._capacity = CapacityWatch(steps, self._demand_fleets)
         self._reconciler = Reconciler(
-            steps, access, index, settings.annex, settings.reconcile_interval_s, self.update_ad_soon
+            steps,
+            access,
+            index,
+            settings.annex,
+            settings.reconcile_interval_s,
+            self.update_ad_soon,
+            learn=self._capacity.learn,
         )
         self._prices = PriceWatch(steps, self._reconciler.usage, self._reconciler.targets, settings.annex)
         self._pool_outbound = outbound = Outbound(start.environment)
@@ -110,6 +118,8 @@ class Annexd(Daemon[Configuration]):
             view.refresh,
             self._orders.order,
             lambda: self.settings.publication.collectors,
+            self._capacity.picture,
+            lambda: self.settings.annex.subnet_ids,
         )
         self._demand = Demand(of_demand, self._offers, start.environment, settings.name, settings.demand)
         self._offer_ads = self._ads(lambda: offer_ads(self._demand.report()), OF_OFFERS)
@@ -126,6 +136,9 @@ class Annexd(Daemon[Configuration]):
             kind,
         )
 
+    def _demand_fleets(self) -> Sequence[WatchedFleet]:
+        return self._demand.fleets()
+
     def _demand_report(self) -> Json:
         return self._demand.report()
 
@@ -140,7 +153,8 @@ class Annexd(Daemon[Configuration]):
     def attributes(self) -> Attributes:
         parts = (self._journal_monitor, self._statistics, self._orders, self._reconciler)
         watched = runtime_watch.status(runtime_watch.today())
-        return {**{name: value for part in parts for name, value in part.status().items()}, **watched}
+        capacity = self._capacity.status(time.time())
+        return {**{name: value for part in parts for name, value in part.status().items()}, **watched, **capacity}
 
     def counters(self) -> Counters:
         return {**self._journal_monitor.counters(), **self._access.counters()}
@@ -164,6 +178,7 @@ class Annexd(Daemon[Configuration]):
             self._budgets.run(),
             self._budget_ads.run(),
             self._demand.run(),
+            self._capacity.run(),
             self._offer_ads.run(),
             self._demand_ads.run(),
             self._orders.continue_unfinished(),

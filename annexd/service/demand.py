@@ -11,9 +11,11 @@ from functools import partial
 from typing import Any, Final
 
 from annexd.annex.index import AnnexIndex
-from annexd.annex.offered import OfferedAnnex, offered_annexes
+from annexd.annex.offered import OfferedAnnex, fleet_orders, offered_annexes
 from annexd.annex.reply import ReplyAd
+from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.join_config import MachineOffer
+from annexd.annex.request.markets import FleetScope
 from annexd.annex.request.request import COMMAND
 from annexd.annex.status import PoolSnapshot, Snapshot
 from annexd.condor import bindings
@@ -28,8 +30,10 @@ from annexd.demand.ghosts import GhostWatch
 from annexd.demand.idle_jobs import IdleGroup
 from annexd.demand.matching import Matcher, Matches
 from annexd.demand.matching_process import MatchingFailed
-from annexd.demand.offer import Offer
+from annexd.demand.narrowing import Narrowed, Places, narrowed
+from annexd.demand.offer import Offer, sized
 from annexd.demand.pool_watch import PoolWorkers, QueueQuestion, QueueWatch, SlotWatch
+from annexd.service.capacity_watch import CapacityPicture, WatchedFleet
 from annexd.service.demand_report import report
 from annexd.service.demand_settings import ENFORCE, OFF, DemandSettings
 from annexd.service.offer_book import OfferBook, OfferFacts, order_ad
@@ -50,7 +54,8 @@ class DemandContext:
     refresh_pool: Callable[[], Awaitable[None]]
     order: Callable[[Mapping[str, Any], str, MachineOffer], Awaitable[ReplyAd]]
     collectors: Callable[[], Sequence[str]]
-    changed: Callable[[], None] = lambda: None
+    capacity: Callable[[AccountTarget, float], CapacityPicture]
+    subnets: Callable[[], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -103,10 +108,15 @@ class Demand:
         self._shows_ghosts = True  # there may be some of an earlier process
         self._report: Json = report(settings, {}, [], None, None, [])
         self._soon = asyncio.Event()
+        self._fleets: Sequence[WatchedFleet] = ()
 
     def report(self) -> Json:
         """Return what -demand and -offers show.  Thread-safe."""
         return self._report
+
+    def fleets(self) -> Sequence[WatchedFleet]:
+        """Return the fleets of offers that live, as of the last look."""
+        return self._fleets
 
     def reconfigure(self, settings: DemandSettings) -> None:
         self._settings = settings
@@ -168,7 +178,6 @@ class Demand:
             for offer in settings.offers:
                 self._order(offer, decision.orders.get(offer.name, 0))
         self._report = report(settings, found.facts, now.offers, found.groups, decision, found.faults)
-        self._context.changed()
 
     def _fail(self, fault: str) -> None:
         self._report = {**self._report, "Faults": [fault]}
@@ -233,6 +242,9 @@ class Demand:
         pool, looks, now_s = context.pool(), context.looks(), time.time()
         try:
             found.annexes = await in_thread(lambda: list(offered_annexes(context.index, looks, pool, now_s, boot_s)))
+            self._fleets = await in_thread(
+                lambda: [WatchedFleet.of(*each) for each in fleet_orders(context.index, found.annexes)]
+            )
             found.paused = await in_thread(context.index.paused_offers)
         except JournalError as error:
             found.may_order = False
@@ -302,7 +314,15 @@ class Demand:
         if refusal and refusal.until_s > found.at_s:
             until = time.strftime("%H:%M:%S", time.localtime(refusal.until_s))
             return f"no further order before {until}, since the last one failed: {refusal.text}"
-        return ""
+        return self._open_part(offer, 1).words
+
+    def _open_part(self, offer: Offer, machines: int) -> Narrowed:
+        """Return the config of an order without the capacity that AWS has just refused or taken back."""
+        config, target = sized(offer, machines), self._book.facts(offer).target
+        if target is None:
+            return Narrowed(config)
+        closed = self._context.capacity(target, time.time()).closed
+        return narrowed(config, closed, FleetScope.of(config).markets, Places({}, tuple(self._context.subnets())))
 
     # Acting.
 
@@ -328,7 +348,10 @@ class Demand:
         settings = self._settings
         log.always(f"Demand: ordering {machines} machines of offer {offer.name}")
         try:
-            ad = order_ad(offer, machines, settings, time.time(), COMMAND)
+            narrow = self._open_part(offer, machines)
+            if narrow.config is None:
+                return  # closed since it was decided; the next decision says so
+            ad = order_ad(offer, narrow.config, settings, time.time(), COMMAND)
             answer = await self._context.order(ad, settings.owner, MachineOffer(offer.name, offer.start))
             if answer["Result"] == SUCCESS:
                 self._refusals.pop(offer.name, None)

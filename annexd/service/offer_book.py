@@ -22,6 +22,7 @@ from annexd.annex.quote.money import price_in
 from annexd.annex.quote.quote import COMMAND as QUOTE
 from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ANSWERED, ReplyAd
+from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.request import COMMAND, REQUEST_VERSION
 from annexd.annex.steps import StepContext
@@ -55,12 +56,15 @@ class OfferFacts:
     rank: float = 0.0
     at_s: float = 0.0
     fault: str = ""  # why its machines cannot be ordered now
+    target: AccountTarget | None = None  # where they would be ordered; None while that is not known
 
 
-def order_ad(offer: Offer, machines: int, settings: DemandSettings, now_s: float, command: str) -> dict[str, Any]:
-    """Return the command ad that orders, or quotes, machines of an offer."""
+def order_ad(
+    offer: Offer, config: Mapping[str, Any], settings: DemandSettings, now_s: float, command: str
+) -> dict[str, Any]:
+    """Return the command ad that orders, or quotes, machines of an offer by this config."""
     return {
-        **sized(offer, machines),
+        **config,
         **settings.keys,
         "Command": command,
         "RequestVersion": REQUEST_VERSION,
@@ -118,17 +122,19 @@ class OfferBook:
 
     def _asked(self, offer: Offer, settings: DemandSettings) -> OfferFacts:
         now_s = time.time()
-        ad = order_ad(offer, 1, settings, now_s, QUOTE)
+        ad = order_ad(offer, sized(offer, 1), settings, now_s, QUOTE)
         reply = quote_annex(ad, settings.owner, self._context, self._defaults, now_s, self._bundle_sources)
         if "Quote" not in reply:
             return OfferFacts(fault=str(reply.get("ErrorString")), at_s=now_s)
         price = price_of(json.loads(str(reply["Quote"])), on_demand=offer.on_demand)
-        text, source = self._machine(offer, settings, now_s)
+        as_order = order_ad(offer, sized(offer, 1), settings, now_s, COMMAND)
+        _, order, _ = order_in(as_order, settings.owner, self._defaults, now_s, self._context.access)
+        text, source = self._machine(offer, order.target)
         has = resources_in(text)
         rank = rank_of(offer.rank, text, price)
-        return OfferFacts(text, has, source, price, rank, now_s, _refusal(reply))
+        return OfferFacts(text, has, source, price, rank, now_s, _refusal(reply), order.target)
 
-    def _machine(self, offer: Offer, settings: DemandSettings, now_s: float) -> tuple[str, str]:
+    def _machine(self, offer: Offer, target: AccountTarget) -> tuple[str, str]:
         """Return the text of the machine's ad, and where it is from.  Raises UnknownMachine or what ANSWERED names."""
         if offer.machine_ad:
             return _checked(offer.machine_ad), OF_AD
@@ -137,9 +143,7 @@ class OfferBook:
         types = instance_types(offer.config)
         if not types:
             raise UnknownMachine("its order names no instance types: ANNEX_OFFER_<name>_AD can say what they have")
-        ad = order_ad(offer, 1, settings, now_s, COMMAND)
-        _, order, _ = order_in(ad, settings.owner, self._defaults, now_s, self._context.access)
-        clients = self._context.access(order.target)
+        clients = self._context.access(target)
         with translate_aws_errors("DescribeInstanceTypes"):
             rows = list(
                 answers.listed(clients.ec2, "describe_instance_types", "InstanceTypes", InstanceTypes=list(types))

@@ -32,12 +32,16 @@ QUEUE_SUPER_USERS = root, condor, {user}
 WANTS = ("+WantAnnex = true",)
 
 
+def configure(site: JoiningSite, *more: str) -> None:
+    user = site.pool.run("id", "-un").stdout.strip()
+    keys = {"public": site.public_key_file, "secret": site.secret_key_file}
+    site.pool.configure("\n".join((KNOBS.format(user=user, image=IMAGE, **keys), *more, "")))
+
+
 @pytest.fixture(scope="module")
 def site() -> Iterator[JoiningSite]:
     with JoiningSite(machines=2) as site:
-        user = site.pool.run("id", "-un").stdout.strip()
-        keys = {"public": site.public_key_file, "secret": site.secret_key_file}
-        site.pool.configure(KNOBS.format(user=user, image=IMAGE, **keys))
+        configure(site)
         yield site
 
 
@@ -95,3 +99,16 @@ def test_a_paused_offer_orders_nothing_and_a_resumed_one_does(site: JoiningSite)
     resumed = condor_annex(site, "-resume", "small")
     assert (resumed.returncode, resumed.stdout) == (0, "Offer small is resumed\n"), resumed
     site.wait(lambda: len(site.fleets()) > before, f"an order: {demand(site)}", 60.0)
+
+
+def test_capacity_that_aws_refuses_is_not_asked_for_again_at_once() -> None:
+    with JoiningSite("ANNEX_PROVISIONING_DELAY = 5\n", machines=1) as site:
+        site.cloud.set_capacity(**{"m5.large * spot": 0})
+        configure(site, "ANNEX_DEMAND = enforce")
+        site.submit("hopeless", "echo served", *WANTS)
+        site.wait(lambda: len(site.fleets()) == 1, f"an order: {demand(site)}", 60.0)
+        closed = "small: all its capacity is closed until"
+        site.wait(
+            lambda: closed in condor_annex(site, "-offers").stdout, f"its type to be closed: {demand(site)}", 90.0
+        )
+        assert site.log().count("Demand: ordering") == 1
