@@ -100,6 +100,7 @@ def _job(options: ToolOptions, schedd: str | None, job_id: str) -> tuple[str, Ma
 
 
 def _why(schedd: str, job: Mapping[str, Any], demand: Demand) -> str:
+    from annexd.demand.idle_jobs import NO_AUTOCLUSTER, key_of
     from annexd.demand.job_place import place_of
 
     ages = [each["IdleAge"] for each in demand.get("Offers") or () if each.get("IdleAge") is not None]
@@ -109,7 +110,11 @@ def _why(schedd: str, job: Mapping[str, Any], demand: Demand) -> str:
     place = place_of(schedd, job, min(ages), now_s if is_time(now_s) else time.time())
     if place.group is None:
         return str(place.why_not)
-    groups = [each for each in demand.get("Groups") or () if _is_of(each, place.group)]
+    known = demand.get("Groups") or ()
+    groups = [each for each in known if _is_of(each, place.group)]
+    if not groups:  # its schedd has numbered its kind since annexd looked
+        unnumbered = key_of(schedd, NO_AUTOCLUSTER, place.group.rpartition("#")[2])
+        groups = [each for each in known if _is_of(each, unnumbered)]
     if groups:
         return "; ".join(_line(each, demand) for each in groups)
     mode = MODES.get(str(demand.get("Mode"))) if demand.get("Mode") == "off" else None

@@ -112,3 +112,22 @@ def test_capacity_that_aws_refuses_is_not_asked_for_again_at_once() -> None:
             lambda: closed in condor_annex(site, "-offers").stdout, f"its type to be closed: {demand(site)}", 90.0
         )
         assert site.log().count("Demand: ordering") == 1
+
+
+def test_the_pools_own_rules_confirm_demand_before_anything_is_ordered() -> None:
+    with JoiningSite(machines=1) as site:
+        configure(site, "ANNEX_DEMAND_CONFIRM = ghosts")
+        output = site.submit("confirmed", "echo served", *WANTS)
+        site.wait(lambda: states(site) == {"NotConfirmed"}, f"the job to be seen: {demand(site)}", 90.0)
+        word = "condor_annex -demand-config writes its configuration"
+        site.wait(lambda: word in condor_annex(site, "-why", "1.0").stdout, f"the reason: {demand(site)}", 60.0)
+        site.pool.configure(condor_annex(site, "-demand-config").stdout)
+        site.wait(lambda: states(site) == {"Ordering"}, f"the negotiator's answer: {demand(site)}", 120.0)
+        assert not site.fleets(), "observe orders nothing"
+        site.pool.configure("ANNEX_DEMAND = enforce\n")
+        assert site.output_of(output, 120.0) == "served\n"
+        site.wait(lambda: not ghosts(site), f"no ghost without demand: {ghosts(site)}", 60.0)
+
+
+def ghosts(site: JoiningSite) -> str:
+    return site.pool.tool("condor_status", "-constraint", "Offline =?= true", "-af", "Name").stdout
