@@ -5,6 +5,7 @@ first one uses.  Unfinished orders stay in the journal for the next start.
 """
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -17,6 +18,7 @@ from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
 from annexd.annex.offer_switch import add_switching
 from annexd.annex.preload import preload
+from annexd.annex.request.defaults import Defaults
 from annexd.annex.reservations import Reservations
 from annexd.annex.resize import add_resizing
 from annexd.annex.settlement import Settlement
@@ -186,7 +188,7 @@ class Annexd(Daemon[Configuration]):
 
     def ready(self) -> None:
         # Not earlier: before the daemon is ready, it would compete for the interpreter.
-        threading.Thread(target=preload, args=(self.settings.annex,), daemon=True).start()
+        threading.Thread(target=_preload, args=(self.settings.annex,), daemon=True).start()
 
     def reconfigure(self, settings: Configuration) -> None:
         self._orders.reconfigure(settings)
@@ -210,6 +212,13 @@ class Annexd(Daemon[Configuration]):
 
     def close(self) -> None:
         self._journal.close()
+
+
+def _preload(defaults: Defaults) -> None:
+    """A full collection of what is loaded then would stop the event loop for 75 ms (measured), and find nothing."""
+    preload(defaults)
+    gc.collect()
+    gc.freeze()
 
 
 def _log_record(command_id: str, step: str, kind: Kind, body: Json) -> None:

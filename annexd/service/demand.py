@@ -22,6 +22,7 @@ from annexd.condor import bindings
 from annexd.daemoncore import log
 from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
 from annexd.daemoncore.threads import in_thread
+from annexd.demand.accounting import AccountingCopy, CopyState
 from annexd.demand.confirmation import Confirmation
 from annexd.demand.decision import Confirmed, Decision, FreeRoom, OfferNow, Situation, WaitingGroup, decide
 from annexd.demand.ghost_ad import Ghost
@@ -41,6 +42,7 @@ from annexd.workflow import SUCCESS, JournalError, Json
 
 FIRST_COOL_DOWN_S: Final = 180.0  # after an order by this offer failed, doubling
 LONGEST_COOL_DOWN_S: Final = 3600.0
+COPY_S: Final = 300.0  # between two looks for other priority factors and ceilings
 WITHDRAW_S: Final = 5.0
 
 
@@ -103,6 +105,8 @@ class Demand:
         self._queues: dict[str, QueueWatch] = {}  # by JobClause.key
         self._slots = SlotWatch(self._workers, context.collectors, settings.interval_s)
         self._ghosts = GhostWatch(self._outbound, name, context.collectors, _clauses(settings))
+        self._copy = AccountingCopy(self._outbound, context.collectors, self._negotiators)
+        self._copied = CopyState()
         self._ordering: dict[str, asyncio.Task[None]] = {}
         self._refusals: dict[str, _Refusal] = {}
         self._shows_ghosts = True  # there may be some of an earlier process
@@ -262,9 +266,15 @@ class Demand:
     async def _confirmed(self, found: _Round) -> dict[str, Confirmed] | None:
         if not found.settings.asks_negotiator:
             return None
+        if time.time() - self._copied.at_s >= COPY_S:
+            self._copied = await self._copy.copy()
+        found.faults += [self._copied.fault] if self._copied.fault else []
         confirmation = await self._ghosts.read()
         found.faults += [confirmation.fault] if confirmation.fault else []
         return confirmed_of(confirmation, found.settings.offers, found.groups.values())
+
+    def _negotiators(self) -> list[str]:
+        return sorted({each.negotiator for each in _clauses(self._settings).values()})
 
     # Deciding.
 

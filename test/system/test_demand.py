@@ -10,20 +10,17 @@ from typing import Any
 import pytest
 
 from test.system.annexes import JoiningSite
+from test.system.site import TOP
 from test.system.tool import condor_annex
+from test.texts import block
 
-IMAGE = "ami-03cf127a"
+PAGE = TOP / "docs" / "demand.md"
 KNOBS = """
-ANNEX_DEMAND = observe
 ANNEX_DEMAND_CONFIRM = none
 ANNEX_DEMAND_INTERVAL = 2
 ANNEX_DEMAND_OWNER = {user}
 ANNEX_DEFAULT_ACCESS_KEY_FILE = {public}
 ANNEX_DEFAULT_SECRET_KEY_FILE = {secret}
-ANNEX_OFFERS = small
-ANNEX_OFFER_small_INSTANCE_TYPE = m5.large
-ANNEX_OFFER_small_IMAGE = {image}
-ANNEX_OFFER_small_START = TARGET.WantAnnex =?= true
 ANNEX_OFFER_small_LEASE = 30m
 ANNEX_OFFER_small_MAX = 2
 ANNEX_OFFER_small_IDLE_AGE = 3
@@ -35,7 +32,8 @@ WANTS = ("+WantAnnex = true",)
 def configure(site: JoiningSite, *more: str) -> None:
     user = site.pool.run("id", "-un").stdout.strip()
     keys = {"public": site.public_key_file, "secret": site.secret_key_file}
-    site.pool.configure("\n".join((KNOBS.format(user=user, image=IMAGE, **keys), *more, "")))
+    offers = block(PAGE, "ANNEX_DEMAND = observe")
+    site.pool.configure("\n".join((offers, KNOBS.format(user=user, **keys), *more, "")))
 
 
 @pytest.fixture(scope="module")
