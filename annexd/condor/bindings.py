@@ -89,6 +89,12 @@ def changed_copy(
     return _with_expressions(ad, {**missing, **expressions})
 
 
+def literals(text: str) -> dict[str, str | int | float]:
+    """Return the plain values of an ad; nothing is evaluated, since a machine may have written it."""
+    ad = classad2.ClassAd(values.expression(text))
+    return {name: value for name in ad if (value := plain(ad.get(name))) is not None}
+
+
 def _with_expressions(ad: Any, expressions: Mapping[str, str]) -> Ad:
     for name, text in expressions.items():
         ad[values.name(name)] = expression(text)

@@ -220,6 +220,17 @@ class SlotWatch:
         return self.picture
 
 
+async def photograph(workers: PoolWorkers, collectors: Sequence[str], offer: str, start: str) -> str | None:
+    """Return the ad of an empty machine of an offer, with this START; None if there is none.  Raises OutboundFailed."""
+
+    async def ask_one(worker: Outbound, collector: str) -> str | None:
+        arguments = {"collector": collector, "offer": offer, "start": start}
+        found: str | None = await worker.call("photograph", arguments, QUERY_S)
+        return found
+
+    return await first_answer(workers, collectors, ask_one)
+
+
 async def first_answer(
     workers: PoolWorkers, collectors: Sequence[str], ask: Callable[[Outbound, str], Awaitable[T]]
 ) -> T:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from annexd.condor import bindings
 from annexd.daemoncore.pool import outbound_worker
 from annexd.demand import job_groups, slot_shapes
+from annexd.demand import photograph as photographs
 from annexd.demand.idle_jobs import AD_LIFETIME_S
 
 PAGE_CHARACTERS: Final = 200_000  # parsed in about 2 ms
@@ -113,6 +114,13 @@ def _machines(slots: Iterable[Any]) -> tuple[int, dict[str, int]]:
     return len(offers), dict(Counter(offer for offer in offers.values() if isinstance(offer, str)))
 
 
+def photograph(collector: str, offer: str, start: str) -> str | None:
+    """Return the ad of a machine of this offer that runs nothing, as that of one that does not exist yet."""
+    return photographs.photograph(
+        bindings.query_kind("Startd", collector, photographs.empty_machines(offer), []), start
+    )
+
+
 def page(number: int) -> list[Row]:
     """Return a page of the last answer."""
     return _pages[number]
@@ -152,6 +160,7 @@ CALLS: Mapping[str, Any] = {
     "users": users,
     "free_slots": free_slots,
     "page": page,
+    "photograph": photograph,
 }
 
 

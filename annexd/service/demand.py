@@ -33,7 +33,7 @@ from annexd.demand.matching import Matcher, Matches
 from annexd.demand.matching_process import MatchingFailed
 from annexd.demand.narrowing import Narrowed, Places, narrowed
 from annexd.demand.offer import Offer, sized
-from annexd.demand.pool_watch import PoolWorkers, QueueQuestion, QueueWatch, SlotWatch
+from annexd.demand.pool_watch import PoolWorkers, QueueQuestion, QueueWatch, SlotWatch, photograph
 from annexd.service.capacity_watch import CapacityPicture, WatchedFleet
 from annexd.service.demand_report import report
 from annexd.service.demand_settings import ENFORCE, OFF, DemandSettings
@@ -194,6 +194,7 @@ class Demand:
         found = _Round(settings, time.time(), facts)
         await self._look_at_queues(found)
         await self._look_at_slots(found)
+        await self._photograph(found)
         await self._look_at_annexes(found)
         return found
 
@@ -240,6 +241,18 @@ class Demand:
         if not picture.is_complete(time.time()):
             found.may_order = False
             found.faults.append(f"free slots are not known: {picture.fault or 'the answer is too old'}")
+
+    async def _photograph(self, found: _Round) -> None:
+        """Once a machine of an offer has joined, it says better than AWS what such machines are."""
+        for offer in found.settings.offers:
+            if offer.machine_ad or self._book.has_photograph(offer) or not self._slots.picture.offers.get(offer.name):
+                continue
+            try:
+                ad = await photograph(self._workers, self._context.collectors(), offer.name, offer.start)
+            except OutboundFailed as error:
+                log.full_debug(f"No machine of offer {offer.name} can be looked at: {error}")
+            else:
+                self._book.photograph(offer, ad) if ad else None
 
     async def _look_at_annexes(self, found: _Round) -> None:
         context, boot_s = self._context, found.settings.boot_s

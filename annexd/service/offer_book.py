@@ -83,7 +83,7 @@ class OfferBook:
         self._context, self._bundle_sources, self._defaults = context, bundle_sources, defaults
         self._facts: dict[str, OfferFacts] = {}
         self._offers: dict[str, Offer] = {}
-        self._photographs: dict[str, str] = {}
+        self._photographs: dict[str, tuple[Offer, str]] = {}  # with what was offered when they were made
 
     def reconfigure(self, defaults: Defaults) -> None:
         """Ask again about all offers."""
@@ -93,11 +93,13 @@ class OfferBook:
     def facts(self, offer: Offer) -> OfferFacts:
         return self._facts.get(offer.name, OfferFacts(fault="AWS has not been asked about it yet"))
 
-    def photograph(self, offer: str, ad: str) -> None:
-        """Keep the ad of a machine that has joined from this offer, instead of what AWS describes."""
-        if self._photographs.get(offer) != ad:
-            self._photographs[offer] = ad
-            self._offers.pop(offer, None)
+    def has_photograph(self, offer: Offer) -> bool:
+        return self._photographs.get(offer.name, (None, ""))[0] == offer
+
+    def photograph(self, offer: Offer, ad: str) -> None:
+        """Keep the ad of a machine that has joined from this offer, instead of what AWS describes, and ask again."""
+        self._photographs[offer.name] = offer, ad
+        self._offers.pop(offer.name, None)
 
     async def refresh(self, settings: DemandSettings) -> None:
         """Ask about the offers that are due."""
@@ -130,16 +132,16 @@ class OfferBook:
         as_order = order_ad(offer, sized(offer, 1), settings, now_s, COMMAND)
         _, order, _ = order_in(as_order, settings.owner, self._defaults, now_s, self._context.access)
         text, source = self._machine(offer, order.target)
-        has = resources_in(text)
-        rank = rank_of(offer.rank, text, price)
+        values = bindings.literals(text)
+        has, rank = resources_in(values), rank_of(offer.rank, values, price)
         return OfferFacts(text, has, source, price, rank, now_s, _refusal(reply), order.target)
 
     def _machine(self, offer: Offer, target: AccountTarget) -> tuple[str, str]:
         """Return the text of the machine's ad, and where it is from.  Raises UnknownMachine or what ANSWERED names."""
         if offer.machine_ad:
             return _checked(offer.machine_ad), OF_AD
-        if offer.name in self._photographs:
-            return self._photographs[offer.name], OF_A_MACHINE
+        if self.has_photograph(offer):
+            return self._photographs[offer.name][1], OF_A_MACHINE
         types = instance_types(offer.config)
         if not types:
             raise UnknownMachine("its order names no instance types: ANNEX_OFFER_<name>_AD can say what they have")
@@ -165,30 +167,24 @@ def price_of(quote: Mapping[str, Any], *, on_demand: bool) -> int | None:
     return int(min(prices) * MICRO) if prices else None
 
 
-def resources_in(text: str) -> Resources:
+def resources_in(values: Mapping[str, object]) -> Resources:
     """Return what the machine of this ad has in all.  Raises UnknownMachine for an ad that does not say it."""
-    ad = bindings.parse_ad(text)
-    found = {name: _number(ad, f"TotalSlot{name}", name) for name in ("Cpus", "Memory", "Disk", "GPUs")}
+    found = {name: _number(values, f"TotalSlot{name}", name) for name in ("Cpus", "Memory", "Disk", "GPUs")}
     if not found["Cpus"] or not found["Memory"]:
         raise UnknownMachine("the ad of its machine has no Cpus and Memory")
     return Resources(found["Cpus"], found["Memory"], found["Disk"], found["GPUs"])
 
 
-def _number(ad: bindings.Ad, *names: str) -> int:
-    for name in names:
-        value = ad.eval(name) if name in set(ad) else None
-        if isinstance(value, int | float) and not isinstance(value, bool | classad2.Value):
-            return max(0, int(value))
-    return 0
+def _number(values: Mapping[str, object], *names: str) -> int:
+    found = (values.get(name) for name in names)
+    return next((max(0, int(each)) for each in found if isinstance(each, int | float)), 0)
 
 
-def rank_of(rank: str, text: str, micro_dollars: int | None) -> float:
+def rank_of(rank: str, values: Mapping[str, object], micro_dollars: int | None) -> float:
     """Evaluate RANK over the machine's plain values and AnnexPrice; 0.0 where it is no number."""
-    ad = bindings.parse_ad(text)
-    plain = {name: value for name in ad if isinstance(value := ad.eval(name), int | float | str)}
     price = {} if micro_dollars is None else {"AnnexPrice": micro_dollars / MICRO}
     try:
-        value = bindings.expression(rank).eval(bindings.make_ad({**plain, **price}))
+        value = bindings.evaluated(rank, {**values, **price})
     except (classad2.ClassAdException, Unsafe):
         return 0.0
     return float(value) if isinstance(value, int | float) and not isinstance(value, classad2.Value) else 0.0

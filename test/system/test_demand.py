@@ -55,6 +55,11 @@ def ads(site: JoiningSite, kind: str, *attributes: str) -> list[str]:
     return site.pool.tool(*asked).stdout.splitlines()
 
 
+def offer_of(site: JoiningSite) -> dict[str, Any]:
+    [found] = json.loads(condor_annex(site, "-offers", "-json").stdout)
+    return dict(found)
+
+
 def states(site: JoiningSite) -> set[str]:
     return {part["State"] for group in demand(site)["Groups"] for part in group["Parts"]}
 
@@ -80,6 +85,9 @@ def test_a_job_is_observed_then_served_and_its_machine_is_the_offers(site: Joini
     assert fleet["config"]["TargetCapacitySpecification"]["TotalTargetCapacity"] == 1
     [[_, offer]] = site.slots("AnnexOffer")
     assert offer == "small"
+    site.wait(lambda: offer_of(site)["Source"] == "a machine", f"its photograph: {offer_of(site)}", 60.0)
+    total = site.slots("TotalSlotMemory", "TotalSlotCpus")[0][1:]
+    assert [str(offer_of(site)[name]) for name in ("Memory", "Cpus")] == total
 
 
 def test_a_paused_offer_orders_nothing_and_a_resumed_one_does(site: JoiningSite) -> None:
@@ -88,7 +96,7 @@ def test_a_paused_offer_orders_nothing_and_a_resumed_one_does(site: JoiningSite)
     for name in ("first", "second"):
         site.submit(name, "sleep 600", *WANTS, "request_cpus = 2")
     site.wait(lambda: "Closed" in states(site), f"a job to wait: {demand(site)}", 90.0)
-    [offer] = json.loads(condor_annex(site, "-offers", "-json").stdout)
+    offer = offer_of(site)
     assert (offer["State"], offer["Wanted"]) == ("closed", 0)
     assert "condor_annex -resume small" in offer["Why"]
     assert "paused by" in condor_annex(site, "-why", "3.0").stdout + condor_annex(site, "-why", "2.0").stdout
