@@ -127,7 +127,7 @@ def test_a_lease_function_that_was_changed_by_hand_is_warned_of_in_the_log_and_t
     functions.update_function_code(FunctionName=site.arn, ZipFile=zipped(changed))
     beat(site.cloud, site.arn)
     site.wait(lambda: (site.ad() or {}).get("AnnexFunctionWarning"), "a warning in the ad")
-    words = f"the lease function {site.arn} is not the lambda/lease.py of this annexd"
+    words = f"the lease function {site.arn} differs from lambda/lease.py of this annexd"
     assert words in (site.ad() or {})["AnnexFunctionWarning"]
     assert f"WARNING: {words}" in site.log()
     assert words in site.order()["Warning"]

@@ -240,15 +240,15 @@ def test_without_the_bindings_it_says_what_to_install() -> None:
     assert "pip install 'htcondor" in done.stderr
 
 
+LIGHT = ("", ".faults", ".ad_attributes", ".fleet_api", ".launch_values", ".durations")
+
+
 def test_it_imports_neither_boto3_nor_what_a_usage_message_does_not_need(user: User) -> None:
     done = user.site.pool.run(sys.executable, "-X", "importtime", "-m", "annexd.tool.main", *LEASE, str(REQUEST))
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
     assert "htcondor2" in imported
     assert not imported & {"boto3", "botocore", "argparse", "dataclasses", "asyncio", "sqlite3", "uuid"}
-    light = {
-        f"annexd.annex{name}"
-        for name in ("", ".request", ".request.faults", ".request.ad_attributes", ".request.fleet_api")
-    }
+    light = {f"annexd.annex{name}" for name in ("", *(f".request{each}" for each in LIGHT))}
     assert {name for name in imported if name.startswith("annexd.annex")} <= light
     usage = run_alone("-help").stderr
     assert "htcondor2" not in usage

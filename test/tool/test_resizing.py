@@ -23,7 +23,7 @@ FOREIGN = {name: option for name, option in OPTIONS.items() if option.field not 
     [
         ("-resize 20 physics", ToolOptions(resize_to=20, file="physics")),
         ("-resize 5 -now x", ToolOptions(resize_to=5, now=True, file="x")),
-        ("physics --res=1 -json", ToolOptions(resize_to=1, file="physics", json=True)),
+        ("physics --resi=1 -json", ToolOptions(resize_to=1, file="physics", json=True)),
         (
             "-command-id c -timeout 1m -pool d -name e -debug -profile lab -resize 5 x",
             ToolOptions(
