@@ -75,10 +75,14 @@ def test_a_job_matches_the_machines_that_a_real_negotiator_gives_it(pool: GhostP
 
 
 def negotiated(pool: GhostPool, names: Mapping[int, str]) -> dict[str, set[str]]:
-    """Return the ghosts that the negotiator gave to each kind of job."""
+    """Return the ghosts that the negotiator gave to each kind of job; a number that the schedd has since given up is
+    nobody's.
+    """
+    matched = pool.matched()
     autoclusters = {autocluster: names[cluster] for cluster, autocluster in pool.autoclusters().items()}
     found: dict[str, set[str]] = {name: set() for name in names.values()}
-    for ghost, matches in pool.matched().items():
+    for ghost, matches in matched.items():
         for record in matches.records:
-            found[autoclusters[record.autocluster]].add(ghost)
+            if record.autocluster in autoclusters:
+                found[autoclusters[record.autocluster]].add(ghost)
     return found
