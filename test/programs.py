@@ -1,7 +1,28 @@
-"""Beginnings of programs that tests run as processes of their own."""
+"""Beginnings of programs that tests run as processes of their own, and how one with knobs is run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
 
 AS_ANNEXD = """\
 from annexd.daemoncore.program import run_as
 from annexd.service.program import PROGRAM
 run_as(PROGRAM)
 """
+
+
+def said_with(knobs: Mapping[str, str], program: str) -> dict[str, Any]:
+    """Return the JSON object that a program prints whose HTCondor has these knobs and no others."""
+    own = {f"_CONDOR_{name}": value for name, value in {"UID_DOMAIN": "example.org", **knobs}.items()}
+    env = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV", **own}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

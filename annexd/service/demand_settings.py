@@ -17,6 +17,7 @@ from annexd.annex.request.launch_config import LaunchChoice, launch_config
 from annexd.annex.request.launch_values import image, instance_types, max_price, volume_gib
 from annexd.daemoncore.config.parameters import Parameters, is_expression, param
 from annexd.daemoncore.regular_file import open_regular
+from annexd.demand.ghost_negotiators import OFFER
 from annexd.demand.offer import Offer, fault_of_weights
 
 Value = TypeVar("Value")
@@ -28,7 +29,6 @@ GHOSTS: Final = "ghosts"
 NONE: Final = "none"
 SPOT: Final = "spot"
 ON_DEMAND: Final = "on-demand"
-NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 EXPANDED: Final = re.compile(r"\$\w*\(|[\r\n]")  # what HTCondor's configuration would read as more than a text
 OF_A_LAUNCH: Final = ("INSTANCE_TYPE", "IMAGE", "MAX_PRICE", "VOLUME_SIZE")
 MOST_OFFERS: Final = 50
@@ -86,7 +86,7 @@ class _Reading:
 
     def names(self) -> list[str]:
         names = list(dict.fromkeys(self._look_up.words("ANNEX_OFFERS")))
-        wrong = [name for name in names if not NAME.fullmatch(name)]
+        wrong = [name for name in names if not OFFER.fullmatch(name)]
         if wrong:
             words = "must be names of letters, digits and _, beginning with a letter, of 32 characters at most"
             self._look_up.faults.append(f"ANNEX_OFFERS {words}, not {', '.join(wrong)}")

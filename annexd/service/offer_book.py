@@ -21,7 +21,7 @@ from annexd.annex.join.config_bundle import BundleSources
 from annexd.annex.quote.money import price_in
 from annexd.annex.quote.quote import COMMAND as QUOTE
 from annexd.annex.quote.quote import quote_annex
-from annexd.annex.reply import ANSWERED, ReplyAd
+from annexd.annex.reply import ANSWERED
 from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.request import COMMAND, REQUEST_VERSION
@@ -134,7 +134,7 @@ class OfferBook:
         text, source = self._machine(offer, order.target)
         values = bindings.literals(text)
         has, rank = resources_in(values), rank_of(offer.rank, values, price)
-        return OfferFacts(text, has, source, price, rank, now_s, _refusal(reply), order.target)
+        return OfferFacts(text, has, source, price, rank, now_s, str(reply.get("ErrorString") or ""), order.target)
 
     def _machine(self, offer: Offer, target: AccountTarget) -> tuple[str, str]:
         """Return the text of the machine's ad, and where it is from.  Raises UnknownMachine or what ANSWERED names."""
@@ -195,7 +195,3 @@ def _checked(text: str) -> str:
         return str(bindings.parse_ad(text))
     except (classad2.ClassAdException, Unsafe) as error:
         raise UnknownMachine(f"ANNEX_OFFER_<name>_AD is not an ad: {error}") from error
-
-
-def _refusal(reply: ReplyAd) -> str:
-    return str(reply.get("ErrorString") or "")

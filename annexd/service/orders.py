@@ -31,6 +31,7 @@ from annexd.service.configuration import Configuration, OrderLimits
 from annexd.workflow import SUCCESS, JournalError, Outcome, Paused, State
 
 Answer = TypeVar("Answer")
+Accepted = Callable[[State], None]
 NOT_AUTHENTICATED = "NotAuthenticated"  # command_strings.h
 SMALL_BYTES = 16 * 1024  # an ad of this size is parsed in a millisecond, less than the start of a thread takes
 RETRY_S = 15.0  # until the next try of an order whose records cannot be written
@@ -91,7 +92,10 @@ class Orders:
             )
             loop.call_soon_threadsafe(self._changed)
 
-        reply_ad = await self._in_thread(lambda: self._carry_out(ad, owner, accepted), semaphore)
+        def act(accepted: Accepted) -> ReplyAd:
+            return answer(ad, owner, self._context, self._defaults, time.time(), accepted)
+
+        reply_ad = await self._in_thread(lambda: self._carry_out(act, accepted), semaphore)
         write = log.full_debug if command in QUESTIONS else log.always
         write(
             f"Request {reply_ad.get('CommandID', '(no ID)')} from {owner} at {call.peer}: {reply_ad['Result']} "
@@ -108,29 +112,27 @@ class Orders:
         """Carry out an order of annexd's own for idle jobs, under the limits of all orders."""
 
         def accepted(state: State) -> None:
-            self._active.add(state.command_id)
-            command_ids.append(state.command_id)
             log.always(f"Accepted request {state.command_id} of offer {offer.name}: {_summary(state)}")
 
-        command_ids: list[str] = []
         context = self._context
-        try:
-            answer = await self._in_thread(
-                lambda: bulk_request(
-                    ad,
-                    owner,
-                    context.index.engine,
-                    self._defaults,
-                    time.time(),
-                    access=context.world.access,
-                    bundle_sources=context.bundle_sources,
-                    reservations=context.reservations,
-                    offer=offer,
-                    accepted=accepted,
-                )
+
+        def act(accepted: Accepted) -> ReplyAd:
+            return bulk_request(
+                ad,
+                owner,
+                context.index.engine,
+                self._defaults,
+                time.time(),
+                access=context.world.access,
+                bundle_sources=context.bundle_sources,
+                reservations=context.reservations,
+                offer=offer,
+                accepted=accepted,
             )
+
+        try:
+            answer = await self._in_thread(lambda: self._carry_out(act, accepted))
         finally:
-            self._active.difference_update(command_ids)
             self._changed()
         if answer["Result"] != SUCCESS:
             await self.continue_unfinished()
@@ -152,7 +154,8 @@ class Orders:
             "(ANNEXD_MAX_WAITING_REQUESTS); nothing was ordered; try again later"
         )
 
-    def _carry_out(self, ad: Mapping[str, Any], owner: str, accepted: Callable[[State], None]) -> ReplyAd:
+    def _carry_out(self, act: Callable[[Accepted], ReplyAd], accepted: Accepted) -> ReplyAd:
+        """Run `act`, which says what it accepts; nobody else continues that meanwhile."""
         command_ids: list[str] = []
 
         def take(state: State) -> None:
@@ -161,7 +164,7 @@ class Orders:
             accepted(state)
 
         try:
-            return answer(ad, owner, self._context, self._defaults, time.time(), take)
+            return act(take)
         finally:
             self._active.difference_update(command_ids)
 

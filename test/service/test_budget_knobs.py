@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from annexd.service.budget_knobs import is_true
-from test.programs import AS_ANNEXD
+from test.programs import AS_ANNEXD, said_with
 
 READ = f"""\
 import json
@@ -37,14 +33,7 @@ GOOD = {
 
 
 def read(knobs: dict[str, str]) -> dict[str, Any]:
-    own = {f"_CONDOR_{name}": value for name, value in {"UID_DOMAIN": "example.org", **knobs}.items()}
-    env = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV", **own}
-    done = subprocess.run(
-        [sys.executable, "-c", READ], env=env, capture_output=True, text=True, check=False, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return said_with(knobs, READ)
 
 
 def test_without_knobs_there_is_no_budget() -> None:

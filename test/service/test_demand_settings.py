@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from test.programs import AS_ANNEXD
+from test.programs import AS_ANNEXD, said_with
 
 READ = f"""\
 import json
@@ -30,18 +26,7 @@ SMALL = {
 
 
 def read(knobs: dict[str, str]) -> dict[str, Any]:
-    own = {f"_CONDOR_{name}": value for name, value in {"UID_DOMAIN": "example.org", **knobs}.items()}
-    done = subprocess.run(
-        [sys.executable, "-c", READ],
-        env={**os.environ, "CONDOR_CONFIG": "ONLY_ENV", **own},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return said_with(knobs, READ)
 
 
 def test_without_knobs_demand_is_off() -> None:
