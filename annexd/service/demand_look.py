@@ -64,6 +64,7 @@ class Found:
     paused: Mapping[str, str] = field(default_factory=dict)
     matches: Matches = field(default_factory=lambda: Matches({}, {}))
     confirmation: Confirmation | None = None  # None: no negotiator is asked
+    limited: frozenset[str] = frozenset()  # users with a ceiling and groups with a quota
     faults: list[str] = field(default_factory=list)
     may_order: bool = True
 
@@ -208,6 +209,7 @@ class DemandLook:
     async def _confirmation(self, found: Found) -> Confirmation:
         if time.time() - self._copied.at_s >= COPY_S:
             self._copied = await self._copy.copy()
+        found.limited = self._copied.limited
         found.faults += [self._copied.fault] if self._copied.fault else []
         confirmation = await self._ghosts.read()
         found.faults += [confirmation.fault] if confirmation.fault else []

@@ -1,9 +1,10 @@
 """Put together what a decision is made from, out of what a look has found."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
-from annexd.demand.confirmation import Confirmation
+from annexd.demand.accounting import limits_of
+from annexd.demand.confirmation import Autocluster, Confirmation, limit_once
 from annexd.demand.idle_jobs import IdleGroup
 from annexd.demand.offer import Offer
 from annexd.demand.situation import Confirmed, OfferNow, Situation, WaitingGroup
@@ -15,7 +16,7 @@ def situation(found: Found, why_closed: Callable[[Offer], str]) -> Situation:
     offers = found.settings.offers
     confirmed = None
     if found.confirmation is not None:
-        confirmed = confirmed_of(found.confirmation, offers, found.groups.values())
+        confirmed = confirmed_of(found.confirmation, offers, found.groups.values(), found.limited)
     return Situation(
         [_group(each, found) for each in found.groups.values()],
         [_offer(each, found, why_closed(each)) for each in offers],
@@ -27,16 +28,23 @@ def situation(found: Found, why_closed: Callable[[Offer], str]) -> Situation:
 
 
 def confirmed_of(
-    confirmation: Confirmation, offers: Iterable[Offer], groups: Iterable[IdleGroup]
+    confirmation: Confirmation, offers: Iterable[Offer], groups: Iterable[IdleGroup], limited: Collection[str] = ()
 ) -> dict[str, Confirmed]:
-    """Return what was confirmed of each offer; nothing of those whose negotiator has not answered yet."""
+    """Return what was confirmed of each offer, each limit once; nothing if its negotiator has not answered yet.
+
+    `limited`: the users with a ceiling and groups with a quota.
+    """
     users: dict[str, set[str]] = {}
+    limits: dict[Autocluster, frozenset[str]] = {}
     for group in groups:
         users.setdefault(group.schedd, set()).add(group.user)
+        key = group.schedd, group.autocluster
+        limits[key] = limits.get(key, frozenset()) | limits_of(group.user, group.limits, limited)
+    once = limit_once(confirmation, limits)
     found = {}
     for offer in offers:
         fault = confirmation.faults.get(offer.name) or (confirmation.fault if not confirmation.faults else None)
-        matches = confirmation.matches.get(offer.name)
+        matches = once.get(offer.name)
         if fault:
             found[offer.name] = Confirmed({}, fault=fault)
         elif matches is not None:
