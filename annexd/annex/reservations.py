@@ -193,7 +193,7 @@ class Reservations:
             return self._ledger().entries()
 
     def is_under_way(self, entry: AnnexHolds) -> bool:
-        """Tell whether one of its commands is not finished, by the newest look at the journal."""
+        """Return whether one of its commands is not finished, by the newest look at the journal."""
         with self._lock:
             return not entry.commands.isdisjoint(self._under_way)
 

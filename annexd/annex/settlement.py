@@ -74,11 +74,11 @@ class Settlement:
         self._reservations.settle(annex.known.annex_id, settled, now_s)
 
     def _is_given_up(self, annex: _Open) -> bool:
-        """Tell whether its order failed and may have left something that no look counts as the annex's."""
+        """Return whether its order failed and may have left something that no look counts as the annex's."""
         return self._index.ordered(annex.known).has_succeeded is False
 
     def _is_gone(self, annex: _Open) -> bool:
-        """Tell whether a look saw nothing of it that could cost anything from then on."""
+        """Return whether a look saw nothing of it that could cost anything from then on."""
         look, known = annex.look, annex.known
         if look is None or look.at_s <= max(self._index.requested_at_s(known), self._index.moved_at_s(known)):
             return False

@@ -38,7 +38,7 @@ class NotYet:
     evidence: str
 
     def fits(self, operation: str, code: str, message: str) -> bool:
-        """Tell whether an error is this one."""
+        """Return whether an error is this one."""
         is_code = code.endswith(self.code) if self.code.startswith(".") else code == self.code
         return operation == self.operation and is_code and self.says in message
 

@@ -200,7 +200,7 @@ class MessageWriter:
 
 
 def is_private(name: str) -> bool:
-    """Whether an attribute must be encrypted if there is a key."""
+    """Return whether an attribute must be encrypted if there is a key."""
     return name.lower() in _PRIVATE or name.lower().startswith(_PRIVATE_PREFIX)
 
 

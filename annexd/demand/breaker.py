@@ -38,7 +38,7 @@ class CapacityPoolKey:
     market: str
 
     def covers(self, instance_type: str, zone: str | None, market: str) -> bool:
-        """Tell whether this closing holds for machines of that type in that zone (None: AWS chooses it)."""
+        """Return whether this closing holds for machines of that type in that zone (None: AWS chooses it)."""
         is_type = self.instance_type in (ANY_TYPE, instance_type)
         return is_type and self.market == market and (self.zone is None or self.zone == zone)
 

@@ -17,7 +17,7 @@ YES: Final = ("y", "yes")
 
 
 def is_interactive(options: ToolOptions) -> bool:
-    """Whether somebody can be asked; a command that was sent before was confirmed then."""
+    """Return whether somebody can be asked; a command that was sent before was confirmed then."""
     asks = not options.yes and not options.command_id
     return asks and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 

@@ -109,7 +109,7 @@ class StepState:
 
     @property
     def is_waiting(self) -> bool:
-        """True while it asks again for what the cloud does not know yet."""
+        """Return whether it asks again for what the cloud does not know yet."""
         return bool(self.waits_for) and self.result is None
 
     @property
@@ -124,7 +124,7 @@ class StepState:
 
     @property
     def needs_undo(self) -> bool:
-        """True while something of this step may exist in the cloud."""
+        """Return whether something of this step may exist in the cloud."""
         return self.attempts > self.untouched and not self.undone
 
     @property
@@ -175,17 +175,17 @@ class State:
 
     @property
     def is_stuck(self) -> bool:
-        """True if something could not be done or undone yet, or if the history is unusable."""
+        """Return whether something could not be done or undone yet, or if the history is unusable."""
         return not self.finished and bool(self.damage or self.stuck_steps)
 
     @property
     def is_undone(self) -> bool:
-        """True if the workflow failed and nothing is left of it."""
+        """Return whether the workflow failed and nothing is left of it."""
         return self._has_failed and not self.may_be_left
 
     @property
     def is_given_up(self) -> bool:
-        """True if the workflow failed and something may be left of it."""
+        """Return whether the workflow failed and something may be left of it."""
         return self._has_failed and self.may_be_left
 
     @property
@@ -194,7 +194,7 @@ class State:
 
     @property
     def may_be_left(self) -> bool:
-        """True if something of it may exist in the cloud, or if that cannot be known."""
+        """Return whether something of it may exist in the cloud, or if that cannot be known."""
         return bool(self.damage) or any(step.needs_undo for step in self.steps.values())
 
     @property

@@ -74,7 +74,7 @@ class Step(Protocol[OrderT_contra, IntentT, ResultT_co]):
 
     @property
     def shows_late(self) -> bool:
-        """Tell whether what `forward` made may be invisible for a while, also after a clear answer."""
+        """Return whether what `forward` made may be invisible for a while, also after a clear answer."""
 
     @property
     def intent_type(self) -> type[IntentT]: ...

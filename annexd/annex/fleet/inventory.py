@@ -76,17 +76,17 @@ class Fleet:
 
     @property
     def is_ended(self) -> bool:
-        """Tell whether it launches no more instances; existing ones may still run."""
+        """Return whether it launches no more instances; existing ones may still run."""
         return self.state in ENDED
 
     @property
     def runs_on(self) -> bool:
-        """Tell whether it was ended without its instances, as after every provisioning delay."""
+        """Return whether it was ended without its instances, as after every provisioning delay."""
         return self.state in RUNNING_ON
 
     @property
     def is_cancelled(self) -> bool:
-        """Tell whether its lease was ended early."""
+        """Return whether its lease was ended early."""
         return TAG_CANCELLED in self.tags
 
     @property
@@ -116,7 +116,7 @@ class Instance:
 
     @property
     def is_running(self) -> bool:
-        """Whether it runs or is about to, as AWS's bill counts it."""
+        """Return whether it runs or is about to, as AWS's bill counts it."""
         return self.state in BILLED
 
 

@@ -36,7 +36,7 @@ class PricedPool:
 
     @property
     def is_bound_sent(self) -> bool:
-        """Whether the request itself says the bound."""
+        """Return whether the request itself says the bound."""
         return self.pool.price_bound is not None
 
     def offers(self, price: Callable[[SpotPrices], Fraction]) -> Iterator[WeightedPrice]:

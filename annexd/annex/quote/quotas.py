@@ -50,7 +50,7 @@ class Quota:
 
     @property
     def is_short(self) -> bool:
-        """Whether it is certain that the order does not fit beside what runs."""
+        """Return whether it is certain that the order does not fit beside what runs."""
         return None not in (self.value, self.needed) and (self.needed or 0) + (self.used or 0) > (self.value or 0)
 
 

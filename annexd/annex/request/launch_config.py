@@ -34,7 +34,7 @@ def launch_config(launch: LaunchChoice) -> Config:
 
 
 def is_arm(instance_type: str) -> bool:
-    """Whether AWS's name says Graviton, by a `g` behind the generation (EC2 user guide, "naming conventions").
+    """Return whether AWS's name says Graviton, by a `g` behind the generation (EC2 user guide, "naming conventions").
 
     a1 is older than that rule.
     """

@@ -69,6 +69,6 @@ def _names_subnet(config: Mapping[str, Any]) -> bool:
 
 
 def _is_known(specification: Mapping[str, Any], defaults: Defaults) -> bool:
-    """Whether it is certain that it is in the VPC of our security group."""
+    """Return whether it is certain that it is in the VPC of our security group."""
     named = (specification.get("SubnetId") or "").replace(",", " ").split()
     return not set(named) - set(defaults.subnet_ids)

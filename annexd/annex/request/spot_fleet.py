@@ -109,12 +109,12 @@ def _in_order(ad: Mapping[str, Any], spelling: Mapping[str, str]) -> list[tuple[
 
 
 def _is_empty(value: Any) -> bool:
-    """Tell whether a value is empty; None, which stands for an invalid value, is not."""
+    """Return whether a value is empty; None, which stands for an invalid value, is not."""
     return value is not None and value in ("", [], {})
 
 
 def _says_nothing(config: Mapping[str, Any], shape: "StructureShape") -> bool:
-    """Tell whether a tag of a skeleton, or a tag specification, has no content."""
+    """Return whether a tag of a skeleton, or a tag specification, has no content."""
     if shape.name == "Tag":
         return not any(value != "" for value in config.values())
     return shape.name in ("TagSpecification", "SpotFleetTagSpecification") and "Tags" not in config
