@@ -106,8 +106,10 @@ def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str, reservation
 
 
 def _wanted(request: ChangeRequest, annex: NamedAnnex, order: OrderOnAnnex) -> ChangeOrder:
-    """What is asked for; `end_of_lease_s` is the end that comes of it as far as the journal knows: so long the annex is
-    looked after.  Where the lease ends now, and so whether the new end is within bounds, AWS tells later.
+    """Return what is asked for.
+
+    `end_of_lease_s` is the resulting end as far as the journal knows; annexd looks after the annex until then.  AWS
+    shows later when the lease ends now, and so whether the new end is within bounds.
     """
     present_s, extension_s = order.end_of_lease_s, request.extension_s or 0
     latest_s = present_s + extension_s if request.end_of_lease_s is None else request.end_of_lease_s

@@ -58,7 +58,7 @@ def answer(
     now_s: float,
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
-    """The reply ad, when all is done or undone.  Blocks.  `accepted(state)`: see bulk_request."""
+    """Return the reply ad when everything is done or undone.  Blocks.  `accepted(state)`: see bulk_request."""
     reservations = context.reservations
     command = command_of(ad)
     if command in QUESTIONS:

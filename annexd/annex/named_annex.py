@@ -83,7 +83,7 @@ class NamedAnnex:
         return OrderOnAnnex(annex_id, self._with_given_keys(order.target), self.index.end_s(known), subject)
 
     def check_not_over(self, known: AnnexRecord) -> None:
-        """Where its end has passed by the journal, ask the cloud, where it may have been moved.  Blocks.
+        """Ask the cloud about an annex whose end has passed by the journal, since it may have been moved.  Blocks.
 
         Raises NotNow, Retry or Refused.
         """
@@ -151,7 +151,10 @@ class NamedAnnex:
             raise NotOwner(f"annex {annex_id} belongs to another user")
 
     def _check_unknown(self, fleet: Fleet) -> None:
-        """Of an annex of the journal, its order tells whose it is: the token and the tags of a fleet may be copied."""
+        """Refuse a fleet of an annex of the journal.
+
+        Its order shows its owner: a fleet's token and tags may be copied.
+        """
         for known in self.index.called(fleet.annex_id, self.owner):
             self._check_owner(known.owner, known.annex_id)
             raise InvalidRequest([f"{fleet.fleet_id} belongs to annex {fleet.annex_id}: use that ID"])

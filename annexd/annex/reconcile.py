@@ -234,7 +234,7 @@ def _observed(inventory: Inventory, receipt: Receipt | None, max_lease_s: float)
 
 
 def _seen_s(fleet: Fleet, receipt: Receipt | None) -> float | None:
-    """The newest complete run looked at every fleet that there was before its tick."""
+    """Return when a complete run saw the fleet: the newest one looked at every fleet that existed before its tick."""
     if receipt is None or not receipt.is_complete or fleet.created_s is None or fleet.created_s >= receipt.at_s:
         return None
     return receipt.at_s

@@ -39,7 +39,7 @@ def remaining(journal: Journal, now_s: float) -> list[str]:
 
 
 def _index_of(journal: Journal) -> AnnexIndex:
-    """What the journal says is read by the types of the workflows, none of which is run here."""
+    """Return the index of a journal.  It needs the types of the workflows, none of which runs here."""
     world = StepContext(_no_access)
     engine = Engine(journal, annex_steps(world))
     index = AnnexIndex(engine)

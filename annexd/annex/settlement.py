@@ -40,7 +40,7 @@ class Settlement:
         self._overran: set[str] = set()  # annexes that ran on after all that was reserved for
 
     def sweep(self, looks: Mapping[str, Snapshot], now_s: float) -> None:
-        """Settle what is gone by these looks, which are by AccountTarget.key."""
+        """Settle annexes that these looks (by AccountTarget.key) show to be gone."""
         entries = self._reservations.entries()
         annexes = {each.annex_id: each for each in self._index.all()} if entries else {}
         self._gone_s = {each: at_s for each, at_s in self._gone_s.items() if each in entries}

@@ -72,7 +72,7 @@ def query_annexes(
     looks: Mapping[str, Snapshot],
     pool: PoolSnapshot = PoolSnapshot(),
 ) -> ReplyAd:
-    """Annexes: JSON, a list of what `_known_annex` and `_seen_only` give for each; `looks` are by AccountTarget.key."""
+    """Return Annexes: JSON, a list of what `_known_annex` and `_seen_only` give; `looks` are by AccountTarget.key."""
     try:
         annex = _reference_in(ad)
         mine = None if owner in defaults.super_users else owner
@@ -118,13 +118,13 @@ def _recent(index: AnnexIndex, now_s: float) -> list[AnnexRecord]:
 
 
 def _is_told_unasked(line: Json, now_s: float) -> bool:
-    """What is an annex, and an order that failed within a day."""
+    """Return whether it is shown by default: an annex, or an order that failed within a day."""
     failed_s = line["FailedTime"]
     return (failed_s is not None and failed_s > now_s - FAILED_TOLD_S) or _is_an_annex(line, now_s)
 
 
 def _is_an_annex(line: Json, now_s: float) -> bool:
-    """What lives, is under way or still runs, and what ended a while ago."""
+    """Return whether it lives, is under way or still runs, or ended only a while ago."""
     under_way = line["State"] in ("ordering", "undoing", "cancelling")
     recent = line["State"] != "failed" and (line["EndOfLease"] or 0) > now_s - TOLD_S
     troubled = line["Trouble"] and line["FailedTime"] is None
@@ -182,7 +182,7 @@ def _word(ordered: Ordered, cancellation: State | None, end_s: float, now_s: flo
 
 
 def _waiting(ordered: Ordered, now_s: float) -> str | None:
-    """Say what an order waits for, and for how long already."""
+    """Return what an order waits for, and how long it has waited."""
     step = ordered.waiting
     if step is None:
         return None
@@ -190,7 +190,7 @@ def _waiting(ordered: Ordered, now_s: float) -> str | None:
 
 
 def _seen(annex_id: str, look: Snapshot | None) -> Json:
-    """Instances of it that were not gone at that look, and when the lease function saw it last; undefined before."""
+    """Return its instances that were not gone at that look, and when the lease function last saw it, if ever."""
     if look is None:
         return dict.fromkeys(("Instances", "Running", "Launching", "SeenTime", "EnforcerSeenTime"))
     annex = look.annexes.get(annex_id)
@@ -215,7 +215,7 @@ def _in_pool(annex_id: str, pool: PoolSnapshot) -> Json:
 
 
 def _seen_only(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], mine: str | None) -> Iterator[Json]:
-    """Those that only the cloud knows: another annexd's, or of one that lost its disk.  `mine`: of this owner only."""
+    """Yield annexes that only the cloud knows: another annexd's, or of a lost journal.  `mine`: of this owner only."""
     known = {one.annex_id for one in index.all()}
     shown: set[str] = set()
     for look in looks.values():

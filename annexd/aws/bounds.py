@@ -64,7 +64,7 @@ class _Deadlines:
         self._thread: threading.Thread | None = None
 
     def add(self, watch: "_Watch", at_s: float) -> None:
-        """`at_s` by time.monotonic."""
+        """Add a watch that ends at `at_s`, by time.monotonic."""
         with self._changed:
             heapq.heappush(self._waiting, (at_s, next(self._numbers), watch))
             if self._thread is None:
@@ -88,7 +88,7 @@ _DEADLINES = _Deadlines()
 
 
 def _begin_anew() -> None:
-    """A child process has no thread of its parent's."""
+    """Begin without a thread in a child process: it has none of its parent's."""
     global _DEADLINES  # noqa: PLW0603
     _DEADLINES = _Deadlines()
 
@@ -115,7 +115,7 @@ class _Watch:
         self._hold(None)
 
     def hold(self, connected: socket.socket) -> None:
-        """This is the call's connection.  A copy of the descriptor is kept: TLS puts another object in its place."""
+        """Watch the call's connection by a copy of its descriptor: TLS puts another object in its place."""
         self._hold(socket.socket(fileno=os.dup(connected.fileno())))
 
     def _hold(self, held: socket.socket | None) -> None:

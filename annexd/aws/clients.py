@@ -87,12 +87,12 @@ class Clients:
 
     @cached_property
     def sts(self) -> Any:
-        """The same."""
+        """Return the STS client, created on first use."""
         return self.make_sts()
 
     @cached_property
     def ssm(self) -> Any:
-        """The same: few orders name an image by a parameter of Systems Manager."""
+        """Return the SSM client, created on first use: few orders name an image by a parameter of Systems Manager."""
         return self.make_ssm()
 
     def account(self) -> str:

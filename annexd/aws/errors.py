@@ -187,7 +187,7 @@ def is_existing(error: Exception) -> bool:
 
 
 def is_api_refused(error: Exception) -> bool:
-    """This account may not use the operation at all, or this endpoint has none such: another API may do."""
+    """Return whether this account or this endpoint lacks the operation altogether: another API may do."""
     return code_of(error) in NO_RIGHT | NO_OPERATION
 
 

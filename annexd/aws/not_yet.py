@@ -48,7 +48,7 @@ EC2_FLEET: Final = "CreateFleet"
 
 
 def _of_both(code: str, says: str, what: str, wait_s: float, next_step: str, evidence: str) -> tuple[NotYet, NotYet]:
-    """What either API may say to a request for a fleet."""
+    """Return what either API may answer to a request for a fleet."""
     return (
         NotYet(SPOT_FLEET, code, says, what, wait_s, next_step, evidence),
         NotYet(EC2_FLEET, code, says, what, wait_s, next_step, evidence),

@@ -101,7 +101,7 @@ class MessageReader:
 
     @property
     def remaining(self) -> int:
-        """The number of unread bytes."""
+        """Return the number of unread bytes."""
         return len(self._body) - self._position
 
     def _count_of_lines(self, limits: AdLimits) -> int:

@@ -187,7 +187,7 @@ def constraint(jobs: Collection[str], idle_age_s: int) -> str:
 
 
 def _aged(groups: Iterable[IdleGroup], before: Iterable[IdleGroup]) -> Iterator[IdleGroup]:
-    """Let groups that were there before keep the time since which they wait."""
+    """Keep the waiting time of groups that were there before."""
     known = {each.key: each.oldest_s for each in before}
     for group in groups:
         times = [each for each in (known.get(group.key), group.oldest_s) if each is not None]

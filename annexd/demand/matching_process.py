@@ -240,7 +240,7 @@ def _environment(whole: Mapping[str, str]) -> dict[str, str]:
 
 
 def _word(status: int, cpu_s: float) -> str:
-    """Say how evaluating a job ended."""
+    """Return how the evaluation of a job ended."""
     if status == -SIGPROF:
         return f"evaluating it takes more than {cpu_s:g} s"
     if status == -SIGSEGV:

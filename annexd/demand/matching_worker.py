@@ -119,7 +119,7 @@ def _run_evaluator(line: bytes, memory_bytes: int, keeper: int) -> NoReturn:
 
 
 def _confine(memory_bytes: int, keeper: int) -> None:
-    """Give up every right that evaluating does not need."""
+    """Drop every right that evaluating does not need."""
     if os.getuid() == ROOT:
         uid, gid = _nobody()
         os.setgroups([])

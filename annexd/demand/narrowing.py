@@ -178,7 +178,7 @@ def _places(part: Part, places: Places) -> Iterator[tuple[str | None, str | None
 
 
 def _listed(value: object) -> list[str]:
-    """Several have commas between them: botocore's EC2 model."""
+    """Split a value: several have commas between them in botocore's EC2 model."""
     return str(value or "").replace(",", " ").split()
 
 

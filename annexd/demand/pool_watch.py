@@ -72,7 +72,7 @@ class PoolWorkers:
             self._free.put_nowait(worker)
 
     async def restart(self) -> None:
-        """Let the next questions use the new configuration."""
+        """Use the new configuration from the next question on."""
         await asyncio.gather(*(each.restart_worker() for each in self._all))
 
     async def close(self) -> None:

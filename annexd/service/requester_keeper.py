@@ -102,7 +102,7 @@ def _parent(stat: Path) -> int:
 
 
 def _run_worker(request: dict[str, Any], answering: int) -> NoReturn:
-    """Do the job with the requester's rights and environment, and nothing of annexd's."""
+    """Run the job with the requester's rights and environment, and nothing of annexd's."""
     try:
         os.setsid()
         signal.pthread_sigmask(signal.SIG_SETMASK, [])

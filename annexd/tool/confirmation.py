@@ -64,7 +64,7 @@ def _bounds(quoted: Mapping[str, Any]) -> list[str]:
 
 
 def _ask(text: str, total: str | None, above: float) -> None:
-    """On standard error: standard output is for the request ID."""
+    """Ask on standard error: standard output is for the request ID."""
     print(text, file=sys.stderr)
     if total is None:
         message = "What it can cost at most is unknown."

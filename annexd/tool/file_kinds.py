@@ -88,7 +88,7 @@ def _unwrapped(value: Any) -> tuple[Config, list[str]]:
 
 
 def _without_dry_run(config: Config) -> list[str]:
-    """Of an EC2 Fleet, whose request has it among the rest."""
+    """Remove DryRun from an EC2 Fleet request, which has it among its other members."""
     given = [name for name in config if name.lower() == DRY_RUN.lower()]
     if not given or not {name.lower() for name in config} & OF_EC2_FLEET:
         return []

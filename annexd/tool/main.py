@@ -131,7 +131,7 @@ def _status(options: ToolOptions, arguments: Sequence[str]) -> None:
 
 
 def _watch(options: ToolOptions, arguments: Sequence[str]) -> None:
-    """Ctrl-C is its end."""
+    """Show the table again and again until Ctrl-C."""
     from annexd.tool import table
 
     try:

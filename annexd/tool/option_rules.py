@@ -75,7 +75,7 @@ def _faults_of_history(values: dict[str, Any]) -> list[str]:
 
 
 def _faults_of_wait(values: dict[str, Any]) -> list[str]:
-    """Of -wait without an order."""
+    """Return the faults of -wait without an order."""
     faults = _foreign(values, WAIT_TOO, "-wait", {"target_capacity": "with -lease-duration and a file it orders first"})
     if "file" not in values:
         faults.append("the annex is missing, as in condor_annex -wait ANNEX: condor_annex -status lists yours")

@@ -127,7 +127,7 @@ def _some(name: str, words: list[str]) -> Iterator[str]:
 
 
 def _dollars(amount: str | None, decimals: int = 2) -> str:
-    """Rounded up, as annexd does: a most stays a most."""
+    """Return dollars rounded up, as annexd does: an upper bound stays one."""
     if amount is None:
         return "unknown"
     unit = 10 ** (6 - decimals)

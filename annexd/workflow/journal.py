@@ -141,7 +141,7 @@ class Journal:
             return tuple(map(_record, self._archive.rows_of(command_id)))
 
     def newer(self, command_id: str, seq: int) -> tuple[Record, ...]:
-        """Its records after the one with this number; none also when it was moved to the archive."""
+        """Return a request's records after the one with this number; none also if it was moved to the archive."""
         return self._select("command_id = ? AND seq > ? ORDER BY seq", command_id, seq)
 
     def move_to_archive(self, ended: Mapping[str, Ended]) -> list[str]:

@@ -66,7 +66,7 @@ def _reader(kind: Any) -> Reader:
 
 
 def _scalar_reader(kind: Any) -> Reader:
-    """A whole number may stand for a float, and true for no number."""
+    """Return the reader of a scalar: a whole number may stand for a float, and true for no number."""
     exact = (float, int) if kind is float else (kind,)
 
     def read(found: Any) -> Any:

@@ -114,12 +114,12 @@ class StepState:
 
     @property
     def patience_from_s(self) -> float:
-        """From when on its time is counted: a wait is not part of it."""
+        """Return the moment from which its time is counted: a wait is not part of it."""
         return max(self.intent_at_s, self.waited_at_s)
 
     @property
     def deaths(self) -> int:
-        """The number of forward attempts without a recorded end: the process died in them."""
+        """Count the forward attempts without a recorded end: the process died in them."""
         return self.attempts - self.unknown if self.result is None else 0
 
     @property
@@ -129,12 +129,12 @@ class StepState:
 
     @property
     def effective_at_s(self) -> float:
-        """When it was last asked, if any attempt may have had an effect; else 0."""
+        """Return when it was last asked, if any attempt may have had an effect; else 0."""
         return self.asked_at_s if self.attempts > self.untouched else 0.0
 
     @property
     def unsettled_at_s(self) -> float:
-        """The time of the last forward attempt without a clear answer, or 0."""
+        """Return the time of the last forward attempt without a clear answer, or 0."""
         answered = self.untouched + (self.result is not None)
         return self.asked_at_s if self.attempts > answered else 0.0
 
@@ -159,7 +159,7 @@ class State:
 
     @property
     def results(self) -> Results:
-        """The results of the steps that are done."""
+        """Return the results of the steps that are done."""
         return Results({name: step.result for name, step in self.steps.items() if step.result is not None})
 
     def order_as(self, kind: type[T]) -> T | None:
@@ -168,7 +168,7 @@ class State:
 
     @property
     def waiting(self) -> StepState | None:
-        """The step that waits for what the cloud does not know yet, if one does."""
+        """Return the step that waits for what the cloud does not know yet, if one does."""
         if self.finished or self.failure:
             return None
         return next((step for step in self.steps.values() if step.is_waiting), None)
@@ -199,7 +199,7 @@ class State:
 
     @property
     def stuck_steps(self) -> tuple[StepState, ...]:
-        """The steps that are retried: undone after a failure, done otherwise."""
+        """Return the steps that are retried: undone after a failure, done otherwise."""
         undoing = self.failure is not None
         return tuple(
             step for step in self.steps.values() if step.stuck and (step.needs_undo if undoing else step.result is None)

@@ -114,7 +114,10 @@ def _pool_in(words: str) -> tuple[str | None, str | None]:
 
 
 def _markets_in(words: str, markets: tuple[str, ...]) -> tuple[str, ...]:
-    """The sub-type spotFleetRequestConfigurationInvalid says nothing: EC2 Fleets of On-Demand have it, too."""
+    """Return the markets of an event.
+
+    The sub-type spotFleetRequestConfigurationInvalid shows none: EC2 Fleets of On-Demand have it, too.
+    """
     of_spot, of_on_demand = OF_SPOT.search(words), OF_ON_DEMAND.search(words)
     if bool(of_spot) == bool(of_on_demand):
         return markets

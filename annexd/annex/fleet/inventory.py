@@ -233,7 +233,7 @@ def _check_refusals(answer: Mapping[str, Any], kind: FleetKind, fleet_id: str) -
 
 
 def stop_fleet(ec2: Any, fleet_id: str) -> None:
-    """Let a fleet launch no more; its instances run on.  Raises Retry or Refused.
+    """Stop a fleet from launching more; its instances run on.  Raises Retry or Refused.
 
     Both APIs end a fleet so, of either type: its target can be changed for the type maintain only.
     """

@@ -138,5 +138,5 @@ def _volume(mapping: Mapping[str, Any]) -> Volume:
 
 
 def _price(text: Any) -> Fraction | None:
-    """Dollars of a unit and hour: botocore's EC2 model, SpotPrice, "per unit hour"."""
+    """Return the dollars of a unit for an hour: botocore's EC2 model, SpotPrice, "per unit hour"."""
     return None if text is None else price_in(str(text))

@@ -54,7 +54,7 @@ def _add(prices: Prices, row: Row, region: str) -> None:
 
 
 def _is_instance(row: Row) -> bool:
-    """An instance that is shared, used, without software beside its system and without a licence brought along."""
+    """Return whether it is an instance, shared and used, without extra software or a licence of one's own."""
     return (
         row.get("Product Family") in ("Compute Instance", "Compute Instance (bare metal)")
         and row.get("Unit") == "Hrs"
@@ -69,12 +69,12 @@ def _is_instance(row: Row) -> bool:
 
 
 def _column(row: Row, name: str) -> str:
-    """AWS writes some names in more than one case."""
+    """Return a column's value; AWS writes some names in more than one case."""
     return next((value for written, value in row.items() if written.lower().replace(" ", "") == name.lower()), "")
 
 
 def _put(prices: Prices, name: str, row: Row) -> None:
-    """The dearest, where a name has several: a most stays a most."""
+    """Store the highest price where a name has several: an upper bound stays one."""
     known = price_in(prices.get(name))
     if known is None or Fraction(row["PricePerUnit"]) > known:
         prices[name] = row["PricePerUnit"]

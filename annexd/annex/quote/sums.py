@@ -43,7 +43,7 @@ def alone(units: int, offer: WeightedPrice) -> Fraction:
 
 
 def _measure(offers: Sequence[WeightedPrice]) -> Fraction:
-    """The greatest weight of which all weights are multiples."""
+    """Return the greatest weight of which all weights are multiples."""
     return reduce(_common, (each.weight for each in offers))
 
 

@@ -37,7 +37,7 @@ def parts(holder: Part, name: str, path: str = "") -> Iterator[tuple[str, Part]]
 
 
 def texts(value: Any, path: str = "", name: str = "") -> Iterator[tuple[str, str, str]]:
-    """(path, member's name, text) of every name, ID and price in it; the items of a list have the list's name."""
+    """Yield (path, member's name, text) of every name, ID and price; the items of a list have the list's name."""
     if isinstance(value, str):
         yield path, name, value
     elif isinstance(value, Mapping):

@@ -18,7 +18,7 @@ LONGEST_NUMBER: Final = 18
 
 
 def instance_types(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Each once; also several in one value, with commas between."""
+    """Return each type once; one value may have several, separated by commas."""
     from annexd.annex.request.formats import INSTANCE_TYPE  # its patterns cost what a usage message need not pay
 
     types = [each.strip() for text in texts for each in text.split(",")]
@@ -44,7 +44,7 @@ def volume_gib(text: str) -> int:
 
 
 def image(text: str) -> str:
-    """In AWS's spelling, which has `resolve:` before `ssm:`."""
+    """Return the image in AWS's spelling, which has `resolve:` before `ssm:`."""
     from annexd.annex.request.formats import AMI, IMAGE_PARAMETER
 
     spelled = f"resolve:{text}" if text.startswith("ssm:") else text
@@ -54,7 +54,7 @@ def image(text: str) -> str:
 
 
 def max_price(text: str) -> str:
-    """In dollars, as AWS's model has it: as text."""
+    """Return the price in dollars, as text: AWS's model has it so."""
     from annexd.annex.request.formats import PRICE
 
     if not PRICE.fullmatch(text) or not text.strip("0.") or float(text) > MOST_PRICE:

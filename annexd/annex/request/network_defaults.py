@@ -48,7 +48,7 @@ def in_network(specification: Mapping[str, Any], defaults: Defaults) -> dict[str
 
 
 def notes_of_network(config: Mapping[str, Any], defaults: Defaults) -> list[str]:
-    """Tell of a group that may be of another VPC than the subnet, and of a template that may lack a subnet."""
+    """Warn of a group that may be of another VPC than the subnet, and of a template that may lack a subnet."""
     group = defaults.security_group_id
     notes = [
         f"{path.rstrip('.')}: {group} belongs to the VPC that -setup chose. If {each['SubnetId']} belongs to another "

@@ -69,7 +69,7 @@ NEXT_STEP: Final = {  # by the path of what is missing
 def checked_config(
     ad: Mapping[str, Any], faults: list[str], shape: "StructureShape | None" = None, path: str = ""
 ) -> dict[str, Any]:
-    """`ad` in AWS's spelling and types; whatever cannot be is added to `faults`, by its path in the ad.
+    """Return `ad` in AWS's spelling and types; add the rest to `faults`, by its path in the ad.
 
     `shape` is that of a Spot Fleet request config unless it is another; a `path` ends with a dot.
     """
@@ -103,7 +103,7 @@ def _structure(ad: Mapping[str, Any], shape: "StructureShape", path: str, faults
 
 
 def _in_order(ad: Mapping[str, Any], spelling: Mapping[str, str]) -> list[tuple[str, Any]]:
-    """The model's, then what it does not know: an ad has none, and the same faults should be told in the same order."""
+    """Sort by the model, unknown names last: an ad has no order, and equal faults are reported in the same order."""
     rank = {name: i for i, name in enumerate(spelling)}
     return sorted(ad.items(), key=lambda item: (rank.get(item[0].lower(), len(rank)), item[0]))
 
@@ -151,7 +151,7 @@ def _value(value: Any, shape: "Shape", path: str, faults: list[str]) -> Any:
 
 
 def _choices(shape: "Shape") -> list[str]:
-    """All there are; AWS's own pages write `Default` for `default`."""
+    """Return all choices; AWS's own pages write `Default` for `default`."""
     return list(getattr(shape, "enum", ())) if shape.name in CLOSED else []
 
 

@@ -47,7 +47,7 @@ class TemplateVersion:
 
     @property
     def source_name(self) -> str:
-        """Say which template of the user's is meant."""
+        """Return which template of the user's is meant."""
         source = self.source or {}
         name = source.get("LaunchTemplateName") or source.get("LaunchTemplateId")
         return f"launch template {name}, version {source.get('Version')}"
@@ -65,7 +65,7 @@ def launch_template_data(specification: Part) -> Json:
 
 
 def _groups(specification: Part) -> Json:
-    """SecurityGroups of a launch specification are objects with an ID, a name or both."""
+    """Return the IDs and names of SecurityGroups; in a launch specification each is an object with one or both."""
     groups = specification.get("SecurityGroups") or ()
     ids = [each["GroupId"] for each in groups if each.get("GroupId")]
     names = [each["GroupName"] for each in groups if each.get("GroupName") and not each.get("GroupId")]

@@ -18,7 +18,7 @@ from annexd.workflow import Step, Workflow
 
 
 def annex_steps(world: StepContext) -> Workflow[FleetOrder]:
-    """The steps of every annex, in their order: what an Engine of annexes is made with."""
+    """Return the steps of every annex, in their order: what an Engine of annexes is made with."""
     steps = (
         Limited(CheckLeaseFunction(world)),
         Limited(ReadTemplates(world)),

@@ -68,7 +68,7 @@ class StopLaunching:
         return Nothing()
 
     def backward(self, _order: ShrinkOrder, _intent: Turn, _asked_at_s: float) -> None:
-        """Do nothing: what launches no more cannot be told to launch again."""
+        """Do nothing: a fleet that launches no more cannot be made to launch again."""
 
 
 class ChooseMachines:

@@ -64,7 +64,7 @@ class ReadTemplates:
         return TemplatesRead(tuple(versions), "; ".join(notes))
 
     def backward(self, _order: FleetOrder, _intent: ReadIntent, _asked_at_s: float) -> None:
-        """Nothing was made."""
+        """Do nothing: this step creates nothing."""
 
 
 def _copy(version: TemplateVersion, response: Mapping[str, Any]) -> Mapping[str, Any]:

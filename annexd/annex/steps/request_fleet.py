@@ -102,7 +102,7 @@ def _requested(ec2: Any, order: FleetOrder) -> str:
 
 
 def _found_late(ec2: Any, token: str, kind: FleetKind) -> FleetRequested:
-    """annexd was away for so long that AWS would not take the request again: was it made before?"""
+    """Find the fleet of an earlier request, after an outage so long that AWS would not accept the request again."""
     for fleet in fleets_with_token(ec2, token, kind):
         return FleetRequested(fleet.fleet_id)
     raise Refused("annexd could not request the instances within the provisioning delay", untouched=True)
