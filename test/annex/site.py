@@ -30,7 +30,7 @@ from test.annex.ads import OWNER, bulk_request_ad
 from test.annex.joining import BundleSources
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
-from test.workflow.world import Crash, CrashingJournal
+from test.workflow.store import Crash, CrashingJournal
 
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
 PACE = RetryPolicy(

@@ -18,7 +18,7 @@ from test.annex.ads import OWNER
 from test.annex.fleets import tags_of
 from test.annex.site import BYSTANDER, READ_TIMEOUT_S, Site, wait_for
 from test.replies import accepted
-from test.workflow.world import Crash
+from test.workflow.store import Crash
 
 CALLS = ["GetFunction", "FilterLogEvents", "RequestSpotFleet"]
 

@@ -16,7 +16,7 @@ from annexd.workflow import Journal, JournalError, Kind, Record, fold
 from annexd.workflow.journal import SCHEMA_VERSION
 from annexd.workflow.record import Ended
 from test.whole import WHOLE
-from test.workflow.world import Crash
+from test.workflow.store import Crash
 
 BODIES: list[dict[str, object]] = [{"number": number, "text": "ä" * number} for number in range(6)]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from annexd.workflow import Engine, Journal, Kind, Unreadable, from_json, to_json
-from test.workflow.world import FLEET, LEASE, OWNER, Thing, World, engine
+from test.workflow.store import FLEET, LEASE, OWNER, Store, Thing, engine
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,13 @@ def test_a_type_without_one_json_form_is_refused_before_anything_is_written() ->
     [
         (("", Kind.ACCEPTED, {"owner": OWNER, "workflow": "", "order": {"thyng": "x"}}), "padding is missing"),
         ((LEASE, Kind.INTENT, {"thing": 5, "after": [], "padding": ""}), "thing is int, not a string"),
-        ((FLEET, Kind.DONE, {"padding": ""}), "shelf is missing"),
+        ((FLEET, Kind.DONE, {"padding": ""}), "things is missing"),
     ],
 )  # fmt: skip
 def test_a_record_with_a_wrong_field_stops_its_own_order_only_and_names_the_field(
-    journal: Journal, world: World, record: tuple[str, Kind, dict[str, Any]], words: str
+    journal: Journal, store: Store, record: tuple[str, Kind, dict[str, Any]], words: str
 ) -> None:
-    one: Engine = engine(journal, world)
+    one: Engine = engine(journal, store)
     if record[1] is not Kind.ACCEPTED:
         one.accept("broken", OWNER, Thing("x"))
     journal.append("broken", *record)
