@@ -28,9 +28,9 @@ COMMAND: Final = "CA_CANCEL_ANNEX"
 OWN: Final = OWN_NAMES | {"forcex"}
 
 
-def add_cancelling(engine: Engine, world: StepContext, index: AnnexIndex) -> None:
+def add_cancelling(engine: Engine, context: StepContext, index: AnnexIndex) -> None:
     """Register the workflow of cancellations with an Engine of annexes."""
-    engine.add(CANCEL, Workflow(CancelOrder, (StopOrder(engine, index), Limited(EndFleets(world))), patient=True))
+    engine.add(CANCEL, Workflow(CancelOrder, (StopOrder(engine, index), Limited(EndFleets(context))), patient=True))
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def cancel_annex(
     ad: Mapping[str, Any],
     owner: str,
     index: AnnexIndex,
-    world: StepContext,
+    context: StepContext,
     defaults: Defaults,
     now_s: float,
     *,
@@ -67,7 +67,7 @@ def cancel_annex(
         state = known_state(ad, owner, index.engine, CANCEL)
         if state is None:
             request = CancelRequest.from_ad(ad)
-            annex = NamedAnnex(request.named, owner, index, world, defaults, now_s)
+            annex = NamedAnnex(request.named, owner, index, context, defaults, now_s)
             cancelling = _Cancelling(annex, digest_of(ad))
             if request.forcex:
                 return cancelling.given_up()

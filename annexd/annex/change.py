@@ -32,10 +32,10 @@ DEADLINES: Final = 2.5  # of an order's step: longer than what a lost answer may
 OWN: Final = OWN_NAMES | {"leaseextension", "endoflease", "now"}
 
 
-def add_changing(engine: Engine, world: StepContext, index: AnnexIndex) -> None:
+def add_changing(engine: Engine, context: StepContext, index: AnnexIndex) -> None:
     """Register the workflow that moves the end of leases with an Engine of annexes."""
-    turn = Limited(WaitForTurn(world, engine, index))
-    steps = turn, Limited(ReadLease(world)), Limited(MoveEnd(world)), Limited(TellMachines(world))
+    turn = Limited(WaitForTurn(context, engine, index))
+    steps = turn, Limited(ReadLease(context)), Limited(MoveEnd(context)), Limited(TellMachines(context))
     engine.add(CHANGE, Workflow(ChangeOrder, steps, deadlines=DEADLINES))
 
 
@@ -67,7 +67,7 @@ def change_lease(
     ad: Mapping[str, Any],
     owner: str,
     index: AnnexIndex,
-    world: StepContext,
+    context: StepContext,
     defaults: Defaults,
     now_s: float,
     *,
@@ -81,7 +81,7 @@ def change_lease(
         state = known_state(ad, owner, index.engine, CHANGE)
         if state is None:
             request = ChangeRequest.from_ad(ad, now_s, defaults)
-            annex = NamedAnnex(request.named, owner, index, world, defaults, now_s)
+            annex = NamedAnnex(request.named, owner, index, context, defaults, now_s)
             state = _accepted(request, annex, digest_of(ad), reservations)
             check_same(state, ad)  # another may have been accepted at the same moment
         command_id, begun = state.command_id, True

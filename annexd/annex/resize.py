@@ -45,12 +45,12 @@ DEADLINES: Final = 2.5  # as of a change of the end: a turn may be waited for
 OWN: Final = OWN_NAMES | {"targetcapacity", "now"}
 
 
-def add_resizing(engine: Engine, world: StepContext, index: AnnexIndex) -> None:
+def add_resizing(engine: Engine, context: StepContext, index: AnnexIndex) -> None:
     """Register the workflows of further fleets and of fewer machines with an Engine of annexes."""
-    before = Limited(WaitForTurn(world, engine, index)), Limited(CheckAnnex(world))
-    steps = (Limited(OfFurtherFleet(each)) for each in further_steps(world))
+    before = Limited(WaitForTurn(context, engine, index)), Limited(CheckAnnex(context))
+    steps = (Limited(OfFurtherFleet(each)) for each in further_steps(context))
     engine.add(GROW, Workflow(GrowOrder, (*before, *steps), deadlines=DEADLINES))
-    fewer = StopLaunching(world), ChooseMachines(world), TellLeaving(world), TerminateLeaving(world)
+    fewer = StopLaunching(context), ChooseMachines(context), TellLeaving(context), TerminateLeaving(context)
     engine.add(SHRINK, Workflow(ShrinkOrder, (before[0], *(Limited(each) for each in fewer)), patient=True))
 
 
@@ -85,7 +85,7 @@ def resize_annex(
     ad: Mapping[str, Any],
     owner: str,
     index: AnnexIndex,
-    world: StepContext,
+    context: StepContext,
     defaults: Defaults,
     now_s: float,
     claimed: Set[str] = frozenset(),
@@ -102,7 +102,7 @@ def resize_annex(
         state = known_state(ad, owner, index.engine, GROW, SHRINK)
         if state is None:
             request = ResizeRequest.from_ad(ad)
-            annex = NamedAnnex(request.named, owner, index, world, defaults, now_s)
+            annex = NamedAnnex(request.named, owner, index, context, defaults, now_s)
             resizing = _Resizing(request, annex, claimed, reservations)
             state = resizing.accepted(digest_of(ad))
             if state is None:
@@ -209,7 +209,7 @@ class _Resizing:
     def _present(self, order: OrderOnAnnex, annex_order: FleetOrder) -> _Present:
         """Ask AWS.  Blocks.  Raises NotNow, Retry or Refused."""
         with time_limit(STEP_S):
-            clients = self.annex.world.access(order.target)
+            clients = self.annex.context.access(order.target)
             fleets = lasting(fleets_of_annex(clients.ec2, order.annex_id, order.subject.fleet_ids))
             if not fleets or is_cancelled(fleets):
                 raise NotNow(f"annex {order.annex_id} is over by what AWS shows: order a new one")
@@ -220,7 +220,7 @@ class _Resizing:
             pairs = zip(fleets, running, strict=True)
             units = sum(_units_of(fleet, number, known=weights is not None) for fleet, number in pairs)
             end_s = min(fleet.written_end_s for fleet in fleets)
-            return _Present(end_s, units, self.annex.world.aws_now_s(clients), sum(running))
+            return _Present(end_s, units, self.annex.context.aws_now_s(clients), sum(running))
 
     def _fewer(self, order: OrderOnAnnex, annex_order: FleetOrder, present: _Present) -> ShrinkOrder:
         """Return the order for fewer machines.  Raises InvalidRequest or NotNow."""

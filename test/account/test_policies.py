@@ -240,7 +240,7 @@ def look_at_all(site: Site) -> Report:
         [known] = [order for state in engine.accepted()[1] if (order := state.order_as(FleetOrder))][:1]
     finally:
         journal.close()
-    report: Report = reconcile(site.world(), known.target, frozenset)
+    report: Report = reconcile(site.step_context(), known.target, frozenset)
     assert report.faults == ()
     return report
 

@@ -70,11 +70,11 @@ def test_it_needs_no_right_to_tag(site: Site, annex: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("may_tag", [True, False], ids=["may tag", "may not tag"])
-@pytest.mark.parametrize("world", ["acted-upon", "refused", "no-effect"])
-def test_a_fleet_after_its_provisioning_delay_is_ended_in_each_world(
-    site: Site, annex: dict[str, Any], world: str, may_tag: bool
+@pytest.mark.parametrize("variant", ["acted-upon", "refused", "no-effect"])
+def test_a_fleet_after_its_provisioning_delay_is_ended_in_each_variant(
+    site: Site, annex: dict[str, Any], variant: str, may_tag: bool
 ) -> None:
-    site.cloud.behave(second_cancel=world)
+    site.cloud.behave(second_cancel=variant)
     by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[annex["BulkRequestID"]], TerminateInstances=False)
     if not may_tag:
         site.cloud.fault("CreateTags", "denied", times=1000)
@@ -166,7 +166,7 @@ def test_an_order_that_is_under_way_takes_no_further_step_and_is_undone(site: Si
     ordering.start()
     wait_for(lambda: bool(index.called("physics", OWNER)) and not site.cloud.faults(), "the order to be under way")
     ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": "physics"}
-    cancelled = cancel_annex(ad, OWNER, index, site.world(), site.defaults, site.now_s())
+    cancelled = cancel_annex(ad, OWNER, index, site.step_context(), site.defaults, site.now_s())
     ordering.join()
     journal.close()
     assert cancelled["Result"] == "Success", cancelled
@@ -290,7 +290,8 @@ def test_two_who_cancel_at_once_share_one_cancellation(site: Site, annex: dict[s
     ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": annex["AnnexID"]}
     with ThreadPoolExecutor(2) as pool:
         asked = [
-            pool.submit(cancel_annex, ad, OWNER, index, site.world(), site.defaults, site.now_s()) for _ in range(2)
+            pool.submit(cancel_annex, ad, OWNER, index, site.step_context(), site.defaults, site.now_s())
+            for _ in range(2)
         ]
     replies = [one.result() for one in asked]
     journal.close()

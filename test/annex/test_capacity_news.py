@@ -160,7 +160,7 @@ def test_one_reading_of_a_history_serves_the_trouble_and_the_capacity(site: Site
 
 
 def test_the_inventory_knows_of_which_markets_and_types_a_fleet_is(site: Site) -> None:
-    ec2 = site.world().access(target(site)).ec2
+    ec2 = site.step_context().access(target(site)).ec2
     plain: dict[str, Any] = {"TotalTargetCapacity": 2, "DefaultTargetCapacityType": "on-demand"}
     mixed = {"TotalTargetCapacity": 2, "OnDemandTargetCapacity": 1, "DefaultTargetCapacityType": "spot"}
     overridden = ec2_fleet(site, "annex-3", 1000, TargetCapacitySpecification=mixed)
@@ -175,7 +175,7 @@ def test_the_inventory_knows_of_which_markets_and_types_a_fleet_is(site: Site) -
 @pytest.mark.parametrize("timed", [True, False])
 def test_interruptions_are_read_with_their_pool_and_time(site: Site, timed: bool) -> None:
     site.cloud.behave(interruptions_are_timed=timed)
-    fleet_id, ec2 = ordered(site, "spot-fleet"), site.world().access(target(site)).ec2
+    fleet_id, ec2 = ordered(site, "spot-fleet"), site.step_context().access(target(site)).ec2
     first, second = instances_of(site, fleet_id)
     before = {each.instance_id for each in taken_back(ec2)}
     site.cloud.turn_off(first, reason="Server.SpotInstanceTermination")

@@ -254,7 +254,7 @@ def in_one_daemon(site: Site, act: Callable[[Callable[..., Any], Callable[..., A
 
     def change(annex: str, **changes: Any) -> Any:
         ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex, **changes}
-        return change_lease(ad, OWNER, index, site.world(), site.defaults, site.now_s())
+        return change_lease(ad, OWNER, index, site.step_context(), site.defaults, site.now_s())
 
     try:
         act(order, change)

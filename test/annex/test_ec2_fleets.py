@@ -116,10 +116,10 @@ def test_a_foreign_fleet_is_none_of_ours_whatever_its_tags(site: Site) -> None:
     assert len(site.cloud.running_instances()) == 2
 
 
-@pytest.mark.parametrize("world", ["acted-upon", "refused", "no-effect"])
+@pytest.mark.parametrize("variant", ["acted-upon", "refused", "no-effect"])
 @pytest.mark.parametrize("before", ["active", "deleted_running"])
-def test_an_undo_ends_it_in_every_world_and_from_every_state(site: Site, world: str, before: str) -> None:
-    site.cloud.behave(second_cancel=world)
+def test_an_undo_ends_it_in_every_variant_and_from_every_state(site: Site, variant: str, before: str) -> None:
+    site.cloud.behave(second_cancel=variant)
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
     if before == "deleted_running":
         by_hand(site).delete_fleets(FleetIds=[fleet_id], TerminateInstances=False)
@@ -155,9 +155,9 @@ def test_an_overdue_one_is_ended_by_reconciliation_and_no_other(site: Site) -> N
     assert len(instances_of(site, living)) == 2
 
 
-@pytest.mark.parametrize("world", ["refused", "empty"])
-def test_stamped_instances_of_a_fleet_that_aws_has_forgotten_are_seen_and_ended(site: Site, world: str) -> None:
-    site.cloud.behave(unknown_fleet=world)
+@pytest.mark.parametrize("variant", ["refused", "empty"])
+def test_stamped_instances_of_a_fleet_that_aws_has_forgotten_are_seen_and_ended(site: Site, variant: str) -> None:
+    site.cloud.behave(unknown_fleet=variant)
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
     stamp(site, fleet_id, "annex-1", time.time() + 1000)
     site.cloud.forget_fleet(fleet_id)

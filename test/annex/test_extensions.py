@@ -30,7 +30,7 @@ def tag(site: Site, fleet_id: object, key: str, moment_s: float) -> None:
 
 def extend(site: Site, engine: Engine, annex_id: object) -> ReplyAd:
     ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex_id, "LeaseExtension": HOUR_S}
-    return change_lease(ad, OWNER, AnnexIndex(engine), site.world(), site.defaults, site.now_s())
+    return change_lease(ad, OWNER, AnnexIndex(engine), site.step_context(), site.defaults, site.now_s())
 
 
 def test_extensions_that_come_at_once_do_not_together_pass_the_longest_lease(site: Site) -> None:

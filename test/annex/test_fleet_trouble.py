@@ -135,7 +135,7 @@ def test_machines_that_leave_for_lack_of_work_are_not_reported_as_trouble(site: 
     for left in (1, 0):
         by_hand(site).terminate_instances(InstanceIds=[site.cloud.running_instances()[0]["id"]])
         with endpoint(relays(site.cloud.url, formatdate(usegmt=True), rewritten=rewritten)) as url:
-            assert reconcile(site.world(), target(site, url), frozenset).troubles == {}, left
+            assert reconcile(site.step_context(), target(site, url), frozenset).troubles == {}, left
     assert asked(site)
 
 
@@ -242,7 +242,7 @@ def test_a_strange_history_is_bounded_and_hides_no_annex(site: Site, body: str) 
     site.cloud.clear_audit()
     answer = answering("DescribeSpotFleetRequestHistory", history)
     with endpoint(relays(site.cloud.url, formatdate(usegmt=True), answer)) as url:
-        report = reconcile(site.world(), target(site, url), frozenset)
+        report = reconcile(site.step_context(), target(site, url), frozenset)
     assert (set(report.fleets), report.faults, writes(site)) == ({fleet_id}, (), [])
     text = report.troubles[fleet_id].text
     assert text.startswith("AWS has started 0 of 2 and is still trying; ")
@@ -269,7 +269,7 @@ def test_an_invalid_capacity_is_not_reported_as_trouble_and_hides_no_annex(site:
         return head + amount.encode() + tail.partition(f"</{name}>".encode())[2] if middle else answer
 
     with endpoint(relays(site.cloud.url, formatdate(usegmt=True), rewritten=rewritten)) as url:
-        report = reconcile(site.world(), target(site, url), frozenset)
+        report = reconcile(site.step_context(), target(site, url), frozenset)
     assert (set(report.fleets), report.faults, any(met)) == ({fleet_id}, (), True)
 
 

@@ -311,8 +311,8 @@ class Steady:
 def engine_of(site: Site, steady: Steady) -> tuple[Callable[..., Any], Callable[[], None]]:
     """One daemon that takes many orders: what takes one, and what ends it."""
     journal = site.journal()
-    world = replace(site.world(), heartbeats=Heartbeats(lambda: steady.now_s))
-    engine = Engine(journal, annex_steps(world), pace=PACE, now_s=site.now_s)
+    context = replace(site.step_context(), heartbeats=Heartbeats(lambda: steady.now_s))
+    engine = Engine(journal, annex_steps(context), pace=PACE, now_s=site.now_s)
     return lambda **changes: bulk_request(site.ad(**changes), OWNER, engine, site.defaults, site.now_s()), journal.close
 
 
@@ -361,7 +361,7 @@ def test_its_age_is_reckoned_by_awss_clock(site: Site, log: Log, ahead_s: float)
     site.away_s = ahead_s
     order = target(site)
     with pytest.raises(Exception, match="was last called by its rule"):
-        lease_function_of(site.world(), order, site.world().access(order))
+        lease_function_of(site.step_context(), order, site.step_context().access(order))
     site.cache = ClientCache(read_timeout=READ_TIMEOUT_S, traffic=ClientHooks(time_s=site.now_s))
-    world: StepContext = site.world()
-    assert lease_function_of(world, order, world.access(order)).receipt.is_complete
+    context: StepContext = site.step_context()
+    assert lease_function_of(context, order, context.access(order)).receipt.is_complete

@@ -46,7 +46,7 @@ class ProfileSite(Site):
 
     aws: Home = field(default_factory=lambda: Home(Path("/nowhere")))
 
-    def world(self) -> StepContext:
+    def step_context(self) -> StepContext:
         access = KeyFiles(self.read_as, self.cache, defaults=self.trusting(), profiles=self.profiles)
         return StepContext(access, self.now_s, SETTLE_S, self.bundle_sources)
 

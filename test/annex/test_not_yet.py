@@ -145,7 +145,9 @@ def test_the_wait_is_told_in_status_and_once_in_the_log(fresh: Site) -> None:
         time.sleep(seconds)
         return False
 
-    engine = Engine(journal, annex_steps(fresh.world()), pace=PATIENT, now_s=fresh.now_s, wait=wait, tell=told.append)
+    engine = Engine(
+        journal, annex_steps(fresh.step_context()), pace=PATIENT, now_s=fresh.now_s, wait=wait, tell=told.append
+    )
     try:
         reply = bulk_request(fresh.ad(), OWNER, engine, fresh.defaults, fresh.now_s())
     finally:

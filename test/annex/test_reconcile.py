@@ -91,11 +91,11 @@ def test_what_three_runs_did_not_end_annexd_ends(site: Site, living: str) -> Non
     assert look(site, ahead_s=LATE_S).ended == ()
 
 
-@pytest.mark.parametrize("world", ["acted-upon", "refused", "no-effect"])
-def test_a_fleet_that_was_cancelled_without_its_instances_is_ended_in_each_world(
-    site: Site, living: str, world: str
+@pytest.mark.parametrize("variant", ["acted-upon", "refused", "no-effect"])
+def test_a_fleet_that_was_cancelled_without_its_instances_is_ended_in_each_variant(
+    site: Site, living: str, variant: str
 ) -> None:
-    site.cloud.behave(second_cancel=world)
+    site.cloud.behave(second_cancel=variant)
     by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[living], TerminateInstances=False)
     assert look(site).overdue == frozenset()
     assert look(site, ahead_s=LATE_S).overdue == {living}

@@ -254,7 +254,7 @@ def test_of_two_resizes_at_one_moment_one_is_refused_or_comes_after_the_other(si
 
     def resize(_: int) -> Any:
         barrier.wait()
-        return resize_annex(ad, OWNER, index, site.world(), site.defaults, site.now_s())
+        return resize_annex(ad, OWNER, index, site.step_context(), site.defaults, site.now_s())
 
     with ThreadPoolExecutor(2) as both:
         replies = list(both.map(resize, range(2)))

@@ -149,7 +149,7 @@ def _events(fleet: Fleet) -> Iterator[tuple[float, Event, str]]:
     for event in TROUBLES[fleet.trouble].events:
         yield fleet.created_at_s, event, ""
     for refusal in fleet.refusals:
-        yield refusal.at_s, refused(refusal, fleet.world.capacity_words), ""
+        yield refusal.at_s, refused(refusal, fleet.behaviour.capacity_words), ""
     for each in fleet.instances:
         yield each.launched_at_s, ("instanceChange", "launched", ""), each.instance_id
         if each.terminating_at_s is not None:

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from test.cloud.emulated_aws import Broken
 from test.cloud.errors import Answer
 from test.cloud.request import Request
-from test.cloud.world import Broken
 
 Service = Callable[[Request], Answer | Broken]
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST

@@ -117,7 +117,7 @@ def test_a_deletion_fails_for_each_fleet_by_itself(cloud: Cloud, ec2: Any) -> No
 
 
 @pytest.mark.parametrize(
-    ("world", "ended", "codes", "living"),
+    ("variant", "ended", "codes", "living"),
     [
         ("acted-upon", ["deleted_terminating"], [], 0),
         ("refused", [], ["fleetNotInDeletableState"], 2),
@@ -125,9 +125,9 @@ def test_a_deletion_fails_for_each_fleet_by_itself(cloud: Cloud, ec2: Any) -> No
     ],
 )
 def test_a_second_deletion_ends_the_instances_or_is_refused_or_has_no_effect(
-    cloud: Cloud, ec2: Any, world: str, ended: list[str], codes: list[str], living: int
+    cloud: Cloud, ec2: Any, variant: str, ended: list[str], codes: list[str], living: int
 ) -> None:
-    cloud.behave(second_cancel=world)
+    cloud.behave(second_cancel=variant)
     fleet = create_fleet(ec2, 2)
     delete(ec2, fleet, terminate=False)
     assert delete(ec2, fleet) == (ended, codes)
@@ -256,14 +256,14 @@ def test_a_new_fleet_may_be_seen_late(cloud: Cloud, ec2: Any) -> None:
     assert listed(ec2) == [fleet]
 
 
-@pytest.mark.parametrize("world", ["refused", "empty"])
+@pytest.mark.parametrize("variant", ["refused", "empty"])
 def test_a_fleet_that_aws_has_forgotten_is_refused_or_not_shown_while_its_instances_live(
-    cloud: Cloud, ec2: Any, world: str
+    cloud: Cloud, ec2: Any, variant: str
 ) -> None:
-    cloud.behave(unknown_fleet=world)
+    cloud.behave(unknown_fleet=variant)
     fleet = create_fleet(ec2)
     cloud.forget_fleet(fleet)
-    if world == "refused":
+    if variant == "refused":
         assert code_of(ec2.describe_fleets, FleetIds=[fleet]) == "InvalidFleetId.NotFound"
     else:
         assert ec2.describe_fleets(FleetIds=[fleet])["Fleets"] == []
@@ -388,6 +388,6 @@ def test_the_meter_knows_the_lease_of_an_ec2_fleet(cloud: Cloud, ec2: Any) -> No
 
 
 @pytest.mark.parametrize("chosen", [{"unknown_fleet": "perhaps"}, {"delete_right": "none"}])
-def test_a_world_of_ec2_fleet_that_there_is_not_is_refused(cloud: Cloud, chosen: dict[str, str]) -> None:
+def test_a_variant_of_ec2_fleet_that_there_is_not_is_refused(cloud: Cloud, chosen: dict[str, str]) -> None:
     with pytest.raises(CloudError, match="is one of"):
         cloud.behave(**chosen)

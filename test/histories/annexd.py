@@ -163,7 +163,7 @@ class Annexd:
         if self.target is None:
             return
         try:
-            report = reconcile(life.world, self.target, life.under_way, life.index.cancelled_ends)
+            report = reconcile(life.step_context, self.target, life.under_way, life.index.cancelled_ends)
         except (Retry, Refused) as error:
             self.cloud.points.tell(f"reconciliation: {error}")
             return
@@ -181,7 +181,7 @@ class Annexd:
             return
 
         def take() -> None:
-            answered(answer(ad, OWNER, CommandContext(life.index, life.world, SUPPLIES), DEFAULTS, self.now_s()))
+            answered(answer(ad, OWNER, CommandContext(life.index, life.step_context, SUPPLIES), DEFAULTS, self.now_s()))
             if command_id in life.engine.unfinished():
                 self.cloud.timeline.after(0.0, lambda: self._carry_on(life, command_id))
 
@@ -279,20 +279,20 @@ class Life:
         self.busy: set[str] = set()
         self.journal = DyingJournal(self, annexd)
         annexd.kept.annexd, annexd.kept.hop.way = annexd, self._call
-        self.world = steps.StepContext(
+        self.step_context = steps.StepContext(
             self._access, annexd.now_s, bundle_sources=SUPPLIES, heartbeats=Heartbeats(annexd.now_s), pause=self._pause
         )
         self.engine = OneThread(
             self.busy,
             self.journal,
-            steps.annex_steps(self.world),
+            steps.annex_steps(self.step_context),
             now_s=annexd.now_s,
             wait=self.wait,
             random=lambda: 1.0,
         )
         self.index = AnnexIndex(self.engine)
-        add_cancelling(self.engine, self.world, self.index)
-        add_changing(self.engine, self.world, self.index)
+        add_cancelling(self.engine, self.step_context, self.index)
+        add_changing(self.engine, self.step_context, self.index)
 
     def under_way(self) -> set[str]:
         return {order.annex_id for order in self.engine.unfinished_orders(Order)}

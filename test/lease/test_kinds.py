@@ -25,7 +25,7 @@ def watched() -> Enforcer:
 
 def test_both_kinds_end_in_one_run_and_living_ones_of_both_stay(watched: Enforcer) -> None:
     account = watched.account
-    over = [annex(account, f"over-{kind}", -10, 3, kind=kind, world=IDLES) for kind in (SPOT, EC2)]
+    over = [annex(account, f"over-{kind}", -10, 3, kind=kind, variant=IDLES) for kind in (SPOT, EC2)]
     living = [annex(account, f"living-{kind}", 10_000, 3, kind=kind) for kind in (SPOT, EC2)]
     receipt = watched.tick()
     assert account.living(*over) == []
@@ -77,17 +77,17 @@ def test_where_one_kind_cannot_be_ended_the_other_ends_and_the_right_is_missing(
     assert len(account.living(*living)) == 2
 
 
-@pytest.mark.parametrize("world", [ACTS, REFUSES, IDLES])
+@pytest.mark.parametrize("variant", [ACTS, REFUSES, IDLES])
 @pytest.mark.parametrize("maintains", [False, True])
 def test_where_deleting_with_the_instances_is_denied_fleets_are_deleted_without_and_their_instances_ended(
-    watched: Enforcer, world: str, maintains: bool
+    watched: Enforcer, variant: str, maintains: bool
 ) -> None:
     """On which resources DeleteFleets requires TerminateInstances is undocumented."""
     account = watched.account
     account.may_delete_with_instances = False
     now_s = account.timeline.now_s
     made = {"created_s": now_s + HOUR_S} if maintains else {}  # active as yet
-    fleet = annex(account, "over", -10, 5, kind=EC2, world=world, maintains=maintains, **made)
+    fleet = annex(account, "over", -10, 5, kind=EC2, variant=variant, maintains=maintains, **made)
     living = annex(account, "living", 10_000, 3, kind=EC2)
     receipt = watched.tick()
     assert account.living(fleet) == []
@@ -118,7 +118,7 @@ def test_the_template_of_an_annex_goes_when_the_annex_is_gone_and_not_before(wat
     account = watched.account
     annex(account, "over", 200, 3, kind=EC2)
     annex(account, "later", 10_000, 3, kind=EC2)
-    stuck = annex(account, "stuck", -10, 1, kind=EC2, world=STUCK)
+    stuck = annex(account, "stuck", -10, 1, kind=EC2, variant=STUCK)
     stuck.machines[0].denied = True
     watched.tick()
     assert names(account) == {"over", "later", "stuck"}

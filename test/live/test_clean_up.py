@@ -71,9 +71,9 @@ def cancelled_running(cloud: Cloud) -> None:
     cloud.client("ec2").cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet(cloud)], TerminateInstances=False)
 
 
-@pytest.mark.parametrize("world", ["acted-upon", "refused", "no-effect"])
-def test_fleets_and_instances_are_ended_in_every_state_and_world(cloud: Cloud, account: Account, world: str) -> None:
-    cloud.behave(second_cancel=world)
+@pytest.mark.parametrize("variant", ["acted-upon", "refused", "no-effect"])
+def test_fleets_and_instances_are_ended_in_each_state_and_variant(cloud: Cloud, account: Account, variant: str) -> None:
+    cloud.behave(second_cancel=variant)
     with leaving_nothing(cloud):
         fleet(cloud)
         fleet(cloud, Type="maintain", TargetCapacity=3)

@@ -294,7 +294,7 @@ def test_a_look_at_the_account_teaches_the_watch_and_spares_its_question(site: S
 
 def test_places_and_times_that_nobody_asked_for_are_not_learned(site: Site) -> None:
     """Users name endpoints of their own, and what those answer is theirs alone."""
-    watch, now_s, here = CapacityWatch(site.world(), list), time.time(), target(site)
+    watch, now_s, here = CapacityWatch(site.step_context(), list), time.time(), target(site)
     stranger = replace(here, endpoints=replace(here.endpoints, ec2_url="https://ec2.example.org"))
     refusals = [CapacityNews("m5.large", None, (SPOT,), at_s, "no capacity", False) for at_s in (now_s, now_s + 1e9)]
     found = [FleetCapacity("sfr-1", SCOPE, (each,), 0, False) for each in refusals]

@@ -47,16 +47,16 @@ class StopLaunching:
     shows_late = False
     result_type = Nothing
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, _order: ShrinkOrder, results: Results) -> Turn:
         return results.of(Turn)
 
     def forward(self, order: ShrinkOrder, intent: Turn) -> Nothing:
-        require_settled(self._world, intent.unclear_at_s)
-        ec2 = self._world.access(order.target).ec2
-        fleets = lasting(fleets_of(self._world, ec2, intent.fleets))
+        require_settled(self._context, intent.unclear_at_s)
+        ec2 = self._context.access(order.target).ec2
+        fleets = lasting(fleets_of(self._context, ec2, intent.fleets))
         if is_cancelled(fleets):
             message = f"annex {order.annex_id} was cancelled: all its machines end"
             raise Refused(message, untouched=True, result="InvalidState")
@@ -79,15 +79,15 @@ class ChooseMachines:
     shows_late = False
     result_type = Leaving
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, _order: ShrinkOrder, results: Results) -> Turn:
         return results.of(Turn)
 
     def forward(self, order: ShrinkOrder, intent: Turn) -> Leaving:
-        ec2 = self._world.access(order.target).ec2
-        fleets = lasting(fleets_of(self._world, ec2, intent.fleets))
+        ec2 = self._context.access(order.target).ec2
+        fleets = lasting(fleets_of(self._context, ec2, intent.fleets))
         staying = [one for fleet in fleets for one in staying_in(ec2, fleet.fleet_id, intent.fleets.leaving)]
         staying.sort(key=lambda one: _reluctance(one, order))
         chosen = tuple(_chosen(staying, order))
@@ -133,8 +133,8 @@ class TellLeaving:
     shows_late = False
     result_type = Nothing
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, _order: ShrinkOrder, results: Results) -> LeavingIntent:
         fleets, leaving = results.of(Turn).fleets, results.of(Leaving)
@@ -143,7 +143,7 @@ class TellLeaving:
     def forward(self, order: ShrinkOrder, intent: LeavingIntent) -> Nothing:
         if order.subject.order is not None and intent.leaving.instance_ids:
             present = Present(intent.leaving.end_s, intent.leaving.max_lease_s, leaving=intent.fleets.leaving)
-            put_present(self._world, self._world.access(order.target), order.subject.order, present)
+            put_present(self._context, self._context.access(order.target), order.subject.order, present)
         return Nothing()
 
     def backward(self, _order: ShrinkOrder, _intent: LeavingIntent, _asked_at_s: float) -> None:
@@ -158,8 +158,8 @@ class TerminateLeaving:
     shows_late = False
     result_type = Nothing
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, _order: ShrinkOrder, results: Results) -> LeavingIntent:
         return LeavingIntent(results.of(Turn).fleets, results.of(Leaving))
@@ -167,7 +167,7 @@ class TerminateLeaving:
     def forward(self, order: ShrinkOrder, intent: LeavingIntent) -> Nothing:
         if not order.now or not intent.leaving.instance_ids:
             return Nothing()
-        ec2, leaving = self._world.access(order.target).ec2, set(intent.leaving.instance_ids)
+        ec2, leaving = self._context.access(order.target).ec2, set(intent.leaving.instance_ids)
         living = [one for fleet_id in intent.fleets.fleet_ids for one in living_instances(ec2, fleet_id)]
         running = [one.instance_id for one in living if one.instance_id in leaving and one.state != ENDING]
         if running:

@@ -23,8 +23,8 @@ class TellMachines:
     shows_late = False
     result_type = MachinesInformed
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, _order: ChangeOrder, results: Results) -> MoveIntent:
         return MoveIntent(results.of(Turn).fleets, results.of(LeaseRead))
@@ -34,36 +34,36 @@ class TellMachines:
         if order.subject.order is None:
             return MachinesInformed(f"{UNTOLD}: annexd has no record of their order")
         try:
-            if not tell(self._world, order, intent, lease.end_of_lease_s):
+            if not tell(self._context, order, intent, lease.end_of_lease_s):
                 raise was_cancelled(intent.fleets.annex_id)
         except (Retry, Refused) as error:
             if lease.is_longer:
                 raise
             return MachinesInformed(f"{UNTOLD}: {error}")
         drains_s = lease.from_s - order.drain_s - TICK_S
-        if lease.is_longer and order.drain_s and self._world.now_s() > drains_s:
+        if lease.is_longer and order.drain_s and self._context.now_s() > drains_s:
             message = "machines that have begun to drain for the earlier end still leave the pool"
             return MachinesInformed(message)
         return MachinesInformed("")
 
     def backward(self, _order: ChangeOrder, _intent: MoveIntent, asked_at_s: float) -> None:
         """Wait for what may still be written.  The old end is told once the tag says it: money comes first."""
-        require_settled(self._world, asked_at_s)
+        require_settled(self._context, asked_at_s)
 
 
-def tell(world: StepContext, order: ChangeOrder, intent: MoveIntent, end_s: int) -> bool:
+def tell(context: StepContext, order: ChangeOrder, intent: MoveIntent, end_s: int) -> bool:
     """Write the end into the annex's object; False for an annex that was cancelled, whose machines were told to go.
 
     Raises Retry or Refused.
     """
-    annex, annex_order, clients = intent.fleets, order.subject.order, world.access(order.target)
+    annex, annex_order, clients = intent.fleets, order.subject.order, context.access(order.target)
     if annex_order is None or annex_order.join is None:
         return True
     if is_cancelled(fleets_of_annex(clients.ec2, annex.annex_id, annex.fleet_ids)):
         return False
-    put_present(world, clients, annex_order, Present(end_s, intent.lease.max_lease_s, leaving=annex.leaving))
+    put_present(context, clients, annex_order, Present(end_s, intent.lease.max_lease_s, leaving=annex.leaving))
     if not is_cancelled(fleets_of_annex(clients.ec2, annex.annex_id, annex.fleet_ids)):
         return True
-    now_s = int(world.aws_now_s(clients))  # it was cancelled meanwhile, and its machines told so before
-    put_present(world, clients, annex_order, Present(now_s, DAY_S, cancelled_s=now_s))
+    now_s = int(context.aws_now_s(clients))  # it was cancelled meanwhile, and its machines told so before
+    put_present(context, clients, annex_order, Present(now_s, DAY_S, cancelled_s=now_s))
     return False
