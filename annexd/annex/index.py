@@ -167,8 +167,8 @@ class AnnexIndex:
 
     def leaving(self, annex_id: str) -> tuple[str, ...]:
         """Return the instances that were told to leave when it was made smaller."""
-        told = [self.engine.state(each).results.get(Leaving) for each in self.resizes(annex_id)]
-        return tuple(instance_id for each in told if each is not None for instance_id in each.instance_ids)
+        reductions = [self.engine.state(each).results.get(Leaving) for each in self.resizes(annex_id)]
+        return tuple(instance_id for each in reductions if each is not None for instance_id in each.instance_ids)
 
     def units(self, known: AnnexRecord) -> int | None:
         """Return its size, if it was changed since its order."""

@@ -171,7 +171,7 @@ def closing_of(
     return max(holds, default=None)
 
 
-def told(closed: Mapping[CapacityPoolKey, Closing]) -> list[dict[str, str | int]]:
+def closing_attributes(closed: Mapping[CapacityPoolKey, Closing]) -> list[dict[str, str | int]]:
     """Return the closings as attributes of ads, the one that ends first at the beginning."""
     return [
         {

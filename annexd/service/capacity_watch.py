@@ -22,7 +22,7 @@ from annexd.annex.steps import StepContext
 from annexd.aws import time_limit
 from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
-from annexd.demand.breaker import ANY_TYPE, CAPACITY, LIMIT, Breaker, CapacityPoolKey, Closing, told
+from annexd.demand.breaker import ANY_TYPE, CAPACITY, LIMIT, Breaker, CapacityPoolKey, Closing, closing_attributes
 from annexd.workflow import Refused, Retry
 
 MOST_ASKED: Final = 20  # histories in one round
@@ -145,7 +145,7 @@ class CapacityWatch:
         return [
             {"Region": place.region, **({"Account": place.account} if place.account else {}), **each}
             for place, known in self._places.items()
-            for each in told(known.breaker.closed(now_s + known.skew_s))
+            for each in closing_attributes(known.breaker.closed(now_s + known.skew_s))
         ]
 
     def status(self, now_s: float) -> dict[str, str | int]:

@@ -181,8 +181,8 @@ def test_under_another_name_the_stack_that_has_the_lease_function_is_checked(wel
 
 
 @pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
-def test_a_planted_fault_is_found_with_its_repair(fault: Fault, told: Callable[[Fault], Said]) -> None:
-    said = told(fault)
+def test_a_planted_fault_is_found_with_its_repair(fault: Fault, findings_of: Callable[[Fault], Said]) -> None:
+    said = findings_of(fault)
     assert said.status == SETUP_FAULTY
     found = [line for line in said.faults() if line.startswith(f"{fault.check}: ") and fault.words in line]
     assert len(found) == 1, said.out
@@ -190,7 +190,7 @@ def test_a_planted_fault_is_found_with_its_repair(fault: Fault, told: Callable[[
 
 
 @pytest.fixture(scope="module")
-def told(one_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Fault], Said]:
+def findings_of(one_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Fault], Said]:
     """Return the findings for a fault; those of one hand share an account, unless ALONE=1 is in the environment."""
     known: dict[str, Said] = {}
 

@@ -47,8 +47,8 @@ def as_htcondor_reads_it(file: Path, local_name: str = "", knobs: Sequence[str] 
         text=True,
         check=True,
     )
-    told: dict[str, str] = json.loads(made.stdout)
-    return told
+    reported: dict[str, str] = json.loads(made.stdout)
+    return reported
 
 
 def test_htcondor_reads_the_default_regions_knobs(tmp_path: Path) -> None:
@@ -65,9 +65,9 @@ def test_the_annexds_of_further_regions_are_added_to_the_daemons_that_condor_mas
     """Without the + condor_master would treat all other daemons as foreign programs."""
     (tmp_path / "file").write_text(text({"us-east-1": FIRST, "eu-west-1": SECOND, "ap-south-1": SECOND}))
     names = ("DC_DAEMON_LIST", "ANNEXD_EU_WEST_1", "ANNEXD_AP_SOUTH_1")
-    told = as_htcondor_reads_it(tmp_path / "file", knobs=names)
-    assert told.pop("DC_DAEMON_LIST") == "+ANNEXD_EU_WEST_1 ANNEXD_AP_SOUTH_1"
-    assert all(program.endswith("/condor_annexd") for program in told.values()), "defined where 80annexd is gone"
+    reported = as_htcondor_reads_it(tmp_path / "file", knobs=names)
+    assert reported.pop("DC_DAEMON_LIST") == "+ANNEXD_EU_WEST_1 ANNEXD_AP_SOUTH_1"
+    assert all(program.endswith("/condor_annexd") for program in reported.values()), "defined where 80annexd is gone"
 
 
 def test_what_was_written_is_read_back() -> None:

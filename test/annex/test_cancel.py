@@ -183,10 +183,10 @@ def test_a_super_user_with_working_keys_can_end_an_annex_that_is_stuck_without_t
     assert site.cancel(annex, pace=IMPATIENT)["Result"] == "UnknownError", "accepted, and not given up for a file"
     site.keys = {f"/backup{path}": content for path, content in keys.items()}
     site.readers.add(BOB)
-    told: dict[str, Any] = {"PublicKeyFile": "/backup/home/alice/public", "SecretKeyFile": "/backup/home/alice/secret"}
-    assert site.cancel(annex, BOB, **told)["Result"] == "NotAuthorized"
+    moved: dict[str, Any] = {"PublicKeyFile": "/backup/home/alice/public", "SecretKeyFile": "/backup/home/alice/secret"}
+    assert site.cancel(annex, BOB, **moved)["Result"] == "NotAuthorized"
     site.defaults = replace(site.defaults, super_users=frozenset([BOB]))
-    assert site.cancel(annex, BOB, pace=PATIENT, **told)["Result"] == "Success"
+    assert site.cancel(annex, BOB, pace=PATIENT, **moved)["Result"] == "Success"
     site.check_nothing_left()
 
 
@@ -383,8 +383,8 @@ def test_where_nothing_is_left_of_it_nothing_is_ended(site: Site, annex: dict[st
 def test_a_key_file_that_has_moved_can_be_told(site: Site) -> None:
     site.keys = {f"/new{path}": content for path, content in site.keys.items()}
     refused(dict(site.cancel("physics", pace=IMPATIENT)), "UnknownError", "PublicKeyFile cannot be used")
-    told: dict[str, Any] = {"PublicKeyFile": "/new/home/alice/public", "SecretKeyFile": "/new/home/alice/secret"}
-    assert site.cancel("physics", **told)["Result"] == "Success"
+    moved: dict[str, Any] = {"PublicKeyFile": "/new/home/alice/public", "SecretKeyFile": "/new/home/alice/secret"}
+    assert site.cancel("physics", **moved)["Result"] == "Success"
 
 
 # Without the journal, and with reconciliation.

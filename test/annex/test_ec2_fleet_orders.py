@@ -37,8 +37,8 @@ def templates(site: Site) -> list[dict[str, Any]]:
 
 
 def versions(site: Site, name: object) -> list[dict[str, Any]]:
-    told = by_hand(site).describe_launch_template_versions(LaunchTemplateName=name)["LaunchTemplateVersions"]
-    return [each["LaunchTemplateData"] for each in sorted(told, key=lambda each: int(each["VersionNumber"]))]
+    reported = by_hand(site).describe_launch_template_versions(LaunchTemplateName=name)["LaunchTemplateVersions"]
+    return [each["LaunchTemplateData"] for each in sorted(reported, key=lambda each: int(each["VersionNumber"]))]
 
 
 def config_of(site: Site) -> dict[str, Any]:
@@ -46,8 +46,8 @@ def config_of(site: Site) -> dict[str, Any]:
     return dict(fleet["config"])
 
 
-def tags_in(told: Mapping[str, Any]) -> dict[str, str]:
-    return {each["Key"]: each["Value"] for each in told["Tags"]}
+def tags_in(reported: Mapping[str, Any]) -> dict[str, str]:
+    return {each["Key"]: each["Value"] for each in reported["Tags"]}
 
 
 def own_template(site: Site, name: str, **data: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from annexd.annex.lease.lease import utc
 from annexd.annex.reconcile import reconcile
 from test.annex.conftest import TEMPLATE
 from test.annex.fleets import by_hand, fleet, look, tag, target, writes
-from test.annex.looks import looked, told
+from test.annex.looks import listed, looked
 from test.annex.site import Site, wait_for
 from test.annex.strange import BODIES, answering
 from test.aws.endpoint import endpoint, relays
@@ -224,7 +224,7 @@ BEYOND = {
 }
 
 
-TOLD = [*BEYOND][:5]
+REPORTED = [*BEYOND][:5]
 
 
 @pytest.mark.parametrize("body", [*BODIES, *BEYOND])
@@ -246,7 +246,7 @@ def test_a_strange_history_is_bounded_and_hides_no_annex(site: Site, body: str) 
     assert (set(report.fleets), report.faults, writes(site)) == ({fleet_id}, (), [])
     text = report.troubles[fleet_id].text
     assert text.startswith("AWS has started 0 of 2 and is still trying; ")
-    assert ("AWS says: " in text) == (body in TOLD)
+    assert ("AWS says: " in text) == (body in REPORTED)
     assert text.isprintable()
     assert len(text) <= LONGEST_TEXT
 
@@ -288,11 +288,11 @@ def test_status_tells_why_nothing_runs_and_of_a_fleet_that_failed_that_the_order
     site.order()
     site.cloud.behave(fleet_trouble="fleet-quota")
     site.order()
-    role, quota = told(site, looks=looked(site))
+    role, quota = listed(site, looks=looked(site))
     assert (role["State"], quota["State"]) == ("leased", "failed")
     assert "iamFleetRoleInvalid" in role["Trouble"]
     assert "was cancelled before anything was started" in quota["Trouble"]
-    assert [each["Trouble"] for each in told(site)] == [None, None], "before the first look"
+    assert [each["Trouble"] for each in listed(site)] == [None, None], "before the first look"
 
 
 def test_status_tells_no_trouble_of_an_annex_that_was_cancelled(site: Site) -> None:
@@ -301,6 +301,6 @@ def test_status_tells_no_trouble_of_an_annex_that_was_cancelled(site: Site) -> N
     seen = looked(site)
     assert site.cancel("mine")["Result"] == "Success"
     later = {key: replace(each, at_s=time.time()) for key, each in seen.items()}
-    [annex] = told(site, looks=later)
+    [annex] = listed(site, looks=later)
     assert (annex["State"], annex["Trouble"]) == ("cancelled", None)
     assert json.dumps(annex)

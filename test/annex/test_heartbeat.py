@@ -122,9 +122,9 @@ def test_a_heartbeat_that_shows_no_enforcer_opens_nothing_and_says_what_is_wrong
 ) -> None:
     ago_s = changes.get("ago_s", 0)
     log.say(**({"at": int(time.time() - ago_s)} | {key: each for key, each in changes.items() if key != "ago_s"}))
-    told = refusal(site)
-    assert words in told
-    assert "condor_annex -check-setup says why" in told or "update the stack (condor_annex -setup)" in told
+    reported = refusal(site)
+    assert words in reported
+    assert "condor_annex -check-setup says why" in reported or "update the stack (condor_annex -setup)" in reported
 
 
 @pytest.mark.parametrize(
@@ -237,8 +237,8 @@ def test_hostile_lines_beside_a_receipt_change_nothing(site: Site, log: Log) -> 
 
 @pytest.mark.parametrize("line", [0, 5, 15, 19, 24])
 def test_an_endpoint_that_gives_any_line_opens_nothing_and_breaks_nothing(site: Site, line: int) -> None:
-    told = json.dumps({"events": [{"message": HOSTILE[line]}]}).encode()
-    with endpoint(relays(site.cloud.url, NOW, answering("FilterLogEvents", told))) as url:
+    reported = json.dumps({"events": [{"message": HOSTILE[line]}]}).encode()
+    with endpoint(relays(site.cloud.url, NOW, answering("FilterLogEvents", reported))) as url:
         reply = site.order(LogsURL=url)
     assert "has not been called by its rule" in str(reply["ErrorString"])
 
@@ -253,8 +253,8 @@ def test_empty_pages_are_followed_to_those_that_hold_something(site: Site, log: 
 
 def test_pages_that_never_end_end_the_look_with_words(site: Site, log: Log) -> None:
     log.say()
-    told = b'{"events": [], "nextToken": "again"}'
-    with endpoint(relays(site.cloud.url, NOW, answering("FilterLogEvents", told))) as url:
+    reported = b'{"events": [], "nextToken": "again"}'
+    with endpoint(relays(site.cloud.url, NOW, answering("FilterLogEvents", reported))) as url:
         reply = site.order(replace(PACE, forward_deadline_s=0.1), LogsURL=url)
     assert "the same page came twice" in str(reply["ErrorString"])
 
@@ -273,8 +273,8 @@ def test_a_closed_function_takes_no_order_until_it_is_opened_again(site: Site, l
     functions = site.cloud.client("lambda", BYSTANDER)
     functions.update_function_configuration(FunctionName=site.arn, Description=CLOSED_DESCRIPTION)
     assert is_closed(functions.get_function(FunctionName=site.arn)["Configuration"])
-    told = refusal(site, ["GetFunction"])
-    assert "is closed: somebody runs condor_annex -teardown; -setup opens it again" in told
+    reported = refusal(site, ["GetFunction"])
+    assert "is closed: somebody runs condor_annex -teardown; -setup opens it again" in reported
     functions.update_function_configuration(FunctionName=site.arn, Description="")
     accepted(site.order())
 
@@ -294,8 +294,8 @@ def test_a_function_that_may_not_run_takes_no_order(site: Site, log: Log) -> Non
     log.say()
     functions = site.cloud.client("lambda", BYSTANDER)
     functions.put_function_concurrency(FunctionName=site.arn, ReservedConcurrentExecutions=0)
-    told = refusal(site, ["GetFunction"])
-    assert "its reserved concurrency is 0: aws lambda delete-function-concurrency" in told
+    reported = refusal(site, ["GetFunction"])
+    assert "its reserved concurrency is 0: aws lambda delete-function-concurrency" in reported
     functions.put_function_concurrency(FunctionName=site.arn, ReservedConcurrentExecutions=1)
     accepted(site.order())
 

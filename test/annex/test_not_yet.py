@@ -61,15 +61,15 @@ def test_the_table_says_of_each_error_whether_it_is_waited_for_and_on_what_evide
     assert row.what
     assert row.next_step
     assert row.wait_s in (0.0, PROPAGATION_S, TAGGING_S)
-    told = translated(client_error(row), IamFleetRole=ROLE, bucket=BUCKET)
+    reported = translated(client_error(row), IamFleetRole=ROLE, bucket=BUCKET)
     if row.wait_s:
-        assert isinstance(told, Retry)
-        assert told.untouched
-        assert told.wait is not None
-        assert (told.wait.longest_s, told.wait.next_step) == (row.wait_s, row.next_step)
-        assert "{" not in told.wait.what
+        assert isinstance(reported, Retry)
+        assert reported.untouched
+        assert reported.wait is not None
+        assert (reported.wait.longest_s, reported.wait.next_step) == (row.wait_s, row.next_step)
+        assert "{" not in reported.wait.what
     else:
-        assert isinstance(told, Refused)
+        assert isinstance(reported, Refused)
 
 
 def test_the_fleet_role_is_waited_for_for_two_minutes_as_terraform_does() -> None:
@@ -136,7 +136,7 @@ def test_what_aws_refuses_for_another_reason_is_refused_at_once(site: Site) -> N
 
 
 def test_the_wait_is_told_in_status_and_once_in_the_log(fresh: Site) -> None:
-    told, shown, journal = list[str](), list[Json](), fresh.journal()
+    reported, shown, journal = list[str](), list[Json](), fresh.journal()
 
     def wait(seconds: float) -> bool:
         ad = {"Command": "CA_QUERY_ANNEXES", "RequestVersion": 1}
@@ -146,7 +146,7 @@ def test_the_wait_is_told_in_status_and_once_in_the_log(fresh: Site) -> None:
         return False
 
     engine = Engine(
-        journal, annex_steps(fresh.step_context()), pace=PATIENT, now_s=fresh.now_s, wait=wait, tell=told.append
+        journal, annex_steps(fresh.step_context()), pace=PATIENT, now_s=fresh.now_s, wait=wait, tell=reported.append
     )
     try:
         reply = bulk_request(fresh.ad(), OWNER, engine, fresh.defaults, fresh.now_s())
@@ -155,7 +155,7 @@ def test_the_wait_is_told_in_status_and_once_in_the_log(fresh: Site) -> None:
     assert reply["Result"] == "Success"
     assert {annex["State"] for annex in shown} == {"ordering"}
     assert all(f"waiting for AWS to know the fleet role {ROLE}, for " in annex["Trouble"] for annex in shown)
-    [line] = told
+    [line] = reported
     assert f"Request {reply['CommandID']} waits up to 120 s for AWS to know the fleet role {ROLE}: " in line
 
 

@@ -177,9 +177,9 @@ def present(
     end_s: int = int(NOW_S) + 9000,
     cancelled_s: int | None = None,
 ) -> dict[str, bytes]:
-    told = Present(end_s, MAX_LEASE_S, cancelled_s)
+    written = Present(end_s, MAX_LEASE_S, cancelled_s)
     return unpacked(
-        present_config_bundle(one, bundle_sources or BundleSources({"/home/alice/config": FILES}), told, LATER_S)
+        present_config_bundle(one, bundle_sources or BundleSources({"/home/alice/config": FILES}), written, LATER_S)
     )
 
 
@@ -200,8 +200,12 @@ def test_a_moved_end_is_in_the_manifest_in_its_tags_and_in_what_htcondor_reads()
 def test_the_end_that_machines_compute_of_it_is_the_end_that_annexd_was_asked_for() -> None:
     one = replace(order(), client_token=leased_token("annex-one", int(NOW_S) + 3600))
     for end_s, cancelled_s in ((int(NOW_S) + 9000, None), (int(NOW_S) + 60, None), (int(LATER_S), int(LATER_S))):
-        told = json.loads(present(one, end_s=end_s, cancelled_s=cancelled_s)["annex.json"])
-        assert lease_end(told["ClientToken"], told["Tags"], NOW_S, told["MaxLease"]) == told["LeaseEnd"] == end_s
+        written = json.loads(present(one, end_s=end_s, cancelled_s=cancelled_s)["annex.json"])
+        assert (
+            lease_end(written["ClientToken"], written["Tags"], NOW_S, written["MaxLease"])
+            == written["LeaseEnd"]
+            == end_s
+        )
 
 
 def test_a_moved_end_brings_a_new_token_that_ends_with_it_and_is_the_same_annexs() -> None:
@@ -247,9 +251,9 @@ def test_a_cancelled_annex_is_told_so_without_key_and_folder() -> None:
 
 def test_every_fault_of_the_folder_is_told() -> None:
     files = {"annex.token": b"", ".hidden": b"", "x~": b"", "a.rpmsave": b"", "big": b"x" * (MOST_BYTES + 1)}
-    [told] = faults(BundleSources({"/c": files}), ConfigDir="/c")
+    [written] = faults(BundleSources({"/c": files}), ConfigDir="/c")
     for words in ("'annex.token' is annexd's own name", "'.hidden'", "'x~'", "'a.rpmsave'", "the limit is 1048576"):
-        assert words in told
+        assert words in written
 
 
 def test_a_folder_that_cannot_be_read_and_a_missing_key_are_told_at_once() -> None:

@@ -45,8 +45,8 @@ def test_a_request_without_command_id_gets_its_own() -> None:
 
 
 def test_all_faults_are_told_at_once() -> None:
-    told = faults(TargetCapacity="many", EndOfLease=int(NOW_S) - 40, IamFleetRole=None)
-    assert set(told) == {
+    reported = faults(TargetCapacity="many", EndOfLease=int(NOW_S) - 40, IamFleetRole=None)
+    assert set(reported) == {
         'TargetCapacity must be a positive integer, not "many"',
         "EndOfLease is 40 s in the past: does the clock here differ from that of your machine?",
         NO_ROLE,
@@ -399,8 +399,8 @@ def test_whatever_the_ad_it_is_a_request_or_its_faults(changes: dict[str, Any]) 
         try:
             read(attempt)
         except InvalidRequest as error:
-            told = error
+            reported = error
         else:
             continue
-        assert told.faults
-        assert "\n" not in str(told)
+        assert reported.faults
+        assert "\n" not in str(reported)

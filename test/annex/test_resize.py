@@ -122,8 +122,8 @@ def test_the_further_fleet_is_of_the_users_template_as_it_was_read_for_the_order
         annex = ordered(site, FleetAPI="ec2-fleet", LaunchSpecifications=None, LaunchTemplateConfigs=[named])
         by_hand(site).delete_launch_template(LaunchTemplateName="mine")
         reply = resized(site, annex)
-        told = by_hand(site).describe_launch_template_versions(LaunchTemplateName=reply["ClientToken"])
-        assert told["LaunchTemplateVersions"][0]["LaunchTemplateData"]["ImageId"] == "ami-12345678"
+        reported = by_hand(site).describe_launch_template_versions(LaunchTemplateName=reply["ClientToken"])
+        assert reported["LaunchTemplateVersions"][0]["LaunchTemplateData"]["ImageId"] == "ami-12345678"
     finally:
         for each in by_hand(site).describe_launch_templates()["LaunchTemplates"]:
             by_hand(site).delete_launch_template(LaunchTemplateId=each["LaunchTemplateId"])

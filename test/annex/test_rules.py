@@ -202,9 +202,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("changes", "words"), REFUSED, ids=[words[:60] for _, words in REFUSED])
 def test_what_aws_would_refuse_later_or_leave_running_is_refused_at_once(changes: dict[str, Any], words: str) -> None:
-    told = fault(**changes)
-    assert words in told
-    assert told.count("; ") == 0
+    reported = fault(**changes)
+    assert words in reported
+    assert reported.count("; ") == 0
 
 
 LIGHT = {"WeightedCapacity": 0.1}
@@ -346,10 +346,10 @@ def test_whatever_is_changed_in_a_whole_request_its_faults_are_words() -> None:
         try:
             config(**changed(whole, dice))
         except InvalidRequest as error:
-            told = error.faults
+            reported = error.faults
         else:
-            told = ("taken",)
-        assert all(told)
+            reported = ("taken",)
+        assert all(reported)
 
 
 def test_a_name_of_megabytes_is_refused_in_no_time() -> None:

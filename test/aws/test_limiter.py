@@ -255,8 +255,8 @@ def test_the_clock_of_one_account_is_not_used_for_another(cloud: Cloud) -> None:
 
 def test_a_denied_call_tells_of_a_wrong_clock() -> None:
     def denied(date: str) -> str:
-        told = {"HTTPStatusCode": 403, "HTTPHeaders": {"date": date}}
-        error = ClientError({"Error": {"Code": "AuthFailure", "Message": "no"}, "ResponseMetadata": told}, "X")
+        response = {"HTTPStatusCode": 403, "HTTPHeaders": {"date": date}}
+        error = ClientError({"Error": {"Code": "AuthFailure", "Message": "no"}, "ResponseMetadata": response}, "X")
         return errors.describe(error, "RunIt")
 
     assert "behind AWS's, set it" in denied("Wed, 01 Jan 2098 00:00:00 GMT")

@@ -75,5 +75,5 @@ class Control:
         return {"fired": fired, "ended": self._aws.functions.wait_until_idle(IDLE_TIMEOUT_S)}
 
 
-def _told(status: int, told: Any) -> Answer:
-    return Answer(status, json.dumps(told, default=str).encode(), {"Content-Type": "application/json"})
+def _told(status: int, response: Any) -> Answer:
+    return Answer(status, json.dumps(response, default=str).encode(), {"Content-Type": "application/json"})

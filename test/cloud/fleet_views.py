@@ -53,7 +53,7 @@ def of_instant(fleet: Fleet) -> dict[str, Any]:
     pools: defaultdict[tuple[str, bool], list[Instance]] = defaultdict(list)
     for each in fleet.instances:
         pools[str(each.specification.get("InstanceType")), each.is_spot].append(each)
-    told = [
+    response = [
         {
             "LaunchTemplateAndOverrides": _made_of(each[0].specification),
             "Lifecycle": "spot" if is_spot else "on-demand",
@@ -62,7 +62,7 @@ def of_instant(fleet: Fleet) -> dict[str, Any]:
         }
         for (kind, is_spot), each in pools.items()
     ]
-    return {"Instances": told, "Errors": _errors(fleet)}
+    return {"Instances": response, "Errors": _errors(fleet)}
 
 
 def _errors(fleet: Fleet) -> list[dict[str, Any]]:

@@ -36,9 +36,9 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
     chosen: ClassVar[Chosen] = Chosen(Behaviour())
 
     def create_function(self) -> Any:
-        told = super().create_function()
+        answered = super().create_function()
         self._note_log_group(self.backend.get_function(self.json_body["FunctionName"].rsplit(":", 1)[-1], None))
-        return told
+        return answered
 
     def update_function_configuration(self) -> Any:
         function = self._updating()

@@ -54,29 +54,29 @@ def _message(request: Request, need: Need, words: str) -> str:
 
 
 def _encoded(arn: str, need: Need) -> str:
-    told = {
+    response = {
         "allowed": False,
         "explicitDeny": True,
         "matchedStatements": {"items": []},
         "failures": {"items": []},
         "context": {"principal": {"arn": arn}, "action": need.action, "resource": need.resource},
     }
-    return base64.urlsafe_b64encode(json.dumps(told).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps(response).encode()).decode().rstrip("=")
 
 
 def decoded(request: Request) -> Answer:
     """DecodeAuthorizationMessage, which moto does not know."""
     encoded = str(request.parameters()["EncodedMessage"])
     try:
-        told = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
-        json.loads(told)
+        response = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+        json.loads(response)
     except ValueError:
         return error_answer(
             "sts", 400, "InvalidAuthorizationMessageException", "The encoded authorization message is invalid"
         )
     body = (
         '<DecodeAuthorizationMessageResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
-        f"<DecodeAuthorizationMessageResult><DecodedMessage>{told}</DecodedMessage></DecodeAuthorizationMessageResult>"
+        f"<DecodeAuthorizationMessageResult><DecodedMessage>{response}</DecodedMessage></DecodeAuthorizationMessageResult>"
         "<ResponseMetadata><RequestId>one</RequestId></ResponseMetadata></DecodeAuthorizationMessageResponse>"
     )
     return Answer(200, body.encode(), {"Content-Type": "text/xml"})

@@ -96,8 +96,8 @@ class Sandbox:
             return {"errorMessage": f"{request_id} Task timed out after {self._timeout_s:.2f} seconds"}, True
         if not line:
             return {"errorType": "Runtime.ExitError", "errorMessage": f"RequestId: {request_id} exited"}, True
-        told = json.loads(line)
-        return told.get("error", told.get("result")), "error" in told
+        response = json.loads(line)
+        return response.get("error", response.get("result")), "error" in response
 
     def _answer(self, deadline_s: float) -> bytes | None:
         """A line; nothing when the process has ended; None at the time limit."""

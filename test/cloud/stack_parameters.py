@@ -101,7 +101,7 @@ def effective(template: Mapping[str, Any], values: Values) -> Any:
     return [resolved(template.get(block, {}), known) for block in ("Resources", "Outputs")]
 
 
-def told(template: Mapping[str, Any], values: Values) -> list[dict[str, str]]:
+def shown_parameters(template: Mapping[str, Any], values: Values) -> list[dict[str, str]]:
     """As DescribeStacks shows them."""
     declared = template.get("Parameters", {})
     return [

@@ -65,11 +65,11 @@ def test_a_fleet_tells_its_token_tags_times_and_capacity(ec2: Any) -> None:
     tags = [{"Key": "htcondor:annex-id", "Value": "annex-1"}]
     own = [{"ResourceType": "fleet", "Tags": tags}]
     fleet = create_fleet(ec2, 3, ClientToken=TOKEN, TagSpecifications=own, ValidUntil=until_)
-    told = described_fleet(ec2, fleet)
-    assert (told["ClientToken"], told["Type"], told["FleetState"]) == (TOKEN, "request", "active")
-    assert (told["Tags"], told["ValidUntil"], told["ActivityStatus"]) == (tags, until_, "fulfilled")
-    assert told["TargetCapacitySpecification"]["TotalTargetCapacity"] == told["FulfilledCapacity"] == 3
-    assert abs(told["CreateTime"].timestamp() - time.time()) < 60
+    answered = described_fleet(ec2, fleet)
+    assert (answered["ClientToken"], answered["Type"], answered["FleetState"]) == (TOKEN, "request", "active")
+    assert (answered["Tags"], answered["ValidUntil"], answered["ActivityStatus"]) == (tags, until_, "fulfilled")
+    assert answered["TargetCapacitySpecification"]["TotalTargetCapacity"] == answered["FulfilledCapacity"] == 3
+    assert abs(answered["CreateTime"].timestamp() - time.time()) < 60
 
 
 def test_a_token_makes_one_fleet_and_is_refused_with_other_parameters(ec2: Any) -> None:
@@ -223,11 +223,11 @@ def test_its_history_and_its_instances_are_told(cloud: Cloud, ec2: Any) -> None:
     cloud.behave(fleet_trouble="quota")
     fleet = create_fleet(ec2, 2)
     asked: Any = {"FleetId": fleet, "StartTime": datetime.fromtimestamp(0, UTC)}
-    told = ec2.describe_fleet_history(**asked)
-    kinds = [(each["EventType"], each["EventInformation"]["EventSubType"]) for each in told["HistoryRecords"]]
+    answered = ec2.describe_fleet_history(**asked)
+    kinds = [(each["EventType"], each["EventInformation"]["EventSubType"]) for each in answered["HistoryRecords"]]
     assert kinds[:2] == [("fleetRequestChange", "submitted"), ("fleetRequestChange", "active")]
     assert ("error", "spotInstanceCountLimitExceeded") in kinds
-    assert "LastEvaluatedTime" in told
+    assert "LastEvaluatedTime" in answered
     only = ec2.describe_fleet_history(**asked, EventType="service-error")["HistoryRecords"]
     assert {each["EventType"] for each in only} == {"error", "information"}
     assert described_fleet(ec2, fleet)["ActivityStatus"] == "error"
@@ -291,8 +291,8 @@ def test_a_fleet_is_tagged_as_others_are(ec2: Any) -> None:
     fleet = create_fleet(ec2)
     ec2.create_tags(Resources=[fleet], Tags=[{"Key": "k", "Value": "v"}])
     assert described_fleet(ec2, fleet)["Tags"] == [{"Key": "k", "Value": "v"}]
-    told = ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [fleet]}])["Tags"]
-    assert [(each["ResourceType"], each["Key"]) for each in told] == [("fleet", "k")]
+    answered = ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [fleet]}])["Tags"]
+    assert [(each["ResourceType"], each["Key"]) for each in answered] == [("fleet", "k")]
     reserved: Any = {"Resources": [fleet], "Tags": [{"Key": TAG, "Value": "mine"}]}
     assert code_of(ec2.create_tags, **reserved) == "InvalidParameterValue"
     missing: Any = {"Resources": ["fleet-1", fleet], "Tags": [{"Key": "k", "Value": "w"}]}

@@ -35,9 +35,9 @@ def test_a_second_cancellation_ends_the_instances_or_is_refused_or_has_no_effect
     assert len(cloud.running_instances()) == living
     refused = [each["Error"]["Code"] for each in answer["UnsuccessfulFleetRequests"]]
     assert refused == (["fleetRequestNotInCancellableState"] if variant == "refused" else [])
-    told = [each["CurrentSpotFleetRequestState"] for each in answer["SuccessfulFleetRequests"]]
+    answered = [each["CurrentSpotFleetRequestState"] for each in answer["SuccessfulFleetRequests"]]
     expected = {"acted-upon": ["cancelled_terminating"], "refused": [], "no-effect": ["cancelled_running"]}
-    assert told == expected[variant]
+    assert answered == expected[variant]
 
 
 @pytest.mark.parametrize("variant", ["refused", "no-effect"])

@@ -27,10 +27,10 @@ def kinds(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
 def test_the_history_of_a_good_fleet_has_its_states_and_its_instances(cloud: Cloud) -> None:
     ec2 = cloud.client("ec2")
     fleet_id = request(ec2, 2)
-    told = history(ec2, fleet_id)
-    assert kinds(told)[:2] == [("fleetRequestChange", "submitted"), ("fleetRequestChange", "active")]
-    assert kinds(told)[2:] == [("instanceChange", "launched")] * 2
-    assert {each["EventInformation"]["InstanceId"] for each in told[2:]} == {
+    response = history(ec2, fleet_id)
+    assert kinds(response)[:2] == [("fleetRequestChange", "submitted"), ("fleetRequestChange", "active")]
+    assert kinds(response)[2:] == [("instanceChange", "launched")] * 2
+    assert {each["EventInformation"]["InstanceId"] for each in response[2:]} == {
         each["id"] for each in cloud.running_instances()
     }
     assert described(ec2, fleet_id)["ActivityStatus"] == "fulfilled"

@@ -36,8 +36,8 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 def code_of(call: Callable[[Any], Any], client: Any) -> tuple[int, str]:
     with pytest.raises(ClientError) as refusal:
         call(client)
-    told = refusal.value.response
-    return told["ResponseMetadata"]["HTTPStatusCode"], told["Error"]["Code"]
+    answered = refusal.value.response
+    return answered["ResponseMetadata"]["HTTPStatusCode"], answered["Error"]["Code"]
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,8 @@ def throttled(cloud: Cloud) -> bool:
     try:
         invoke(cloud, "one")
     except ClientError as error:
-        told = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if told != ("TooManyRequestsException", 429):
+        answered = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if answered != ("TooManyRequestsException", 429):
             raise
         return True
     return False

@@ -98,10 +98,10 @@ def test_faults_and_the_audit_know_what_instances_ask(cloud: Cloud, url: str) ->
 
 
 def test_a_notice_is_there_once_aws_announces_it_and_404_before(cloud: Cloud, url: str) -> None:
-    page, told = "meta-data/spot/instance-action", '{"action": "terminate", "time": "2017-09-18T08:22:00Z"}'
+    page, response = "meta-data/spot/instance-action", '{"action": "terminate", "time": "2017-09-18T08:22:00Z"}'
     instance_id = cloud.running_instances()[0]["id"]
     assert get(url, page)[0] == 404
-    cloud.announce(instance_id, interruption=told)
-    assert (get(url, page), get(url, "meta-data/events/recommendations/rebalance")[0]) == ((200, told), 404)
+    cloud.announce(instance_id, interruption=response)
+    assert (get(url, page), get(url, "meta-data/events/recommendations/rebalance")[0]) == ((200, response), 404)
     cloud.announce(instance_id, interruption=None)
     assert get(url, page)[0] == 404

@@ -47,12 +47,12 @@ WORDS = {
 def bad_news(cloud: Cloud, fleet_id: str) -> list[tuple[str, str, str]]:
     ec2 = cloud.client("ec2")
     if fleet_id.startswith("sfr-"):
-        told = ec2.describe_spot_fleet_request_history(SpotFleetRequestId=fleet_id, StartTime=LONG_AGO)
+        response = ec2.describe_spot_fleet_request_history(SpotFleetRequestId=fleet_id, StartTime=LONG_AGO)
     else:
-        told = ec2.describe_fleet_history(FleetId=fleet_id, StartTime=LONG_AGO)
+        response = ec2.describe_fleet_history(FleetId=fleet_id, StartTime=LONG_AGO)
     return [
         (each["EventType"], each["EventInformation"]["EventSubType"], each["EventInformation"]["EventDescription"])
-        for each in told["HistoryRecords"]
+        for each in response["HistoryRecords"]
         if each["EventType"] in ("error", "information")
     ]
 

@@ -45,9 +45,9 @@ def test_a_difference_that_is_listed_is_still_there(account: Cloud, difference: 
 
 def _fleet(**more: Any) -> Recording:
     [real] = [each for each in ALL if kinds(each) == {"cancelled"}]
-    told = json.loads(json.dumps(real.answer))
-    told["SpotFleetRequestConfigs"][0] |= more
-    return replace(real, answer=told)
+    response = json.loads(json.dumps(real.answer))
+    response["SpotFleetRequestConfigs"][0] |= more
+    return replace(real, answer=response)
 
 
 @pytest.mark.parametrize(
@@ -70,12 +70,12 @@ def test_a_member_that_only_the_emulator_tells_is_found(account: Cloud) -> None:
     recording = _fleet()
     known = known_paths([recording], recording.operation)
     del known["SpotFleetRequestConfigs[].CreateTime"]
-    told = json.loads(json.dumps(recording.answer))
-    del told["SpotFleetRequestConfigs"][0]["CreateTime"]
-    found = list(differences(account, replace(recording, answer=told), known))
+    response = json.loads(json.dumps(recording.answer))
+    del response["SpotFleetRequestConfigs"][0]["CreateTime"]
+    found = list(differences(account, replace(recording, answer=response), known))
     assert found == [("emulator", "SpotFleetRequestConfigs[].CreateTime")]
 
 
 def test_a_recording_that_aws_cannot_have_given_is_refused() -> None:
     with pytest.raises(NoSuchMemberError, match="has no Colour"):
-        _fleet(Colour="blue").told()
+        _fleet(Colour="blue").response()

@@ -73,7 +73,7 @@ def test_a_stacks_role_counts_and_not_its_caller(enforcing: Cloud) -> None:
     role(enforcing, SERVICE, allow(ALL), deny(["lambda:DeleteFunction"]))
     stack = made_by(enforcing, allow(["cloudformation:*", "iam:PassRole"]))
     assert create(stack, RoleARN=ROLE) == "CREATE_COMPLETE", stack.reasons()
-    assert stack.told()["RoleARN"] == ROLE
+    assert stack.answered()["RoleARN"] == ROLE
     assert stack.update(template(), MaxLease="3600") == "UPDATE_COMPLETE", "the stack keeps its role"
     assert stack.delete() == "DELETE_FAILED"
     assert "lambda:DeleteFunction" in stack.reasons()

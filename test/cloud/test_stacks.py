@@ -40,7 +40,7 @@ def test_a_tick_of_the_stacks_rule_leaves_its_receipt_in_the_stacks_log(cloud: C
     cloud.tick()
     [receipt] = receipts(cloud)
     assert receipt["max_lease_s"] == "2592000"
-    assert stack.told()["Outputs"][0]["OutputValue"] == configuration(cloud)["FunctionArn"]
+    assert stack.answered()["Outputs"][0]["OutputValue"] == configuration(cloud)["FunctionArn"]
 
 
 def test_a_stack_has_what_its_template_says(cloud: Cloud, stack: Stack) -> None:
@@ -206,10 +206,10 @@ def test_a_rule_that_somebody_switches_off_ticks_no_more_and_is_drift(cloud: Clo
     stack.cloudformation.detect_stack_drift(StackName="one")
 
     def drifted() -> list[str]:
-        told = stack.cloudformation.describe_stack_resource_drifts(
+        response = stack.cloudformation.describe_stack_resource_drifts(
             StackName="one", StackResourceDriftStatusFilters=["MODIFIED"]
         )
-        return [each["LogicalResourceId"] for each in told["StackResourceDrifts"]]
+        return [each["LogicalResourceId"] for each in response["StackResourceDrifts"]]
 
     until("drift was found", lambda: drifted() == ["Rule"])
     cloud.client("events").enable_rule(Name=NAME)

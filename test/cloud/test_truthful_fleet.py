@@ -99,8 +99,8 @@ def fleets_are_told_in_pages(ec2: Any) -> None:
     fleets = {request(ec2) for _ in range(3)}
     first = ec2.describe_spot_fleet_requests(MaxResults=2)
     second = ec2.describe_spot_fleet_requests(MaxResults=2, NextToken=first["NextToken"])
-    told = [each["SpotFleetRequestId"] for page in (first, second) for each in page["SpotFleetRequestConfigs"]]
-    assert (len(told), set(told)) == (3, fleets)
+    response = [each["SpotFleetRequestId"] for page in (first, second) for each in page["SpotFleetRequestConfigs"]]
+    assert (len(response), set(response)) == (3, fleets)
 
 
 def a_fleets_instances_are_told_in_pages(ec2: Any) -> None:

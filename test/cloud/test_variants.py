@@ -151,16 +151,16 @@ def test_why_a_fleet_starts_nothing_is_read_from_a_history_in_either_order(cloud
     assert "no Spot capacity available" in trouble.text
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_a_cancellation_is_read_whether_empty_lists_are_told_or_left_out(cloud: Cloud, told: bool) -> None:
-    cloud.behave(tells_empty_lists=told)
+@pytest.mark.parametrize("response", [True, False])
+def test_a_cancellation_is_read_whether_empty_lists_are_told_or_left_out(cloud: Cloud, answered: bool) -> None:
+    cloud.behave(tells_empty_lists=answered)
     ec2 = cloud.client("ec2")
     fleet = ordered(ec2)
     cancel_fleet(ec2, fleet)
     cancel_fleet(ec2, fleet)  # it is over, and that is as good
     assert cloud.running_instances() == []
     answer = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
-    assert ("SuccessfulFleetRequests" in answer) == told
+    assert ("SuccessfulFleetRequests" in answer) == answered
 
 
 def test_instances_are_told_whole_if_so_chosen_and_annexd_reads_a_page_of_them(cloud: Cloud) -> None:

@@ -66,8 +66,8 @@ class Killed(BaseException):
 
 def _identity(_: Request) -> Answer:
     """Answer GetCallerIdentity, which is not part of a history: it changes nothing, and is called once an hour."""
-    told = f"<Account>{ACCOUNT}</Account>"
-    result = f"<GetCallerIdentityResult>{told}</GetCallerIdentityResult>"
+    response = f"<Account>{ACCOUNT}</Account>"
+    result = f"<GetCallerIdentityResult>{response}</GetCallerIdentityResult>"
     return Answer(200, f"<GetCallerIdentityResponse>{result}</GetCallerIdentityResponse>".encode())
 
 

@@ -79,8 +79,10 @@ def test_the_log_tells_no_other_end_than_the_timers(
     booted = machine(instance(account, ahead_s))
     cloud.set_clock_ahead(ahead_s)
     outcome = booted.boot()
-    told = {int(line.split(" turned off in ")[1].split()[0]) for line in outcome.log.splitlines() if " off in " in line}
-    assert told == set(outcome.timers().values()), outcome.log
+    logged = {
+        int(line.split(" turned off in ")[1].split()[0]) for line in outcome.log.splitlines() if " off in " in line
+    }
+    assert logged == set(outcome.timers().values()), outcome.log
 
 
 def test_a_second_run_leaves_the_timer_by_awss_clock_alone(account: Account, machine: Make, cloud: Cloud) -> None:

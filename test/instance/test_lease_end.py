@@ -38,8 +38,8 @@ def test_the_machine_and_annexd_agree_on_everything(
     assert script.lease_end(*asked) == annexd_lease.lease_end(*asked)
 
 
-def end_s(launched_s: float | None = NOW_S, **told: Any) -> int:
-    content = json.dumps(manifest("annex-one", NOW_S + 3600) | told).encode()
+def end_s(launched_s: float | None = NOW_S, **reported: Any) -> int:
+    content = json.dumps(manifest("annex-one", NOW_S + 3600) | reported).encode()
     return int(script._manifest(content).end_s(launched_s))
 
 

@@ -25,8 +25,8 @@ VARIANTS += [(REFUSES, A_HUNDRED), (IDLES, A_HUNDRED)]
 
 
 def report(what: str, receipt: dict[str, Any], watched: Enforcer) -> None:
-    told = {key: receipt[key] for key in ("duration_s", "calls", "throttled", "ended", "over", "stuck", "errors")}
-    print(what, told, dict(watched.account.calls), f"{max(map(len, watched.lines))} bytes of receipt")
+    figures = {key: receipt[key] for key in ("duration_s", "calls", "throttled", "ended", "over", "stuck", "errors")}
+    print(what, figures, dict(watched.account.calls), f"{max(map(len, watched.lines))} bytes of receipt")
 
 
 def first_cancels(watched: Enforcer) -> dict[str, float]:

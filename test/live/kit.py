@@ -106,12 +106,12 @@ def leaving_nothing(cloud: Cloud) -> Iterator[None]:
 
 def everything(cloud: Cloud) -> str:
     ec2 = cloud.client("ec2")
-    told: dict[str, Any] = {
+    response: dict[str, Any] = {
         **contents(cloud),
         "volumes": [each["VolumeId"] for each in ec2.describe_volumes()["Volumes"]],
         "templates": [each["LaunchTemplateId"] for each in ec2.describe_launch_templates()["LaunchTemplates"]],
     }
-    return json.dumps(told, indent=1, sort_keys=True, default=str)
+    return json.dumps(response, indent=1, sort_keys=True, default=str)
 
 
 def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:

@@ -54,8 +54,8 @@ def fleet(cloud: Cloud, *, ours: bool = True, **more: Any) -> str:
     }
     if "LaunchTemplateConfigs" not in more:
         config["LaunchSpecifications"] = [{"ImageId": IMAGE, "InstanceType": "t3.nano"}]
-    told = cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config | more)
-    return str(told["SpotFleetRequestId"])
+    response = cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config | more)
+    return str(response["SpotFleetRequestId"])
 
 
 def protected_fleet(cloud: Cloud) -> str:

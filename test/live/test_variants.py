@@ -65,8 +65,8 @@ def test_a_rehearsal_finds_out_what_becomes_of_a_protected_instance(
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "protection")
         assert rehearsed.end() == 0, rehearsed.text()
-    told = rehearsed.facts()
-    assert {key: told[key].strip("*").partition(":")[0].strip("*") for key in facts} == facts
+    response = rehearsed.facts()
+    assert {key: response[key].strip("*").partition(":")[0].strip("*") for key in facts} == facts
 
 
 @pytest.mark.parametrize("looks", [pytest.param(True, marks=WHOLE), False])

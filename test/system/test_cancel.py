@@ -112,9 +112,9 @@ def test_users_see_their_annexes_and_scripts_too(site: Site, annex: dict[str, An
     [row] = [row.split() for row in rows if annex["AnnexID"] in row]
     assert (row[0], row[3], row[-1]) == ("physics", annex["BulkRequestID"], "leased")
     cancel(site, annex["AnnexID"])
-    [told] = json.loads(status("-json", annex["BulkRequestID"]).stdout)
-    assert (told["State"], told["AnnexName"]) == ("cancelled", "physics")
-    assert told["EndOfLease"] < annex["EndOfLease"]
+    [reported] = json.loads(status("-json", annex["BulkRequestID"]).stdout)
+    assert (reported["State"], reported["AnnexName"]) == ("cancelled", "physics")
+    assert reported["EndOfLease"] < annex["EndOfLease"]
     assert annex["AnnexID"] in status("-wide").stdout
 
 

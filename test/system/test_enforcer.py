@@ -75,8 +75,8 @@ def age_heartbeat(site: Site, age_s: float) -> None:
 
 
 def _aged(event: dict[str, Any], older_s: int) -> dict[str, Any]:
-    told = json.loads(event["message"])
-    message = json.dumps(told | {"at": told["at"] - older_s})
+    reported = json.loads(event["message"])
+    message = json.dumps(reported | {"at": reported["at"] - older_s})
     return {"timestamp": event["timestamp"] - older_s * 1000, "message": message}
 
 

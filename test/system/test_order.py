@@ -51,8 +51,8 @@ def test_at_full_debug_each_step_is_a_line(site: Site) -> None:
     command_id = site.order()["CommandID"]
     lines = [line.partition(f" request {command_id}: ")[2] for line in site.log().splitlines()]
     steps = ("check_lease_function", "request_fleet")
-    told = [line for line in lines if line.startswith(("accepted", "finished", *steps))]
-    assert told == ["accepted", *(f"{step} {kind}" for step in steps for kind in ("intent", "done")), "finished"]
+    kept = [line for line in lines if line.startswith(("accepted", "finished", *steps))]
+    assert kept == ["accepted", *(f"{step} {kind}" for step in steps for kind in ("intent", "done")), "finished"]
 
 
 def _with_token(folder: Path, token: str) -> dict[str, str]:

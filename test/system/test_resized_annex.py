@@ -25,8 +25,8 @@ def annex(site: Site) -> dict[str, Any]:
 def status(site: Site, annex: dict[str, Any]) -> dict[str, Any]:
     done = condor_annex(site, "-status", "-json", annex["AnnexID"])
     assert done.returncode == errors.OK, done.stderr
-    [told] = json.loads(done.stdout)
-    return dict(told)
+    [reported] = json.loads(done.stdout)
+    return dict(reported)
 
 
 def fleets_of(site: Site, annex: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -102,8 +102,8 @@ def test_the_machines_of_a_further_fleet_join_the_pool_by_the_annexs_own_object(
     assert done.returncode == errors.OK, done.stderr
     waited = condor_annex(joining, "-wait", "joined=2", "-timeout", "90", "physics")
     assert waited.returncode == errors.OK, waited.stderr
-    told = status(joining, annex)
-    assert (told["TargetCapacity"], told["Joined"]) == (2, 2)
+    reported = status(joining, annex)
+    assert (reported["TargetCapacity"], reported["Joined"]) == (2, 2)
     assert condor_annex(joining, "-cancel", "physics").returncode == errors.OK
     joining.wait(lambda: not joining.cloud.running_instances(), "all its machines to be gone", 60.0)
 

@@ -164,15 +164,15 @@ def test_a_receipt_with_lone_surrogates_does_not_end_annexd_and_is_reported(site
 def test_the_status_says_when_the_lease_function_saw_an_annex_last(site: Site) -> None:
     annex_id, ordered_s = str(site.order(AnnexName="seen")["AnnexID"]), time.time()
 
-    def told() -> dict[str, Any]:
+    def heartbeat_ad() -> dict[str, Any]:
         done = condor_annex(site, "-status", "-json", annex_id)
         return dict(json.loads(done.stdout)[0]) if done.returncode == 0 else {}
 
-    site.wait(lambda: told().get("SeenTime"), "annexd to look at it")
-    assert told()["EnforcerSeenTime"] is None, "no run since it was ordered"
+    site.wait(lambda: heartbeat_ad().get("SeenTime"), "annexd to look at it")
+    assert heartbeat_ad()["EnforcerSeenTime"] is None, "no run since it was ordered"
     site.wait(lambda: time.time() > ordered_s + 1, "the next second, since ticks have whole ones")
     beat(site.cloud, site.arn)
-    site.wait(lambda: (told()["EnforcerSeenTime"] or 0) > ordered_s, "annexd to hear that it was seen")
+    site.wait(lambda: (heartbeat_ad()["EnforcerSeenTime"] or 0) > ordered_s, "annexd to hear that it was seen")
 
 
 def test_an_annexd_on_an_empty_disk_finds_what_there_is(site: Site) -> None:

@@ -215,7 +215,7 @@ def test_what_is_wrong_is_told_in_the_options_that_were_typed(options: tuple[str
 
 
 def test_all_faults_of_an_order_without_a_file_are_told_at_once() -> None:
-    told = faults("-instance-type", "m5", "-memory", "0", "-on-demand", "-max-price", "no", "-image", "x")
+    reported = faults("-instance-type", "m5", "-memory", "0", "-on-demand", "-max-price", "no", "-image", "x")
     expected = (
         "-instance-type must be",
         "-memory must be",
@@ -227,8 +227,8 @@ def test_all_faults_of_an_order_without_a_file_are_told_at_once() -> None:
         "-count is missing",
     )
     for words in expected:
-        assert any(fault.startswith(words) for fault in told), (words, told)
-    assert len(told) == len(expected)
+        assert any(fault.startswith(words) for fault in reported), (words, reported)
+    assert len(reported) == len(expected)
 
 
 def test_without_a_file_and_without_these_options_both_ways_are_named() -> None:

@@ -50,16 +50,16 @@ def test_a_size_and_an_annex_are_enough(line: str, options: ToolOptions) -> None
     ],
 )
 def test_every_fault_is_told_with_what_is_right(line: str, fault: str, next_step: str) -> None:
-    told = faults(line)
-    assert any(each.startswith(fault) and next_step in each for each in told), told
+    reported = faults(line)
+    assert any(each.startswith(fault) and next_step in each for each in reported), reported
 
 
 @pytest.mark.parametrize(("name", "option"), FOREIGN.items())
 def test_an_option_that_does_not_change_a_size_is_refused(name: str, option: Option) -> None:
-    told = faults(f"-{name} {'x' if option.value else ''} -resize 5 physics")
+    reported = faults(f"-{name} {'x' if option.value else ''} -resize 5 physics")
     with_it = {f"-{each} cannot be used with -resize" for each in OPTIONS if OPTIONS[each].field == option.field}
     with_it.add(f"-resize cannot be used with -{name}")
-    assert any(fault.startswith(tuple(with_it)) for fault in told), told
+    assert any(fault.startswith(tuple(with_it)) for fault in reported), reported
 
 
 def test_now_is_sent_where_it_is_given() -> None:
@@ -89,9 +89,9 @@ def test_the_new_size_and_the_further_fleet_are_printed(capsys: pytest.CaptureFi
         "EndOfLease": 1796126400,
     }
     show.resized(ad)
-    told = capsys.readouterr()
-    assert told.out == "Annex annex-1 has 5 units: 3 more were ordered (sfr-2)\n"
-    assert "the lease of annex annex-1 ends at" in told.err
+    reported = capsys.readouterr()
+    assert reported.out == "Annex annex-1 has 5 units: 3 more were ordered (sfr-2)\n"
+    assert "the lease of annex annex-1 ends at" in reported.err
 
 
 @pytest.mark.parametrize(

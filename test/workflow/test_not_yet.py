@@ -14,26 +14,28 @@ MANY = 1000
 
 
 @pytest.fixture
-def told() -> list[str]:
+def logged() -> list[str]:
     return []
 
 
-def waiting(journal: Journal, store: Store, told: list[str]) -> Engine:
-    return Engine(journal, steps(store), now_s=store.clock, wait=store.wait, random=lambda: 1.0, tell=told.append)
+def waiting(journal: Journal, store: Store, logged: list[str]) -> Engine:
+    return Engine(journal, steps(store), now_s=store.clock, wait=store.wait, random=lambda: 1.0, tell=logged.append)
 
 
 @pytest.fixture
-def one(journal: Journal, store: Store, told: list[str]) -> Engine:
-    one = waiting(journal, store, told)
+def one(journal: Journal, store: Store, logged: list[str]) -> Engine:
+    one = waiting(journal, store, logged)
     one.accept("1", OWNER, ORDER)
     return one
 
 
-def test_it_is_asked_again_until_it_is_known_and_nothing_is_undone(store: Store, one: Engine, told: list[str]) -> None:
+def test_it_is_asked_again_until_it_is_known_and_nothing_is_undone(
+    store: Store, one: Engine, logged: list[str]
+) -> None:
     store.script = {"fleet forward before": [NOT_YET] * 8}
     assert one.run("1").result == "Success"
     assert (store.calls["fleet forward"], store.calls["lease forward"], store.calls["lease backward"]) == (9, 1, 0)
-    assert told == ["Request 1 waits up to 120 s for AWS to know the role: no such role"]
+    assert logged == ["Request 1 waits up to 120 s for AWS to know the role: no such role"]
 
 
 def test_it_is_refused_when_the_time_is_over_with_what_was_waited_for_and_the_next_step(
@@ -60,11 +62,11 @@ def test_other_trouble_after_a_long_wait_has_the_time_that_it_always_has(store: 
     assert store.now_s - START_S > 60.0
 
 
-def test_a_second_wait_has_a_time_of_its_own(store: Store, one: Engine, told: list[str]) -> None:
+def test_a_second_wait_has_a_time_of_its_own(store: Store, one: Engine, logged: list[str]) -> None:
     store.script = {"lease forward before": [NOT_YET] * 10, "fleet forward before": [NOT_YET] * 10}
     assert one.run("1").result == "Success"
     assert store.now_s - START_S > 120.0
-    assert len(told) == 2
+    assert len(logged) == 2
 
 
 def test_what_waits_is_part_of_the_state(store: Store, one: Engine) -> None:
@@ -82,7 +84,7 @@ def test_what_waits_is_part_of_the_state(store: Store, one: Engine) -> None:
 
 
 def test_the_next_annexd_goes_on_waiting_and_says_nothing_again(
-    path: Path, journal: Journal, store: Store, one: Engine, told: list[str]
+    path: Path, journal: Journal, store: Store, one: Engine, logged: list[str]
 ) -> None:
     store.meanwhile = one.pause
     store.script = {"fleet forward before": [NOT_YET] * MANY}
@@ -91,8 +93,8 @@ def test_the_next_annexd_goes_on_waiting_and_says_nothing_again(
     journal.close()
     again = Journal(path, now_s=store.clock)
     store.now_s += 100.0
-    assert "annexd waited 120 s" in waiting(again, store, told).run("1").error
-    assert len(told) == 1
+    assert "annexd waited 120 s" in waiting(again, store, logged).run("1").error
+    assert len(logged) == 1
     assert store.now_s == pytest.approx(START_S + ROLE.longest_s)
     again.close()
 

@@ -37,8 +37,8 @@ def pool_in(seen: Mapping[str, Any]) -> CapacityPool:
     """Return the capacity of an instance that DescribeInstances shows."""
     placement = seen.get("Placement") or {}
     tenancy = placement.get("Tenancy") or SHARED
-    told = (seen.get("InstanceType"), placement.get("AvailabilityZone"), seen.get("PlatformDetails"))
-    return _pool(*(str(each or "")[:LONGEST] for each in (*told, seen.get("InstanceLifecycle"), tenancy)))
+    attributes = (seen.get("InstanceType"), placement.get("AvailabilityZone"), seen.get("PlatformDetails"))
+    return _pool(*(str(each or "")[:LONGEST] for each in (*attributes, seen.get("InstanceLifecycle"), tenancy)))
 
 
 @lru_cache(maxsize=1024)  # ten thousand instances are of a few pools

@@ -40,11 +40,11 @@ def endings(ec2: Any, fleet: Fleet) -> str:
         ]
     counts = Counter(reason for reason, _ in gone)
     interrupted = sum(counts[reason] for reason in INTERRUPTED)
-    told = [f"AWS has interrupted {interrupted} of its Spot instances"] if interrupted else []
+    reasons = [f"AWS has interrupted {interrupted} of its Spot instances"] if interrupted else []
     own = max((instance_id for reason, instance_id in gone if reason == SELF), default=None)
     if own is not None and (words := _words_of(ec2, own)):
-        told.append(f"{counts[SELF]} of its instances turned themselves off; {words}")
-    return "; ".join(told)
+        reasons.append(f"{counts[SELF]} of its instances turned themselves off; {words}")
+    return "; ".join(reasons)
 
 
 def _reason(seen: Mapping[str, Any]) -> str:
