@@ -39,7 +39,7 @@ def test_a_tarball_is_the_annexs_files_its_token_and_its_lease() -> None:
     assert (found.manifest.annex_id, found.manifest.lease_end_s) == ("annex-one", 1_900_000_000)
 
 
-def test_a_secret_is_not_in_what_a_parcel_says_of_itself() -> None:
+def test_a_secret_is_not_in_what_a_bundle_says_of_itself() -> None:
     assert TOKEN not in repr(unpacked(GOOD))
 
 
@@ -163,7 +163,7 @@ def test_a_token_that_is_none_is_refused_without_being_shown(token: bytes) -> No
 
 @settings(max_examples=150)
 @given(st.binary(max_size=3000), st.booleans())
-def test_any_bytes_are_a_parcel_or_refused(content: bytes, as_tarball: bool) -> None:
+def test_any_bytes_are_a_config_bundle_or_refused(content: bytes, as_tarball: bool) -> None:
     try:
         unpacked(gzip.compress(content) if as_tarball else content)
     except script.Refused:
@@ -175,7 +175,7 @@ PLAIN = zlib.decompress(GOOD, wbits=31)
 
 @settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, len(PLAIN) - 1), st.integers(0, 255)), max_size=8), st.integers(0, len(PLAIN)))
-def test_any_change_of_a_tarball_is_a_parcel_within_its_folder_or_refused(
+def test_any_change_of_a_tarball_is_a_config_bundle_within_its_folder_or_refused(
     changes: list[tuple[int, int]], cut: int
 ) -> None:
     raw = bytearray(PLAIN[:cut] if cut % 7 == 0 else PLAIN)
