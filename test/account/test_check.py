@@ -154,13 +154,13 @@ HEARTBEATS = {
 }
 
 
-@pytest.mark.parametrize(("ago_s", "changed", "words"), HEARTBEATS.values(), ids=HEARTBEATS)
+@pytest.mark.parametrize(("ago_s", "changed", "message"), HEARTBEATS.values(), ids=HEARTBEATS)
 def test_a_heartbeat_is_judged_as_an_order_judges_it_and_more_closely(
-    well: Account, ago_s: int, changed: dict[str, Any], words: str
+    well: Account, ago_s: int, changed: dict[str, Any], message: str
 ) -> None:
     well.log(json.dumps(RECEIPT | {"at": int(time.time()) + ago_s} | changed))
     [found] = [line for line in well.run("-check-setup").faults() if line.startswith("heartbeat: ")]
-    assert words in found
+    assert message in found
     well.log(json.dumps(RECEIPT | {"at": int(time.time())}))
     assert well.run("-check-setup").status == OK
 
@@ -184,7 +184,7 @@ def test_under_another_name_the_stack_that_has_the_lease_function_is_checked(wel
 def test_a_planted_fault_is_found_with_its_repair(fault: Fault, findings_of: Callable[[Fault], Said]) -> None:
     said = findings_of(fault)
     assert said.status == SETUP_FAULTY
-    found = [line for line in said.faults() if line.startswith(f"{fault.check}: ") and fault.words in line]
+    found = [line for line in said.faults() if line.startswith(f"{fault.check}: ") and fault.message in line]
     assert len(found) == 1, said.out
     assert fault.repair in found[0]
 

@@ -247,8 +247,8 @@ def test_keys_that_cannot_be_read_are_told_and_nothing_is_asked(site: Site) -> N
     site.keys.clear()
     reply = site.order()
     assert reply["Result"] == "InvalidRequest"
-    words = "PublicKeyFile cannot be used: /home/alice/public cannot be opened: Permission denied"
-    assert words in str(reply["ErrorString"])
+    message = "PublicKeyFile cannot be used: /home/alice/public cannot be opened: Permission denied"
+    assert message in str(reply["ErrorString"])
     assert site.operations() == []
 
 
@@ -345,8 +345,8 @@ def test_a_lease_function_that_lapses_between_check_and_request_gets_no_instance
         waiter.wait(FunctionName=site.arn, WaiterConfig={"Delay": 0.1})
         functions.update_function_configuration(FunctionName=site.arn, Description="Ends every annex")
     [(result, error)] = outcomes
-    words = "has not been called by its rule" if lapse == "silent" else "is closed"
-    assert (result, words in error) == ("Failure", True), error
+    message = "has not been called by its rule" if lapse == "silent" else "is closed"
+    assert (result, message in error) == ("Failure", True), error
     assert site.cloud.effects("fleet requested") == []
 
 
@@ -354,8 +354,10 @@ def test_a_lease_longer_than_the_stacks_max_lease_is_refused_in_the_words_of_its
     site.defaults = replace(site.defaults, max_lease_s=100 * 86400)
     reply = site.order(EndOfLease=int(site.now_s()) + 31 * 86400)
     assert reply["Result"] == "InvalidRequest"
-    words = r"a lease of (31d|30d23h59m\d+s) is longer than the lease function allows \(30d, the stack's parameter Max"
-    assert re.search(words, str(reply["ErrorString"])), reply
+    message = (
+        r"a lease of (31d|30d23h59m\d+s) is longer than the lease function allows \(30d, the stack's parameter Max"
+    )
+    assert re.search(message, str(reply["ErrorString"])), reply
     assert site.operations() == CALLS[:2]
     assert site.order(EndOfLease=int(site.now_s()) + 30 * 86400)["Result"] == "Success"
 

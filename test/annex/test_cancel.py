@@ -197,13 +197,15 @@ def test_a_super_user_gives_up_what_cannot_be_undone_and_is_told_what_may_be_lef
     site.defaults = replace(site.defaults, super_users=frozenset([BOB]))
     reply = site.cancel(annex, BOB, ForceX=True)
     assert reply["Result"] == "Success"
-    for words in (f"fleet with client token {stuck['ClientToken']}", "ends with its lease, at 20"):
-        assert words in str(reply["Warning"]), reply
+    for message in (f"fleet with client token {stuck['ClientToken']}", "ends with its lease, at 20"):
+        assert message in str(reply["Warning"]), reply
     refused(dict(site.cancel(annex, BOB, ForceX=True)), "InvalidState", "is stuck")
     site.cloud.clear_faults()
     assert site.restart() == [], "nothing of it goes on"
-    words = str(site.cancel(annex)["ErrorString"])
-    assert ("given up by bob@example.org" in words, "its order failed and was undone" in words) == (True, False), words
+    message = str(site.cancel(annex)["ErrorString"])
+    assert ("given up by bob@example.org" in message, "its order failed and was undone" in message) == (True, False), (
+        message
+    )
 
 
 def test_what_is_not_stuck_is_not_given_up(site: Site, annex: dict[str, Any]) -> None:
@@ -235,12 +237,12 @@ def test_an_annex_that_was_extended_is_not_over_before_its_new_end(site: Site, a
 
 
 def test_what_nobody_knows_is_not_found(site: Site) -> None:
-    words = "annexd knows no annex annex-1 of yours; with keys (files, a profile)"
-    refused(dict(site.cancel("annex-1")), "InvalidRequest", words)
+    message = "annexd knows no annex annex-1 of yours; with keys (files, a profile)"
+    refused(dict(site.cancel("annex-1")), "InvalidRequest", message)
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"annex": None}, "Annex is missing"),
         ({"annex": "x' || true"}, "Annex must be an annex ID"),
@@ -253,8 +255,8 @@ def test_what_nobody_knows_is_not_found(site: Site) -> None:
     ],
 )
 @pytest.mark.usefixtures("annex")
-def test_a_wrong_command_tells_its_faults(site: Site, changes: dict[str, Any], words: str) -> None:
-    refused(dict(site.cancel(**{"annex": "physics", **changes})), "InvalidRequest", words)
+def test_a_wrong_command_tells_its_faults(site: Site, changes: dict[str, Any], message: str) -> None:
+    refused(dict(site.cancel(**{"annex": "physics", **changes})), "InvalidRequest", message)
     assert writes(site) == []
 
 

@@ -126,15 +126,15 @@ def test_a_reason_is_short_whatever_was_said() -> None:
     assert len(found.reason) < 400
 
 
-@pytest.mark.parametrize("words", CAPACITY_WORDS)
+@pytest.mark.parametrize("message", CAPACITY_WORDS)
 @pytest.mark.parametrize("api", ["spot-fleet", "ec2-fleet"])
-def test_a_refusal_in_a_history_is_read_in_each_of_awss_words(site: Site, api: str, words: str) -> None:
-    site.cloud.behave(capacity_words=words, fleet_events=FLEET_EVENTS[api == "ec2-fleet"])
+def test_a_refusal_in_a_history_is_read_in_each_of_awss_words(site: Site, api: str, message: str) -> None:
+    site.cloud.behave(capacity_words=message, fleet_events=FLEET_EVENTS[api == "ec2-fleet"])
     site.cloud.set_capacity(**FULL)
     fleet_id = ordered(site, api)
     [found] = look(site).capacity
     [refusal] = found.refusals
-    zone = None if words == "no-spot-capacity" else "us-east-1a"
+    zone = None if message == "no-spot-capacity" else "us-east-1a"
     assert (found.fleet_id, found.launched, found.scope.markets) == (fleet_id, 0, (SPOT,))
     assert (refusal.instance_type, refusal.zone, refusal.markets) == ("m5.large", zone, (SPOT,))
     assert not refusal.is_limit

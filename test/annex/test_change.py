@@ -127,7 +127,7 @@ def test_what_is_found_in_the_cloud_is_its_owners(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({}, "a change needs either LeaseExtension or EndOfLease (-extend or -until)"),
         ({"LeaseExtension": 600, "EndOfLease": 2_000_000_000}, "needs either LeaseExtension or EndOfLease"),
@@ -148,8 +148,8 @@ def test_what_is_found_in_the_cloud_is_its_owners(site: Site) -> None:
     ],
 )
 @pytest.mark.usefixtures("annex")
-def test_a_wrong_command_tells_its_faults(site: Site, changes: dict[str, Any], words: str) -> None:
-    refused(site.change(**{"annex": "physics", **changes}), "InvalidRequest", words)
+def test_a_wrong_command_tells_its_faults(site: Site, changes: dict[str, Any], message: str) -> None:
+    refused(site.change(**{"annex": "physics", **changes}), "InvalidRequest", message)
     assert site.operations() == []
 
 

@@ -187,14 +187,14 @@ PROTECTED = [
 ]
 
 
-@pytest.mark.parametrize(("data", "words"), PROTECTED, ids=[words for _, words in PROTECTED])
+@pytest.mark.parametrize(("data", "message"), PROTECTED, ids=[message for _, message in PROTECTED])
 def test_a_users_template_that_would_outlive_its_lease_is_refused_before_anything_is_made(
-    by_ec2_fleet: Site, data: dict[str, Any], words: str
+    by_ec2_fleet: Site, data: dict[str, Any], message: str
 ) -> None:
     named = own_template(by_ec2_fleet, "own", **data)
     reply = by_ec2_fleet.order(LaunchSpecifications=None, LaunchTemplateConfigs=[named])
     assert reply["Result"] == "InvalidRequest"
-    assert words in str(reply["ErrorString"])
+    assert message in str(reply["ErrorString"])
     assert "LaunchTemplateConfigs[0] (launch template own, version $Latest)" in str(reply["ErrorString"])
     assert [each["LaunchTemplateName"] for each in templates(by_ec2_fleet)] == ["own"]
     by_ec2_fleet.check_nothing_left()
@@ -218,13 +218,13 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), REFUSED, ids=[words[:40] for _, words in REFUSED])
+@pytest.mark.parametrize(("changes", "message"), REFUSED, ids=[message[:40] for _, message in REFUSED])
 def test_what_ec2_fleet_has_no_place_for_is_refused_by_its_name(
-    by_ec2_fleet: Site, changes: dict[str, Any], words: str
+    by_ec2_fleet: Site, changes: dict[str, Any], message: str
 ) -> None:
     reply = by_ec2_fleet.order(**changes)
     assert (reply["Result"], by_ec2_fleet.operations()) == ("InvalidRequest", [])
-    assert words in str(reply["ErrorString"])
+    assert message in str(reply["ErrorString"])
 
 
 NOTED = [
@@ -234,11 +234,13 @@ NOTED = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), NOTED, ids=[words for _, words in NOTED])
-def test_what_changes_nothing_is_left_out_with_a_word(by_ec2_fleet: Site, changes: dict[str, Any], words: str) -> None:
+@pytest.mark.parametrize(("changes", "message"), NOTED, ids=[message for _, message in NOTED])
+def test_what_changes_nothing_is_left_out_with_a_word(
+    by_ec2_fleet: Site, changes: dict[str, Any], message: str
+) -> None:
     reply = by_ec2_fleet.order(**changes)
     assert reply["Result"] == "Success", reply
-    assert words in str(reply["Warning"])
+    assert message in str(reply["Warning"])
 
 
 def test_the_request_chooses_the_api_and_no_other_is_tried(by_ec2_fleet: Site) -> None:

@@ -150,7 +150,7 @@ def test_an_overdue_one_is_ended_by_reconciliation_and_no_other(site: Site) -> N
     late, living = ec2_fleet(site, "annex-1", -OVERDUE_S - 60), ec2_fleet(site, "annex-2", lease_s=1000)
     report = look(site)
     assert report.overdue == {late}
-    assert [words.partition(" ")[0] for words in report.ended] == [late]
+    assert [message.partition(" ")[0] for message in report.ended] == [late]
     wait_for(lambda: instances_of(site, late) == [], "its instances are gone")
     assert len(instances_of(site, living)) == 2
 
@@ -178,9 +178,9 @@ def test_a_fleet_that_is_in_no_list_is_found_by_its_id(site: Site) -> None:
     assert len(instances_of(site, fleet_id)) == 2
 
 
-@pytest.mark.parametrize("words", ["as-documented", "as-modelled"])
-def test_a_fleet_that_starts_nothing_is_explained_by_its_own_history(site: Site, words: str) -> None:
-    site.cloud.behave(fleet_trouble="role", fleet_events=words)
+@pytest.mark.parametrize("message", ["as-documented", "as-modelled"])
+def test_a_fleet_that_starts_nothing_is_explained_by_its_own_history(site: Site, message: str) -> None:
+    site.cloud.behave(fleet_trouble="role", fleet_events=message)
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
     assert ROLE_WORDS in look(site).troubles[fleet_id].text
     assert [call["params"]["FleetId"] for call in site.cloud.calls("DescribeFleetHistory")] == [fleet_id]
@@ -194,9 +194,9 @@ def test_one_that_aws_ended_beyond_a_quota_has_failed(site: Site) -> None:
     assert trouble.text.startswith("the EC2 Fleet was cancelled before anything was started")
 
 
-@pytest.mark.parametrize("words", ["as-documented", "as-modelled"])
-def test_a_fleet_that_somebody_deleted_with_its_instances_is_not_reported_as_trouble(site: Site, words: str) -> None:
-    site.cloud.behave(fleet_events=words)
+@pytest.mark.parametrize("message", ["as-documented", "as-modelled"])
+def test_a_fleet_that_somebody_deleted_with_its_instances_is_not_reported_as_trouble(site: Site, message: str) -> None:
+    site.cloud.behave(fleet_events=message)
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
     by_hand(site).delete_fleets(FleetIds=[fleet_id], TerminateInstances=True)
     assert look(site).troubles == {}

@@ -76,6 +76,6 @@ def test_without_the_right_to_read_it_that_is_told(site: Site) -> None:
 
 
 def test_words_of_a_console_are_short_and_of_one_line() -> None:
-    words = last_words(f"{MARK}this machine cannot be configured: a\x1b[31m\0\tb \u202e{'x' * 5000}\r\nmore")
-    assert words.startswith("this machine cannot be configured: a [31m b x")
-    assert (len(words), words.isprintable()) == (LONGEST_WORDS, True)
+    message = last_words(f"{MARK}this machine cannot be configured: a\x1b[31m\0\tb \u202e{'x' * 5000}\r\nmore")
+    assert message.startswith("this machine cannot be configured: a [31m b x")
+    assert (len(message), message.isprintable()) == (LONGEST_WORDS, True)

@@ -116,14 +116,14 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), FAULTS, ids=[words[:40] for _, words in FAULTS])
+@pytest.mark.parametrize(("changes", "message"), FAULTS, ids=[message[:40] for _, message in FAULTS])
 def test_a_heartbeat_that_shows_no_enforcer_opens_nothing_and_says_what_is_wrong(
-    site: Site, log: Log, changes: dict[str, Any], words: str
+    site: Site, log: Log, changes: dict[str, Any], message: str
 ) -> None:
     ago_s = changes.get("ago_s", 0)
     log.say(**({"at": int(time.time() - ago_s)} | {key: each for key, each in changes.items() if key != "ago_s"}))
     reported = refusal(site)
-    assert words in reported
+    assert message in reported
     assert "condor_annex -check-setup says why" in reported or "update the stack (condor_annex -setup)" in reported
 
 

@@ -252,8 +252,8 @@ def test_a_cancelled_annex_is_told_so_without_key_and_folder() -> None:
 def test_every_fault_of_the_folder_is_told() -> None:
     files = {"annex.token": b"", ".hidden": b"", "x~": b"", "a.rpmsave": b"", "big": b"x" * (MOST_BYTES + 1)}
     [written] = faults(BundleSources({"/c": files}), ConfigDir="/c")
-    for words in ("'annex.token' is annexd's own name", "'.hidden'", "'x~'", "'a.rpmsave'", "the limit is 1048576"):
-        assert words in written
+    for message in ("'annex.token' is annexd's own name", "'.hidden'", "'x~'", "'a.rpmsave'", "the limit is 1048576"):
+        assert message in written
 
 
 def test_a_folder_that_cannot_be_read_and_a_missing_key_are_told_at_once() -> None:
@@ -266,7 +266,7 @@ def test_a_folder_that_cannot_be_read_and_a_missing_key_are_told_at_once() -> No
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"ConfigDir": "config"}, "ConfigDir must be an absolute path"),
         ({"MaxIdleTime": 0}, "MaxIdleTime must be a number of seconds from 1"),
@@ -283,8 +283,8 @@ def test_a_folder_that_cannot_be_read_and_a_missing_key_are_told_at_once() -> No
         ({"JoinPool": False, "ConfigDir": "/c"}, "ConfigDir is only for instances that join the pool"),
     ],
 )
-def test_faults_of_what_is_asked_for(changes: dict[str, Any], words: str) -> None:
-    assert any(words in fault for fault in faults(**changes)), faults(**changes)
+def test_faults_of_what_is_asked_for(changes: dict[str, Any], message: str) -> None:
+    assert any(message in fault for fault in faults(**changes)), faults(**changes)
 
 
 @given(name=st.text(max_size=12), users=st.text(max_size=12) | st.text(alphabet='ab@. ,"$()\\|=', max_size=12))

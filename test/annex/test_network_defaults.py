@@ -64,18 +64,18 @@ def test_setups_group_with_a_subnet_that_may_be_of_another_vpc_is_told(network: 
 
 
 @pytest.mark.parametrize(
-    ("place", "words"),
+    ("place", "message"),
     [
         ({"Placement": {"AvailabilityZone": "us-east-1a"}}, "Placement.AvailabilityZone needs a SubnetId in it"),
         ({"Placement": {"AvailabilityZoneId": "use1-az1"}}, "Placement.AvailabilityZoneId needs a SubnetId in it"),
         ({"NetworkInterfaces": [{"DeviceIndex": 0}]}, "NetworkInterfaces[0].SubnetId is missing"),
     ],
 )
-def test_what_several_subnets_cannot_complete_is_refused_with_their_names(place: dict[str, Any], words: str) -> None:
+def test_what_several_subnets_cannot_complete_is_refused_with_their_names(place: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidRequest, match=r"LaunchSpecifications\[0\]") as refused:
         filled(SPECIFICATION | place)
     [fault] = refused.value.faults
-    assert words in fault
+    assert message in fault
     assert f"machines are in {FIRST}, {SECOND} otherwise, as -setup chose" in fault
     filled(SPECIFICATION | place, DEFAULT_VPC)
 

@@ -75,7 +75,7 @@ def test_the_table_says_of_each_error_whether_it_is_waited_for_and_on_what_evide
 def test_the_fleet_role_is_waited_for_for_two_minutes_as_terraform_does() -> None:
     rows = [row for row in TABLE if row.code == CONFIG_CODE]
     assert [row.wait_s for row in rows] == [120.0]
-    assert all(rows[0].fits(SPOT_FLEET, CONFIG_CODE, words) for words in (UNKNOWN_ROLE, POWERLESS_ROLE))
+    assert all(rows[0].fits(SPOT_FLEET, CONFIG_CODE, wording) for wording in (UNKNOWN_ROLE, POWERLESS_ROLE))
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,9 @@ def refusals(site: Site, operation: str) -> list[str]:
     return [str(each["error"]) for each in calls if "error" in each]
 
 
-@pytest.mark.parametrize("words", [UNKNOWN_ROLE, POWERLESS_ROLE])
-def test_a_fleet_role_that_aws_does_not_know_yet_is_waited_for(site: Site, words: str) -> None:
-    site.cloud.fault("RequestSpotFleet", "error", times=3, code=CONFIG_CODE, message=words)
+@pytest.mark.parametrize("wording", [UNKNOWN_ROLE, POWERLESS_ROLE])
+def test_a_fleet_role_that_aws_does_not_know_yet_is_waited_for(site: Site, wording: str) -> None:
+    site.cloud.fault("RequestSpotFleet", "error", times=3, code=CONFIG_CODE, message=wording)
     accepted(site.order())
     assert site.operations().count("RequestSpotFleet") == 4
 
@@ -122,10 +122,10 @@ def test_a_fleet_role_that_stays_unknown_is_refused_with_what_was_waited_for_and
     reply = fresh.order(IN_VAIN)
     assert time.monotonic() - began_s >= IN_VAIN.longest_wait_s
     assert reply["Result"] == "Failure"
-    words = str(reply["ErrorString"])
-    assert UNKNOWN_ROLE in words
-    assert f"annexd waited 1 s for AWS to know the fleet role {ROLE}: " in words
-    assert "condor_annex -check-setup reports which" in words
+    wording = str(reply["ErrorString"])
+    assert UNKNOWN_ROLE in wording
+    assert f"annexd waited 1 s for AWS to know the fleet role {ROLE}: " in wording
+    assert "condor_annex -check-setup reports which" in wording
     fresh.check_nothing_left()
 
 
@@ -210,8 +210,8 @@ def test_a_fresh_bucket_is_waited_for(new_bucket: Site) -> None:
 
 def test_a_bucket_that_is_not_there_is_refused_with_what_was_waited_for(site: Site) -> None:
     site.defaults = defaults(s3_url=site.cloud.url)
-    words = str(site.order(IN_VAIN)["ErrorString"])
-    assert f"annexd waited 1 s for AWS to know the bucket {BUCKET}: name a bucket that exists (-s3-bucket" in words
+    wording = str(site.order(IN_VAIN)["ErrorString"])
+    assert f"annexd waited 1 s for AWS to know the bucket {BUCKET}: name a bucket that exists (-s3-bucket" in wording
 
 
 # "Not found" is not "ended".

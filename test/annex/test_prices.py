@@ -94,7 +94,7 @@ def test_the_program_says_where_aws_publishes_and_what_it_cannot_read(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         ("{}", "is no table"),
         ("[]", "is no table"),
@@ -106,9 +106,9 @@ def test_the_program_says_where_aws_publishes_and_what_it_cannot_read(tmp_path: 
         (" " * (MOST_BYTES + 1), "is larger than"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_said(tmp_path: Path, content: str, words: str) -> None:
+def test_a_table_that_cannot_be_used_is_said(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "prices.json").write_text(content)
-    with pytest.raises(BadTable, match=words):
+    with pytest.raises(BadTable, match=message):
         PriceTable.read(str(tmp_path / "prices.json"), REGION)
 
 

@@ -200,10 +200,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), REFUSED, ids=[words[:60] for _, words in REFUSED])
-def test_what_aws_would_refuse_later_or_leave_running_is_refused_at_once(changes: dict[str, Any], words: str) -> None:
+@pytest.mark.parametrize(("changes", "message"), REFUSED, ids=[message[:60] for _, message in REFUSED])
+def test_what_aws_would_refuse_later_or_leave_running_is_refused_at_once(changes: dict[str, Any], message: str) -> None:
     reported = fault(**changes)
-    assert words in reported
+    assert message in reported
     assert reported.count("; ") == 0
 
 
@@ -211,7 +211,7 @@ LIGHT = {"WeightedCapacity": 0.1}
 
 
 @pytest.mark.parametrize(
-    ("capacity", "pools", "words"),
+    ("capacity", "pools", "message"),
     [
         (
             100,
@@ -229,12 +229,12 @@ LIGHT = {"WeightedCapacity": 0.1}
         (1, spec(WeightedCapacity=1e-300), "may come to a number of more than 64 bits instances"),
     ],
 )
-def test_instances_are_counted_whatever_the_weights(capacity: int, pools: dict[str, Any], words: str | None) -> None:
+def test_instances_are_counted_whatever_the_weights(capacity: int, pools: dict[str, Any], message: str | None) -> None:
     most = Defaults(max_target_capacity=100)
-    if words is None:
+    if message is None:
         assert config(most, TargetCapacity=capacity, **pools)["TargetCapacity"] == capacity
     else:
-        assert words in fault(most, TargetCapacity=capacity, **pools)
+        assert message in fault(most, TargetCapacity=capacity, **pools)
 
 
 EMPTY: list[dict[str, Any]] = [
@@ -311,15 +311,17 @@ def test_a_lease_of_just_the_shortest_or_longest_length_is_taken_though_seconds_
 
 
 @pytest.mark.parametrize(
-    ("length_s", "words"),
+    ("length_s", "message"),
     [
         (500, "-lease-duration 9m is shorter than ANNEX_MIN_LEASE (10m)"),
         (90, "-lease-duration 1m30s is shorter than ANNEX_MIN_LEASE (10m)"),
         (30 * 86400 + 3600, "-lease-duration 30d1h is longer than ANNEX_MAX_LEASE (30d)"),
     ],
 )
-def test_a_lease_is_as_long_as_two_runs_of_its_function_and_no_longer_than_allowed(length_s: float, words: str) -> None:
-    with pytest.raises(InvalidRequest, match=re.escape(words)):
+def test_a_lease_is_as_long_as_two_runs_of_its_function_and_no_longer_than_allowed(
+    length_s: float, message: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(message)):
         lasting(length_s)
 
 

@@ -92,8 +92,8 @@ def test_each_state_has_its_word(site: Site) -> None:
     site.cloud.clear_faults()
     site.cloud.fault("RequestSpotFleet", "denied", times=1000)
     failed = site.order()
-    words = {annex["AnnexID"]: annex["State"] for annex in listed(site)}
-    assert words == {
+    message = {annex["AnnexID"]: annex["State"] for annex in listed(site)}
+    assert message == {
         leased["AnnexID"]: "leased",
         cancelled["AnnexID"]: "cancelled",
         undoing["AnnexID"]: "undoing",
@@ -165,13 +165,13 @@ def test_an_account_is_found_again_by_the_order_that_names_it(site: Site) -> Non
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"Annex": "a b"}, "Annex must be an annex ID"),
         ({"Colour": 1}, "Colour is not an attribute of CA_QUERY_ANNEXES"),
         ({"RequestVersion": 7}, "RequestVersion must be 1"),
     ],
 )
-def test_a_wrong_question_tells_its_faults(site: Site, changes: dict[str, Any], words: str) -> None:
+def test_a_wrong_question_tells_its_faults(site: Site, changes: dict[str, Any], message: str) -> None:
     reply = ask(site, **changes)
-    assert (reply["Result"], words in reply["ErrorString"]) == ("InvalidRequest", True)
+    assert (reply["Result"], message in reply["ErrorString"]) == ("InvalidRequest", True)

@@ -82,10 +82,10 @@ def test_a_change_under_way_holds_the_later_end_whatever_finishes_before_it() ->
 def test_a_refusal_names_budget_need_what_is_left_and_when_the_period_ends() -> None:
     ledger = Ledger({("physics", int(NOW_S // 86400)): 8 * MICRO})
     accounts = [ledger.account(PHYSICS, NOW_S)]
-    [words] = refusals(accounts, {"physics": Amount(2 * MICRO + 1, MICRO)})
+    [message] = refusals(accounts, {"physics": Amount(2 * MICRO + 1, MICRO)})
     for part in ("budget physics", "$2.000001", "of $10.00 until 2026-11-29T00:00:00Z $2.00 are left", "$8.00 spent"):
-        assert part in words
-    [words] = refusals(accounts, {"physics": Amount(2 * MICRO, 4 * MICRO + 1)})
-    assert "$4.000001 an hour, and of $4.00 an hour at once $4.00 are left" in words
+        assert part in message
+    [message] = refusals(accounts, {"physics": Amount(2 * MICRO, 4 * MICRO + 1)})
+    assert "$4.000001 an hour, and of $4.00 an hour at once $4.00 are left" in message
     assert refusals(accounts, {"physics": Amount(2 * MICRO, 4 * MICRO)}) == []
     assert refusals(accounts, {"physics": Amount(0, 0)}) == []

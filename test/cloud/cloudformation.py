@@ -59,9 +59,9 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
             key, token = made.access_key_id, made.session_token
 
         def permit(action: str, resource: str) -> None:
-            words = gate.words_against(request, key, action, resource) if gate is not None else None
-            if words:
-                raise Denied(f"{words} (Service: CloudFormation, Status Code: 403)")
+            wording = gate.denial_of(request, key, action, resource) if gate is not None else None
+            if wording:
+                raise Denied(f"{wording} (Service: CloudFormation, Status Code: 403)")
 
         return as_caller(key, token, self.region, type(self).url()), permit
 

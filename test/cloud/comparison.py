@@ -63,14 +63,14 @@ class Emulated:
             self.error = {key: str(error.response["Error"].get(key, "")) for key in self.error}
             return
         self.status = answered.pop("ResponseMetadata")["HTTPStatusCode"]
-        for path, words in paths(recording.service, recording.operation, answered).items():
-            self.paths.setdefault(path, set()).update(words)
+        for path, message in paths(recording.service, recording.operation, answered).items():
+            self.paths.setdefault(path, set()).update(message)
 
 
 def differences(cloud: Cloud, recording: Recording, known: Paths) -> Iterator[tuple[str, str]]:
     """Yield (side, path or words).  `known`: every path that a whole recording of the operation has."""
     emulated = Emulated(cloud, recording)
-    yield from (("scene", words) for words in emulated.missing)
+    yield from (("scene", message) for message in emulated.missing)
     if emulated.missing:
         return
     if (recording.status >= 300) != (emulated.status >= 300):

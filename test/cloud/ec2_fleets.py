@@ -39,8 +39,8 @@ class FleetCalls(Acting):
         try:
             fleet = self._fleets.known(config, EC2_FLEET) or self._new_fleet(config)
         except IdempotentParameterMismatchError as error:
-            words = f"The client token {error} was used with other parameters."
-            raise EC2ClientError("IdempotentParameterMismatch", words) from error
+            message = f"The client token {error} was used with other parameters."
+            raise EC2ClientError("IdempotentParameterMismatch", message) from error
         is_instant = fleet.order.kind == "instant"
         return ActionResult({"FleetId": fleet.fleet_id, **(of_instant(fleet) if is_instant else {})})
 

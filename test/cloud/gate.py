@@ -64,7 +64,7 @@ class Gate:
         self.judged.append((principal.arn, need, context))
         return judge(documents, need, context, principal.arn)
 
-    def words_against(self, request: Request, access_key_id: str, action: str, resource: str) -> str | None:
+    def denial_of(self, request: Request, access_key_id: str, action: str, resource: str) -> str | None:
         """Why the owner of that key may not do that, by CloudFormation; None if he may."""
         principal = principals.find(access_key_id)
         if principal is None or principal.documents is None:

@@ -32,25 +32,25 @@ PREFIX = "You are not authorized to perform this operation."
 DENIES = "with an explicit deny in a service control policy"
 
 
-def refusal(request: Request, denied: tuple[str, ...], words: str, regions: Regions) -> Answer | None:
+def refusal(request: Request, denied: tuple[str, ...], message: str, regions: Regions) -> Answer | None:
     """None for what the organization does not forbid."""
     if not denied or not request.service:
         return None
     for need in needs(request, regions):
         if need.action in denied:
             status, code = code_of("denied", request.service)
-            return error_answer(request.service, status, code, _message(request, need, words))
+            return error_answer(request.service, status, code, _message(request, need, message))
     return None
 
 
-def _message(request: Request, need: Need, words: str) -> str:
+def _message(request: Request, need: Need, message: str) -> str:
     principal = principals.find(request.access_key_id)
     arn = principal.arn if principal else f"arn:aws:iam::{ACCOUNT}:root"
     encoded = f"Encoded authorization failure message: {_encoded(arn, need)}"
-    if words == "encoded":
+    if message == "encoded":
         return f"{PREFIX} {encoded}"
     what = f"User: {arn} is not authorized to perform: {need.action} on resource: {need.resource} {DENIES}"
-    return f"{PREFIX} {what}{f': {POLICY}' if words == 'arn' else ''}. {encoded}"
+    return f"{PREFIX} {what}{f': {POLICY}' if message == 'arn' else ''}. {encoded}"
 
 
 def _encoded(arn: str, need: Need) -> str:

@@ -119,8 +119,8 @@ class Sandbox:
 
 def _last_words(payload: Any, errored: bool) -> str:
     """Lambda's own line about an environment that was ended or has ended; the runtime has told of an exception."""
-    words = payload.get("errorMessage", "") if errored and isinstance(payload, dict) else ""
-    return f"{words}\n" if "Task timed out" in words or words.endswith(" exited") else ""
+    message = payload.get("errorMessage", "") if errored and isinstance(payload, dict) else ""
+    return f"{message}\n" if "Task timed out" in message or message.endswith(" exited") else ""
 
 
 def _environment(function: Any, endpoint_url: str, credentials: Session) -> dict[str, str]:

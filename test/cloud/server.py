@@ -80,7 +80,7 @@ class _Exchange(BaseHTTPRequestHandler):
         self.wfile.write(head.encode("latin-1") + (b"" if self.command == "HEAD" else answer.body))
 
     def _reason(self, status: int) -> str:
-        return next((words[0] for code, words in self.responses.items() if code == status), "")
+        return next((message[0] for code, message in self.responses.items() if code == status), "")
 
     def _break(self, broken: Broken) -> None:
         self.close_connection = True

@@ -72,8 +72,8 @@ def test_a_run_that_is_ended_at_its_time_limit_says_so_and_what_it_printed(cloud
     cloud.behave(logs_late_s=0.0)
     deploy(cloud, SLEEP.replace("time.sleep", "print('before')\n    time.sleep"), timeout_s=1)
     invoke(cloud, "one")
-    _, before, words, *_ = messages(cloud)
-    assert (before, "Task timed out after 1.00 seconds" in words) == ("before\n", True)
+    _, before, message, *_ = messages(cloud)
+    assert (before, "Task timed out after 1.00 seconds" in message) == ("before\n", True)
 
 
 def test_the_log_of_a_function_can_go_to_another_group(cloud: Cloud) -> None:

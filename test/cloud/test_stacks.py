@@ -83,7 +83,7 @@ def test_an_update_may_keep_the_template(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameter", "given", "words"),
+    ("parameter", "given", "message"),
     [
         (MAX_LEASE, {"MaxLease": "many"}, "'MaxLease' must be a number"),
         (MAX_LEASE, {"MaxLease": "299"}, "must be a number not less than 300"),
@@ -99,9 +99,9 @@ def test_an_update_may_keep_the_template(stack: Stack) -> None:
     ],
 )
 def test_a_parameter_that_does_not_do_is_refused_at_once(
-    cloud: Cloud, parameter: dict[str, Any], given: dict[str, Any], words: str
+    cloud: Cloud, parameter: dict[str, Any], given: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ClientError, match=words):
+    with pytest.raises(ClientError, match=message):
         Stack(cloud).create(template(parameter=parameter), **given)
     assert cloud.client("cloudformation").describe_stacks()["Stacks"] == []
 
@@ -218,16 +218,16 @@ def test_a_rule_that_somebody_switches_off_ticks_no_more_and_is_drift(cloud: Clo
 
 
 @pytest.mark.parametrize(
-    ("policy", "words"),
+    ("policy", "message"),
     [
         ({"MaximumEventAgeInSeconds": 86401}, "retryPolicy.MaximumEventAgeInSeconds"),
         ({"MaximumRetryAttempts": 186}, "retryPolicy.MaximumRetryAttempts"),
     ],
 )
 def test_a_target_with_an_invalid_retry_policy_fails_the_stack(
-    cloud: Cloud, policy: dict[str, int], words: str
+    cloud: Cloud, policy: dict[str, int], message: str
 ) -> None:
     body = template({"Rule": {"Targets": [{"Id": "lease", "Arn": ARN, "RetryPolicy": policy}]}})
     stack = Stack(cloud)
     assert stack.create(body) == "ROLLBACK_COMPLETE"
-    assert words in stack.reasons()
+    assert message in stack.reasons()

@@ -151,7 +151,7 @@ def test_why_a_fleet_starts_nothing_is_read_from_a_history_in_either_order(cloud
     assert "no Spot capacity available" in trouble.text
 
 
-@pytest.mark.parametrize("response", [True, False])
+@pytest.mark.parametrize("answered", [True, False])
 def test_a_cancellation_is_read_whether_empty_lists_are_told_or_left_out(cloud: Cloud, answered: bool) -> None:
     cloud.behave(tells_empty_lists=answered)
     ec2 = cloud.client("ec2")

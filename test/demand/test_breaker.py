@@ -224,12 +224,12 @@ def test_what_is_closed_is_told_as_attributes_the_first_to_open_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pool", "words"),
+    ("pool", "message"),
     [
         (POOL, "m5.large (spot) in us-east-1a"),
         (CapacityPoolKey("m5.large", None, SPOT), "m5.large (spot) in all zones"),
         (CapacityPoolKey(ANY_TYPE, None, ON_DEMAND), "all instance types (on-demand) in all zones"),
     ],
 )
-def test_a_pool_is_named_in_words(pool: CapacityPoolKey, words: str) -> None:
-    assert str(pool) == words
+def test_a_pool_is_named_in_words(pool: CapacityPoolKey, message: str) -> None:
+    assert str(pool) == message

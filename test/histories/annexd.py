@@ -167,8 +167,8 @@ class Annexd:
         except (Retry, Refused) as error:
             self.cloud.points.tell(f"reconciliation: {error}")
             return
-        for words in filter(None, (*report.ended, *report.faults, report.enforcer.fault, report.enforcer.warning)):
-            self.cloud.points.tell(f"reconciliation: {words}")
+        for message in filter(None, (*report.ended, *report.faults, report.enforcer.fault, report.enforcer.warning)):
+            self.cloud.points.tell(f"reconciliation: {message}")
 
     def order(self, ad: Json, answered: Callable[[ReplyAd], None] = lambda _: None) -> None:
         """Take a client's command; there is no answer while no daemon runs."""

@@ -127,8 +127,8 @@ class LeaseFunction:
     def filter_events(self, request: Request, now_s: float) -> Answer:
         asked = request.json()
         if not self.exists or asked["logGroupName"] != GROUP:
-            words = "The specified log group does not exist."
-            return error_answer("logs", 400, "ResourceNotFoundException", words)
+            wording = "The specified log group does not exist."
+            return error_answer("logs", 400, "ResourceNotFoundException", wording)
         matches, shown_ms = compiled(asked["filterPattern"]), (now_s - self.late_s) * 1000
         seen = [each for each in self.events if asked["startTime"] <= each["timestamp"] <= shown_ms]
         behaviour = Behaviour(empty_log_pages=self.empty_pages)

@@ -101,10 +101,10 @@ def answers(client: Callable[[str], Any]) -> list[str]:
             if groups := answer.get("Reservations"):
                 named["{instance}"] = groups[0]["Instances"][0]["InstanceId"]
             answer.pop("ResponseMetadata")
-            words = json.dumps(_known(operation, answer), default=str, sort_keys=True)
+            message = json.dumps(_known(operation, answer), default=str, sort_keys=True)
         except ClientError as error:
-            words = f"{error.response['Error']['Code']}"
-        response.append(f"{operation}: {CHANGING.sub('...', words)}")
+            message = f"{error.response['Error']['Code']}"
+        response.append(f"{operation}: {CHANGING.sub('...', message)}")
     return response
 
 

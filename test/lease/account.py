@@ -250,8 +250,8 @@ class Account:
             if machine.zone not in zones:
                 self._end(machine)
         if zones:
-            words = "The instance may not be terminated. Modify its 'disableApiTermination' instance attribute."
-            raise EC2ClientError("OperationNotPermitted", words)
+            wording = "The instance may not be terminated. Modify its 'disableApiTermination' instance attribute."
+            raise EC2ClientError("OperationNotPermitted", wording)
         return {"TerminatingInstances": [{"InstanceId": each.instance_id} for each in machines]}
 
     def _end(self, machine: Machine) -> None:

@@ -91,10 +91,10 @@ class CleanUp:
             self._tell(error)
 
     def _tell(self, error: Exception) -> None:
-        words = errors.describe(error, "AWS") if isinstance(error, AWS_ERRORS) else str(error) or repr(error)
-        if self._said != words:
-            self._said = words
-            self._say(f"clean-up, to be retried: {words}")
+        message = errors.describe(error, "AWS") if isinstance(error, AWS_ERRORS) else str(error) or repr(error)
+        if self._said != message:
+            self._said = message
+            self._say(f"clean-up, to be retried: {message}")
 
     def _end_fleets(self) -> None:
         """Cancel all that is not over, also cancelled ones: a response may have been lost."""

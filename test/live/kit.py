@@ -59,11 +59,11 @@ class Rehearsed:
         with self._changed:
             self._changed.notify_all()
 
-    def wait_for(self, words: str, timeout_s: float = 120.0) -> None:
+    def wait_for(self, message: str, timeout_s: float = 120.0) -> None:
         """Wait for a line with these words."""
         with self._changed:
-            self._changed.wait_for(lambda: words in self.text() or not self._reader.is_alive(), timeout_s)
-            assert words in self.text(), f"no {words!r}:\n{self.text()}"
+            self._changed.wait_for(lambda: message in self.text() or not self._reader.is_alive(), timeout_s)
+            assert message in self.text(), f"no {message!r}:\n{self.text()}"
 
     def end(self) -> int:
         """Wait for its end, and return its exit status."""

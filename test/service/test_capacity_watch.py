@@ -95,12 +95,12 @@ def asked(site: Site, *operations: str) -> int:
     return sum(site.operations().count(each) for each in operations)
 
 
-@pytest.mark.parametrize(("words", "pool"), [("no-spot-capacity", ANYWHERE), ("zone", POOL), ("blacklisted", POOL)])
+@pytest.mark.parametrize(("message", "pool"), [("no-spot-capacity", ANYWHERE), ("zone", POOL), ("blacklisted", POOL)])
 @pytest.mark.parametrize("api", ["spot-fleet", "ec2-fleet"])
 def test_a_pool_that_aws_refuses_is_closed_by_either_api(
-    site: Site, api: str, words: str, pool: CapacityPoolKey
+    site: Site, api: str, message: str, pool: CapacityPoolKey
 ) -> None:
-    site.cloud.behave(capacity_words=words)
+    site.cloud.behave(capacity_words=message)
     site.cloud.set_capacity(**FULL)
     young = ordered(site, api)
     watch = follow(site, lambda: [young], lambda seen: seen.closed)

@@ -80,12 +80,12 @@ def _aged(event: dict[str, Any], older_s: int) -> dict[str, Any]:
     return {"timestamp": event["timestamp"] - older_s * 1000, "message": message}
 
 
-def check_refused(site: Site, *words: str) -> None:
+def check_refused(site: Site, *wording: str) -> None:
     """Cause and repair are told, and nothing was made."""
     fleets = site.cloud.fleets()
     reply = site.order()
     assert reply["Result"] == "Failure", reply
-    assert [each for each in words if each not in reply["ErrorString"]] == [], reply["ErrorString"]
+    assert [each for each in wording if each not in reply["ErrorString"]] == [], reply["ErrorString"]
     assert site.cloud.fleets() == fleets
 
 
@@ -105,17 +105,19 @@ def reserve_no_concurrency(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "words"),
+    ("plant", "wording"),
     [
         (delete_the_function, ("does not exist", "condor_annex -setup creates it")),
         (close_the_function, ("is closed: somebody runs condor_annex -teardown", "-setup opens it again")),
         (reserve_no_concurrency, ("its reserved concurrency is 0", "aws lambda delete-function-concurrency")),
     ],
 )
-def test_a_fault_of_the_function_itself_stops_orders_at_once(site: Site, plant: Plant, words: tuple[str, ...]) -> None:
+def test_a_fault_of_the_function_itself_stops_orders_at_once(
+    site: Site, plant: Plant, wording: tuple[str, ...]
+) -> None:
     accepted(site.order())  # so that annexd remembers a fresh receipt
     plant(site)
-    check_refused(site, *words)
+    check_refused(site, *wording)
 
 
 # Faults around it.

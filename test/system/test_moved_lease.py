@@ -187,8 +187,8 @@ def test_a_cancellation_beats_an_extension_that_hangs(site: Site, annex: dict[st
     assert condor_annex(site, "-cancel", "physics").returncode == errors.OK
     assert annex["BulkRequestID"] not in [fleet["id"] for fleet in site.fleets()]
     client.wait(60.0)
-    words = f"InvalidState annex {annex['AnnexID']} was cancelled: its end cannot be moved CA_CHANGE_LEASE"
-    assert words in site.log()
+    message = f"InvalidState annex {annex['AnnexID']} was cancelled: its end cannot be moved CA_CHANGE_LEASE"
+    assert message in site.log()
     assert "slow-extension is stuck" not in site.log(), "a moved end of what is cancelled needs no undoing"
     site.wait_until_gone(annex["BulkRequestID"])
     assert told_of(site, annex)["State"] == "cancelled"

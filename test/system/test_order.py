@@ -93,14 +93,14 @@ def test_all_faults_of_a_request_come_at_once_in_the_words_of_the_ad_and_cost_no
     fleets = len(site.fleets())
     reply = site.order(lease_s=-40, TargetCapacity="many", SpotPrize="0.1", PublicKeyFile="keys/access")
     assert reply["Result"] == "InvalidRequest"
-    for words in (
+    for message in (
         'TargetCapacity must be a positive integer, not "many"',
         "EndOfLease is 4",
         "s in the past",
         "SpotPrize",
         "PublicKeyFile",
     ):
-        assert words in reply["ErrorString"]
+        assert message in reply["ErrorString"]
     assert len(site.fleets()) == fleets
 
 

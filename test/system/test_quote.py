@@ -63,13 +63,13 @@ def options(site: Site, *more: str) -> tuple[str, ...]:
 def test_a_quote_is_text_for_people_and_its_status_says_that_the_order_would_be_taken(site: Site, file: Path) -> None:
     done = condor_annex(site, "-quote", *options(site, str(file)))
     assert done.returncode == errors.OK, done.stderr
-    for words in (
+    for message in (
         "2 units of Spot until", "at most 2 instances", "m5.large", "$0.0960 a unit and hour", "At most: $",
         "Not in it: traffic", "AWS's Pricing API", "L-34B43A08", "DryRun says yes",
         "not proved by a DryRun: iam:PassRole",
         "The order would not be refused.",
     ):  # fmt: skip
-        assert words in done.stdout
+        assert message in done.stdout
     assert site.fleets() == []
 
 

@@ -15,8 +15,8 @@ def reconfigure(site: Site, extra: str) -> str:
     site.pool.configure(extra)
 
     def said() -> str | None:
-        words = site.log()[before:]
-        return words if "Reconfigured" in words or "Reconfig failed" in words else None
+        message = site.log()[before:]
+        return message if "Reconfigured" in message or "Reconfig failed" in message else None
 
     return site.wait(said, "annexd's word on its new configuration") or ""
 
@@ -92,8 +92,8 @@ def test_what_only_a_restart_can_change_is_said_and_stays(site: Site) -> None:
     journal = site.pool.param("ANNEXD_COMMAND_STATE")
     said = reconfigure(site, "ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state.other")
     other = f"{site.pool.directory}/spool/annexd_command_state.other"
-    words = f"to {other} requires a restart; {journal} stays in use until then"
-    assert f"changing ANNEXD_COMMAND_STATE {words}" in said
+    message = f"to {other} requires a restart; {journal} stays in use until then"
+    assert f"changing ANNEXD_COMMAND_STATE {message}" in said
     accepted(site.order())
     assert not (site.pool.directory / "spool" / "annexd_command_state.other").exists()
     assert "requires a restart" not in reconfigure(site, f"ANNEXD_COMMAND_STATE = {journal}")

@@ -116,8 +116,8 @@ def test_a_lease_that_nobody_ends_is_ended_by_annexd_after_three_runs_and_told_o
     finally:
         site.cloud.set_clock_ahead(0)
     site.wait_until_gone(overdue["BulkRequestID"])
-    words = f"{overdue['BulkRequestID']} was overdue, since the lease function did not end it: annexd has ended it"
-    assert words in site.log()
+    message = f"{overdue['BulkRequestID']} was overdue, since the lease function did not end it: annexd has ended it"
+    assert message in site.log()
     assert other["BulkRequestID"] in [fleet["id"] for fleet in site.fleets()]
 
 
@@ -127,10 +127,10 @@ def test_a_lease_function_that_was_changed_by_hand_is_warned_of_in_the_log_and_t
     functions.update_function_code(FunctionName=site.arn, ZipFile=zipped(changed))
     beat(site.cloud, site.arn)
     site.wait(lambda: (site.ad() or {}).get("AnnexFunctionWarning"), "a warning in the ad")
-    words = f"the lease function {site.arn} differs from lambda/lease.py of this annexd"
-    assert words in (site.ad() or {})["AnnexFunctionWarning"]
-    assert f"WARNING: {words}" in site.log()
-    assert words in site.order()["Warning"]
+    message = f"the lease function {site.arn} differs from lambda/lease.py of this annexd"
+    assert message in (site.ad() or {})["AnnexFunctionWarning"]
+    assert f"WARNING: {message}" in site.log()
+    assert message in site.order()["Warning"]
     functions.update_function_code(FunctionName=site.arn, ZipFile=zipped(CODE.read_text()))
     beat(site.cloud, site.arn)
     site.wait(lambda: "AnnexFunctionWarning" not in (site.ad() or {"AnnexFunctionWarning": 1}), "it to go")

@@ -78,17 +78,17 @@ def test_default_user_data_is_for_specifications_that_have_none(tmp_path: Path) 
 
 @pytest.mark.parametrize("how", ["user_data", "default_user_data"])
 def test_user_data_cannot_be_given_to_a_launch_template_and_that_is_said(tmp_path: Path, how: str) -> None:
-    words = fault_of(tmp_path, {"LaunchTemplateConfigs": [{}]}, **{how: "x"})
-    assert "belongs into the launch template" in words
+    message = fault_of(tmp_path, {"LaunchTemplateConfigs": [{}]}, **{how: "x"})
+    assert "belongs into the launch template" in message
 
 
 def test_user_data_larger_than_ec2_takes_is_refused(tmp_path: Path) -> None:
-    words = fault_of(tmp_path, {"LaunchSpecifications": [{}]}, user_data="x" * (MAX_USER_DATA_BYTES + 1))
-    assert str(MAX_USER_DATA_BYTES) in words
+    message = fault_of(tmp_path, {"LaunchSpecifications": [{}]}, user_data="x" * (MAX_USER_DATA_BYTES + 1))
+    assert str(MAX_USER_DATA_BYTES) in message
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         ("", "is empty"),
         ("TargetCapacity", "is not JSON: Expecting value at line 1, column 1"),
@@ -124,8 +124,8 @@ def test_user_data_larger_than_ec2_takes_is_refused(tmp_path: Path) -> None:
         (b"[" + b" " * MAX_FILE_BYTES, "is larger than"),
     ],
 )
-def test_a_file_that_is_not_a_config_is_refused_with_the_place(tmp_path: Path, content: object, words: str) -> None:
-    assert words in fault_of(tmp_path, content)
+def test_a_file_that_is_not_a_config_is_refused_with_the_place(tmp_path: Path, content: object, message: str) -> None:
+    assert message in fault_of(tmp_path, content)
 
 
 def test_all_faults_of_a_file_are_told_at_once_but_not_thousands(tmp_path: Path) -> None:

@@ -90,15 +90,15 @@ def test_keys_come_from_one_place_whatever_they_are_for(task: tuple[str, ...], a
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (("-access-key-file", "a"), "-secret-key-file is missing"),
         (("-secret-key-file", "a", "-session-token-file", "b"), "-access-key-file is missing"),
         (("-session-token-file", "a"), "-access-key-file and -secret-key-file are missing"),
     ],
 )
-def test_keys_come_whole(arguments: tuple[str, ...], words: str) -> None:
-    with pytest.raises(ToolError, match=words) as caught:
+def test_keys_come_whole(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ToolError, match=message) as caught:
         keys(*arguments)
     assert caught.value.status == USAGE
 

@@ -178,7 +178,7 @@ def test_a_volume_is_in_gigabytes(text: str, gib: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         (("-instance-type", "m5"), "-instance-type must be instance types separated by commas"),
         (("-instance-type", "m5.large,,c5.large"), "('' is not one), not 'm5.large,,c5.large'"),
@@ -209,9 +209,9 @@ def test_a_volume_is_in_gigabytes(text: str, gib: int) -> None:
         (("-subnet", "subnet-0123456789abcdef0", "c.json"), "-subnet cannot be used with a file"),
     ],
 )
-def test_what_is_wrong_is_told_in_the_options_that_were_typed(options: tuple[str, ...], words: str) -> None:
+def test_what_is_wrong_is_told_in_the_options_that_were_typed(options: tuple[str, ...], message: str) -> None:
     [fault] = faults(*ENOUGH, *options)
-    assert words in fault
+    assert message in fault
 
 
 def test_all_faults_of_an_order_without_a_file_are_told_at_once() -> None:
@@ -226,8 +226,8 @@ def test_all_faults_of_an_order_without_a_file_are_told_at_once() -> None:
         "-max-price is for",
         "-count is missing",
     )
-    for words in expected:
-        assert any(fault.startswith(words) for fault in reported), (words, reported)
+    for message in expected:
+        assert any(fault.startswith(message) for fault in reported), (message, reported)
     assert len(reported) == len(expected)
 
 
@@ -243,11 +243,11 @@ def test_they_are_of_an_order_only(task: tuple[str, ...]) -> None:
 
 
 def test_a_fault_that_annexd_finds_is_told_as_the_option_and_once_for_all_types() -> None:
-    words = (
+    message = (
         "TargetCapacity is 20000, the most allowed here is 10000 (ANNEX_MAX_TARGET_CAPACITY); "
         "LaunchSpecifications[0].SubnetId is wrong; LaunchSpecifications[1].SubnetId is wrong"
     )
-    assert in_options(words, OPTION_OF_LAUNCH) == (
+    assert in_options(message, OPTION_OF_LAUNCH) == (
         "-count is 20000, the most allowed here is 10000 (ANNEX_MAX_TARGET_CAPACITY); -subnet is wrong"
     )
-    assert in_options(words, OPTION_OF) == words
+    assert in_options(message, OPTION_OF) == message

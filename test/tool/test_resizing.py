@@ -95,24 +95,24 @@ def test_the_new_size_and_the_further_fleet_are_printed(capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("busy", "words"), [(None, "2 machines leave"), (0, "2 machines leave"), (1, "2 machines leave, 1 of them when")]
+    ("busy", "message"), [(None, "2 machines leave"), (0, "2 machines leave"), (1, "2 machines leave, 1 of them when")]
 )
 def test_what_leaves_is_printed_and_whether_it_has_jobs(
-    busy: int | None, words: str, capsys: pytest.CaptureFixture[str]
+    busy: int | None, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ad = {"Result": "Success", "AnnexID": "annex-1", "TargetCapacity": 3, "LeavingMachines": 2, "BusyMachines": busy}
     show.resized(ad)
-    assert capsys.readouterr().out.startswith(f"Annex annex-1 has 3 units: {words}")
+    assert capsys.readouterr().out.startswith(f"Annex annex-1 has 3 units: {message}")
 
 
 @pytest.mark.parametrize(
-    ("ad", "status", "words"),
+    ("ad", "status", "message"),
     [
         ({"Result": "Success"}, COMMUNICATION, "without a TargetCapacity"),
         ({"Result": "InvalidRequest", "ErrorString": "TargetCapacity is missing"}, REFUSED, "-resize is missing"),
     ],
 )
-def test_any_answer_but_success_is_an_error(ad: dict[str, Any], status: int, words: str) -> None:
-    with pytest.raises(ToolError, match=words) as raised:
+def test_any_answer_but_success_is_an_error(ad: dict[str, Any], status: int, message: str) -> None:
+    with pytest.raises(ToolError, match=message) as raised:
         show.resized(ad)
     assert raised.value.status == status

@@ -108,8 +108,8 @@ def test_without_annexes_there_is_a_sentence_instead_of_a_table_and_an_empty_jso
         show({"Result": "Success", "Annexes": "[]"}, as_json=as_json, asked_for="")
         printed = capsys.readouterr()
         assert printed.out == shown
-        words = "" if as_json else f"condor_annex: {NO_ANNEXES}\n"
-        assert printed.err == words
+        message = "" if as_json else f"condor_annex: {NO_ANNEXES}\n"
+        assert printed.err == message
 
 
 @pytest.mark.usefixtures("utc")

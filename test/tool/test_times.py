@@ -73,7 +73,7 @@ def test_a_time_is_read_in_the_zone_that_it_says_or_in_that_of_the_clocks_here(z
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("2025-12-01", "a date and time such as 2025-12-01T18:00"),
         ("2025-12-01 12:00 CET", "zone names are ambiguous"),
@@ -121,8 +121,8 @@ def test_a_time_is_read_in_the_zone_that_it_says_or_in_that_of_the_clocks_here(z
         ],
     ],
 )
-def test_an_invalid_time_is_refused_with_the_expected_form(text: str, words: str) -> None:
-    assert words in refusal(text)
+def test_an_invalid_time_is_refused_with_the_expected_form(text: str, message: str) -> None:
+    assert message in refusal(text)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_what_is_wrong_for_a_spot_fleet_is_as_wrong_for_an_ec2_fleet(case: Case,
     if case.file == ROLE_ALONE:
         assert outcome.by == ""
         return
-    words = outcome.message.replace(f"{tmp_path}/", "")
+    wording = outcome.message.replace(f"{tmp_path}/", "")
     wrong = [each for each in case.refused.split("; ") if not any(name in each for name in OF_SPOT_FLEET)]
-    assert [each for each in wrong if each not in words] == []
+    assert [each for each in wrong if each not in wording] == []
     assert annexd.live_fleets() == []

@@ -33,7 +33,9 @@ def test_what_must_reach_aws_does_or_its_user_gets_a_message(case: Case, annexd:
     file = tmp_path / "config.json"
     file.write_text(text, encoding="utf-8")
     outcome = order(annexd, file, *case.options)
-    assert [UNTIL.sub("until VALID-UNTIL only", words) for words in _of(tmp_path, outcome.notes)] == list(case.notes)
+    assert [UNTIL.sub("until VALID-UNTIL only", wording) for wording in _of(tmp_path, outcome.notes)] == list(
+        case.notes
+    )
     assert (outcome.by, *_of(tmp_path, [outcome.message])) == (case.by, case.refused)
     if case.sent is None:
         assert annexd.live_fleets() == []
@@ -41,8 +43,8 @@ def test_what_must_reach_aws_does_or_its_user_gets_a_message(case: Case, annexd:
         _check_fleet(outcome, case.sent.config(text))
 
 
-def _of(folder: Path, words: list[str]) -> list[str]:
-    return [each.replace(f"{folder}/", "") for each in words]
+def _of(folder: Path, wording: list[str]) -> list[str]:
+    return [each.replace(f"{folder}/", "") for each in wording]
 
 
 def _check_fleet(outcome: Outcome, expected: Mapping[str, Any]) -> None:

@@ -37,7 +37,7 @@ def test_what_is_written_is_read_back_as_it_was() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"number": "5"}, "number is str, not an integer"),
         ({"number": True}, "number is bool, not an integer"),
@@ -51,8 +51,8 @@ def test_what_is_written_is_read_back_as_it_was() -> None:
         ({"unheard_of": 1}, "unheard_of is unknown"),
     ],
 )
-def test_a_field_that_is_missing_unknown_or_of_another_type_is_named(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(Unreadable, match=words):
+def test_a_field_that_is_missing_unknown_or_of_another_type_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(Unreadable, match=message):
         from_json(Whole, {**to_json(WHOLE), **changes})
 
 
@@ -67,7 +67,7 @@ def test_a_type_without_one_json_form_is_refused_before_anything_is_written() ->
 
 
 @pytest.mark.parametrize(
-    ("record", "words"),
+    ("record", "message"),
     [
         (("", Kind.ACCEPTED, {"owner": OWNER, "workflow": "", "order": {"thyng": "x"}}), "padding is missing"),
         ((LEASE, Kind.INTENT, {"thing": 5, "after": [], "padding": ""}), "thing is int, not a string"),
@@ -75,7 +75,7 @@ def test_a_type_without_one_json_form_is_refused_before_anything_is_written() ->
     ],
 )  # fmt: skip
 def test_a_record_with_a_wrong_field_stops_its_own_order_only_and_names_the_field(
-    journal: Journal, store: Store, record: tuple[str, Kind, dict[str, Any]], words: str
+    journal: Journal, store: Store, record: tuple[str, Kind, dict[str, Any]], message: str
 ) -> None:
     one: Engine = engine(journal, store)
     if record[1] is not Kind.ACCEPTED:
@@ -83,7 +83,7 @@ def test_a_record_with_a_wrong_field_stops_its_own_order_only_and_names_the_fiel
     journal.append("broken", *record)
     one.accept("1", OWNER, Thing("annex"))
     outcome = one.run("broken")
-    assert f"({record[1]}) cannot be read: {words}" in outcome.error
+    assert f"({record[1]}) cannot be read: {message}" in outcome.error
     assert outcome.retry_at_s is not None, "it is tried again after an update"
     assert one.run("1").result == "Success"
     assert one.counts().stuck == 1

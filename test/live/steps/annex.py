@@ -34,8 +34,8 @@ def run_short_lease(stage: Stage) -> None:
         gone = stage.wait(lambda: fleets.is_gone(ec2, fleet_id), end_s + late_s - time.time())
         after_s = time.time() - end_s
         state = fleets.state_of(ec2, fleet_id)
-    words = f"gone {after_s:.0f} s after the end of the lease; the fleet is {state}"
-    stage.found("short-lease", gone and after_s > 0, words if gone else f"NOT {words}")
+    message = f"gone {after_s:.0f} s after the end of the lease; the fleet is {state}"
+    stage.found("short-lease", gone and after_s > 0, message if gone else f"NOT {message}")
     if not gone:
         raise RehearsalFailed("the lease function did not end a lease: everything is being ended")
 
