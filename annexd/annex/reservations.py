@@ -164,8 +164,10 @@ class Reservations:
         fleets = {str(order.subject.order_command_id), *self._index.grows(order.annex_id)}
         for budget in applicable:
             if any(each not in entry.holds or budget.key not in entry.holds[each].budgets for each in fleets):
-                words = f"annex {order.annex_id} has machines that were ordered when budget {budget.name} did not apply"
-                raise NotNow(f"{words}, or are gone: nothing bounds their price; order a new annex")
+                message = (
+                    f"annex {order.annex_id} has machines that were ordered when budget {budget.name} did not apply"
+                )
+                raise NotNow(f"{message}, or are gone: nothing bounds their price; order a new annex")
 
     def _accept(self, command_id: str, owner: str, order: object, asked: str, reserved: Reserved | None) -> State:
         if reserved is None:

@@ -170,7 +170,7 @@ class _Resizing:
     def unchanged(self) -> ReplyAd:
         """Answer a request for the size that the annex has."""
         units, named = self.request.units, self.annex.named
-        words = f"it has {units} units already: nothing was ordered"
+        message = f"it has {units} units already: nothing was ordered"
         known = self._known()
         fleets = self.annex.index.fleet_ids(known.annex_id)
         ad = reply(SUCCESS, command_id=named.command_id)
@@ -179,14 +179,14 @@ class _Resizing:
             "BulkRequestID": fleets[0] if fleets else None,
             "TargetCapacity": units,
             "EndOfLease": self.annex.index.end_s(known),
-            "Warning": words,
+            "Warning": message,
         }
 
     def _known(self) -> AnnexRecord:
         known = self.annex.known()
         if known is None:
-            words = f"annexd has no record of the order of an annex {self.annex.named.annex} of yours"
-            raise InvalidRequest([f"{words}, so it cannot make more machines like its own: order a second annex"])
+            message = f"annexd has no record of the order of an annex {self.annex.named.annex} of yours"
+            raise InvalidRequest([f"{message}, so it cannot make more machines like its own: order a second annex"])
         return known
 
     def _order_of(self, known: AnnexRecord) -> FleetOrder:
@@ -226,14 +226,14 @@ class _Resizing:
         """Return the order for fewer machines.  Raises InvalidRequest or NotNow."""
         units, annex_id, now = self.request.units, order.annex_id, self.request.now
         if weights_of(annex_order) is None:
-            words = f"of the machines of annex {annex_id} nobody knows as how many units each counts"
-            raise InvalidRequest([f"{words}: it cannot be made smaller"])
+            message = f"of the machines of annex {annex_id} nobody knows as how many units each counts"
+            raise InvalidRequest([f"{message}: it cannot be made smaller"])
         if annex_order.join is None and not now:
-            words = f"the machines of annex {annex_id} read no object of annexd's, so they cannot be told to leave"
-            raise InvalidRequest([f"{words}: Now terminates them with their jobs"])
+            message = f"the machines of annex {annex_id} read no object of annexd's, so they cannot be told to leave"
+            raise InvalidRequest([f"{message}: Now terminates them with their jobs"])
         if present.running < units:
-            words = f"AWS has started only {present.running} of the {present.units} units of annex {annex_id}"
-            raise NotNow(f"{words}: ask again when its provisioning delay is over")
+            message = f"AWS has started only {present.running} of the {present.units} units of annex {annex_id}"
+            raise NotNow(f"{message}: ask again when its provisioning delay is over")
         return ShrinkOrder(
             annex_id,
             order.target,
@@ -255,8 +255,8 @@ class _Resizing:
         left_s = present.end_s - present.now_s
         if is_too_short(left_s, defaults):
             least = duration(defaults.shortest_lease_s)
-            words = f"annex {annex_id} ends at {utc(present.end_s)}, in less than ANNEX_MIN_LEASE ({least})"
-            raise NotNow(f"{words}: extend it first (condor_annex -extend)")
+            message = f"annex {annex_id} ends at {utc(present.end_s)}, in less than ANNEX_MIN_LEASE ({least})"
+            raise NotNow(f"{message}: extend it first (condor_annex -extend)")
         valid_until_s = int(min(self.annex.now_s + defaults.provisioning_delay_s, present.end_s))
         read = self.annex.index.engine.state(known.command_id).results.of(TemplatesRead)
         more = further_fleet(annex_order, read.versions, units - present.units, present.end_s, valid_until_s)

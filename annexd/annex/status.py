@@ -23,8 +23,8 @@ from annexd.workflow import SUCCESS, Json, State
 COMMAND: Final = "CA_QUERY_ANNEXES"
 OWN: Final = frozenset(["command", "requestversion", "commandid", "annex"])
 NEVER_S: Final = -1.0
-TOLD_S: Final = 3600  # so long after its end an annex is told of unasked
-FAILED_TOLD_S: Final = 86400  # so long after it failed an order is, too
+SHOWN_S: Final = 3600  # so long after its end an annex is told of unasked
+FAILED_SHOWN_S: Final = 86400  # so long after it failed an order is, too
 LONGEST_REASON: Final = 2000  # characters
 
 
@@ -80,7 +80,7 @@ def query_annexes(
         lines = [_known_annex(one, index, now_s, looks) for one in known if mine in (None, one.owner)]
         lines += [line for line in _seen_only(index, now_s, looks, mine) if annex in (None, line["AnnexID"])]
         lines = [
-            {**line, **_in_pool(line["AnnexID"], pool)} for line in lines if annex or _is_told_unasked(line, now_s)
+            {**line, **_in_pool(line["AnnexID"], pool)} for line in lines if annex or _is_shown_by_default(line, now_s)
         ]
     except ANSWERED as error:
         return reply_of_error(error, command_id_of(ad), begun=False)
@@ -111,22 +111,22 @@ def _recent(index: AnnexIndex, now_s: float) -> list[AnnexRecord]:
     return [
         one
         for one in index.all()
-        if index.end_s(one) > now_s - TOLD_S
+        if index.end_s(one) > now_s - SHOWN_S
         or one.command_id in unfinished
-        or (one.end_of_lease_s > now_s - FAILED_TOLD_S and index.ordered(one).failed_s is not None)
+        or (one.end_of_lease_s > now_s - FAILED_SHOWN_S and index.ordered(one).failed_s is not None)
     ]
 
 
-def _is_told_unasked(line: Json, now_s: float) -> bool:
+def _is_shown_by_default(line: Json, now_s: float) -> bool:
     """Return whether it is shown by default: an annex, or an order that failed within a day."""
     failed_s = line["FailedTime"]
-    return (failed_s is not None and failed_s > now_s - FAILED_TOLD_S) or _is_an_annex(line, now_s)
+    return (failed_s is not None and failed_s > now_s - FAILED_SHOWN_S) or _is_an_annex(line, now_s)
 
 
 def _is_an_annex(line: Json, now_s: float) -> bool:
     """Return whether it lives, is under way or still runs, or ended only a while ago."""
     under_way = line["State"] in ("ordering", "undoing", "cancelling")
-    recent = line["State"] != "failed" and (line["EndOfLease"] or 0) > now_s - TOLD_S
+    recent = line["State"] != "failed" and (line["EndOfLease"] or 0) > now_s - SHOWN_S
     troubled = line["Trouble"] and line["FailedTime"] is None
     return bool(under_way or recent or line["Instances"] or troubled)
 

@@ -86,9 +86,9 @@ def _bounded(order: FleetOrder, bounds: Mapping[str, str]) -> FleetOrder:
     if not bounds:
         return order
     price = PRICE if order.api == SPOT_FLEET else MAX_PRICE
-    words = ", ".join(f"{path} {price} {bound}" for path, bound in bounds.items())
+    bound_list = ", ".join(f"{path} {price} {bound}" for path, bound in bounds.items())
     config = with_bounds(order.config, bounds, price)
-    return replace(order, config=config, notes=(*order.notes, NOTE.format(bounds=words)))
+    return replace(order, config=config, notes=(*order.notes, NOTE.format(bounds=bound_list)))
 
 
 def _dearest(each: PricedPool, capacity: Capacity) -> Fraction:

@@ -87,13 +87,13 @@ class _Deadlines:
 _DEADLINES = _Deadlines()
 
 
-def _begin_anew() -> None:
+def _restart_in_child() -> None:
     """Begin without a thread in a child process: it has none of its parent's."""
     global _DEADLINES  # noqa: PLW0603
     _DEADLINES = _Deadlines()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_restart_in_child)
 
 
 class _Watch:

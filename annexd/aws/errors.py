@@ -276,9 +276,9 @@ def describe(error: Exception, operation: str) -> str:
             return f"{operation} could not be sent: {_short(str(error))}"
         return f"{operation} got no clear answer: {_short(str(error))}"
     message = str(error.response.get("Error", {}).get("Message", ""))
-    words = f"{_short(without_encoded(message))}{_clocks(error)}"
+    text = f"{_short(without_encoded(message))}{_clocks(error)}"
     remedy = remedy_of(message, operation)
-    return f"{operation} {_verdict(error)} ({code_of(error)}): {words}{f'; {remedy}' if remedy else ''}"
+    return f"{operation} {_verdict(error)} ({code_of(error)}): {text}{f'; {remedy}' if remedy else ''}"
 
 
 def describe_shape(error: Exception, operation: str) -> str:
@@ -324,5 +324,5 @@ def moment_s(date: str | None) -> float | None:
 
 
 def _short(message: str) -> str:
-    words = " ".join(message.split())
-    return words if len(words) <= MAX_MESSAGE else f"{words[:MAX_MESSAGE]}..."
+    message = " ".join(message.split())
+    return message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}..."

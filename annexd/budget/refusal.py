@@ -9,7 +9,7 @@ from annexd.budget.money import dollars
 
 def refusals(accounts: Sequence[Account], needs: Mapping[str, Amount]) -> list[str]:
     """Return a sentence for each budget without room for what it would have to reserve."""
-    return [words for each in accounts for words in _refusals(each, needs.get(each.budget.key, NOTHING))]
+    return [message for each in accounts for message in _refusals(each, needs.get(each.budget.key, NOTHING))]
 
 
 def _refusals(account: Account, need: Amount) -> Iterator[str]:

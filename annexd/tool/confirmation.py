@@ -38,14 +38,14 @@ def limit(param: Param) -> float | None:
     return dollars
 
 
-def bounds_confirmed(answer: Mapping[str, Any], above: float, words: Mapping[str, str]) -> dict[str, Any]:
+def bounds_confirmed(answer: Mapping[str, Any], above: float, option_names: Mapping[str, str]) -> dict[str, Any]:
     """Return what the order is to carry besides: the bounds that were quoted.
 
     Raises ToolError if the order would be refused, or if it may cost more than `above` and is not confirmed.
     """
     from annexd.tool import quote
 
-    show.check(answer, words)
+    show.check(answer, option_names)
     quoted = quote.quote_in(answer)
     try:
         total, bounds = quoted["Most"]["Total"], _bounds(quoted)

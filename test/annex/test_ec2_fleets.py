@@ -26,7 +26,7 @@ from test.annex.site import Site, wait_for
 from test.cloud import Cloud
 from test.cloud.orders import described_fleet, ec2_fleet_config, template
 
-ROLE_WORDS = "iamFleetRoleInvalid"
+ROLE_MESSAGE = "iamFleetRoleInvalid"
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_a_fleet_that_is_in_no_list_is_found_by_its_id(site: Site) -> None:
 def test_a_fleet_that_starts_nothing_is_explained_by_its_own_history(site: Site, message: str) -> None:
     site.cloud.behave(fleet_trouble="role", fleet_events=message)
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
-    assert ROLE_WORDS in look(site).troubles[fleet_id].text
+    assert ROLE_MESSAGE in look(site).troubles[fleet_id].text
     assert [call["params"]["FleetId"] for call in site.cloud.calls("DescribeFleetHistory")] == [fleet_id]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from annexd.annex.fleet.endings import INTERRUPTED, LONGEST_WORDS, last_words
+from annexd.annex.fleet.endings import INTERRUPTED, LONGEST_MESSAGE, last_message
 from annexd.annex.fleet.trouble import Trouble
 from test.annex.fleets import fleet, instances_of, look
 from test.annex.site import Site, wait_for
@@ -76,6 +76,6 @@ def test_without_the_right_to_read_it_that_is_told(site: Site) -> None:
 
 
 def test_words_of_a_console_are_short_and_of_one_line() -> None:
-    message = last_words(f"{MARK}this machine cannot be configured: a\x1b[31m\0\tb \u202e{'x' * 5000}\r\nmore")
+    message = last_message(f"{MARK}this machine cannot be configured: a\x1b[31m\0\tb \u202e{'x' * 5000}\r\nmore")
     assert message.startswith("this machine cannot be configured: a [31m b x")
-    assert (len(message), message.isprintable()) == (LONGEST_WORDS, True)
+    assert (len(message), message.isprintable()) == (LONGEST_MESSAGE, True)

@@ -169,9 +169,9 @@ class KeyFiles:
             raise _unusable(f"{attribute} {path} {error}") from error
 
 
-def _unusable(words: str) -> Refused:
+def _unusable(message: str) -> Refused:
     """Return a refusal for a fault of the requester; AWS was not called."""
-    return Refused(words, untouched=True, local=True, result=INVALID_REQUEST)
+    return Refused(message, untouched=True, local=True, result=INVALID_REQUEST)
 
 
 def _token_hint(source: KeySource, credentials: Credentials) -> str:

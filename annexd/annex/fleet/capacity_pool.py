@@ -13,7 +13,7 @@ SHARED: Final = "default"  # tenancy
 
 @dataclass(frozen=True)
 class CapacityPool:
-    """All in AWS's words; empty where AWS does not tell.  `platform`: its PlatformDetails."""
+    """All as AWS names it; empty where AWS names nothing.  `platform`: its PlatformDetails."""
 
     kind: str = ""  # instance type
     zone: str = ""
@@ -22,7 +22,7 @@ class CapacityPool:
     tenancy: str = SHARED
 
 
-UNTOLD: Final = CapacityPool()
+UNKNOWN_POOL: Final = CapacityPool()
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Launch:
     """An instance that runs: when it was launched, in seconds since the epoch, and of which capacity."""
 
     at_s: float
-    pool: CapacityPool = UNTOLD
+    pool: CapacityPool = UNKNOWN_POOL
 
 
 def pool_in(seen: Mapping[str, Any]) -> CapacityPool:

@@ -19,7 +19,7 @@ SELF: Final = "Client.InstanceInitiatedShutdown"  # EC2 API reference, StateReas
 INTERRUPTED: Final = frozenset({"Server.SpotInstanceTermination", "Server.SpotInstanceShutdown"})
 GONE: Final = ["shutting-down", "terminated", "stopping", "stopped"]
 LONGEST_CONSOLE: Final = 65536
-LONGEST_WORDS: Final = 400
+LONGEST_MESSAGE: Final = 400
 SAID: Final = re.compile(r"condor-annex-ec2: (done: HTCondor may start|this machine cannot be configured)([^\r\n]*)")
 
 
@@ -42,8 +42,8 @@ def endings(ec2: Any, fleet: Fleet) -> str:
     interrupted = sum(counts[reason] for reason in INTERRUPTED)
     reasons = [f"AWS has interrupted {interrupted} of its Spot instances"] if interrupted else []
     own = max((instance_id for reason, instance_id in gone if reason == SELF), default=None)
-    if own is not None and (words := _words_of(ec2, own)):
-        reasons.append(f"{counts[SELF]} of its instances turned themselves off; {words}")
+    if own is not None and (message := _message_of(ec2, own)):
+        reasons.append(f"{counts[SELF]} of its instances turned themselves off; {message}")
     return "; ".join(reasons)
 
 
@@ -52,21 +52,21 @@ def _reason(seen: Mapping[str, Any]) -> str:
     return str(reason.get("Code")) if isinstance(reason, Mapping) else ""
 
 
-def _words_of(ec2: Any, instance_id: str) -> str:
+def _message_of(ec2: Any, instance_id: str) -> str:
     """Return why this machine could not join; empty if it could, or as long as AWS has no output of it."""
     try:
         with translate_aws_errors("GetConsoleOutput"):
             answer = ec2.get_console_output(InstanceId=instance_id)
     except (Retry, Refused) as error:
         return f"annexd cannot read the console of {instance_id}, which shows whether it could join: {error}"
-    last = last_words(str(answer.get("Output") or ""))
+    last = last_message(str(answer.get("Output") or ""))
     return f"{instance_id} says on its console: {last}" if last else ""
 
 
-def last_words(console: str) -> str:
+def last_message(console: str) -> str:
     """Return the boot script's reason in a console's output, on one line; empty if HTCondor could start after all."""
     said = list(SAID.finditer(console[-LONGEST_CONSOLE:]))
     if not said or said[-1][1].startswith("done"):
         return ""
-    words = "".join(char if char.isprintable() else " " for char in f"{said[-1][1]}{said[-1][2]}")
-    return " ".join(words.split())[:LONGEST_WORDS]
+    message = "".join(char if char.isprintable() else " " for char in f"{said[-1][1]}{said[-1][2]}")
+    return " ".join(message.split())[:LONGEST_MESSAGE]

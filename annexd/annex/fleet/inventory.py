@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from annexd.annex.fleet.capacity_pool import UNTOLD, CapacityPool, pool_in
+from annexd.annex.fleet.capacity_pool import UNKNOWN_POOL, CapacityPool, pool_in
 from annexd.annex.fleet.kinds import (
     ENDED,
     FLEET_TAGS,
@@ -112,7 +112,7 @@ class Instance:
     owner: str = ""
     stamped_end_s: int | None = None
     launched_s: float | None = None  # by AWS's clock
-    pool: CapacityPool = UNTOLD
+    pool: CapacityPool = UNKNOWN_POOL
 
     @property
     def is_running(self) -> bool:

@@ -62,7 +62,7 @@ def read_fleet(
     """
     names = {name.lower() for name in fleet}
     api = _api(own, names, defaults)
-    notes = [words for name, words in NOT_TAKEN.items() if name in names]
+    notes = [note for name, note in NOT_TAKEN.items() if name in names]
     fleet = {name: value for name, value in fleet.items() if name.lower() not in NOT_TAKEN}
     read = _of_ec2_fleet if names & OF_EC2_FLEET else _of_spot_fleet
     found = read(fleet, api, defaults, joins, bounds)

@@ -33,8 +33,8 @@ def faults_of_formats(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{path} must be {fault}, not {shown(text)}"
 
 
-def _matching(pattern: "re.Pattern[str]", words: str) -> Callable[[str, str], str | None]:
-    return lambda _, text: None if pattern.fullmatch(text) else words
+def _matching(pattern: "re.Pattern[str]", expected: str) -> Callable[[str, str], str | None]:
+    return lambda _, text: None if pattern.fullmatch(text) else expected
 
 
 def _id(prefix: str, of: str) -> Callable[[str, str], str | None]:

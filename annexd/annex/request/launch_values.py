@@ -74,7 +74,7 @@ def _number(text: str, most: int) -> int:
     return int(text)
 
 
-def _size(text: str, unit: str, most: int, words: str) -> int:
+def _size(text: str, unit: str, most: int, expected: str) -> int:
     """Return how many of this unit it is, rounded up."""
     upper = text.upper().replace(" ", "").removesuffix("B")
     upper = upper.removesuffix("I") if upper[-2:-1] in UNITS else upper
@@ -84,5 +84,5 @@ def _size(text: str, unit: str, most: int, words: str) -> int:
     is_number = whole.isdigit() and (rest.isdigit() if dot else True) and text.isascii()
     size = float(digits) * UNITS[given] / UNITS[unit] if is_number and len(digits) <= LONGEST_NUMBER else 0.0
     if not 0 < size <= most:
-        raise ValueError(f"a size above 0, {words}")
+        raise ValueError(f"a size above 0, {expected}")
     return math.ceil(size)

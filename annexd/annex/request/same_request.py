@@ -14,12 +14,12 @@ from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.request import command_id_of
 from annexd.workflow import Engine, State
 
-ALWAYS_ANEW: Final = frozenset({"commandid", "pricebounds"}) | ADDED_BY_HTCONDOR  # bounds: of a quote before it
+ALWAYS_NEW: Final = frozenset({"commandid", "pricebounds"}) | ADDED_BY_HTCONDOR  # bounds: of a quote before it
 
 
 def digest_of(ad: Mapping[str, Any]) -> str:
     """Return a digest of all that a command ad asks for."""
-    asked = {name.lower(): value for name, value in ad.items() if name.lower() not in ALWAYS_ANEW}
+    asked = {name.lower(): value for name, value in ad.items() if name.lower() not in ALWAYS_NEW}
     if "leaseduration" in asked:
         asked.pop("endoflease", None)
     return sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()

@@ -13,7 +13,7 @@ from annexd.annex.lease import lease
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps.context import StepContext, before_the_end, require_settled, translate_aws_errors
 from annexd.annex.steps.read_templates import TemplatesRead
-from annexd.annex.steps.switch import told_how_to_switch
+from annexd.annex.steps.switch import with_switch_hint
 from annexd.aws import answers
 from annexd.aws.errors import AWS_ERRORS, is_existing, is_not_found
 from annexd.workflow import Nothing, Refused, Results
@@ -54,7 +54,7 @@ class CreateTemplate:
             return Nothing()
         before_the_end(self._context, intent.end_of_lease_s)
         ec2 = self._context.access(order.target).ec2
-        with told_how_to_switch(order.api):
+        with with_switch_hint(order.api):
             _create(ec2, intent)
             for number in range(2, len(intent.versions) + 1):
                 _add_version(ec2, intent, number)

@@ -15,7 +15,7 @@ from annexd.annex.request.fleet_api import EC2_FLEET
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, LeaseFunctionSeen, lease_function_of
 from annexd.annex.steps.context import StepContext, before_the_end, require_settled, translate_aws_errors
-from annexd.annex.steps.switch import told_how_to_switch
+from annexd.annex.steps.switch import with_switch_hint
 from annexd.aws import Clients, answers
 from annexd.workflow import Refused, Results, Retry
 
@@ -58,7 +58,7 @@ class RequestFleet:
         if self._context.now_s() >= intent.valid_until_s:
             return _found_late(clients.ec2, intent.client_token, kind_of_api(order.api))
         self._check_again(order, intent, clients)
-        with told_how_to_switch(order.api):
+        with with_switch_hint(order.api):
             return FleetRequested(_requested(clients.ec2, order))
 
     def _check_again(self, order: FleetOrder, intent: FleetIntent, clients: Clients) -> None:

@@ -12,7 +12,7 @@ from annexd.annex.steps.context import StepContext, require_settled
 from annexd.annex.steps.put_object import put_present
 from annexd.workflow import Refused, Results, Retry
 
-UNTOLD: Final = "its machines do not know the earlier end, and do not drain before it"
+NOT_INFORMED: Final = "its machines do not know the earlier end, and do not drain before it"
 
 
 class TellMachines:
@@ -32,14 +32,14 @@ class TellMachines:
     def forward(self, order: ChangeOrder, intent: MoveIntent) -> MachinesInformed:
         lease = intent.lease
         if order.subject.order is None:
-            return MachinesInformed(f"{UNTOLD}: annexd has no record of their order")
+            return MachinesInformed(f"{NOT_INFORMED}: annexd has no record of their order")
         try:
             if not tell(self._context, order, intent, lease.end_of_lease_s):
                 raise was_cancelled(intent.fleets.annex_id)
         except (Retry, Refused) as error:
             if lease.is_longer:
                 raise
-            return MachinesInformed(f"{UNTOLD}: {error}")
+            return MachinesInformed(f"{NOT_INFORMED}: {error}")
         drains_s = lease.from_s - order.drain_s - TICK_S
         if lease.is_longer and order.drain_s and self._context.now_s() > drains_s:
             message = "machines that have begun to drain for the earlier end still leave the pool"
