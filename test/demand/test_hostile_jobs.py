@@ -145,7 +145,7 @@ def test_nothing_is_left_out_if_an_evaluator_is_killed_once(number: signal.Signa
     expect_all(call.result())
 
 
-def test_nor_if_its_keeper_is() -> None:
+def test_nor_if_its_supervisor_is() -> None:
     call = Background(MANY, MACHINES)
     call.kill_one(lambda: [pid for pid in children(os.getpid()) if any(map(cpu_ticks, children(pid)))], signal.SIGKILL)
     expect_all(call.result())

@@ -200,7 +200,7 @@ def test_a_program_gets_nothing_of_annexds_environment_or_descriptors(
     assert environment["HOME"] == str(tmp_path) == (tmp_path / "pwd").read_text().strip()
     targets = [line.partition(" -> ")[2] for line in (tmp_path / "fds").read_text().splitlines() if " -> " in line]
     assert targets[:3] == ["/dev/null", f"{tmp_path}/fds", "/dev/null"]
-    assert all(target.startswith("/proc/") for target in targets[3:]), "nothing of the keeper's either"
+    assert all(target.startswith("/proc/") for target in targets[3:]), "nothing of the supervisor's either"
 
 
 # Programs.
