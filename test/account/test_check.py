@@ -43,7 +43,7 @@ def kept() -> dict[str, Account]:
     return {}
 
 
-def test_what_setup_made_is_found_well(well: Account) -> None:
+def test_a_fresh_setup_passes_every_check(well: Account) -> None:
     said = well.run("-check-setup")
     assert (said.status, said.faults()) == (OK, []), said
     assert all(line.startswith("us-east-1: ok ") for line in said.lines), said.out

@@ -70,7 +70,7 @@ def test_the_annexds_of_further_regions_are_added_to_the_daemons_that_condor_mas
     assert all(program.endswith("/condor_annexd") for program in reported.values()), "defined where 80annexd is gone"
 
 
-def test_what_was_written_is_read_back() -> None:
+def test_a_written_configuration_is_read_back() -> None:
     sections = {"us-east-1": FIRST, "us-gov-west-1": SECOND}
     assert sections_of(text(sections)) == sections
 
@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("arguments", [["-help"], ["-version", "-debug"], ["-count", "x"]])
-def test_what_has_nothing_to_do_with_setting_up_imports_no_botocore(arguments: list[str]) -> None:
+def test_commands_other_than_setup_import_no_botocore(arguments: list[str]) -> None:
     script = f"import sys; from annexd.tool import main\ntry: main.run({arguments})\nexcept Exception: pass\n"
     script += "print([name for name in sys.modules if name.startswith(('boto', 'annexd.account'))], file=sys.stderr)"
     made = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=TOP, check=True)

@@ -57,7 +57,7 @@ def test_the_template_is_clean_under_cfn_lint(tmp_path: Path) -> None:
         (("bucket", "x" * 1025), "1 to 1024 bytes"),
     ],
 )
-def test_what_would_be_another_role_is_refused(arguments: tuple[str, ...], message: str) -> None:
+def test_options_that_would_make_another_role_are_refused(arguments: tuple[str, ...], message: str) -> None:
     made = generate(*arguments)
     assert (made.returncode, made.stdout) == (2, "")
     assert message in made.stderr

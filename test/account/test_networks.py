@@ -92,7 +92,7 @@ def test_a_subnet_behind_a_nat_gateway_has_a_way_out(account: Account) -> None:
     assert subnets_of(account) == ",".join(sorted([*vpc.public, vpc.closed]))
 
 
-def test_of_two_subnets_in_a_zone_one_is_chosen_and_two_that_are_named_are_refused(account: Account) -> None:
+def test_one_subnet_of_a_zone_is_chosen_and_two_named_ones_are_refused(account: Account) -> None:
     vpc = Vpc(account.cloud)
     roomy = vpc.subnet("us-east-1a", "10.0.16.0/20")
     vpc.ec2.modify_subnet_attribute(SubnetId=roomy, MapPublicIpOnLaunch={"Value": True})

@@ -148,7 +148,7 @@ def test_an_order_under_a_budget_sends_the_list_price_as_the_bound(priced: Site,
         ),
     ],
 )
-def test_what_has_no_bound_is_refused_where_a_budget_applies_and_only_there(
+def test_an_order_without_a_bound_is_refused_only_under_a_budget(
     priced: Site, changes: dict[str, Any], message: str
 ) -> None:
     limit(priced, 1000)
@@ -277,7 +277,7 @@ def test_an_annex_of_which_a_budget_knows_nothing_is_not_extended_under_it(price
     assert priced.change(annex, EndOfLease=end_s, CommandID="shorter")["Result"] == "Success"
 
 
-def test_what_is_undone_before_anything_was_born_returns_whole(priced: Site) -> None:
+def test_the_reservation_of_an_undone_order_is_returned_whole(priced: Site) -> None:
     limit(priced, 1)
     priced.cloud.fault("RequestSpotFleet", "denied", times=10)
     reply = ordered(priced, FleetAPI="SpotFleet")

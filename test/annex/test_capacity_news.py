@@ -113,7 +113,7 @@ def test_awss_words_name_type_zone_market_and_whether_it_is_a_limit(
 
 
 @pytest.mark.parametrize("event", NO_NEWS, ids=range(len(NO_NEWS)))
-def test_what_is_not_about_capacity_closes_nothing(event: tuple[str, str]) -> None:
+def test_an_error_unrelated_to_capacity_closes_nothing(event: tuple[str, str]) -> None:
     assert read(*event) == []
 
 
@@ -121,14 +121,14 @@ def test_an_instances_life_is_no_refusal() -> None:
     assert read("launched", "i-InsufficientInstanceCapacity", "instanceChange") == []
 
 
-def test_a_reason_is_short_whatever_was_said() -> None:
+def test_a_reason_is_always_short() -> None:
     [found] = read(INVALID, "InsufficientInstanceCapacity " + "x" * 5000)
     assert len(found.reason) < 400
 
 
 @pytest.mark.parametrize("message", CAPACITY_WORDS)
 @pytest.mark.parametrize("api", ["spot-fleet", "ec2-fleet"])
-def test_a_refusal_in_a_history_is_read_in_each_of_awss_words(site: Site, api: str, message: str) -> None:
+def test_a_refusal_in_a_history_is_read_in_each_of_awss_spellings(site: Site, api: str, message: str) -> None:
     site.cloud.behave(capacity_words=message, fleet_events=FLEET_EVENTS[api == "ec2-fleet"])
     site.cloud.set_capacity(**FULL)
     fleet_id = ordered(site, api)

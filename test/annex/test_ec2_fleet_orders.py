@@ -219,7 +219,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("changes", "message"), REFUSED, ids=[message[:40] for _, message in REFUSED])
-def test_what_ec2_fleet_has_no_place_for_is_refused_by_its_name(
+def test_members_unknown_to_ec2_fleet_are_refused_by_name(
     by_ec2_fleet: Site, changes: dict[str, Any], message: str
 ) -> None:
     reply = by_ec2_fleet.order(**changes)
@@ -235,7 +235,7 @@ NOTED = [
 
 
 @pytest.mark.parametrize(("changes", "message"), NOTED, ids=[message for _, message in NOTED])
-def test_what_changes_nothing_is_left_out_with_a_word(
+def test_a_member_without_effect_is_left_out_with_a_note(
     by_ec2_fleet: Site, changes: dict[str, Any], message: str
 ) -> None:
     reply = by_ec2_fleet.order(**changes)
@@ -258,7 +258,7 @@ def test_the_request_chooses_the_api_and_no_other_is_tried(by_ec2_fleet: Site) -
         (SPOT_FLEET, "RequestSpotFleet", "-fleet-api ec2-fleet"),
     ],
 )
-def test_where_aws_refuses_one_api_the_message_says_how_to_order_by_the_other(
+def test_a_refusal_of_one_api_says_how_to_order_by_the_other(
     by_ec2_fleet: Site, api: str, operation: str, other: str
 ) -> None:
     by_ec2_fleet.cloud.fault(operation, "denied")

@@ -83,7 +83,7 @@ def test_an_annex_by_ec2_fleet_is_seen_beside_one_by_spot_fleet(site: Site) -> N
     assert (report.overdue, report.faults, writes(site)) == (frozenset(), (), [])
 
 
-def test_what_ec2_fleet_tells_is_read_as_what_spot_fleet_tells(site: Site) -> None:
+def test_answers_of_ec2_fleet_are_read_like_those_of_spot_fleet(site: Site) -> None:
     ids = [fleet(site, "annex-1", lease_s=1000), ec2_fleet(site, "annex-1", lease_s=1000)]
     found = {each.fleet_id: each for each in fleets_of_annex(by_hand(site), "annex-1", ())}
     first, second = (found[each] for each in ids)
@@ -107,7 +107,7 @@ def test_fleets_on_every_page_are_read(site: Site) -> None:
     cancel_fleet(by_hand(site), found[0].fleet_id)  # 100 are left to be ended by one call
 
 
-def test_a_foreign_fleet_is_none_of_ours_whatever_its_tags(site: Site) -> None:
+def test_a_foreign_fleet_is_never_ours_for_any_tags(site: Site) -> None:
     own = [{"ResourceType": "fleet", "Tags": tags("annex-1", OWNER, int(time.time()) - 9000)}]
     config = ec2_fleet_config(template(by_hand(site)), 2, TagSpecifications=own)
     by_hand(site).create_fleet(**config)
@@ -127,7 +127,7 @@ def test_an_undo_ends_it_in_every_variant_and_from_every_state(site: Site, varia
     assert (state_of(site, fleet_id), instances_of(site, fleet_id)) == ("deleted", [])
 
 
-def test_where_deleting_with_the_instances_is_denied_they_are_ended_by_themselves(site: Site) -> None:
+def test_instances_are_terminated_separately_if_deleting_with_them_is_denied(site: Site) -> None:
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
     site.cloud.fault("DeleteFleets", "denied", times=99, matching="TerminateInstances=true")
     ended(site, fleet_id)

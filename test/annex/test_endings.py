@@ -39,7 +39,7 @@ def test_a_machine_that_could_not_join_says_why(site: Site) -> None:
 
 
 @pytest.mark.parametrize("reason", sorted(INTERRUPTED))
-def test_an_interruption_by_aws_is_told(site: Site, reason: str) -> None:
+def test_an_interruption_by_aws_is_reported(site: Site, reason: str) -> None:
     trouble = ended(site, reason=reason)
     assert trouble is not None
     assert trouble.text.startswith("AWS has interrupted 1 of its Spot instances")
@@ -67,7 +67,7 @@ def test_one_console_is_read_for_each_fleet(site: Site) -> None:
     assert len(site.cloud.calls("GetConsoleOutput")) == 1
 
 
-def test_without_the_right_to_read_it_that_is_told(site: Site) -> None:
+def test_a_missing_right_to_read_it_is_reported(site: Site) -> None:
     site.cloud.fault("GetConsoleOutput", "denied", times=9)
     trouble = ended(site, REASON)
     assert trouble is not None

@@ -100,7 +100,7 @@ def test_the_answer_to_an_extension_that_was_refused_in_its_middle_says_the_end_
     assert answer["EndOfLease"] == ordered["EndOfLease"]
 
 
-def test_an_extension_that_fails_is_taken_back_also_while_its_machines_cannot_be_told(joined: Site) -> None:
+def test_a_failed_extension_is_taken_back_even_if_its_machines_cannot_be_informed(joined: Site) -> None:
     ordered = joined.order()
     assert ordered["Result"] == "Success", ordered
     joined.cloud.fault("PutObject", "internal", times=10_000)

@@ -251,7 +251,7 @@ def test_empty_pages_are_followed_to_those_that_hold_something(site: Site, log: 
     assert len(site.cloud.calls("FilterLogEvents")) > 6
 
 
-def test_pages_that_never_end_end_the_look_with_words(site: Site, log: Log) -> None:
+def test_endless_pages_end_the_look_with_a_message(site: Site, log: Log) -> None:
     log.say()
     reported = b'{"events": [], "nextToken": "again"}'
     with endpoint(relays(site.cloud.url, NOW, answering("FilterLogEvents", reported))) as url:
@@ -259,7 +259,7 @@ def test_pages_that_never_end_end_the_look_with_words(site: Site, log: Log) -> N
     assert "the same page came twice" in str(reply["ErrorString"])
 
 
-def test_keys_that_may_not_read_the_log_are_told_so(site: Site, log: Log) -> None:
+def test_keys_without_the_right_to_read_the_log_are_reported(site: Site, log: Log) -> None:
     log.say()
     site.cloud.fault("FilterLogEvents", "denied", times=9)
     assert f"FilterLogEvents of {GROUP} was denied" in refusal(site)

@@ -204,14 +204,14 @@ def test_keys_that_were_renewed_in_their_files_are_used_with_their_token_from_th
     second.ec2.describe_instances()
 
 
-def test_another_sessions_token_is_refused_by_aws_and_told(temporary: Temporary) -> None:
+def test_another_sessions_token_is_refused_by_aws_and_reported(temporary: Temporary) -> None:
     temporary.files["/token"] = temporary.session()["/token"]
     with pytest.raises(Refused, match=r"GetCallerIdentity with the keys of alice.* was denied") as caught:
         KeyFiles(temporary.read_as)(temporary.target)
     assert temporary.files["/token"] not in str(caught.value)
 
 
-def test_keys_that_have_expired_are_told_as_such(temporary: Temporary) -> None:
+def test_expired_keys_are_reported_as_such(temporary: Temporary) -> None:
     temporary.cloud.set_clock_ahead(SESSION_S + 60)
     with pytest.raises(Refused, match="have expired"):
         KeyFiles(temporary.read_as)(temporary.target)
@@ -259,7 +259,7 @@ def read(**given: Any) -> tuple[KeySource, list[str]]:
         ({"AWSProfile": "x" * 300}, "AWSProfile must be the name of a profile"),
     ],
 )
-def test_where_keys_are_said_to_be_is_checked(given: dict[str, Any], message: str) -> None:
+def test_the_given_place_of_keys_is_checked(given: dict[str, Any], message: str) -> None:
     [fault] = read(**given)[1]
     assert fault.startswith(message)
 

@@ -55,7 +55,7 @@ def test_another_subnet_keeps_the_group_of_its_own_vpc(network: Any) -> None:
 
 
 @pytest.mark.parametrize("network", [OWN_NETWORK, DEFAULT_VPC])
-def test_setups_group_with_a_subnet_that_may_be_of_another_vpc_is_told(network: Any) -> None:
+def test_setups_group_with_a_subnet_of_possibly_another_vpc_causes_a_warning(network: Any) -> None:
     _, notes = filled(SPECIFICATION | {"SubnetId": OTHER, "SecurityGroups": [{"GroupId": GROUP}]}, network)
     [note] = mentioning(notes, GROUP)
     assert note.startswith(
@@ -71,7 +71,9 @@ def test_setups_group_with_a_subnet_that_may_be_of_another_vpc_is_told(network: 
         ({"NetworkInterfaces": [{"DeviceIndex": 0}]}, "NetworkInterfaces[0].SubnetId is missing"),
     ],
 )
-def test_what_several_subnets_cannot_complete_is_refused_with_their_names(place: dict[str, Any], message: str) -> None:
+def test_requests_that_several_subnets_cannot_complete_are_refused_with_their_names(
+    place: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InvalidRequest, match=r"LaunchSpecifications\[0\]") as refused:
         filled(SPECIFICATION | place)
     [fault] = refused.value.faults
@@ -80,7 +82,7 @@ def test_what_several_subnets_cannot_complete_is_refused_with_their_names(place:
     filled(SPECIFICATION | place, DEFAULT_VPC)
 
 
-def test_a_launch_template_is_told_that_nothing_names_a_subnet_for_it() -> None:
+def test_a_launch_template_without_a_subnet_is_warned_about() -> None:
     def notes(**override: str) -> tuple[str, ...]:
         pool = {"InstanceType": "m5.large"} | override
         config: dict[str, Any] = {

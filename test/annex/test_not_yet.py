@@ -129,13 +129,13 @@ def test_a_fleet_role_that_stays_unknown_is_refused_with_what_was_waited_for_and
     fresh.check_nothing_left()
 
 
-def test_what_aws_refuses_for_another_reason_is_refused_at_once(site: Site) -> None:
+def test_another_refusal_of_aws_is_final_at_once(site: Site) -> None:
     site.cloud.fault("RequestSpotFleet", "error", times=9, code=CONFIG_CODE, message="TargetCapacity must be positive.")
     assert site.order()["Result"] == "Failure"
     assert site.operations().count("RequestSpotFleet") == 1
 
 
-def test_the_wait_is_told_in_status_and_once_in_the_log(fresh: Site) -> None:
+def test_the_wait_is_shown_in_status_and_once_in_the_log(fresh: Site) -> None:
     reported, shown, journal = list[str](), list[Json](), fresh.journal()
 
     def wait(seconds: float) -> bool:
@@ -175,7 +175,7 @@ def test_a_fresh_instance_profile_is_waited_for(site: Site) -> None:
 
 
 @pytest.mark.parametrize("code", ["InvalidGroup.NotFound", "InvalidSubnetID.NotFound", "InvalidKeyPair.NotFound"])
-def test_what_was_just_made_in_ec2_is_waited_for(site: Site, code: str) -> None:
+def test_a_new_ec2_resource_is_waited_for(site: Site, code: str) -> None:
     site.cloud.fault("RequestSpotFleet", "error", times=3, code=code)
     accepted(site.order())
     assert site.operations().count("RequestSpotFleet") == 4
@@ -208,7 +208,7 @@ def test_a_fresh_bucket_is_waited_for(new_bucket: Site) -> None:
     assert keys(new_bucket) == [f"annex/{reply['AnnexID']}.tar.gz"]
 
 
-def test_a_bucket_that_is_not_there_is_refused_with_what_was_waited_for(site: Site) -> None:
+def test_a_missing_bucket_is_refused_and_the_message_says_what_was_waited_for(site: Site) -> None:
     site.defaults = defaults(s3_url=site.cloud.url)
     wording = str(site.order(IN_VAIN)["ErrorString"])
     assert f"annexd waited 1 s for AWS to know the bucket {BUCKET}: name a bucket that exists (-s3-bucket" in wording

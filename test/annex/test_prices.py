@@ -46,7 +46,7 @@ def test_a_price_file_becomes_a_table_of_what_a_quote_asks_for_and_nothing_else(
     }
 
 
-def test_of_several_prices_of_one_thing_the_dearest_is_taken() -> None:
+def test_the_highest_of_several_prices_is_taken() -> None:
     rows = [INSTANCE, INSTANCE | {"PricePerUnit": "0.2"}, INSTANCE | {"PricePerUnit": "0.1"}]
     assert region_prices(io.StringIO(price_file(*rows)), REGION)["on_demand"] == {"Linux": {"m5.large": "0.2"}}
 

@@ -26,7 +26,7 @@ def deployed() -> Iterator[tuple[Cloud, str]]:
         yield cloud, cloud.deploy_template(TEMPLATE)
 
 
-def test_an_annex_is_told_with_its_lease_its_owner_and_what_was_seen_of_it(site: Site) -> None:
+def test_status_shows_an_annex_with_lease_owner_and_instances(site: Site) -> None:
     reply = site.order(AnnexName="physics")
     [annex] = listed(site, looks=looked(site))
     assert abs(annex.pop("SeenTime") - time.time()) < 5
@@ -43,7 +43,7 @@ def test_an_annex_is_told_with_its_lease_its_owner_and_what_was_seen_of_it(site:
         assert (unseen["Instances"], unseen["SeenTime"], unseen["EnforcerSeenTime"]) == (None, None, None)
 
 
-def test_the_present_end_is_told_beside_the_ordered_one(site: Site) -> None:
+def test_the_present_end_is_shown_beside_the_ordered_one(site: Site) -> None:
     reply = site.order(AnnexName="physics")
     ordered_s = reply["EndOfLease"]
     moved = site.change("physics", LeaseExtension=600)
@@ -52,7 +52,7 @@ def test_the_present_end_is_told_beside_the_ordered_one(site: Site) -> None:
         assert (annex["EndOfLease"], annex["OrderedEndOfLease"]) == (moved["EndOfLease"], ordered_s)
 
 
-def test_an_end_that_another_moved_is_told_once_it_was_seen(site: Site) -> None:
+def test_an_end_that_another_annexd_moved_is_shown_once_seen(site: Site) -> None:
     reply = site.order(AnnexName="physics")
     end_s = int(str(reply["EndOfLease"])) + 7200
     tag(site, str(reply["BulkRequestID"]), end=utc(end_s))
@@ -64,7 +64,7 @@ def test_an_end_that_another_moved_is_told_once_it_was_seen(site: Site) -> None:
     assert [annex["State"] for annex in listed(site, looks=looks)] == ["leased"]
 
 
-def test_a_look_from_before_a_change_does_not_tell_the_old_end(site: Site) -> None:
+def test_a_look_from_before_a_change_does_not_show_the_old_end(site: Site) -> None:
     site.order(AnnexName="physics")
     old = looked(site)
     moved = site.change("physics", LeaseExtension=600)
@@ -72,7 +72,7 @@ def test_a_look_from_before_a_change_does_not_tell_the_old_end(site: Site) -> No
     assert (annex["EndOfLease"], annex["Instances"]) == (moved["EndOfLease"], None)
 
 
-def test_when_the_lease_function_saw_it_last_is_told_after_its_first_run(site: Site) -> None:
+def test_the_last_run_of_the_lease_function_is_shown_after_its_first(site: Site) -> None:
     site.order()
     made_s = int(time.time())
     assert [annex["EnforcerSeenTime"] for annex in listed(site, looks=looked(site))] == [None]
@@ -132,7 +132,7 @@ def test_a_user_sees_their_own_annexes_and_a_super_user_sees_all(site: Site) -> 
     assert len(listed(site, BOB)) == 1
 
 
-def test_what_only_the_cloud_knows_is_told_to_its_owner(site: Site) -> None:
+def test_an_annex_known_only_to_the_cloud_is_shown_to_its_owner(site: Site) -> None:
     fleet_id = fleet(site, "annex-1", lease_s=1000)
     [annex] = listed(site, looks=looked(site))
     assert (annex["State"], annex["AnnexID"], annex["BulkRequestID"]) == ("adopted", "annex-1", fleet_id)
@@ -144,7 +144,7 @@ def test_what_only_the_cloud_knows_is_told_to_its_owner(site: Site) -> None:
     assert listed(site, BOB, looks=looked(site)) == []
 
 
-def test_instances_of_a_fleet_that_is_gone_are_told_of(site: Site) -> None:
+def test_instances_of_a_vanished_fleet_are_reported(site: Site) -> None:
     site.defaults = replace(site.defaults, super_users=frozenset([OWNER]))
     fleet_id = fleet(site, "annex-9", lease_s=1000)
     stamp(site, fleet_id, "annex-9", time.time() + 1000)
@@ -172,6 +172,6 @@ def test_an_account_is_found_again_by_the_order_that_names_it(site: Site) -> Non
         ({"RequestVersion": 7}, "RequestVersion must be 1"),
     ],
 )
-def test_a_wrong_question_tells_its_faults(site: Site, changes: dict[str, Any], message: str) -> None:
+def test_a_wrong_question_reports_its_faults(site: Site, changes: dict[str, Any], message: str) -> None:
     reply = ask(site, **changes)
     assert (reply["Result"], message in reply["ErrorString"]) == ("InvalidRequest", True)

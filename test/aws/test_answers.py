@@ -34,7 +34,7 @@ def test_a_listing_without_its_list_does_not_count_as_empty(page: Any) -> None:
         rows(page)
 
 
-def test_a_page_that_is_told_again_and_pages_without_end_are_given_up() -> None:
+def test_a_repeated_page_and_endless_pages_are_given_up() -> None:
     with pytest.raises(UnknownShape, match="came twice"):
         rows({"Rules": [], "NextToken": "1"})
     endless = Paged(*({"Rules": [], "NextToken": str(i)} for i in range(MAX_PAGES + 10)))
@@ -55,7 +55,7 @@ def test_a_count_is_a_number(answer: Any) -> None:
         answers.number(answer, "Count")
 
 
-def test_nobody_knows_what_a_call_did_that_was_answered_in_another_shape() -> None:
+def test_a_call_with_an_answer_of_unknown_shape_has_an_unknown_effect() -> None:
     error = UnknownShape(what="the answer has no Rules")
     assert errors.is_unknown(error)
     assert not errors.had_no_effect(error)

@@ -55,7 +55,7 @@ def test_each_code_means_one_thing(code: str, status: int, meaning: str) -> None
         assert means == ([] if meaning == "invalid" else [meaning])
 
 
-def test_throttling_a_quota_and_capacity_are_told_apart() -> None:
+def test_throttling_a_quota_and_capacity_are_distinguished() -> None:
     message = {
         code: errors.describe(answer(code), "RequestSpotFleet")
         for code in ("RequestLimitExceeded", "MaxSpotInstanceCountExceeded", "UnfulfillableCapacity")

@@ -10,7 +10,7 @@ TOKEN = "IQoJb3JpZ2luX2VjEOr//////////" + "A" * 900 + "/+=="
 
 
 @pytest.mark.parametrize("around", ["{}", "{}\n", "{}\r\n", "  {}\t\r\n\r\n"])
-def test_a_key_is_read_whatever_white_space_is_around_it(around: str) -> None:
+def test_white_space_around_a_key_is_ignored(around: str) -> None:
     assert [key_in(around.format(key).encode()) for key in (KEY_ID, SECRET)] == [KEY_ID, SECRET]
     assert token_in(around.format(TOKEN).encode()) == TOKEN
 
@@ -61,7 +61,7 @@ def test_a_token_may_be_longer_than_a_key() -> None:
         ("AROADBQP57FF2AEXAMPLE", SECRET, None, "is the ID of a role"),
     ],
 )
-def test_keys_that_aws_would_refuse_are_told_without_them(
+def test_malformed_keys_are_reported_without_being_shown(
     key_id: str, secret: str, token: str | None, message: str
 ) -> None:
     [fault] = faults_of(Credentials(key_id, SecretKey(secret), SecretKey(token) if token else None))

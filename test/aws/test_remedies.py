@@ -28,7 +28,7 @@ def described(message: str, code: str = "UnauthorizedOperation", operation: str 
         ("with an explicit deny in a resource control policy", "(resource control policy)"),
     ],
 )
-def test_an_organizations_policy_is_told_as_such_with_who_can_help(reason: str, policy: str) -> None:
+def test_an_organizations_policy_is_named_with_who_can_change_it(reason: str, policy: str) -> None:
     wording = described(f"You are not authorized to perform this operation. {USER} {reason}. {ENCODED}")
     assert f"the organization of this account forbids it {policy}" in wording
     assert "CT.EC2.PV.6" in wording
@@ -49,13 +49,13 @@ def test_a_policy_of_the_account_itself_is_not_taken_for_the_organizations(reaso
     assert "organization" not in described(f"{USER} {reason}. {ENCODED}")
 
 
-def test_a_denial_that_says_nothing_else_is_told_how_to_read_it() -> None:
+def test_a_denial_without_details_comes_with_how_to_decode_it() -> None:
     wording = described(f"You are not authorized to perform this operation. {ENCODED}")
     assert "condor_annex -check-setup" in wording
     assert "decode-authorization-message" in wording
 
 
-def test_a_missing_default_vpc_is_told_with_both_ways_out() -> None:
+def test_a_missing_default_vpc_is_reported_with_both_remedies() -> None:
     wording = described("No default VPC for this user", "VPCIdNotSpecified")
     assert "name a SubnetId in the file" in wording
     assert "-setup -vpc" in wording

@@ -42,7 +42,7 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
-def test_the_bench_makes_annexes_with_both_tools_and_tells_the_ratios() -> None:
+def test_the_bench_makes_annexes_with_both_tools_and_prints_the_ratios() -> None:
     said = run("annexes", "--alone", "1", "--rounds", "1", "--annexes", "2", "--at-once", "2")
     lines = said.splitlines()
     for message in ("wall time of one annex alone: ", "annexes per second, several at once: "):

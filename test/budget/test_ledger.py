@@ -58,7 +58,7 @@ def test_a_reservation_counts_in_full_in_each_period_until_it_is_settled_and_the
     assert ledger.entries() == {}
 
 
-def test_what_archived_annexes_spent_counts_in_its_period_only() -> None:
+def test_the_cost_of_archived_annexes_counts_in_its_period_only() -> None:
     day = int(NOW_S // 86400)
     ledger = Ledger({("physics", day): 4 * MICRO, ("physics", day - 1): 5 * MICRO, ("others", day): 7 * MICRO})
     assert ledger.account(PHYSICS, NOW_S).spent == 4 * MICRO

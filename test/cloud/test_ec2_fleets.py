@@ -60,7 +60,7 @@ def test_a_fleet_launches_what_its_template_says_and_aws_puts_its_id_on_each_ins
     assert (tags["a"], tags[TAG], tags["aws:ec2launchtemplate:id"]) == ("b", fleet, made_of)
 
 
-def test_a_fleet_tells_its_token_tags_times_and_capacity(ec2: Any) -> None:
+def test_a_fleet_shows_its_token_tags_times_and_capacity(ec2: Any) -> None:
     until_ = datetime.fromtimestamp(1_900_000_000, UTC)
     tags = [{"Key": "htcondor:annex-id", "Value": "annex-1"}]
     own = [{"ResourceType": "fleet", "Tags": tags}]
@@ -141,7 +141,7 @@ def test_no_more_than_100_fleets_are_deleted_at_once(ec2: Any) -> None:
     assert state(ec2, fleet) == "active"
 
 
-def test_at_the_end_of_its_validity_a_fleet_runs_on_unless_told_otherwise(ec2: Any) -> None:
+def test_after_its_valid_until_a_fleet_runs_on_unless_it_says_otherwise(ec2: Any) -> None:
     soon = datetime.fromtimestamp(time.time() + 2, UTC)
     runs = create_fleet(ec2, 1, ValidUntil=soon)
     ends = create_fleet(ec2, 1, ValidUntil=soon, TerminateInstancesWithExpiration=True)
@@ -219,7 +219,7 @@ def test_only_a_fleet_that_maintains_its_capacity_is_modified_and_replaces_what_
     assert len(running) == 3
 
 
-def test_its_history_and_its_instances_are_told(cloud: Cloud, ec2: Any) -> None:
+def test_its_history_and_its_instances_are_shown(cloud: Cloud, ec2: Any) -> None:
     cloud.behave(fleet_trouble="quota")
     fleet = create_fleet(ec2, 2)
     asked: Any = {"FleetId": fleet, "StartTime": datetime.fromtimestamp(0, UTC)}
@@ -365,9 +365,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("asked", "code"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_aws_refuses_is_refused_and_launches_nothing(
-    cloud: Cloud, ec2: Any, asked: dict[str, Any], code: str
-) -> None:
+def test_a_request_that_aws_refuses_launches_nothing(cloud: Cloud, ec2: Any, asked: dict[str, Any], code: str) -> None:
     made_of = template(ec2, "plain")
     assert code_of(ec2.create_fleet, **ec2_fleet_config(made_of, 4, **asked)) == code
     assert cloud.fleets() == []
@@ -388,6 +386,6 @@ def test_the_meter_knows_the_lease_of_an_ec2_fleet(cloud: Cloud, ec2: Any) -> No
 
 
 @pytest.mark.parametrize("chosen", [{"unknown_fleet": "perhaps"}, {"delete_right": "none"}])
-def test_a_variant_of_ec2_fleet_that_there_is_not_is_refused(cloud: Cloud, chosen: dict[str, str]) -> None:
+def test_an_unknown_variant_of_ec2_fleet_is_refused(cloud: Cloud, chosen: dict[str, str]) -> None:
     with pytest.raises(CloudError, match="is one of"):
         cloud.behave(**chosen)

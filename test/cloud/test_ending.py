@@ -59,7 +59,7 @@ def test_a_variant_is_chosen_at_the_start_and_comes_back_with_a_reset() -> None:
         assert len(cloud.running_instances()) == 2
 
 
-def test_a_variant_nobody_knows_is_refused_with_those_there_are(cloud: Cloud) -> None:
+def test_an_unknown_variant_is_refused_with_the_known_ones(cloud: Cloud) -> None:
     with pytest.raises(CloudError, match="acted-upon"):
         cloud.behave(second_cancel="perhaps")
     with pytest.raises(CloudError, match="gremlins"):

@@ -75,7 +75,7 @@ def test_no_fact_has_two_rows() -> None:
     assert [key for key, number in Counter(each.key for each in EVIDENCE).items() if number > 1] == []
 
 
-def test_what_a_recording_is_about_is_in_the_table() -> None:
+def test_the_subject_of_each_recording_is_in_the_table() -> None:
     keys = {each.key for each in EVIDENCE} | FACTS.keys()
     assert {name: each.because for name, each in load() if each.because not in keys} == {}
     recorded = {each.because for _, each in load()}

@@ -55,7 +55,7 @@ def test_a_fleet_beyond_a_quota_is_cancelled_at_once(cloud: Cloud) -> None:
     assert error["EventInformation"] == {"EventSubType": "spotInstanceCountLimitExceeded"}
 
 
-def test_events_are_told_late_in_pages_and_from_a_time_on(cloud: Cloud) -> None:
+def test_events_are_listed_late_in_pages_and_from_a_time_on(cloud: Cloud) -> None:
     ec2 = cloud.client("ec2")
     fleet_id = request(ec2, 4)
     first = ec2.describe_spot_fleet_request_history(SpotFleetRequestId=fleet_id, StartTime=LONG_AGO, MaxResults=4)
@@ -73,6 +73,6 @@ def test_in_trouble_nothing_is_started(cloud: Cloud, trouble: str) -> None:
     assert cloud.running_instances() == []
 
 
-def test_a_trouble_that_there_is_not_is_refused(cloud: Cloud) -> None:
+def test_an_unknown_trouble_is_refused(cloud: Cloud) -> None:
     with pytest.raises(Exception, match="fleet_trouble is one of"):
         cloud.behave(fleet_trouble="rain")

@@ -62,7 +62,7 @@ def test_new_code_gets_a_new_environment(cloud: Cloud) -> None:
     assert 5000 < payload <= 10_000
 
 
-def test_what_a_function_raises_is_an_unhandled_error(cloud: Cloud) -> None:
+def test_an_exception_of_a_function_is_an_unhandled_error(cloud: Cloud) -> None:
     deploy(cloud, RAISE)
     payload, error = invoke(cloud, "one")
     assert isinstance(payload, dict)

@@ -51,7 +51,7 @@ def test_a_name_is_taken_once(ec2: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["ab", "a" * 129, "with space", "with,comma"])
-def test_a_name_that_is_none_is_refused(ec2: Any, name: str) -> None:
+def test_an_invalid_name_is_refused(ec2: Any, name: str) -> None:
     asked: Any = {"LaunchTemplateName": name, "LaunchTemplateData": specification()}
     if len(name) <= 2:
         with pytest.raises(Exception, match="LaunchTemplateName"):
@@ -114,7 +114,7 @@ def test_templates_are_listed_in_pages_of_at_most_200_and_filtered(cloud: Cloud,
     ]
 
 
-def test_what_is_deleted_is_not_found_and_its_fleets_live_on(ec2: Any) -> None:
+def test_a_deleted_template_is_not_found_and_its_fleets_live_on(ec2: Any) -> None:
     fleet = create_fleet(ec2)
     [named] = described_fleet(ec2, fleet)["LaunchTemplateConfigs"]
     made = named["LaunchTemplateSpecification"]["LaunchTemplateId"]

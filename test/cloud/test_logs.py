@@ -68,7 +68,7 @@ def test_a_line_that_is_too_long_comes_in_pieces(cloud: Cloud) -> None:
     assert [len(each) for each in messages(cloud)[1:3]] == [262_118, 300_001 - 262_118]
 
 
-def test_a_run_that_is_ended_at_its_time_limit_says_so_and_what_it_printed(cloud: Cloud) -> None:
+def test_a_run_ended_at_its_time_limit_reports_that_and_its_output(cloud: Cloud) -> None:
     cloud.behave(logs_late_s=0.0)
     deploy(cloud, SLEEP.replace("time.sleep", "print('before')\n    time.sleep"), timeout_s=1)
     invoke(cloud, "one")
@@ -98,7 +98,7 @@ def test_an_event_shows_a_little_later(cloud: Cloud) -> None:
     until("the log shows", lambda: bool(messages(cloud)))
 
 
-def test_events_are_told_from_a_start_time_and_by_a_pattern(logged: Cloud) -> None:
+def test_events_are_listed_from_a_start_time_and_by_a_pattern(logged: Cloud) -> None:
     lines = messages(logged, filterPattern='{ $.receipt = "mine" && $.number > 2 }')
     assert [json.loads(each)["number"] for each in lines] == [3, 4]
     assert messages(logged, filterPattern='"mine" -"4"')[-1] == '{"receipt": "mine", "number": 3}\n'
@@ -124,7 +124,7 @@ def test_the_newest_events_come_first_if_asked_for(logged: Cloud) -> None:
     assert [json.loads(each)["number"] for each in lines] == [4, 3, 2, 1, 0]
 
 
-def test_what_nobody_can_read_is_refused(logged: Cloud) -> None:
+def test_an_unreadable_pattern_is_refused(logged: Cloud) -> None:
     logs = logged.client("logs")
     refused: list[dict[str, Any]] = [
         {"logGroupName": GROUP, "nextToken": "none"},

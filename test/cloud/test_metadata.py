@@ -46,7 +46,7 @@ def url(cloud: Cloud) -> str:
     return cloud.metadata_url(cloud.running_instances()[0]["id"])
 
 
-def test_nothing_is_told_without_a_token_of_this_instances_own_service(cloud: Cloud, url: str) -> None:
+def test_the_metadata_service_answers_only_with_its_own_token(cloud: Cloud, url: str) -> None:
     request(cloud.client("ec2"))
     other = cloud.metadata_url(cloud.running_instances()[1]["id"])
     page = f"{url}latest/meta-data/instance-id"

@@ -76,7 +76,7 @@ def test_a_group_that_an_instance_has_is_not_deleted(ec2: Any) -> None:
         ec2.delete_security_group(GroupId=group)
 
 
-def test_a_condition_chooses_by_the_parameters_and_what_it_leaves_out_is_not_there(cloud: Cloud, ec2: Any) -> None:
+def test_a_condition_chooses_by_the_parameters_and_omits_the_rest(cloud: Cloud, ec2: Any) -> None:
     stack, vpc = Stack(cloud), ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     assert stack.create(TEMPLATE) == "CREATE_COMPLETE", stack.reasons()
     first = {each["OutputKey"]: each["OutputValue"] for each in stack.answered()["Outputs"]}

@@ -100,7 +100,7 @@ def test_a_one_time_ec2_fleet_asks_the_other_pools_or_does_not(cloud: Cloud, els
     assert described_fleet(ec2, fleet_id)["ActivityStatus"] == ("fulfilled" if elsewhere else "error")
 
 
-def test_what_had_no_capacity_is_tried_again_after_some_minutes(cloud: Cloud) -> None:
+def test_a_pool_without_capacity_is_tried_again_after_some_minutes(cloud: Cloud) -> None:
     cloud.set_capacity(**FULL)
     cloud.behave(capacity_retry_s=0.5)
     ec2 = cloud.client("ec2")
@@ -153,6 +153,6 @@ def test_aws_takes_spot_instances_back_for_which_it_has_no_room(cloud: Cloud, ti
     assert all(re.fullmatch(pattern, each) for each in message)
 
 
-def test_a_market_that_there_is_not_is_refused(cloud: Cloud) -> None:
+def test_an_unknown_market_is_refused(cloud: Cloud) -> None:
     with pytest.raises(CloudError, match="spot or on-demand"):
         cloud.set_capacity(**{"m5.large us-east-1a bazaar": 0})

@@ -61,7 +61,7 @@ def test_recorded_fleets_are_read_with_state_target_and_end() -> None:
     assert {each.end_s(86400.0 * 10000) for each in fleets} == {END_S}
 
 
-def test_a_recorded_want_of_capacity_is_told_with_what_it_means() -> None:
+def test_a_recorded_lack_of_capacity_is_reported_with_its_meaning() -> None:
     [failing] = [each for each in of("DescribeSpotFleetRequests") if read(each).activity == "error"]
     [history] = [each for each in of("DescribeSpotFleetRequestHistory") if each.because == "no-capacity"]
     ec2 = client(leased(failing), NO_EC2_FLEETS, NO_INSTANCES, history)

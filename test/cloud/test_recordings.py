@@ -60,13 +60,15 @@ def _fleet(**more: Any) -> Recording:
     ],
     ids=["a member", "a form", "a state", "an error"],
 )
-def test_what_aws_answers_otherwise_is_found(account: Cloud, recording: Recording, difference: tuple[str, str]) -> None:
+def test_differences_from_awss_answers_are_found(
+    account: Cloud, recording: Recording, difference: tuple[str, str]
+) -> None:
     found = list(differences(account, recording, known_paths(ALL, recording.operation)))
     side, what = difference
     assert [each for each in found if each[0] == side and each[1].startswith(what)], found
 
 
-def test_a_member_that_only_the_emulator_tells_is_found(account: Cloud) -> None:
+def test_a_member_that_only_the_emulator_has_is_found(account: Cloud) -> None:
     recording = _fleet()
     known = known_paths([recording], recording.operation)
     del known["SpotFleetRequestConfigs[].CreateTime"]

@@ -25,7 +25,7 @@ def made_by(cloud: Cloud, *statements: dict[str, Any], name: str = "one") -> Sta
     return Stack(cloud, name, of(cloud, cloud.user("maker", policy(*statements)), "cloudformation"))
 
 
-def test_what_a_stack_may_not_make_it_does_not_take_away_either(enforcing: Cloud) -> None:
+def test_a_stack_cannot_remove_what_it_may_not_create(enforcing: Cloud) -> None:
     """Its maker may delete the function of that name, but make none."""
     first = Stack(enforcing)
     assert first.create(template()) == "CREATE_COMPLETE", first.reasons()

@@ -136,7 +136,7 @@ def test_a_resource_with_its_own_name_cannot_be_replaced(cloud: Cloud, stack: St
     assert configuration(cloud) == before
 
 
-def test_what_replaces_is_there_before_the_old_goes(cloud: Cloud, stack: Stack) -> None:
+def test_a_replacement_exists_before_the_old_resource_goes(cloud: Cloud, stack: Stack) -> None:
     assert stack.update(template({"Rule": {"Name": "renamed"}})) == "UPDATE_COMPLETE", stack.reasons()
     assert stack.events("Rule")[-4:] == [
         "UPDATE_IN_PROGRESS",
@@ -177,7 +177,7 @@ def test_a_change_that_failed_half_way_is_taken_back(cloud: Cloud, stack: Stack)
     assert cloud.client("events").describe_rule(Name=NAME)["State"] == "ENABLED"
 
 
-def test_what_was_begun_goes_with_the_rest_of_a_stack_that_failed(cloud: Cloud) -> None:
+def test_unfinished_resources_of_a_failed_stack_are_removed_too(cloud: Cloud) -> None:
     cloud.fault("PutTargets", "error", status=500, code="InternalException")
     assert Stack(cloud).create(template()) == "ROLLBACK_COMPLETE"
     assert there(cloud) == []

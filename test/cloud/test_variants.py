@@ -152,7 +152,7 @@ def test_why_a_fleet_starts_nothing_is_read_from_a_history_in_either_order(cloud
 
 
 @pytest.mark.parametrize("answered", [True, False])
-def test_a_cancellation_is_read_whether_empty_lists_are_told_or_left_out(cloud: Cloud, answered: bool) -> None:
+def test_a_cancellation_is_read_with_and_without_empty_lists(cloud: Cloud, answered: bool) -> None:
     cloud.behave(tells_empty_lists=answered)
     ec2 = cloud.client("ec2")
     fleet = ordered(ec2)
@@ -163,7 +163,7 @@ def test_a_cancellation_is_read_whether_empty_lists_are_told_or_left_out(cloud: 
     assert ("SuccessfulFleetRequests" in answer) == answered
 
 
-def test_instances_are_told_whole_if_so_chosen_and_annexd_reads_a_page_of_them(cloud: Cloud) -> None:
+def test_instances_are_shown_whole_if_chosen_and_annexd_reads_a_page_of_them(cloud: Cloud) -> None:
     """A page of 300 whole ones stays below annexd's bounds."""
     cloud.behave(whole_instances=True)
     ec2 = cloud.client("ec2")
@@ -178,7 +178,7 @@ def test_instances_are_told_whole_if_so_chosen_and_annexd_reads_a_page_of_them(c
 @pytest.mark.parametrize(
     ("knob", "value"), [("passed_as", "lambda"), ("fleet_tagging", "nothing"), ("second_cancel", "perhaps")]
 )
-def test_a_variant_that_there_is_not_is_refused(cloud: Cloud, knob: str, value: str) -> None:
+def test_an_unknown_variant_is_refused(cloud: Cloud, knob: str, value: str) -> None:
     with pytest.raises(CloudError, match=knob):
         cloud.behave(**{knob: value})
 

@@ -59,7 +59,7 @@ def after(events: Sequence[Event]) -> Breaker:
     return breaker
 
 
-def test_an_error_closes_the_pool_for_three_minutes_in_awss_words() -> None:
+def test_an_error_closes_the_pool_for_three_minutes_with_awss_reason() -> None:
     breaker = refused(1000.0)
     assert breaker.closed(1000.0 + FIRST_S - 1) == {POOL: (1000.0 + FIRST_S, WORDS, "capacity")}
     assert breaker.closed(1000.0 + FIRST_S) == {}
@@ -135,7 +135,7 @@ def test_the_closing_that_ends_last_counts() -> None:
 
 
 @given(EVENTS, st.randoms(use_true_random=False))
-def test_events_told_twice_and_in_any_order_come_to_the_same(events: list[Event], random: object) -> None:
+def test_repeated_and_reordered_events_give_the_same_state(events: list[Event], random: object) -> None:
     again = [*events, *events]
     random.shuffle(again)  # type: ignore[attr-defined]
     assert after(again).closed(-1.0) == after(sorted(events, key=str)).closed(-1.0)
@@ -161,7 +161,7 @@ def test_a_pool_is_open_an_hour_after_its_last_error_at_the_latest_and_closed_fo
 
 
 @given(TIMES)
-def test_whoever_asks_only_open_pools_is_refused_less_often_each_hour(times_s: list[float]) -> None:
+def test_a_client_that_asks_only_open_pools_is_refused_less_often(times_s: list[float]) -> None:
     """At least 180 s lie between two refusals, and where each request is refused the pauses grow."""
     breaker, refusals = Breaker(), list[float]()
     for at_s in sorted(times_s):
@@ -200,7 +200,7 @@ def test_a_history_that_is_longer_than_the_memory_closes_for_as_long() -> None:
     assert first == asked[-1] + LONGEST_S
 
 
-def test_what_is_closed_is_told_as_attributes_the_first_to_open_first() -> None:
+def test_closings_are_shown_as_attributes_the_first_to_open_first() -> None:
     breaker = refused(0.0)
     breaker.note_error(CapacityPoolKey(ANY_TYPE, None, ON_DEMAND), 5.5, "VcpuLimitExceeded", LIMIT)
     assert closing_attributes(breaker.closed(10.0)) == [
@@ -231,5 +231,5 @@ def test_what_is_closed_is_told_as_attributes_the_first_to_open_first() -> None:
         (CapacityPoolKey(ANY_TYPE, None, ON_DEMAND), "all instance types (on-demand) in all zones"),
     ],
 )
-def test_a_pool_is_named_in_words(pool: CapacityPoolKey, message: str) -> None:
+def test_a_pool_has_a_readable_name(pool: CapacityPoolKey, message: str) -> None:
     assert str(pool) == message

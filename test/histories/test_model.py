@@ -178,7 +178,7 @@ def test_it_notices_a_change_that_does_not_wait_for_what_was_written_before(
     assert "told an earlier end" in violations(theatre, history)
 
 
-def test_it_notices_machines_that_are_not_told_of_an_extension(theatre: Theatre, monkeypatch: Patch) -> None:
+def test_it_notices_machines_that_never_learn_of_an_extension(theatre: Theatre, monkeypatch: Patch) -> None:
     monkeypatch.setattr(tell_machines, "put_present", lambda *_: None)
     assert "told an earlier end" in violations(theatre, EXTENDED)
 

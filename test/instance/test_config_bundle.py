@@ -39,7 +39,7 @@ def test_a_tarball_is_the_annexs_files_its_token_and_its_lease() -> None:
     assert (found.manifest.annex_id, found.manifest.lease_end_s) == ("annex-one", 1_900_000_000)
 
 
-def test_a_secret_is_not_in_what_a_bundle_says_of_itself() -> None:
+def test_the_repr_of_a_bundle_holds_no_secret() -> None:
     assert TOKEN not in repr(unpacked(GOOD))
 
 
@@ -94,7 +94,7 @@ def test_a_name_that_could_leave_the_folder_or_mislead_is_refused(name: str) -> 
         (b"Z", {}),
     ],
 )
-def test_what_is_not_a_plain_file_is_refused(kind: bytes, more: dict[str, Any]) -> None:
+def test_an_entry_that_is_not_a_plain_file_is_refused(kind: bytes, more: dict[str, Any]) -> None:
     refused(of("50-mine", b"", type=kind, **more), "not a plain file|no sound tarball")
 
 
@@ -150,12 +150,12 @@ def test_a_configuration_file_that_is_not_text_is_refused(content: bytes) -> Non
         b"[" * 100_000,
     ],
 )
-def test_an_annex_json_that_does_not_tell_annex_and_lease_is_refused(manifest: bytes) -> None:
+def test_an_annex_json_without_annex_or_lease_is_refused(manifest: bytes) -> None:
     refused(tarball([(member("annex.json"), manifest)]), "annex.json")
 
 
 @pytest.mark.parametrize("token", [b"", b"no token", b"a.b", b"a.b.c\nd.e.f", b"a.b.c" * 10_000, b"a.b.c; rm"])
-def test_a_token_that_is_none_is_refused_without_being_shown(token: bytes) -> None:
+def test_an_invalid_token_is_refused_without_being_shown(token: bytes) -> None:
     with pytest.raises(script.Refused) as refusal:
         unpacked(tarball([(member("annex.token"), token)]))
     assert str(refusal.value) == "annex.token is not a token"

@@ -72,7 +72,7 @@ def watched(cloud: Cloud, account: Account, tmp_path: Path) -> Watched:
 
 
 @pytest.mark.parametrize("action", ["terminate", "stop", "hibernate"])
-def test_what_aws_announces_is_shown_to_htcondor(watched: Watched, action: str) -> None:
+def test_notices_of_aws_are_shown_to_htcondor(watched: Watched, action: str) -> None:
     assert watched.look() == ""
     assert watched.reported == [], "404 is no trouble"
     text = watched.look(interruption=interruption(action=action))

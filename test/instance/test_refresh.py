@@ -236,7 +236,7 @@ def test_an_end_beyond_what_max_lease_allows_is_followed_no_further_than_that(bo
     assert booted.machine.standing() == {UNIT.format(known_s)}
 
 
-def test_an_end_that_nobody_can_read_is_the_one_that_was_ordered(booted: Booted) -> None:
+def test_an_unreadable_end_falls_back_to_the_ordered_one(booted: Booted) -> None:
     end_s = booted.moved(7200)
     booted.machine.refresh()
     changed = manifest("annex-one", end_s, booted.ordered_end_s)
@@ -246,7 +246,7 @@ def test_an_end_that_nobody_can_read_is_the_one_that_was_ordered(booted: Booted)
     assert booted.machine.state()["lease_end_s"] == booted.ordered_end_s
 
 
-def test_what_has_not_changed_is_not_sent_again_and_ec2_is_never_asked(booted: Booted, cloud: Cloud) -> None:
+def test_an_unchanged_object_is_not_sent_again_and_ec2_is_never_asked(booted: Booted, cloud: Cloud) -> None:
     before, written = booted.knows(), (booted.machine.config / "50-condor-annex.conf").stat().st_mtime_ns
     cloud.clear_audit()
     outcome = booted.machine.refresh()
@@ -316,7 +316,7 @@ def test_htcondor_reads_its_configuration_again_when_it_is_written(booted: Boote
     assert master.read_text() == "read again\n"
 
 
-def test_an_htcondor_that_could_not_be_told_is_told_by_the_next_refresh(booted: Booted, master: Path) -> None:
+def test_the_next_refresh_informs_an_htcondor_that_missed_the_last_one(booted: Booted, master: Path) -> None:
     tool = booted.machine.folder / "bin" / "systemctl"
     real = tool.read_text()
     tool.write_text(

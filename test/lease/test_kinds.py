@@ -42,9 +42,7 @@ def test_one_annex_of_two_kinds_ends_as_a_whole(watched: Enforcer) -> None:
 
 @BOTH
 @pytest.mark.parametrize("code", ["UnauthorizedOperation", "InvalidParameterValue"])
-def test_where_one_kind_cannot_be_looked_at_the_other_ends_and_the_run_says_so(
-    watched: Enforcer, one: str, other: str, code: str
-) -> None:
+def test_an_unreadable_kind_is_reported_and_the_other_ends(watched: Enforcer, one: str, other: str, code: str) -> None:
     account = watched.account
     fleets = annexes(account, 10, -10, 2, kind=other)
     stamped = annex(account, "stamped", 200, 2, kind=one)
@@ -63,7 +61,7 @@ def test_where_one_kind_cannot_be_looked_at_the_other_ends_and_the_run_says_so(
 
 
 @BOTH
-def test_where_one_kind_cannot_be_ended_the_other_ends_and_the_right_is_missing(
+def test_a_kind_that_cannot_be_ended_reports_the_missing_right_and_the_other_ends(
     watched: Enforcer, one: str, other: str
 ) -> None:
     account = watched.account
@@ -79,7 +77,7 @@ def test_where_one_kind_cannot_be_ended_the_other_ends_and_the_right_is_missing(
 
 @pytest.mark.parametrize("variant", [ACTS, REFUSES, IDLES])
 @pytest.mark.parametrize("maintains", [False, True])
-def test_where_deleting_with_the_instances_is_denied_fleets_are_deleted_without_and_their_instances_ended(
+def test_fleets_are_deleted_without_their_instances_if_deleting_with_them_is_denied(
     watched: Enforcer, variant: str, maintains: bool
 ) -> None:
     """On which resources DeleteFleets requires TerminateInstances is undocumented."""
@@ -159,7 +157,7 @@ def test_a_template_without_a_fleet_stays_until_the_end_that_was_ordered(watched
     "name",
     ["over", "over_1800000000", "over_1700000000_0123456789abcdef-2", "a b_1700000000_0123456789abcdef", "x" * 64],
 )
-def test_templates_that_are_not_named_as_ours_stay_whatever_their_tags(watched: Enforcer, name: str) -> None:
+def test_templates_not_named_as_ours_stay_with_any_tags(watched: Enforcer, name: str) -> None:
     annex(watched.account, "over", -10, 1, kind=EC2)
     watched.account.make_template(name, **{"htcondor:annex-id": "over"})
     watched.account.make_template(token("untagged", 1_700_000_000), other="tag")

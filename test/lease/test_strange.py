@@ -190,7 +190,7 @@ NEITHER_READ_NOR_ENDED: dict[str, Callable[[Account], Any]] = {
 
 
 @pytest.mark.parametrize("plant", NEITHER_READ_NOR_ENDED.values(), ids=NEITHER_READ_NOR_ENDED.keys())
-def test_what_cannot_be_read_or_ended_delays_no_others(plant: Callable[[Account], Any], undisturbed_s: float) -> None:
+def test_unreadable_and_stuck_fleets_delay_no_others(plant: Callable[[Account], Any], undisturbed_s: float) -> None:
     watched, _, end_s, receipts = run_beside(plant)
     assert end_s <= undisturbed_s + NOTICED_S
     assert watched.account.living(), "this is what could not be ended"
@@ -324,7 +324,7 @@ def test_instances_of_others_with_copied_tags_are_spared(state: str) -> None:
     ],
 )
 @pytest.mark.parametrize("tags", [{}, {END_TAG: utc(1_700_000_000), CANCELLED_TAG: utc(1_700_000_000)}])
-def test_a_fleet_without_a_token_of_ours_is_never_touched_whatever_its_tags(text: str, tags: dict[str, str]) -> None:
+def test_a_fleet_without_our_token_is_never_touched_for_any_tags(text: str, tags: dict[str, str]) -> None:
     watched = enforcer()
     fleet = foreign(watched.account, fleet_token=text)
     fleet.tags.update(tags)

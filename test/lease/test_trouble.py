@@ -50,7 +50,7 @@ ALL = ("DescribeSpotFleetRequests", "DescribeInstances", "CancelSpotFleetRequest
 
 
 @pytest.mark.parametrize("variant", [ACTS, REFUSES, IDLES])
-def test_what_a_fleet_says_of_its_cancellation_does_not_matter(watched: Enforcer, variant: str) -> None:
+def test_the_answer_to_a_cancellation_does_not_matter(watched: Enforcer, variant: str) -> None:
     fleet = annex(watched.account, "over", -10, 5, variant=variant)
     receipt = watched.tick()
     assert watched.account.living(fleet) == []
@@ -111,7 +111,7 @@ def test_a_look_at_fleets_that_is_throttled_for_hours_ends_what_is_stamped_three
     assert account.living(unstamped) == []
 
 
-def test_where_no_instance_can_be_looked_at_the_fleets_are_cancelled_all_the_same(watched: Enforcer) -> None:
+def test_fleets_are_cancelled_even_if_no_instance_can_be_read(watched: Enforcer) -> None:
     fleets = annexes(watched.account, 150, -10, 2)
     watched.account.fault = failing("UnauthorizedOperation", "DescribeInstances")
     watched.tick()
@@ -120,7 +120,7 @@ def test_where_no_instance_can_be_looked_at_the_fleets_are_cancelled_all_the_sam
     }
 
 
-def test_where_the_second_look_fails_the_instances_of_the_first_are_ended(watched: Enforcer) -> None:
+def test_the_instances_of_the_first_look_are_ended_if_the_second_fails(watched: Enforcer) -> None:
     fleets = annexes(watched.account, 10, -10, 5, variant=IDLES)
     seen: list[int] = []
 
@@ -133,7 +133,7 @@ def test_where_the_second_look_fails_the_instances_of_the_first_are_ended(watche
     assert watched.account.living(*fleets) == []
 
 
-def test_where_every_cancel_is_throttled_the_instances_are_ended_in_the_same_run(watched: Enforcer) -> None:
+def test_instances_are_ended_in_the_same_run_even_if_every_cancel_is_throttled(watched: Enforcer) -> None:
     fleets = annexes(watched.account, 10, -10, 5, variant=IDLES)
     watched.account.fault = failing(THROTTLED, "CancelSpotFleetRequests")
     receipt = watched.tick()
@@ -340,7 +340,7 @@ def test_living_annexes_are_stamped_also_in_a_run_that_has_no_time_for_all_its_t
     assert all("htcondor:annex-fleet" in machine.tags for fleet in living for machine in fleet.machines)
 
 
-def test_what_could_not_be_ended_is_stamped_for_the_day_on_which_aws_forgets_its_fleet(watched: Enforcer) -> None:
+def test_stuck_instances_are_stamped_for_the_day_on_which_aws_forgets_their_fleet(watched: Enforcer) -> None:
     account = watched.account
     fleet = annex(account, "over", -10, 3, variant=IDLES)
     for machine in fleet.machines:

@@ -48,7 +48,7 @@ def test_the_credentials_are_those_of_the_profile_and_are_never_shown(cloud: Clo
         assert repr(account.keys) == "<redacted>"
 
 
-def test_everything_goes_to_aws_whatever_endpoint_a_profile_names(tmp_path: Path) -> None:
+def test_a_profiles_endpoint_is_ignored(tmp_path: Path) -> None:
     """Otherwise the clean-up would look elsewhere than condor_annex, which has no profile."""
     keys = configured(tmp_path, "[mine]\naws_access_key_id = AKIAQQQQWWWWEEEERRRR\naws_secret_access_key = x\n")
     with surroundings(keys):

@@ -209,7 +209,7 @@ def test_without_fleets_of_demand_nothing_is_asked(site: Site) -> None:
     assert asked(site, *HISTORIES, "DescribeInstances") == 0
 
 
-def test_throttling_ends_the_round_is_told_and_pauses_the_place(site: Site) -> None:
+def test_throttling_ends_the_round_is_reported_and_pauses_the_account(site: Site) -> None:
     site.cloud.set_capacity(**FULL)
     young = [ordered(site), ordered(site)]
     site.cloud.clear_audit()
@@ -226,7 +226,7 @@ def test_throttling_ends_the_round_is_told_and_pauses_the_place(site: Site) -> N
     assert asked(site, *HISTORIES) >= 3
 
 
-def test_without_the_right_the_rest_is_still_read_and_the_fault_is_told(site: Site) -> None:
+def test_a_missing_right_is_reported_and_the_rest_is_still_read(site: Site) -> None:
     site.cloud.set_capacity(**FULL)
     young = ordered(site)
     site.cloud.fault("DescribeInstances", "denied", times=1000)

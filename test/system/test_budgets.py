@@ -159,7 +159,7 @@ def test_a_user_map_that_changed_counts_after_a_reconfig(site: Site, file: Path)
     assert "Budget physics" not in text
 
 
-def test_a_budget_that_there_is_not_is_told_of(site: Site) -> None:
+def test_an_unknown_budget_is_reported(site: Site) -> None:
     done = condor_annex(site, "-budget", "nobody")
     assert done.returncode == REFUSED
     assert "annexd has no budget nobody" in done.stderr

@@ -125,7 +125,7 @@ def test_users_see_their_annexes_and_scripts_too(site: Site, annex: dict[str, An
         ("a name with spaces", errors.USAGE, "-cancel must be an annex ID"),
     ],
 )
-def test_what_cannot_be_cancelled_is_told(site: Site, name: str, status: int, message: str) -> None:
+def test_an_impossible_cancellation_is_reported(site: Site, name: str, status: int, message: str) -> None:
     done = cancel(site, name)
     assert (done.returncode, message in done.stderr, done.stdout) == (status, True, ""), done
 

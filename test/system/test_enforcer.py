@@ -204,7 +204,7 @@ def test_two_lost_runs_do_not_stop_orders(site: Site) -> None:
     assert reply["Result"] == "Success", reply
 
 
-def test_a_function_whose_log_is_gone_is_one_that_nobody_sees_at_work(site: Site) -> None:
+def test_a_function_without_its_log_counts_as_silent(site: Site) -> None:
     delete_the_log_group(site)
     check_refused(site, "has not been called by its rule for 30 minutes", "condor_annex -check-setup says why")
 

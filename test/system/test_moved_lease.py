@@ -126,7 +126,7 @@ def test_the_lease_function_goes_by_the_moved_end(site: Site, annex: dict[str, A
     assert {each["tags"][TAG_LEASE_END] for each in instances} == {utc(annex["EndOfLease"] + HOUR_S)}
 
 
-def test_what_comes_too_late_is_refused(site: Site) -> None:
+def test_a_change_that_comes_too_late_is_refused(site: Site) -> None:
     annex = ordered(site, lease_s=60)
     done = condor_annex(site, "-extend", "1h", "physics")
     assert (done.returncode, done.stdout) == (errors.REFUSED, ""), done.stderr
@@ -134,7 +134,7 @@ def test_what_comes_too_late_is_refused(site: Site) -> None:
     assert end_in_aws(site, annex) == utc(annex["EndOfLease"])
 
 
-def test_what_was_cancelled_is_not_extended(site: Site, annex: dict[str, Any]) -> None:
+def test_a_cancelled_annex_is_not_extended(site: Site, annex: dict[str, Any]) -> None:
     assert condor_annex(site, "-cancel", "physics").returncode == errors.OK
     done = condor_annex(site, "-extend", "1h", annex["AnnexID"])
     assert (done.returncode, done.stdout) == (errors.REFUSED, ""), done.stderr

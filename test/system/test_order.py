@@ -104,7 +104,7 @@ def test_all_faults_of_a_request_come_at_once_in_the_words_of_the_ad_and_cost_no
     assert len(site.fleets()) == fleets
 
 
-def test_when_the_fleet_is_refused_nothing_is_left_and_the_reason_is_told(site: Site) -> None:
+def test_a_refused_fleet_leaves_nothing_and_the_reason_is_reported(site: Site) -> None:
     fleets = len(site.fleets())
     site.cloud.fault("RequestSpotFleet", "error", code="MaxSpotFleetRequestCountExceeded")
     reply = site.order()

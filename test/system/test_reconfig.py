@@ -88,7 +88,7 @@ def test_an_api_that_aws_has_not_is_refused_and_the_one_before_stays(site: Site)
     reconfigure(site, "ANNEX_FLEET_API = SpotFleet")
 
 
-def test_what_only_a_restart_can_change_is_said_and_stays(site: Site) -> None:
+def test_settings_that_require_a_restart_are_reported_and_stay(site: Site) -> None:
     journal = site.pool.param("ANNEXD_COMMAND_STATE")
     said = reconfigure(site, "ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state.other")
     other = f"{site.pool.directory}/spool/annexd_command_state.other"
@@ -130,7 +130,7 @@ def test_more_requests_than_may_wait_are_refused_and_a_larger_number_lets_those_
     assert len(site.fleets()) == before + 3
 
 
-def test_condor_annex_gives_up_after_its_timeout_and_tells_how_to_ask_again(site: Site) -> None:
+def test_condor_annex_gives_up_after_its_timeout_and_says_how_to_ask_again(site: Site) -> None:
     before = len(site.fleets())
     site.cloud.fault("RequestSpotFleet", "hang", hang_s=6)
     started_s = time.monotonic()

@@ -85,7 +85,7 @@ def test_an_order_that_the_disk_stops_halfway_is_completed_when_there_is_room(si
     accepted(site.order(CommandID="halfway"))
 
 
-def test_a_lease_that_nobody_enforces_stops_orders_and_is_told_in_the_log_and_the_ad(site: Site) -> None:
+def test_an_unenforced_lease_stops_orders_and_is_reported_in_the_log_and_the_ad(site: Site) -> None:
     fleets = len(site.fleets())
     site.cloud.client("lambda").put_function_concurrency(FunctionName=site.arn, ReservedConcurrentExecutions=0)
     reply = site.order()
@@ -107,7 +107,7 @@ def looks(site: Site) -> int:
     return len(site.cloud.calls("DescribeSpotFleetRequests"))
 
 
-def test_a_lease_that_nobody_ends_is_ended_by_annexd_after_three_runs_and_told_of(site: Site) -> None:
+def test_annexd_ends_a_lease_after_three_failed_runs_and_reports_it(site: Site) -> None:
     other = site.order()
     overdue = site.order(lease_s=3)
     site.cloud.set_clock_ahead(898)  # beyond 900 s nothing that is signed counts in AWS, and annexd believes no clock

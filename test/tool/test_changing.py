@@ -124,6 +124,6 @@ def test_an_end_in_the_past_is_refused_with_what_ends_an_annex_now(now: bool) ->
     assert reported.endswith("condor_annex -cancel physics ends the annex now")
 
 
-def test_what_became_of_a_change_can_be_asked_for_after_its_end() -> None:
+def test_the_result_of_a_change_can_be_queried_after_its_end() -> None:
     ad = change_ad(ToolOptions(until_s=NOON_S, file="physics", command_id="mine"), NOON_S + 1)
     assert (ad["EndOfLease"], ad["CommandID"]) == (NOON_S, "mine")

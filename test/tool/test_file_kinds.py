@@ -39,7 +39,7 @@ EC2_FLEET = {"LaunchTemplateConfigs": [], "TargetCapacitySpecification": {"Total
 SPEC: dict[str, Any] = {"ImageId": "ami-1", "InstanceType": "m5.large"}
 
 
-def test_what_ec2_fleet_takes_is_taken_as_it_is() -> None:
+def test_an_ec2_fleet_request_is_accepted_unchanged() -> None:
     assert config_in(dict(EC2_FLEET)) == (EC2_FLEET, [])
     assert config_in(EC2_FLEET | {"DryRun": False}) == (EC2_FLEET, ['"DryRun": false is ignored: condor_annex orders'])
 

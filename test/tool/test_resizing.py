@@ -49,7 +49,7 @@ def test_a_size_and_an_annex_are_enough(line: str, options: ToolOptions) -> None
         ("-resize 5 -extend 1h x", "-resize cannot be used with -extend", "a command of its own"),
     ],
 )
-def test_every_fault_is_told_with_what_is_right(line: str, fault: str, next_step: str) -> None:
+def test_every_fault_is_reported_with_the_expected_form(line: str, fault: str, next_step: str) -> None:
     reported = faults(line)
     assert any(each.startswith(fault) and next_step in each for each in reported), reported
 
@@ -97,7 +97,7 @@ def test_the_new_size_and_the_further_fleet_are_printed(capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("busy", "message"), [(None, "2 machines leave"), (0, "2 machines leave"), (1, "2 machines leave, 1 of them when")]
 )
-def test_what_leaves_is_printed_and_whether_it_has_jobs(
+def test_leaving_machines_are_printed_with_their_jobs(
     busy: int | None, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ad = {"Result": "Success", "AnnexID": "annex-1", "TargetCapacity": 3, "LeavingMachines": 2, "BusyMachines": busy}

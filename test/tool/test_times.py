@@ -185,7 +185,7 @@ def test_a_local_time_is_the_one_that_the_zone_has_or_refused_if_it_has_two(zone
 
 
 @pytest.mark.parametrize("name", [name for name in ZONES if "," not in name and name != "UTC0"])
-def test_what_is_read_is_what_zoneinfo_reads(zone: SetZone, name: str) -> None:
+def test_times_are_read_as_zoneinfo_reads_them(zone: SetZone, name: str) -> None:
     """zoneinfo is an independent implementation."""
     zone(name)
     rules = ZoneInfo(name)

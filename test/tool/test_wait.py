@@ -170,7 +170,7 @@ def test_the_goal_may_be_left_out(arguments: list[str], goal: Goal, file: str) -
         (["-wait", "-cancel", "physics"], "cannot be used with -wait"),
     ],
 )
-def test_what_does_not_go_with_wait_is_refused(arguments: list[str], message: str) -> None:
+def test_options_that_do_not_go_with_wait_are_refused(arguments: list[str], message: str) -> None:
     with pytest.raises(ToolError, match=message) as error:
         parse(arguments)
     assert error.value.status == USAGE

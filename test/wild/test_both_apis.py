@@ -36,7 +36,7 @@ def names(some: list[Case]) -> list[str]:
 
 
 @pytest.mark.parametrize("case", SENT, ids=names(SENT))
-def test_what_reaches_aws_as_a_spot_fleet_does_so_as_an_ec2_fleet(case: Case, annexd: Site, tmp_path: Path) -> None:
+def test_a_spot_fleet_config_reaches_aws_equally_as_an_ec2_fleet(case: Case, annexd: Site, tmp_path: Path) -> None:
     text = with_templates(annexd, case.text)
     file = tmp_path / "config.json"
     file.write_text(text, encoding="utf-8")
@@ -123,7 +123,7 @@ def line(pool: Mapping[str, Any], zone: str, price: Any, made_of: Mapping[str, A
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=names(REFUSED))
-def test_what_is_wrong_for_a_spot_fleet_is_as_wrong_for_an_ec2_fleet(case: Case, annexd: Site, tmp_path: Path) -> None:
+def test_faults_of_a_spot_fleet_are_faults_of_an_ec2_fleet(case: Case, annexd: Site, tmp_path: Path) -> None:
     text = with_templates(annexd, case.text)
     file = tmp_path / "config.json"
     file.write_text(text, encoding="utf-8")

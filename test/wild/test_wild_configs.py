@@ -28,7 +28,7 @@ def annexd(site: Site) -> Iterator[Site]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.file[:-5]}: {case.name}" for case in CASES])
-def test_what_must_reach_aws_does_or_its_user_gets_a_message(case: Case, annexd: Site, tmp_path: Path) -> None:
+def test_required_members_reach_aws_or_the_user_gets_a_message(case: Case, annexd: Site, tmp_path: Path) -> None:
     text = with_templates(annexd, case.text)
     file = tmp_path / "config.json"
     file.write_text(text, encoding="utf-8")

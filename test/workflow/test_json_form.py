@@ -31,7 +31,7 @@ WHOLE = Whole(
 )
 
 
-def test_what_is_written_is_read_back_as_it_was() -> None:
+def test_a_record_is_read_back_as_it_was_written() -> None:
     assert from_json(Whole, to_json(WHOLE)) == WHOLE
     assert from_json(Whole, to_json(replace(WHOLE, inner=None))).inner is None
 

@@ -69,7 +69,7 @@ def test_a_second_wait_has_a_time_of_its_own(store: Store, one: Engine, logged: 
     assert len(logged) == 2
 
 
-def test_what_waits_is_part_of_the_state(store: Store, one: Engine) -> None:
+def test_waiting_steps_are_part_of_the_state(store: Store, one: Engine) -> None:
     seen = []
 
     def look() -> None:
@@ -108,7 +108,7 @@ def test_an_order_that_is_cancelled_while_it_waits_is_undone(store: Store, one: 
 
 
 @pytest.mark.parametrize(("shows_late", "asked_s"), [(False, 0.0), (True, START_S)])
-def test_an_undo_is_told_when_a_step_that_shows_late_was_answered(
+def test_an_undo_learns_when_a_step_that_shows_late_was_answered(
     journal: Journal, store: Store, shows_late: bool, asked_s: float
 ) -> None:
     one = Engine(
