@@ -1,7 +1,8 @@
 """CA_CANCEL_ANNEX, from the command ad to the reply ad: end an annex before the end of its lease.
 
-Which annex is meant the journal tells; for one that it does not know, such as after the loss of its disk, the cloud.
-Only who ordered it may end it, or a super user.  From there it is a workflow as an order is one: it goes on whoever
+The journal shows which annex is meant; for an annex that it does not know, such as after the loss of its disk, the
+cloud does.
+Only its owner or a super user may end it.  From there it is a workflow as an order is one: it goes on whoever
 dies, and the same CommandID gets the same answer.  One annex has one cancellation: who asks again joins it.
 """
 

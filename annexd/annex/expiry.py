@@ -17,7 +17,7 @@ def is_over(
     """Return whether nothing of a finished request can matter any more: it failed, or its lease ended, long ago.
 
     A cancellation matters for as long as the lease that it cut short would have; so does an order that was given up.
-    `latest_end_s` tells by its ID how long a lease may be that was moved.  `held`: annexes whose reservations are not
+    `latest_end_s` returns, by its ID, how long a moved lease may last.  `held`: annexes whose reservations are not
     settled.
     """
     if state.order_as(OfferSwitch) is not None:

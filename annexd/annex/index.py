@@ -166,7 +166,7 @@ class AnnexIndex:
             return tuple(fleet_id for fleet_id in made if fleet_id is not None)
 
     def leaving(self, annex_id: str) -> tuple[str, ...]:
-        """Return the instances that were told to leave when it was made smaller."""
+        """Return the instances that were asked to leave when it was made smaller."""
         reductions = [self.engine.state(each).results.get(Leaving) for each in self.resizes(annex_id)]
         return tuple(instance_id for each in reductions if each is not None for instance_id in each.instance_ids)
 

@@ -172,7 +172,7 @@ def _whole(value: object) -> int | None:
 
 
 def json_text(value: object) -> str:
-    """Write JSON without a backslash before a quote, which old ClassAds cannot tell from an end."""
+    """Write JSON without a backslash before a quote, which old ClassAds cannot distinguish from an end."""
     return json.dumps(value).replace("\\\\", "\\u005c").replace('\\"', "\\u0022")
 
 

@@ -1,7 +1,7 @@
 """CA_RESIZE_ANNEX, from the command ad to the reply ad: change how many units an annex has.
 
 More units are a further fleet of the annex, under its present end: a workflow as an order is one, with the same steps.
-Fewer are machines that are told to take no more jobs and to leave.  Only its owner may do either, or a super user.
+To shrink it, machines are asked to take no more jobs and to leave.  Only its owner may do either, or a super user.
 """
 
 from collections.abc import Callable, Mapping, Set
@@ -94,7 +94,7 @@ def resize_annex(
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Resize the annex in `ad` for `owner` (user@domain), and reply when AWS has its further fleet, or when
-    its machines are told to leave.  Blocks.  `claimed`: the instances with jobs, by the collector.
+    its machines are asked to leave.  Blocks.  `claimed`: the instances with jobs, by the collector.
     """
     command_id, begun = command_id_of(ad), False
     try:
@@ -229,7 +229,7 @@ class _Resizing:
             message = f"of the machines of annex {annex_id} nobody knows as how many units each counts"
             raise InvalidRequest([f"{message}: it cannot be made smaller"])
         if annex_order.join is None and not now:
-            message = f"the machines of annex {annex_id} read no object of annexd's, so they cannot be told to leave"
+            message = f"the machines of annex {annex_id} read no object of annexd's, so they cannot be asked to leave"
             raise InvalidRequest([f"{message}: Now terminates them with their jobs"])
         if present.running < units:
             message = f"AWS has started only {present.running} of the {present.units} units of annex {annex_id}"

@@ -1,7 +1,7 @@
 """CA_QUERY_ANNEXES: list the annexes that annexd knows, without calling AWS.
 
-No key is read and AWS is not asked: it is answered at once, also when AWS or the keys fail.  What runs is told as
-reconciliation saw it last, with the time of that look.
+No key is read and AWS is not asked: it is answered at once, also when AWS or the keys fail.  Running instances are
+shown as reconciliation saw it last, with the time of that look.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,8 +23,8 @@ from annexd.workflow import SUCCESS, Json, State
 COMMAND: Final = "CA_QUERY_ANNEXES"
 OWN: Final = frozenset(["command", "requestversion", "commandid", "annex"])
 NEVER_S: Final = -1.0
-SHOWN_S: Final = 3600  # so long after its end an annex is told of unasked
-FAILED_SHOWN_S: Final = 86400  # so long after it failed an order is, too
+SHOWN_S: Final = 3600  # seconds after its end for which an annex is shown by default
+FAILED_SHOWN_S: Final = 86400  # seconds after its failure for which an order is shown by default
 LONGEST_REASON: Final = 2000  # characters
 
 

@@ -1,6 +1,6 @@
 """Limit how long annexd waits for an endpoint, and how much it reads: users name endpoints, and proxies may answer.
 
-botocore times out on silence only and reads an answer whole: one byte every two seconds holds a call for ever, and
+botocore times out on silence only and reads an answer whole: one byte every two seconds holds a call indefinitely, and
 60 MB of XML become 1.5 GB.  So each call has one deadline in all, from the first connection to the last byte, and an
 answer has a size, before anything parses it.
 """
@@ -139,7 +139,7 @@ class _Watch:
 
 
 class _Watched:
-    """A connection that tells the watch of the call which socket it uses.  Mixed into botocore's two."""
+    """A connection that shows its socket to the watch of the call.  Mixed into botocore's two."""
 
     host: str
     port: int
@@ -161,7 +161,7 @@ class _Watched:
                         _CALL.watch.hold(connected)
                     return connected
         finally:
-            self._dns_host = name  # by which TLS knows whom it speaks to
+            self._dns_host = name  # TLS verifies the peer by this name
         raise failure or NewConnectionError(self, f"{name} has no address")  # type: ignore[arg-type]
 
     def request(self, *args: Any, **options: Any) -> Any:

@@ -1,7 +1,7 @@
 """Classify AWS's answers.  Only this file names AWS error codes.
 
 Four questions decide what the engine does: is it gone (undo has ended), is it unknown (ask again), is it
-a final no (undo), and what is the user told.  Throttling, a quota and a lack of capacity are three things
+a final no (undo), and what the user sees.  Throttling, a quota and a lack of capacity are three things
 with three remedies.  Sources: the API references' pages "Common Errors" of EC2, EventBridge and Lambda,
 and EC2's "Error codes".
 """

@@ -54,6 +54,6 @@ def faults_of_names(names: Iterable[str]) -> list[str]:
         if not OFFER.fullmatch(name):
             faults.append(f"{name[:60]!r} in ANNEX_OFFERS must be letters, digits and _, 32 at most, a letter first")
         elif name.lower() in known:
-            faults.append(f"{name} is in ANNEX_OFFERS twice, perhaps in other case, which knobs do not tell apart")
+            faults.append(f"{name} is in ANNEX_OFFERS twice, perhaps in other case, which knobs ignore")
         known.add(name.lower())
     return faults

@@ -42,7 +42,7 @@ class ScheddAd:
     address: str
     started_s: float
     expires_s: float  # when the collector drops the ad, if no other follows
-    submitters: frozenset[str] | None = None  # of whom it sends jobs here; None: all
+    submitters: frozenset[str] | None = None  # the submitters whose jobs it sends here; None: all
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Directory:
 
 @dataclass(frozen=True)
 class ScheddAnswer:
-    """A whole answer of a schedd.  `left_out` tells of jobs in no group; `refers_to` names attributes of machines."""
+    """A whole answer of a schedd.  `left_out` reports jobs in no group; `refers_to` names attributes of machines."""
 
     groups: tuple[IdleGroup, ...]
     left_out: str | None = None

@@ -28,7 +28,7 @@ from annexd.workflow import Refused, Retry
 MOST_ASKED: Final = 20  # histories in one round
 LONGEST_S: Final = 60.0  # of all calls of one round
 EARLIER_S: Final = 60.0  # clocks differ
-AHEAD_S: Final = 300.0  # what is told of a later time than this from now on is no event
+AHEAD_S: Final = 300.0  # reports of a later time than this from now on are no events
 FORGET_S: Final = 600.0  # when a fleet was read last
 SHOWN_S: Final = 30.0  # so late are events shown
 LATER_S: Final = 120.0  # after AWS has stopped trying: for a last reading

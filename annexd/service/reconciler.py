@@ -59,7 +59,7 @@ class EarlyLooks:
 class Reconciler:
     """Reconciles all accounts; `changed` is called after each change of `status`.
 
-    `learn` is told what the histories that a look reads say about capacity.
+    `learn` gets the reports about capacity from the histories that a look reads.
     """
 
     def __init__(

@@ -52,7 +52,7 @@ class Engine:
     of its type.
     `now_s` and `wait` are the time: `wait(seconds)` returns early, and True, when the engine is paused.
     `steady_s` is a clock that nobody sets, such as time.monotonic, for what must have lasted some time.
-    `tell(message)` hears once what a workflow begins to wait for.
+    `tell(message)` is called once when a workflow begins to wait.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ from annexd.workflow.journal_health import JournalError, JournalHealth
 from annexd.workflow.record import Ended, Json, Kind, Record
 from annexd.workflow.wal import lost_commits
 
-APPLICATION_ID: Final = 0x616E7864  # "anxd", so that file(1) and we can tell this file from other databases
+APPLICATION_ID: Final = 0x616E7864  # "anxd", so that file(1) and we recognize this file among databases
 SCHEMA_VERSION: Final = 6
 SCHEMA: Final = f"""
 CREATE TABLE record (seq INTEGER PRIMARY KEY AUTOINCREMENT, {FIELDS});

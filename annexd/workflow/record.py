@@ -141,7 +141,7 @@ class StepState:
 
 @dataclass(frozen=True)
 class State:
-    """One workflow, as its records tell it; the order is of the workflow's type, or None where it cannot be read."""
+    """One workflow, as its records show it; the order is of the workflow's type, or None where it cannot be read."""
 
     command_id: str
     owner: str = ""

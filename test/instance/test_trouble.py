@@ -173,7 +173,7 @@ def test_a_machine_of_a_cancelled_annex_does_not_start(account: Account, machine
 def test_a_lease_without_an_end(account: Account, machine: Make) -> None:
     account.put("config-mine", CONFIG.encode())
     booted = machine(account.instance(account.profile(policy(object_arn("config-mine"))), annex_id=None))
-    assert_turned_off(booted.boot(), "nothing tells when the lease ends")
+    assert_turned_off(booted.boot(), "nothing says when the lease ends")
 
 
 @pytest.mark.parametrize("ahead_s", [7200, -7200])

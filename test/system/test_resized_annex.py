@@ -54,7 +54,7 @@ def test_an_annex_grows_as_its_user_types_it_and_all_of_it_is_cancelled(site: Si
 def test_an_impossible_resize_is_refused_with_the_name_of_the_option(site: Site, annex: dict[str, Any]) -> None:
     smaller = condor_annex(site, "-resize", "1", "physics")
     assert (smaller.returncode, smaller.stdout) == (errors.REFUSED, ""), smaller.stderr
-    assert "they cannot be told to leave: -now terminates them with their jobs" in smaller.stderr
+    assert "they cannot be asked to leave: -now terminates them with their jobs" in smaller.stderr
     larger = condor_annex(site, "-resize", "20000", "physics")
     assert larger.returncode == errors.REFUSED
     assert "-resize is 20000, the most allowed here is 10000 (ANNEX_MAX_TARGET_CAPACITY)" in larger.stderr

@@ -1,4 +1,4 @@
-"""Tell why instances of a fleet ended without being asked to: AWS's reason, and a machine's own last words.
+"""Report why instances of a fleet ended without being asked to: AWS's reason, and a machine's own last message.
 
 A machine that cannot be configured says why on its console, and turns itself off.  So does an idle machine, which has
 said before that HTCondor may start.  Of each fleet one console is read: a cause is mostly the same for all.
@@ -24,7 +24,7 @@ SAID: Final = re.compile(r"condor-annex-ec2: (done: HTCondor may start|this mach
 
 
 def endings(ec2: Any, fleet: Fleet) -> str:
-    """Return words about the instances that AWS interrupted or that could not join; empty without any.
+    """Return a text about the instances that AWS interrupted or that could not join; empty without any.
 
     Raises Retry or Refused when AWS lists no instances.  If a console cannot be read, the text says so.
     """

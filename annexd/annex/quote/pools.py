@@ -1,4 +1,4 @@
-"""The capacity pools of an order, whichever of AWS's requests says them: the one module that reads it for a quote.
+"""The capacity pools of an order, from either of AWS's requests: the one module that reads them for a quote.
 
 All else of a quote knows `Capacity` and `Pool` only, so that another form of request needs another reader and no more.
 """

@@ -2,7 +2,7 @@
 
 https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/reading-service-price-list-file-for-services.html: "The
 first five rows of the CSV file contain the metadata for the price list file. The sixth row has the column names".  A
-row is a product with one of its prices.  Of what has several prices where one is expected, the dearest is taken.
+row is a product with one of its prices.  If a product has several prices where one is expected, the highest is taken.
 """
 
 import csv
@@ -54,7 +54,7 @@ def _add(prices: Prices, row: Row, region: str) -> None:
 
 
 def _is_instance(row: Row) -> bool:
-    """Return whether it is an instance, shared and used, without extra software or a licence of one's own."""
+    """Return whether it is an instance, shared and used, without extra software or an own licence."""
     return (
         row.get("Product Family") in ("Compute Instance", "Compute Instance (bare metal)")
         and row.get("Unit") == "Hrs"

@@ -109,7 +109,7 @@ def _capacity_of(
 
 
 def _as_bounded(capacity: Capacity, order: FleetOrder) -> Capacity:
-    """Return the pools with the bounds that their budgets have sent, by type and weight: the dearest of each."""
+    """Return the pools with the bounds that their budgets have sent, by type and weight: the most expensive of each."""
     if order.api == SPOT_FLEET:
         return capacity  # it was read from what is sent
     bounds: dict[tuple[str | None, Fraction], Fraction] = {}

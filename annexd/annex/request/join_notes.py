@@ -1,7 +1,8 @@
 """Warn of settings in a request that may keep the machines from joining the pool.
 
-It is told and not refused: a profile of one's own may have been given the right, and a subnet without public addresses
-a way out.  What is in a launch template, a subnet or a security group cannot be seen from here (docs/joining.md).
+This is a warning, not a refusal: another profile may have the permission, and a subnet without public addresses may
+have another route.  What is in a launch template, a subnet or a security group cannot be seen from here
+(docs/joining.md).
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """Check what to launch, by rules that AWS documents but its service model lacks.
 
-Each cites botocore's EC2 model (2016-11-15) by the shape, unless it says otherwise.  AWS tells of most of these only
+Each cites botocore's EC2 model (2016-11-15) by the shape, unless it says otherwise.  AWS reports most of these only
 after the lease is made, and of some only in the fleet's history.
 """
 

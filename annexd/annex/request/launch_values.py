@@ -12,7 +12,7 @@ MOST_CPUS: Final = 4096  # u7inh-32tb.480xlarge has 1,920
 MOST_MIB: Final = 64 * 2**20  # it has 32 TiB
 MOST_GPUS: Final = 32  # p2.16xlarge has 16
 MOST_GIB: Final = 65536  # of a gp3 volume (botocore's EC2 model, EbsBlockDevice)
-MOST_PRICE: Final = 1000  # dollars an hour, twice that of the dearest instances
+MOST_PRICE: Final = 1000  # dollars an hour, twice that of the most expensive instances
 LONGEST_KEY_NAME: Final = 255  # botocore's EC2 model, CreateKeyPairRequest
 LONGEST_NUMBER: Final = 18
 

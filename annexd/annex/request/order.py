@@ -51,7 +51,7 @@ class FleetOrder(Order):
     client_token: str
     config: Mapping[str, Any]
     notes: tuple[str, ...]  # what was ignored or changed, for the reply
-    join: JoinOrder | None  # how the instances come into the pool, if they are told
+    join: JoinOrder | None  # how the instances join the pool, if they are to join
     api: str = SPOT_FLEET
     versions: tuple[TemplateVersion, ...] = ()
 

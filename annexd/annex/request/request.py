@@ -51,7 +51,7 @@ class BulkRequest:
     keys: KeySource
     fleet: FleetRequest
     annex_name: str | None = None
-    join: Join | None = None  # how the instances come into the pool, if they are told
+    join: Join | None = None  # how the instances join the pool, if they are to join
 
     @property
     def config(self) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Tell two requests apart that have one CommandID: a repeated request must ask for the same.
+"""Distinguish two requests with one CommandID: a repeated request must ask for the same.
 
 A client that computes the end of the lease from a duration (-lease-duration) has another end each time it asks.  Where
 the duration is in the ad, it counts instead of the end.

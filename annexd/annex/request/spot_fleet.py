@@ -2,7 +2,7 @@
 
 The ancestor spelled the fields itself, and dropped or refused whatever it did not know: numeric weights,
 placement, tags, a config without SpotPrice.  Here botocore's model decides what there is and of which
-type; a name is only brought to the model's spelling, since ClassAds do not tell case, and a number
+type; a name is only brought to the model's spelling, since ClassAds ignore case, and a number
 becomes text where the model wants text (`SpotPrice` is a string to AWS, and a number to everybody else).
 The other way round, text becomes a number, `true` or `false` where the model wants one: CloudFormation writes all
 values as text, and so do two of the EC2 user guide's own examples.

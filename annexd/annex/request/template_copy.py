@@ -20,7 +20,7 @@ OF_ITS_OWN: Final = {"HttpTokens": "required", "HttpEndpoint": "enabled"}  # of 
 
 
 def copied(version: TemplateVersion, source: Mapping[str, Any]) -> Json:
-    """Return the data of this version, from what DescribeLaunchTemplateVersions told of its source."""
+    """Return the data of this version, from what DescribeLaunchTemplateVersions returned for its source."""
     data: Json = _as_asked(source, template_shape())
     for mapping in data.get("BlockDeviceMappings") or ():
         if "Ebs" in mapping:  # where neither says it, the image does

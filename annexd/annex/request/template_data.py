@@ -2,7 +2,7 @@
 
 EC2 Fleet takes launch templates only, so annexd makes one for each fleet; specifications that differ in more than an
 override of EC2 Fleet can carry become versions of it.  A template also says what a launch specification cannot: that
-the instance metadata service asks for a token and tells the tags, and that an instance that shuts down is gone.
+the instance metadata service asks for a token and shows the tags, and that an instance that shuts down is gone.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ AS_THEY_ARE: Final = (
     "TagSpecifications",
     "UserData",
 )
-# Of all machines: the metadata service tells nobody without a token, and tells them their annex; what shuts down ends.
+# Of all machines: the metadata service requires a token and shows the annex; a machine that shuts down is terminated.
 OWN_METADATA: Final = {"HttpEndpoint": "enabled", "HttpTokens": "required", "InstanceMetadataTags": "enabled"}
 SHUTDOWN: Final = {"InstanceInitiatedShutdownBehavior": "terminate"}
 

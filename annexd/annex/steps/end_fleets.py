@@ -1,6 +1,6 @@
 """Cancel an annex: end its lease now, by a tag that nothing overrides, and end its fleets.
 
-The tag is what counts: with it the lease function ends whatever is left, whoever dies in the next moment.
+The tag counts: with it the lease function ends everything that is left, even if annexd dies in the next moment.
 """
 
 import contextlib
@@ -66,7 +66,7 @@ class EndFleets:
         return FleetsEnded(now_s)
 
     def _tell_machines(self, order: CancelOrder, clients: Clients, now_s: int) -> None:
-        """Tell the machines, so that late ones leave, and all leave if AWS accepted a cancellation to no effect."""
+        """Inform the machines, so that late ones leave, and all leave if an accepted cancellation has no effect."""
         if order.subject.order is not None:
             with contextlib.suppress(Retry, Refused):  # what has ended the fleet has ended them
                 present = Present(now_s, DAY_S, cancelled_s=now_s)

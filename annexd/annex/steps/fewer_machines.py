@@ -1,8 +1,8 @@
 """The steps that make an annex smaller: no more launches, then machines that take no more jobs and leave by themselves.
 
 Which machines leave is chosen once, idle ones first by the collector's ads.  Those ads may be old, so nothing depends
-on them: a machine itself, told by the annex's object in S3, refuses new jobs and is turned off once it has none.  Only
-`now` terminates it with its jobs.
+on them: a machine that finds itself listed in the annex's object in S3 refuses new jobs and is turned off once it has
+none.  Only `now` terminates it with its jobs.
 """
 
 import math
@@ -64,7 +64,7 @@ class StopLaunching:
         for fleet_id in launching:
             stop_fleet(ec2, fleet_id)
         if launching:
-            raise Retry(f"{launching[0]} was told to launch no more; annexd checks it again")
+            raise Retry(f"{launching[0]} was asked to launch no more; annexd checks it again")
         return Nothing()
 
     def backward(self, _order: ShrinkOrder, _intent: Turn, _asked_at_s: float) -> None:
@@ -100,7 +100,7 @@ class ChooseMachines:
 
 
 def staying_in(ec2: Any, fleet_id: str, leaving: Container[str]) -> list[Instance]:
-    """Return the instances of a fleet that neither end nor were told to leave.  Raises Retry or Refused."""
+    """Return the instances of a fleet that neither end nor were asked to leave.  Raises Retry or Refused."""
     living = living_instances(ec2, fleet_id)
     return [one for one in living if one.state != ENDING and one.instance_id not in leaving]
 

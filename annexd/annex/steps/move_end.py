@@ -77,7 +77,7 @@ class MoveEnd:
             raise Refused(NO_RIGHT, untouched=True)
 
     def backward(self, order: ChangeOrder, intent: MoveIntent, asked_at_s: float) -> None:
-        """Restore the end of an extended lease, then tell the machines; a shortened lease is not extended again."""
+        """Restore the end of an extended lease, then inform the machines; a shortened lease is not extended again."""
         lease, annex = intent.lease, intent.fleets
         if not lease.is_longer:
             return

@@ -1,4 +1,4 @@
-"""The object in S3 that tells the instances how to join the pool, and when their lease ends.
+"""The object in S3 that instances read to join the pool, and to learn when their lease ends.
 
 Not every annex has one: without a bucket there is nothing to do or undo.  The lease function deletes it after the end.
 """

@@ -1,4 +1,4 @@
-"""Tell an annex's machines the new end of their lease, through the annex's object in S3."""
+"""Inform an annex's machines of the new end of their lease, through the annex's object in S3."""
 
 from typing import Final
 
@@ -47,12 +47,12 @@ class TellMachines:
         return MachinesInformed("")
 
     def backward(self, _order: ChangeOrder, _intent: MoveIntent, asked_at_s: float) -> None:
-        """Wait for what may still be written.  The old end is told once the tag says it: money comes first."""
+        """Wait for what may still be written.  The old end is written once the tag says it: the tag limits the cost."""
         require_settled(self._context, asked_at_s)
 
 
 def tell(context: StepContext, order: ChangeOrder, intent: MoveIntent, end_s: int) -> bool:
-    """Write the end into the annex's object; False for an annex that was cancelled, whose machines were told to go.
+    """Write the end into the annex's object; False for a cancelled annex, whose machines were asked to leave.
 
     Raises Retry or Refused.
     """
@@ -64,6 +64,6 @@ def tell(context: StepContext, order: ChangeOrder, intent: MoveIntent, end_s: in
     put_present(context, clients, annex_order, Present(end_s, intent.lease.max_lease_s, leaving=annex.leaving))
     if not is_cancelled(fleets_of_annex(clients.ec2, annex.annex_id, annex.fleet_ids)):
         return True
-    now_s = int(context.aws_now_s(clients))  # it was cancelled meanwhile, and its machines told so before
+    now_s = int(context.aws_now_s(clients))  # it was cancelled meanwhile, and its machines knew that before
     put_present(context, clients, annex_order, Present(now_s, DAY_S, cancelled_s=now_s))
     return False
