@@ -1,9 +1,8 @@
 """CA_CANCEL_ANNEX, from the command ad to the reply ad: end an annex before the end of its lease.
 
 The journal shows which annex is meant; for an annex that it does not know, such as after the loss of its disk, the
-cloud does.
-Only its owner or a super user may end it.  From there it is a workflow as an order is one: it goes on whoever
-dies, and the same CommandID gets the same answer.  One annex has one cancellation: who asks again joins it.
+cloud does.  Only its owner or a super user may end it.  It is a workflow like an order: it continues after any crash,
+and the same CommandID gets the same answer.  One annex has one cancellation; a repeated request joins it.
 """
 
 from collections.abc import Callable, Mapping

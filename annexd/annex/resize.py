@@ -226,7 +226,7 @@ class _Resizing:
         """Return the order for fewer machines.  Raises InvalidRequest or NotNow."""
         units, annex_id, now = self.request.units, order.annex_id, self.request.now
         if weights_of(annex_order) is None:
-            message = f"of the machines of annex {annex_id} nobody knows as how many units each counts"
+            message = f"it is unknown how many units each machine of annex {annex_id} counts as"
             raise InvalidRequest([f"{message}: it cannot be made smaller"])
         if annex_order.join is None and not now:
             message = f"the machines of annex {annex_id} read no object of annexd's, so they cannot be asked to leave"

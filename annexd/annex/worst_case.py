@@ -127,7 +127,7 @@ def _unknown(most: Most, asking: Asking) -> Iterator[str]:
     if most.total is not None:
         return
     for each in most.unknown:
-        yield f"{each} is not known: order machines whose prices and volumes are (condor_annex -quote shows them)"
+        yield f"{each} is not known: order machines whose prices and volumes are known (condor_annex -quote shows them)"
     for right in asking.missing:
         yield f"these keys lack the right {right} (templates/policies), or ANNEX_PRICE_TABLE must name a price list"
     yield from asking.troubles

@@ -67,7 +67,7 @@ def _ask(text: str, total: str | None, above: float) -> None:
     """Ask on standard error: standard output is for the request ID."""
     print(text, file=sys.stderr)
     if total is None:
-        message = "What it can cost at most is unknown."
+        message = "The maximum cost is unknown."
     else:
         message = f"It can cost ${float(total):.2f}, more than ${above:.2f} ({KNOB})."
     print(f"{message} Order it? [y/N] ", end="", file=sys.stderr, flush=True)

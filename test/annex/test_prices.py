@@ -53,7 +53,7 @@ def test_the_highest_of_several_prices_is_taken() -> None:
 
 @pytest.mark.parametrize("text", ["", "<html></html>\n" * 9, price_file(INSTANCE, metadata=[["a", "b"]] * 5)])
 def test_any_file_but_a_price_file_is_refused(text: str) -> None:
-    with pytest.raises(BadPriceFile, match="no price file of AWS's"):
+    with pytest.raises(BadPriceFile, match="not a price file of AWS"):
         region_prices(io.StringIO(text), REGION)
 
 
@@ -90,7 +90,7 @@ def test_the_program_says_where_aws_publishes_and_what_it_cannot_read(tmp_path: 
     assert generate().returncode == 2
     assert generate(f"{REGION}={tmp_path / 'none'}").returncode == 1
     (tmp_path / "other").write_text("one,two\n" * 9)
-    assert "no price file of AWS's" in generate(f"{REGION}={tmp_path / 'other'}").stderr
+    assert "not a price file of AWS" in generate(f"{REGION}={tmp_path / 'other'}").stderr
 
 
 @pytest.mark.parametrize(

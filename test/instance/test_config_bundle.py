@@ -77,7 +77,7 @@ def test_a_tarball_that_was_made_of_a_folder_by_hand_is_taken() -> None:
     ],
 )
 def test_a_name_that_could_leave_the_folder_or_mislead_is_refused(name: str) -> None:
-    refused(of(name), "is no name for a configuration file|no sound tarball|not a plain file")
+    refused(of(name), "is not a valid name for a configuration file|not a valid tarball|not a plain file")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_name_that_could_leave_the_folder_or_mislead_is_refused(name: str) -> 
     ],
 )
 def test_an_entry_that_is_not_a_plain_file_is_refused(kind: bytes, more: dict[str, Any]) -> None:
-    refused(of("50-mine", b"", type=kind, **more), "not a plain file|no sound tarball")
+    refused(of("50-mine", b"", type=kind, **more), "not a plain file|not a valid tarball")
 
 
 def test_a_link_and_then_a_file_through_it_is_refused() -> None:
@@ -126,7 +126,7 @@ def test_a_damaged_or_shortened_file_is_refused() -> None:
     refused(GOOD + b"more", "not one whole gzip file")
     refused(GOOD[:40] + bytes(8) + GOOD[48:], "damaged|no sound|not one whole")
     refused(b"\x1f\x8b" + bytes(100), "damaged")
-    refused(gzip.compress(b"no tarball at all" * 100), "no sound tarball")
+    refused(gzip.compress(b"no tarball at all" * 100), "not a valid tarball")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"A = 1\0", b"\x7fELF\x02\x01\x01\x00"])

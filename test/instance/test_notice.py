@@ -178,5 +178,5 @@ def test_an_invalid_session_token_of_the_metadata_service_is_reported_and_asked_
     def give_token(connection: socket.socket, _: bytes) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(token), token))
 
-    with endpoint(give_token) as url, pytest.raises(script.NotYet, match="a session token that is none"):
+    with endpoint(give_token) as url, pytest.raises(script.NotYet, match="an invalid session token"):
         script.Metadata(url).get("meta-data/instance-id")

@@ -184,7 +184,7 @@ def test_a_confirmed_order_has_the_quoted_bound(site: Site, file: Path) -> None:
 def test_an_order_of_unknown_cost_needs_confirmation_too(site: Site) -> None:
     done = typed(site, *options(site, str(REQUEST)), answer="n", above="1000000")
     assert done.returncode == errors.NOT_CONFIRMED, done.shown
-    assert "What it can cost at most is unknown. Order it? [y/N]" in done.shown
+    assert "The maximum cost is unknown. Order it? [y/N]" in done.shown
 
 
 @pytest.mark.parametrize(

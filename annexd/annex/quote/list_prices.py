@@ -112,7 +112,7 @@ def _products(pricing: Any, service: str, region: str, filters: Mapping[str, str
 def _product(text: Any) -> Mapping[str, Any]:
     product = json.loads(text) if isinstance(text, str) and len(text) <= LONGEST_PRODUCT else None
     if not isinstance(product, dict):
-        raise answers.UnknownShape(what="PriceList holds something that is no product")
+        raise answers.UnknownShape(what="PriceList has an entry that is not a product")
     return product
 
 

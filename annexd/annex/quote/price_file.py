@@ -33,7 +33,7 @@ def region_prices(lines: Iterable[str], region: str) -> Prices:
     metadata = {row[0]: row[1] for row in islice(rows, METADATA_ROWS) if len(row) > 1}
     names = next(rows, [])
     if "OfferCode" not in metadata or "PricePerUnit" not in names:
-        raise BadPriceFile("it is no price file of AWS's (five rows of metadata, then the names of columns)")
+        raise BadPriceFile("it is not a price file of AWS (five rows of metadata, then the names of columns)")
     prices: Prices = {"published": metadata.get("Publication Date", "")}
     for row in rows:
         _add(prices, dict(zip(names, row, strict=False)), region)

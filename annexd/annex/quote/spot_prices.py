@@ -74,7 +74,7 @@ def _row(row: Mapping[str, Any], kinds: Sequence[str]) -> tuple[tuple[str, str],
     """Raises UnknownShape for what is no price of these types."""
     price, moment = price_in(answers.text(row, "SpotPrice")), answers.value(row, "Timestamp", datetime)
     if price is None or row.get("InstanceType") not in kinds:
-        raise answers.UnknownShape(what="a Spot price is no price of what was asked for")
+        raise answers.UnknownShape(what="a Spot price is not of the requested type and zone")
     pool = answers.text(row, "InstanceType"), answers.text(row, "AvailabilityZone")
     return pool, moment.timestamp(), price
 
