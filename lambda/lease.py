@@ -370,7 +370,7 @@ class Work:
         return True
 
     def drain(self, work: deque[list[str]], act: Callable[[list[str], float], None], until_s: float) -> set[str]:
-        """Do all the work and return the IDs that failed.  A failed batch is halved and queued behind all others."""
+        """Delete everything and return the IDs that failed.  A failed batch is halved and queued behind all others."""
         failed: set[str] = set()
         while work:
             batch = work[0]

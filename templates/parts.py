@@ -85,20 +85,20 @@ def trust(service: str) -> Part:
 
 def parameters() -> Part:
     """Return the parameters of the enforcer."""
-    words = (
+    description = (
         "Maximum lifetime of an annex in seconds, whatever changes the end of its lease.  "
         f"At most {LONGEST_MAX_LEASE_S // DAY_S} days: the bucket deletes objects after {OBJECT_DAYS}."
     )
     limits = {"MinValue": SHORTEST_MAX_LEASE_S, "MaxValue": LONGEST_MAX_LEASE_S}
-    return {MAX_LEASE: {"Type": "Number", "Default": DEFAULT_MAX_LEASE_S, **limits, "Description": words}}
+    return {MAX_LEASE: {"Type": "Number", "Default": DEFAULT_MAX_LEASE_S, **limits, "Description": description}}
 
 
 def network_parameters() -> Part:
     """Return the parameters of the network: a VPC and its subnets, both empty for the default VPC."""
-    words = "The machines' VPC and subnets, separated by commas; empty: the default VPC."
+    description = "The machines' VPC and subnets, separated by commas; empty: the default VPC."
     one = "subnet-[0-9a-f]+"
     return {
-        VPC_ID: {"Type": "String", "Default": "", "AllowedPattern": "(vpc-[0-9a-f]+)?", "Description": words},
+        VPC_ID: {"Type": "String", "Default": "", "AllowedPattern": "(vpc-[0-9a-f]+)?", "Description": description},
         SUBNET_IDS: {"Type": "String", "Default": "", "AllowedPattern": f"({one}(,{one})*)?"},
     }
 
@@ -291,9 +291,9 @@ def security_group() -> Part:
 
     It has no custom name, so that an update to another VPC creates the new one before the old one is deleted.
     """
-    words = "HTCondor annexes: nothing comes in, instances connect to their pool"
+    description = "HTCondor annexes: nothing comes in, instances connect to their pool"
     vpc = {"Fn::If": [OWN_VPC, {"Ref": VPC_ID}, {"Ref": "AWS::NoValue"}]}
-    return {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupDescription": words, "VpcId": vpc}}
+    return {"Type": "AWS::EC2::SecurityGroup", "Properties": {"GroupDescription": description, "VpcId": vpc}}
 
 
 def fleet_role() -> Part:
@@ -317,5 +317,7 @@ def template(
         **({"Parameters": given} if given else {}),
         **({"Conditions": conditions} if conditions else {}),
         "Resources": resources,
-        "Outputs": {name: {"Description": words, "Value": value} for name, (words, value) in outputs.items()},
+        "Outputs": {
+            name: {"Description": description, "Value": value} for name, (description, value) in outputs.items()
+        },
     }

@@ -189,7 +189,7 @@ def test_a_class_name_has_one_meaning() -> None:
     assert {name: places for name, places in found.items() if len(places) > 1} == {}
 
 
-def test_what_tests_share_is_outside_of_test_modules() -> None:
+def test_shared_code_of_tests_is_outside_of_test_modules() -> None:
     found = {path.relative_to(TOP).as_posix(): [*imported(path)] for path in TESTS}
     of_tests = {where: [name for name in names if TEST_MODULE.match(name)] for where, names in found.items()}
     assert {where: names for where, names in of_tests.items() if names} == {}

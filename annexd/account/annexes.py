@@ -24,7 +24,7 @@ class Annex:
     def name(self) -> str:
         return f"annex {self.annex_id}" + (f" of {self.owner}" if self.owner else "")
 
-    def words(self, max_lease_s: float) -> str:
+    def description(self, max_lease_s: float) -> str:
         end_s = self.end_s(max_lease_s)
         state = "is being ended" if self.fleets and all(fleet.is_cancelled for fleet in self.fleets) else "runs"
         return f"{self.name()} {state}; its lease ends at {'unknown' if end_s is None else utc(end_s)}"

@@ -11,7 +11,7 @@ from annexd.account.enforcer import Enforcer
 from annexd.account.errors import AccountError, LivingAnnexes
 from annexd.account.session import Session
 
-TOLD_AT_MOST: Final = 10
+MOST_LISTED: Final = 10
 
 
 def refuse_while_annexes_live(session: Session, region: str, max_lease_s: float) -> None:
@@ -26,15 +26,15 @@ def refuse_while_annexes_live(session: Session, region: str, max_lease_s: float)
     if living:
         raise LivingAnnexes(
             f"{region}: annexes live, and only the lease function ends them: nothing was deleted",
-            *listed([annex.words(max_lease_s) for annex in living]),
+            *listed([annex.description(max_lease_s) for annex in living]),
             "wait until their leases end, or cancel them (condor_annex -cancel); they end within minutes",
         )
 
 
 def listed(lines: list[str]) -> list[str]:
     """Return the first lines, and the number of the others."""
-    more = len(lines) - TOLD_AT_MOST
-    return [*lines[:TOLD_AT_MOST], *([f"... and {more} more"] if more > 0 else [])]
+    more = len(lines) - MOST_LISTED
+    return [*lines[:MOST_LISTED], *([f"... and {more} more"] if more > 0 else [])]
 
 
 def close(session: Session, enforcer: Enforcer, max_lease_s: float) -> None:

@@ -1,4 +1,4 @@
-"""Write the file for HTCondor's config.d that tells annexd and condor_annex what -setup created.
+"""Write the file for HTCondor's config.d that names what -setup created, for annexd and condor_annex.
 
 annexd has one default region, so the file has one too: the first that was set up.  Every other region has a local name
 in it, for its own annexd: HTCondor prefers NAME.KNOB to KNOB in a daemon with that local name.

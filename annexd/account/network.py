@@ -31,7 +31,7 @@ class Network:
         """Return the network as parameters of the stack."""
         return {VPC_ID: self.vpc_id, SUBNET_IDS: ",".join(self.subnet_ids)}
 
-    def words(self) -> str:
+    def description(self) -> str:
         return f"the VPC {self.vpc_id}, subnets {', '.join(self.subnet_ids)}" if self.vpc_id else "the default VPC"
 
 

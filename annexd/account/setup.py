@@ -135,7 +135,7 @@ class RegionSetup:
         before = network_in(seen.parameters if seen else {})
         networks = Networks(self._session.client("ec2", self.region), self.region)
         self._network = networks.wanted(self._wanted.vpc_id, self._wanted.subnet_ids, before)
-        self._say(f"machines will run in {self._network.words()}")
+        self._say(f"machines will run in {self._network.description()}")
         if seen is not None and seen.is_good and self._network.vpc_id != before.vpc_id:
             self._refuse_to_move(before)
 
@@ -143,9 +143,9 @@ class RegionSetup:
         found = annexes(self._session.client("ec2", self.region))
         if found:
             raise LivingAnnexes(
-                f"{self.region}: machines of annexes run in {before.words()} and use its security group: nothing "
+                f"{self.region}: machines of annexes run in {before.description()} and use its security group: nothing "
                 "was changed",
-                *listed([annex.words(self._max_lease_s) for annex in found]),
+                *listed([annex.description(self._max_lease_s) for annex in found]),
                 "cancel them, or wait until they end",
             )
 

@@ -17,7 +17,7 @@ LONGEST_NAME: Final = 128
 
 
 def query_budgets(ad: Mapping[str, Any], reservations: Reservations | None, now_s: float) -> ReplyAd:
-    """Budgets: JSON, a list of what `line_of` gives for each, or for the one that Budget names."""
+    """Return Budgets: JSON, a list of what `line_of` gives for each, or for the one that Budget names."""
     try:
         name = _name_in(ad)
         lines = known_budgets(reservations, now_s) if reservations else []

@@ -1,8 +1,8 @@
 """CA_CANCEL_ANNEX, from the command ad to the reply ad: end an annex before the end of its lease.
 
-Which annex is meant the journal tells; for one that it does not know, such as after the loss of its disk, the cloud.
-Only who ordered it may end it, or a super user.  From there it is a workflow as an order is one: it goes on whoever
-dies, and the same CommandID gets the same answer.  One annex has one cancellation: who asks again joins it.
+The journal shows which annex is meant; for an annex that it does not know, such as after the loss of its disk, the
+cloud does.  Only its owner or a super user may end it.  It is a workflow like an order: it continues after any crash,
+and the same CommandID gets the same answer.  One annex has one cancellation; a repeated request joins it.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,9 +28,9 @@ COMMAND: Final = "CA_CANCEL_ANNEX"
 OWN: Final = OWN_NAMES | {"forcex"}
 
 
-def add_cancelling(engine: Engine, world: StepContext, index: AnnexIndex) -> None:
+def add_cancelling(engine: Engine, context: StepContext, index: AnnexIndex) -> None:
     """Register the workflow of cancellations with an Engine of annexes."""
-    engine.add(CANCEL, Workflow(CancelOrder, (StopOrder(engine, index), Limited(EndFleets(world))), patient=True))
+    engine.add(CANCEL, Workflow(CancelOrder, (StopOrder(engine, index), Limited(EndFleets(context))), patient=True))
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def cancel_annex(
     ad: Mapping[str, Any],
     owner: str,
     index: AnnexIndex,
-    world: StepContext,
+    context: StepContext,
     defaults: Defaults,
     now_s: float,
     *,
@@ -67,7 +67,7 @@ def cancel_annex(
         state = known_state(ad, owner, index.engine, CANCEL)
         if state is None:
             request = CancelRequest.from_ad(ad)
-            annex = NamedAnnex(request.named, owner, index, world, defaults, now_s)
+            annex = NamedAnnex(request.named, owner, index, context, defaults, now_s)
             cancelling = _Cancelling(annex, digest_of(ad))
             if request.forcex:
                 return cancelling.given_up()

@@ -32,10 +32,10 @@ DEADLINES: Final = 2.5  # of an order's step: longer than what a lost answer may
 OWN: Final = OWN_NAMES | {"leaseextension", "endoflease", "now"}
 
 
-def add_changing(engine: Engine, world: StepContext, index: AnnexIndex) -> None:
+def add_changing(engine: Engine, context: StepContext, index: AnnexIndex) -> None:
     """Register the workflow that moves the end of leases with an Engine of annexes."""
-    turn = Limited(WaitForTurn(world, engine, index))
-    steps = turn, Limited(ReadLease(world)), Limited(MoveEnd(world)), Limited(TellMachines(world))
+    turn = Limited(WaitForTurn(context, engine, index))
+    steps = turn, Limited(ReadLease(context)), Limited(MoveEnd(context)), Limited(TellMachines(context))
     engine.add(CHANGE, Workflow(ChangeOrder, steps, deadlines=DEADLINES))
 
 
@@ -67,7 +67,7 @@ def change_lease(
     ad: Mapping[str, Any],
     owner: str,
     index: AnnexIndex,
-    world: StepContext,
+    context: StepContext,
     defaults: Defaults,
     now_s: float,
     *,
@@ -81,7 +81,7 @@ def change_lease(
         state = known_state(ad, owner, index.engine, CHANGE)
         if state is None:
             request = ChangeRequest.from_ad(ad, now_s, defaults)
-            annex = NamedAnnex(request.named, owner, index, world, defaults, now_s)
+            annex = NamedAnnex(request.named, owner, index, context, defaults, now_s)
             state = _accepted(request, annex, digest_of(ad), reservations)
             check_same(state, ad)  # another may have been accepted at the same moment
         command_id, begun = state.command_id, True
@@ -106,8 +106,10 @@ def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str, reservation
 
 
 def _wanted(request: ChangeRequest, annex: NamedAnnex, order: OrderOnAnnex) -> ChangeOrder:
-    """What is asked for; `end_of_lease_s` is the end that comes of it as far as the journal knows: so long the annex is
-    looked after.  Where the lease ends now, and so whether the new end is within bounds, AWS tells later.
+    """Return what is asked for.
+
+    `end_of_lease_s` is the resulting end as far as the journal knows; annexd looks after the annex until then.  AWS
+    shows later when the lease ends now, and so whether the new end is within bounds.
     """
     present_s, extension_s = order.end_of_lease_s, request.extension_s or 0
     latest_s = present_s + extension_s if request.end_of_lease_s is None else request.end_of_lease_s

@@ -34,7 +34,7 @@ class CommandContext:
     """Everything that a command needs."""
 
     index: AnnexIndex
-    world: StepContext
+    step_context: StepContext
     bundle_sources: BundleSources
     looks: Callable[[], Mapping[str, Snapshot]] = dict
     pool: Callable[[], PoolSnapshot] = PoolSnapshot
@@ -58,36 +58,43 @@ def answer(
     now_s: float,
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
-    """The reply ad, when all is done or undone.  Blocks.  `accepted(state)`: see bulk_request."""
+    """Return the reply ad when everything is done or undone.  Blocks.  `accepted(state)`: see bulk_request."""
     reservations = context.reservations
     command = command_of(ad)
     if command in QUESTIONS:
         return _answer_question(command, ad, owner, context, defaults, now_s)
     match command:
         case cancel.COMMAND:
-            return cancel_annex(ad, owner, context.index, context.world, defaults, now_s, accepted=accepted)
+            return cancel_annex(ad, owner, context.index, context.step_context, defaults, now_s, accepted=accepted)
         case change.COMMAND:
             return change_lease(
-                ad, owner, context.index, context.world, defaults, now_s, reservations=reservations, accepted=accepted
+                ad,
+                owner,
+                context.index,
+                context.step_context,
+                defaults,
+                now_s,
+                reservations=reservations,
+                accepted=accepted,
             )
         case resize.COMMAND:
             claimed = context.pool().claimed
             return resize_annex(
-                ad, owner, context.index, context.world, defaults, now_s, claimed,
+                ad, owner, context.index, context.step_context, defaults, now_s, claimed,
                 reservations=reservations, accepted=accepted,
             )  # fmt: skip
         case offer_switch.COMMAND:
             offers = [str(each["Offer"]) for each in context.demand().get("Offers", ())]
             return switch_offer(ad, owner, context.index, defaults, offers, accepted=accepted)
         case quote.COMMAND:
-            return quote_annex(ad, owner, context.world, defaults, now_s, context.bundle_sources, reservations)
+            return quote_annex(ad, owner, context.step_context, defaults, now_s, context.bundle_sources, reservations)
     return bulk_request(
         ad,
         owner,
         context.index.engine,
         defaults,
         now_s,
-        access=context.world.access,
+        access=context.step_context.access,
         bundle_sources=context.bundle_sources,
         reservations=reservations,
         accepted=accepted,

@@ -14,10 +14,10 @@ def is_over(
     latest_end_s: Callable[[str], int],
     held: Collection[str] = (),
 ) -> bool:
-    """Whether nothing of a finished request can matter any more: it failed, or its lease ended, long ago.
+    """Return whether nothing of a finished request can matter any more: it failed, or its lease ended, long ago.
 
     A cancellation matters for as long as the lease that it cut short would have; so does an order that was given up.
-    `latest_end_s` tells by its ID how long a lease may be that was moved.  `held`: annexes whose reservations are not
+    `latest_end_s` returns, by its ID, how long a moved lease may last.  `held`: annexes whose reservations are not
     settled.
     """
     if state.order_as(OfferSwitch) is not None:

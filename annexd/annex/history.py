@@ -42,7 +42,10 @@ class _Query:
 
 
 def query_history(ad: Mapping[str, Any], owner: str, index: AnnexIndex, defaults: Defaults, now_s: float) -> ReplyAd:
-    """History: JSON, a list of what `_line` gives for each annex; Next: Before of the next page, if there is more."""
+    """Return History:
+
+    JSON, a list of what `_line` gives for each annex; and Next: Before of the next page, if there is more.
+    """
     try:
         query = _query_in(ad, None if owner in defaults.super_users else owner)
         lines, next_seq = _page(query, index, now_s)

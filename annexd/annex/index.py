@@ -166,9 +166,9 @@ class AnnexIndex:
             return tuple(fleet_id for fleet_id in made if fleet_id is not None)
 
     def leaving(self, annex_id: str) -> tuple[str, ...]:
-        """Return the instances that were told to leave when it was made smaller."""
-        told = [self.engine.state(each).results.get(Leaving) for each in self.resizes(annex_id)]
-        return tuple(instance_id for each in told if each is not None for instance_id in each.instance_ids)
+        """Return the instances that were asked to leave when it was made smaller."""
+        reductions = [self.engine.state(each).results.get(Leaving) for each in self.resizes(annex_id)]
+        return tuple(instance_id for each in reductions if each is not None for instance_id in each.instance_ids)
 
     def units(self, known: AnnexRecord) -> int | None:
         """Return its size, if it was changed since its order."""
@@ -184,14 +184,14 @@ class AnnexIndex:
         return max([self.ordered(known).asked_at_s, *(each.step(RequestFleet.name).asked_at_s for each in resized)])
 
     def earlier_changes(self, subject: str, command_id: str) -> list[str]:
-        """The command IDs of the changes of this annex that were accepted before this one, oldest first."""
+        """Return the command IDs of the changes of this annex that were accepted before this one, oldest first."""
         with self._lock:
             self._learn()
             changes = self._read.changes.get(subject, [])
         return changes[: changes.index(command_id)] if command_id in changes else list(changes)
 
     def end_s(self, known: AnnexRecord) -> int:
-        """When the lease ends, as annexd brought it about: cut short, moved, or as it was ordered."""
+        """Return when the lease ends, as annexd brought it about: cut short, moved, or as it was ordered."""
         cancellation = self.cancellation(known.annex_id)
         if cancellation is not None and (ended := cancellation.results.get(FleetsEnded)) is not None:
             return ended.end_of_lease_s
@@ -204,7 +204,7 @@ class AnnexIndex:
         return max((self._move(each).asked_at_s for each in changes), default=0.0)
 
     def latest_end_s(self, annex_id: str) -> int:
-        """The latest end that annexd may have brought about, also by a change that failed; 0 if it knows none."""
+        """Return the latest end that annexd may have caused, also by a change that failed; 0 if it knows none."""
         with self._lock:
             self._learn()
             latest_s = self._read.latest_s.get(annex_id, 0)
@@ -218,7 +218,7 @@ class AnnexIndex:
             return dict(self._read.paused)
 
     def cancelled_ends(self) -> dict[str, float]:
-        """When the leases end that were cut short, of annexes of the journal, by annex ID."""
+        """Return the ends of leases that were cut short, of annexes of the journal, by annex ID."""
         with self._lock:
             self._learn()
             annex_ids = self._read.cancels.keys() & self._read.annexes.keys()
@@ -248,7 +248,7 @@ class AnnexIndex:
             }
 
     def order_of(self, fleet_id: str) -> State | None:
-        """The order that this fleet was made for, if it is one of the journal's."""
+        """Return the order that this fleet was made for, if it is one of the journal's."""
         command_id = self._command_of(fleet_id)
         return None if command_id is None else self.engine.state(command_id)
 

@@ -30,7 +30,7 @@ class Living:
         self._young: dict[str, tuple[str, float | None]] = {}
 
     def targets(self, now_s: float) -> dict[str, AccountTarget]:
-        """By AccountTarget.key.  Raises JournalError."""
+        """Return the targets of living annexes by AccountTarget.key.  Raises JournalError."""
         self._seq, accepted = self._engine.accepted(self._seq)
         for state in accepted:
             self._learn(state, now_s)
@@ -47,7 +47,7 @@ class Living:
         return commanded | ending
 
     def fleets_asked_s(self, now_s: float) -> dict[str, list[float]]:
-        """When the young fleets were asked for, by AccountTarget.key; of those that `targets` has read."""
+        """Return when the young fleets were requested, by AccountTarget.key; of those that `targets` has read."""
         asked: dict[str, list[float]] = {}
         for command_id, (key, known_s) in list(self._young.items()):
             asked_s = self._asked_s(command_id, key) if known_s is None else known_s
@@ -59,7 +59,7 @@ class Living:
         return asked
 
     def _asked_s(self, command_id: str, key: str) -> float:
-        """When its fleet was asked for, or 0; of an order that is finished it is remembered."""
+        """Return when the order's fleet was requested, or 0; remember it once the order is finished."""
         state = self._engine.state(command_id)
         asked_s = state.step(RequestFleet.name).asked_at_s
         if state.finished:

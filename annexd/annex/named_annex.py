@@ -50,7 +50,7 @@ class NamedAnnex:
     named: Named
     owner: str
     index: AnnexIndex
-    world: StepContext
+    context: StepContext
     defaults: Defaults
     now_s: float
 
@@ -83,7 +83,7 @@ class NamedAnnex:
         return OrderOnAnnex(annex_id, self._with_given_keys(order.target), self.index.end_s(known), subject)
 
     def check_not_over(self, known: AnnexRecord) -> None:
-        """Where its end has passed by the journal, ask the cloud, where it may have been moved.  Blocks.
+        """Ask the cloud about an annex whose end has passed by the journal, since it may have been moved.  Blocks.
 
         Raises NotNow, Retry or Refused.
         """
@@ -93,7 +93,7 @@ class NamedAnnex:
         if self.index.cancellation(known.annex_id) is not None:
             raise NotNow(f"annex {known.annex_id} is cancelled: its lease ended at {utc(end_s)}")
         with time_limit(STEP_S):
-            ec2 = self.world.access(self._with_given_keys(_order_in(state).target)).ec2
+            ec2 = self.context.access(self._with_given_keys(_order_in(state).target)).ec2
             fleets = fleets_of_annex(ec2, known.annex_id, self.index.fleet_ids(known.annex_id))
             if not any(fleet.is_launching or living_instances(ec2, fleet.fleet_id) for fleet in fleets):
                 raise NotNow(f"annex {known.annex_id} is over: its lease ended at {utc(end_s)}")
@@ -111,7 +111,7 @@ class NamedAnnex:
             )
             raise InvalidRequest([f"{message} in AWS"])
         with time_limit(STEP_S):
-            inventory = take_inventory(self.world.access(target).ec2)
+            inventory = take_inventory(self.context.access(target).ec2)
         living, owner = inventory.living(), NOT_IN_TAGS.sub("_", self.owner)
         meant = sorted(
             filter(self._is_meant, inventory.fleets),
@@ -151,7 +151,10 @@ class NamedAnnex:
             raise NotOwner(f"annex {annex_id} belongs to another user")
 
     def _check_unknown(self, fleet: Fleet) -> None:
-        """Of an annex of the journal, its order tells whose it is: the token and the tags of a fleet may be copied."""
+        """Refuse a fleet of an annex of the journal.
+
+        Its order shows its owner: a fleet's token and tags may be copied.
+        """
         for known in self.index.called(fleet.annex_id, self.owner):
             self._check_owner(known.owner, known.annex_id)
             raise InvalidRequest([f"{fleet.fleet_id} belongs to annex {fleet.annex_id}: use that ID"])

@@ -44,17 +44,17 @@ class PastPrices:
 
 
 def past_prices(
-    world: StepContext, target: AccountTarget, defaults: Defaults, since_s: Mapping[CapacityPool, float]
+    context: StepContext, target: AccountTarget, defaults: Defaults, since_s: Mapping[CapacityPool, float]
 ) -> PastPrices:
     """Return the prices of these pools from these times until now, of those that are known.  Blocks.
 
     Raises Retry or Refused if the keys cannot be used.
     """
     with time_limit(LONGEST_S):
-        clients, asking = world.access(target), Asking()
+        clients, asking = context.access(target), Asking()
         shared = {pool: at_s for pool, at_s in since_s.items() if pool.tenancy == SHARED and pool.kind}
         spot = {pool: at_s for pool, at_s in shared.items() if pool.market == SPOT and pool.platform}
-        found = dict(_spot(clients, spot, world.aws_now_s(clients), asking))
+        found = dict(_spot(clients, spot, context.aws_now_s(clients), asking))
         listed = [pool for pool in shared if pool.market == ON_DEMAND and pool.platform in SYSTEMS]
         found |= dict(_listed(clients, target, defaults, listed, asking))
         return PastPrices(found, spot_prices.RIGHT in asking.missing)

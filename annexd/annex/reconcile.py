@@ -81,7 +81,7 @@ class Report:
 
 
 def reconcile(
-    world: StepContext,
+    context: StepContext,
     target: AccountTarget,
     busy: Callable[[], Set[str]],
     cancelled: Callable[[], Mapping[str, float]] = dict,
@@ -93,10 +93,10 @@ def reconcile(
     `today`: to warn of the end of a Python version's support.
     """
     with time_limit(LOOK_S):
-        before, clients = busy(), world.access(target)
-        enforcer = _look_at_enforcer(world, target, clients, today)
+        before, clients = busy(), context.access(target)
+        enforcer = _look_at_enforcer(context, target, clients, today)
         inventory = take_inventory(clients.ec2)
-        now_s, max_lease_s = world.aws_now_s(clients), _max_lease_s(enforcer)
+        now_s, max_lease_s = context.aws_now_s(clients), _max_lease_s(enforcer)
         overdue = set(overdue_fleets(inventory, before | busy(), now_s, max_lease_s, cancelled()))
         found = troubles_of(clients.ec2, inventory, now_s, max_lease_s, before | busy())
         report = Report(
@@ -115,11 +115,11 @@ def reconcile(
 
 
 def _look_at_enforcer(
-    world: StepContext, target: AccountTarget, clients: Clients, today: date | None
+    context: StepContext, target: AccountTarget, clients: Clients, today: date | None
 ) -> EnforcerReport:
     arn = target.lease_function_arn
     try:
-        enforcer = lease_function_of(world, target, clients, fresh=True)
+        enforcer = lease_function_of(context, target, clients, fresh=True)
     except (Retry, Refused) as error:
         return EnforcerReport(fault=str(error))
     runtime = str(enforcer.configuration.get("Runtime"))[:LONGEST_NAME]
@@ -234,7 +234,7 @@ def _observed(inventory: Inventory, receipt: Receipt | None, max_lease_s: float)
 
 
 def _seen_s(fleet: Fleet, receipt: Receipt | None) -> float | None:
-    """The newest complete run looked at every fleet that there was before its tick."""
+    """Return when a complete run saw the fleet: the newest one looked at every fleet that existed before its tick."""
     if receipt is None or not receipt.is_complete or fleet.created_s is None or fleet.created_s >= receipt.at_s:
         return None
     return receipt.at_s

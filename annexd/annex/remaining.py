@@ -39,13 +39,13 @@ def remaining(journal: Journal, now_s: float) -> list[str]:
 
 
 def _index_of(journal: Journal) -> AnnexIndex:
-    """What the journal says is read by the types of the workflows, none of which is run here."""
-    world = StepContext(_no_access)
-    engine = Engine(journal, annex_steps(world))
+    """Return the index of a journal.  It needs the types of the workflows, none of which runs here."""
+    context = StepContext(_no_access)
+    engine = Engine(journal, annex_steps(context))
     index = AnnexIndex(engine)
-    add_cancelling(engine, world, index)
-    add_resizing(engine, world, index)
-    add_changing(engine, world, index)
+    add_cancelling(engine, context, index)
+    add_resizing(engine, context, index)
+    add_changing(engine, context, index)
     add_switching(engine)
     return index
 

@@ -81,7 +81,7 @@ def reply_of(outcome: Outcome) -> ReplyAd:
 
 
 def reply_of_error(error: Exception, command_id: str | None, *, begun: bool) -> ReplyAd:
-    """The answer to a request that was stopped by one of ANSWERED; `begun`: when it was in the journal already."""
+    """Return the answer to a request that was stopped by one of ANSWERED; `begun`: it was already in the journal."""
     match error:
         case InvalidRequest():
             return reply(INVALID_REQUEST, str(error), command_id=command_id)
@@ -102,7 +102,7 @@ def reply_of_error(error: Exception, command_id: str | None, *, begun: bool) -> 
 
 
 def reply_of_cancel(outcome: Outcome, *, again: bool) -> ReplyAd:
-    """The answer to a cancellation; `again`: it is that of an earlier command."""
+    """Return the answer to a cancellation; `again`: it is that of an earlier command."""
     order, ended = outcome.order_as(CancelOrder), outcome.results.get(FleetsEnded)
     if outcome.retry_at_s is not None:
         annex = f"annex {order.annex_id}" if order else "the annex"
@@ -123,7 +123,7 @@ def reply_of_cancel(outcome: Outcome, *, again: bool) -> ReplyAd:
 
 
 def reply_of_change(outcome: Outcome) -> ReplyAd:
-    """The answer to a change of a lease's end; its EndOfLease is what AWS showed then, if that is known."""
+    """Return the answer to a change of a lease's end; its EndOfLease is what AWS showed then, if that is known."""
     order, read = outcome.order_as(ChangeOrder), outcome.results.get(LeaseRead)
     informed = outcome.results.get(MachinesInformed)
     end_s = (read.end_of_lease_s if outcome.result == SUCCESS else read.from_s) if read else None
@@ -140,7 +140,7 @@ def reply_of_change(outcome: Outcome) -> ReplyAd:
 
 
 def reply_of_growth(outcome: Outcome) -> ReplyAd:
-    """The answer to a resize: BulkRequestID is the further fleet's, TargetCapacity the size of the whole annex."""
+    """Return the answer to a resize: BulkRequestID is the further fleet's, TargetCapacity the whole annex's."""
     order, requested = outcome.order_as(GrowOrder), outcome.results.get(FleetRequested)
     seen, is_done = outcome.results.get(LeaseFunctionSeen), outcome.result == SUCCESS
     ad = reply(outcome.result, outcome.error, command_id=outcome.command_id)
@@ -158,7 +158,7 @@ def reply_of_growth(outcome: Outcome) -> ReplyAd:
 
 
 def reply_of_reduction(outcome: Outcome) -> ReplyAd:
-    """The answer to a resize to fewer units: how many machines leave, and how many of these had jobs."""
+    """Return the answer to a resize to fewer units: how many machines leave, and how many of these had jobs."""
     order, leaving = outcome.order_as(ShrinkOrder), outcome.results.get(Leaving)
     is_done = outcome.result == SUCCESS
     if outcome.retry_at_s is not None:
@@ -182,7 +182,7 @@ def _whole(value: object) -> int | None:
 
 
 def json_text(value: object) -> str:
-    """Write JSON without a backslash before a quote, which old ClassAds cannot tell from an end."""
+    """Write JSON without a backslash before a quote, which old ClassAds cannot distinguish from an end."""
     return json.dumps(value).replace("\\\\", "\\u005c").replace('\\"', "\\u0022")
 
 
@@ -191,5 +191,5 @@ def _known(facts: Mapping[str, str | int | None]) -> ReplyAd:
 
 
 def _line(text: str) -> str:
-    """On one line, and without a backslash before a quote, which old ClassAds cannot tell from an end."""
+    """Return one line without a backslash before a quote, which old ClassAds cannot distinguish from an end."""
     return " ".join(text.split()).replace('\\"', '"')

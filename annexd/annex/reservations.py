@@ -89,8 +89,8 @@ class Settled:
 class Reservations:
     """The ledger of a journal, and all that changes it.  Thread-safe; its methods raise JournalError."""
 
-    def __init__(self, index: AnnexIndex, world: StepContext, rules: Rules = Rules()) -> None:
-        self._index, self._engine, self._world, self.rules = index, index.engine, world, rules
+    def __init__(self, index: AnnexIndex, context: StepContext, rules: Rules = Rules()) -> None:
+        self._index, self._engine, self._context, self.rules = index, index.engine, context, rules
         self._lock = threading.Lock()  # held from the check of a budget until the order is in the journal
         self._known: Ledger | None = None
         self._seq = 0
@@ -135,9 +135,9 @@ class Reservations:
         if not budgets:
             return Bounded(order)
         with time_limit(STEP_S):
-            clients = self._world.access(target)
+            clients = self._context.access(target)
             worst = worst_case(order, target, clients, defaults)
-            begin_s = int(self._world.aws_now_s(clients))
+            begin_s = int(self._context.aws_now_s(clients))
         if worst.faults:
             names = ", ".join(each.name for each in budgets)
             raise InvalidRequest([f"budget {names}: this order has no bound: {each}" for each in worst.faults])
@@ -155,7 +155,7 @@ class Reservations:
             return Preview(order)
         amount = Amount(bounded.hold.amount(order.end_of_lease_s), bounded.hold.rate)
         needs = dict.fromkeys(bounded.hold.budgets, amount)
-        accounts = [each for each in self.accounts(self._world.now_s()) if each.budget.key in needs]
+        accounts = [each for each in self.accounts(self._context.now_s()) if each.budget.key in needs]
         found = refusals(accounts, needs, _units(bounded.order))
         return Preview(bounded.order, tuple(accounts), needs, tuple(found), INVALID_STATE if found else SUCCESS)
 
@@ -164,8 +164,10 @@ class Reservations:
         fleets = {str(order.subject.order_command_id), *self._index.grows(order.annex_id)}
         for budget in applicable:
             if any(each not in entry.holds or budget.key not in entry.holds[each].budgets for each in fleets):
-                words = f"annex {order.annex_id} has machines that were ordered when budget {budget.name} did not apply"
-                raise NotNow(f"{words}, or are gone: nothing bounds their price; order a new annex")
+                message = (
+                    f"annex {order.annex_id} has machines that were ordered when budget {budget.name} did not apply"
+                )
+                raise NotNow(f"{message}, or are gone: nothing bounds their price; order a new annex")
 
     def _accept(self, command_id: str, owner: str, order: object, asked: str, reserved: Reserved | None) -> State:
         if reserved is None:
@@ -175,7 +177,7 @@ class Reservations:
             if known is not None:
                 return known
             needs = self._ledger().needs(command_id, reserved)
-            accounts = [each for each in self._accounts(self._world.now_s()) if each.budget.key in needs]
+            accounts = [each for each in self._accounts(self._context.now_s()) if each.budget.key in needs]
             if found := refusals(accounts, needs, units := _units(order)):
                 raise NoRoom("; ".join(found), fitting(accounts, needs, units))
             return self._engine.accept(command_id, owner, order, asked, reserved)
@@ -193,7 +195,7 @@ class Reservations:
             return self._ledger().entries()
 
     def is_under_way(self, entry: AnnexHolds) -> bool:
-        """Tell whether one of its commands is not finished, by the newest look at the journal."""
+        """Return whether one of its commands is not finished, by the newest look at the journal."""
         with self._lock:
             return not entry.commands.isdisjoint(self._under_way)
 

@@ -1,7 +1,7 @@
 """CA_RESIZE_ANNEX, from the command ad to the reply ad: change how many units an annex has.
 
 More units are a further fleet of the annex, under its present end: a workflow as an order is one, with the same steps.
-Fewer are machines that are told to take no more jobs and to leave.  Only its owner may do either, or a super user.
+To shrink it, machines are asked to take no more jobs and to leave.  Only its owner may do either, or a super user.
 """
 
 from collections.abc import Callable, Mapping, Set
@@ -45,12 +45,12 @@ DEADLINES: Final = 2.5  # as of a change of the end: a turn may be waited for
 OWN: Final = OWN_NAMES | {"targetcapacity", "now"}
 
 
-def add_resizing(engine: Engine, world: StepContext, index: AnnexIndex) -> None:
+def add_resizing(engine: Engine, context: StepContext, index: AnnexIndex) -> None:
     """Register the workflows of further fleets and of fewer machines with an Engine of annexes."""
-    before = Limited(WaitForTurn(world, engine, index)), Limited(CheckAnnex(world))
-    steps = (Limited(OfFurtherFleet(each)) for each in further_steps(world))
+    before = Limited(WaitForTurn(context, engine, index)), Limited(CheckAnnex(context))
+    steps = (Limited(OfFurtherFleet(each)) for each in further_steps(context))
     engine.add(GROW, Workflow(GrowOrder, (*before, *steps), deadlines=DEADLINES))
-    fewer = StopLaunching(world), ChooseMachines(world), TellLeaving(world), TerminateLeaving(world)
+    fewer = StopLaunching(context), ChooseMachines(context), TellLeaving(context), TerminateLeaving(context)
     engine.add(SHRINK, Workflow(ShrinkOrder, (before[0], *(Limited(each) for each in fewer)), patient=True))
 
 
@@ -85,7 +85,7 @@ def resize_annex(
     ad: Mapping[str, Any],
     owner: str,
     index: AnnexIndex,
-    world: StepContext,
+    context: StepContext,
     defaults: Defaults,
     now_s: float,
     claimed: Set[str] = frozenset(),
@@ -94,7 +94,7 @@ def resize_annex(
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Resize the annex in `ad` for `owner` (user@domain), and reply when AWS has its further fleet, or when
-    its machines are told to leave.  Blocks.  `claimed`: the instances with jobs, by the collector.
+    its machines are asked to leave.  Blocks.  `claimed`: the instances with jobs, by the collector.
     """
     command_id, begun = command_id_of(ad), False
     try:
@@ -102,7 +102,7 @@ def resize_annex(
         state = known_state(ad, owner, index.engine, GROW, SHRINK)
         if state is None:
             request = ResizeRequest.from_ad(ad)
-            annex = NamedAnnex(request.named, owner, index, world, defaults, now_s)
+            annex = NamedAnnex(request.named, owner, index, context, defaults, now_s)
             resizing = _Resizing(request, annex, claimed, reservations)
             state = resizing.accepted(digest_of(ad))
             if state is None:
@@ -170,7 +170,7 @@ class _Resizing:
     def unchanged(self) -> ReplyAd:
         """Answer a request for the size that the annex has."""
         units, named = self.request.units, self.annex.named
-        words = f"it has {units} units already: nothing was ordered"
+        message = f"it has {units} units already: nothing was ordered"
         known = self._known()
         fleets = self.annex.index.fleet_ids(known.annex_id)
         ad = reply(SUCCESS, command_id=named.command_id)
@@ -179,14 +179,14 @@ class _Resizing:
             "BulkRequestID": fleets[0] if fleets else None,
             "TargetCapacity": units,
             "EndOfLease": self.annex.index.end_s(known),
-            "Warning": words,
+            "Warning": message,
         }
 
     def _known(self) -> AnnexRecord:
         known = self.annex.known()
         if known is None:
-            words = f"annexd has no record of the order of an annex {self.annex.named.annex} of yours"
-            raise InvalidRequest([f"{words}, so it cannot make more machines like its own: order a second annex"])
+            message = f"annexd has no record of the order of an annex {self.annex.named.annex} of yours"
+            raise InvalidRequest([f"{message}, so it cannot make more machines like its own: order a second annex"])
         return known
 
     def _order_of(self, known: AnnexRecord) -> FleetOrder:
@@ -209,7 +209,7 @@ class _Resizing:
     def _present(self, order: OrderOnAnnex, annex_order: FleetOrder) -> _Present:
         """Ask AWS.  Blocks.  Raises NotNow, Retry or Refused."""
         with time_limit(STEP_S):
-            clients = self.annex.world.access(order.target)
+            clients = self.annex.context.access(order.target)
             fleets = lasting(fleets_of_annex(clients.ec2, order.annex_id, order.subject.fleet_ids))
             if not fleets or is_cancelled(fleets):
                 raise NotNow(f"annex {order.annex_id} is over by what AWS shows: order a new one")
@@ -220,20 +220,20 @@ class _Resizing:
             pairs = zip(fleets, running, strict=True)
             units = sum(_units_of(fleet, number, known=weights is not None) for fleet, number in pairs)
             end_s = min(fleet.written_end_s for fleet in fleets)
-            return _Present(end_s, units, self.annex.world.aws_now_s(clients), sum(running))
+            return _Present(end_s, units, self.annex.context.aws_now_s(clients), sum(running))
 
     def _fewer(self, order: OrderOnAnnex, annex_order: FleetOrder, present: _Present) -> ShrinkOrder:
         """Return the order for fewer machines.  Raises InvalidRequest or NotNow."""
         units, annex_id, now = self.request.units, order.annex_id, self.request.now
         if weights_of(annex_order) is None:
-            words = f"of the machines of annex {annex_id} nobody knows as how many units each counts"
-            raise InvalidRequest([f"{words}: it cannot be made smaller"])
+            message = f"it is unknown how many units each machine of annex {annex_id} counts as"
+            raise InvalidRequest([f"{message}: it cannot be made smaller"])
         if annex_order.join is None and not now:
-            words = f"the machines of annex {annex_id} read no object of annexd's, so they cannot be told to leave"
-            raise InvalidRequest([f"{words}: Now terminates them with their jobs"])
+            message = f"the machines of annex {annex_id} read no object of annexd's, so they cannot be asked to leave"
+            raise InvalidRequest([f"{message}: Now terminates them with their jobs"])
         if present.running < units:
-            words = f"AWS has started only {present.running} of the {present.units} units of annex {annex_id}"
-            raise NotNow(f"{words}: ask again when its provisioning delay is over")
+            message = f"AWS has started only {present.running} of the {present.units} units of annex {annex_id}"
+            raise NotNow(f"{message}: ask again when its provisioning delay is over")
         return ShrinkOrder(
             annex_id,
             order.target,
@@ -255,8 +255,8 @@ class _Resizing:
         left_s = present.end_s - present.now_s
         if is_too_short(left_s, defaults):
             least = duration(defaults.shortest_lease_s)
-            words = f"annex {annex_id} ends at {utc(present.end_s)}, in less than ANNEX_MIN_LEASE ({least})"
-            raise NotNow(f"{words}: extend it first (condor_annex -extend)")
+            message = f"annex {annex_id} ends at {utc(present.end_s)}, in less than ANNEX_MIN_LEASE ({least})"
+            raise NotNow(f"{message}: extend it first (condor_annex -extend)")
         valid_until_s = int(min(self.annex.now_s + defaults.provisioning_delay_s, present.end_s))
         read = self.annex.index.engine.state(known.command_id).results.of(TemplatesRead)
         more = further_fleet(annex_order, read.versions, units - present.units, present.end_s, valid_until_s)

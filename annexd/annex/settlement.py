@@ -1,8 +1,8 @@
 """Settle what annexes have reserved, once nothing of them runs any more: what it cost counts, the rest returns.
 
 What it cost is an estimate: the seconds that annexd saw machines run, at the prices that AWS had for them (usage.py,
-spending.py), with the dearest volumes and the address of each machine.  What has no price after an hour costs as much
-as it could at most.  The bill is the truth.
+spending.py), with the most expensive volumes and the address of each machine.  What has no price after an hour costs as
+much as it could at most.  The bill is the truth.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class Settlement:
         self._overran: set[str] = set()  # annexes that ran on after all that was reserved for
 
     def sweep(self, looks: Mapping[str, Snapshot], now_s: float) -> None:
-        """Settle what is gone by these looks, which are by AccountTarget.key."""
+        """Settle annexes that these looks (by AccountTarget.key) show to be gone."""
         entries = self._reservations.entries()
         annexes = {each.annex_id: each for each in self._index.all()} if entries else {}
         self._gone_s = {each: at_s for each, at_s in self._gone_s.items() if each in entries}
@@ -74,11 +74,11 @@ class Settlement:
         self._reservations.settle(annex.known.annex_id, settled, now_s)
 
     def _is_given_up(self, annex: _Open) -> bool:
-        """Tell whether its order failed and may have left something that no look counts as the annex's."""
+        """Return whether its order failed and may have left something that no look counts as the annex's."""
         return self._index.ordered(annex.known).has_succeeded is False
 
     def _is_gone(self, annex: _Open) -> bool:
-        """Tell whether a look saw nothing of it that could cost anything from then on."""
+        """Return whether a look saw nothing of it that could cost anything from then on."""
         look, known = annex.look, annex.known
         if look is None or look.at_s <= max(self._index.requested_at_s(known), self._index.moved_at_s(known)):
             return False

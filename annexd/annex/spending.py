@@ -29,7 +29,7 @@ class Change:
     number: int
 
     def is_over(self, now_s: float) -> bool:
-        """Tell whether the least time of a launch has passed, or an end has come."""
+        """Return whether the least time of a launch has passed, or an end has come."""
         return self.at_s + (LEAST_S if self.number > 0 else 0.0) <= now_s
 
     def seconds(self, until_s: float) -> float:
@@ -93,7 +93,7 @@ class Spending:
         )
 
     def has_news(self, before: "Spending") -> bool:
-        """Tell whether it is worth a record: a price moved, what ended is priced, or much time has passed."""
+        """Return whether it is worth a record: a price moved, what ended is priced, or much time has passed."""
         return (
             self.rate != before.rate or self.changes != before.changes or self.priced_s - before.priced_s >= RENEWED_S
         )

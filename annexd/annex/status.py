@@ -1,7 +1,7 @@
 """CA_QUERY_ANNEXES: list the annexes that annexd knows, without calling AWS.
 
-No key is read and AWS is not asked: it is answered at once, also when AWS or the keys fail.  What runs is told as
-reconciliation saw it last, with the time of that look.
+No key is read and AWS is not asked: it is answered at once, also when AWS or the keys fail.  Running instances are
+shown as reconciliation saw it last, with the time of that look.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,8 +23,8 @@ from annexd.workflow import SUCCESS, Json, State
 COMMAND: Final = "CA_QUERY_ANNEXES"
 OWN: Final = frozenset(["command", "requestversion", "commandid", "annex"])
 NEVER_S: Final = -1.0
-TOLD_S: Final = 3600  # so long after its end an annex is told of unasked
-FAILED_TOLD_S: Final = 86400  # so long after it failed an order is, too
+SHOWN_S: Final = 3600  # seconds after its end for which an annex is shown by default
+FAILED_SHOWN_S: Final = 86400  # seconds after its failure for which an order is shown by default
 LONGEST_REASON: Final = 2000  # characters
 
 
@@ -72,7 +72,7 @@ def query_annexes(
     looks: Mapping[str, Snapshot],
     pool: PoolSnapshot = PoolSnapshot(),
 ) -> ReplyAd:
-    """Annexes: JSON, a list of what `_known_annex` and `_seen_only` give for each; `looks` are by AccountTarget.key."""
+    """Return Annexes: JSON, a list of what `_known_annex` and `_seen_only` give; `looks` are by AccountTarget.key."""
     try:
         annex = _reference_in(ad)
         mine = None if owner in defaults.super_users else owner
@@ -80,7 +80,7 @@ def query_annexes(
         lines = [_known_annex(one, index, now_s, looks) for one in known if mine in (None, one.owner)]
         lines += [line for line in _seen_only(index, now_s, looks, mine) if annex in (None, line["AnnexID"])]
         lines = [
-            {**line, **_in_pool(line["AnnexID"], pool)} for line in lines if annex or _is_told_unasked(line, now_s)
+            {**line, **_in_pool(line["AnnexID"], pool)} for line in lines if annex or _is_shown_by_default(line, now_s)
         ]
     except ANSWERED as error:
         return reply_of_error(error, command_id_of(ad), begun=False)
@@ -111,22 +111,22 @@ def _recent(index: AnnexIndex, now_s: float) -> list[AnnexRecord]:
     return [
         one
         for one in index.all()
-        if index.end_s(one) > now_s - TOLD_S
+        if index.end_s(one) > now_s - SHOWN_S
         or one.command_id in unfinished
-        or (one.end_of_lease_s > now_s - FAILED_TOLD_S and index.ordered(one).failed_s is not None)
+        or (one.end_of_lease_s > now_s - FAILED_SHOWN_S and index.ordered(one).failed_s is not None)
     ]
 
 
-def _is_told_unasked(line: Json, now_s: float) -> bool:
-    """What is an annex, and an order that failed within a day."""
+def _is_shown_by_default(line: Json, now_s: float) -> bool:
+    """Return whether it is shown by default: an annex, or an order that failed within a day."""
     failed_s = line["FailedTime"]
-    return (failed_s is not None and failed_s > now_s - FAILED_TOLD_S) or _is_an_annex(line, now_s)
+    return (failed_s is not None and failed_s > now_s - FAILED_SHOWN_S) or _is_an_annex(line, now_s)
 
 
 def _is_an_annex(line: Json, now_s: float) -> bool:
-    """What lives, is under way or still runs, and what ended a while ago."""
+    """Return whether it lives, is under way or still runs, or ended only a while ago."""
     under_way = line["State"] in ("ordering", "undoing", "cancelling")
-    recent = line["State"] != "failed" and (line["EndOfLease"] or 0) > now_s - TOLD_S
+    recent = line["State"] != "failed" and (line["EndOfLease"] or 0) > now_s - SHOWN_S
     troubled = line["Trouble"] and line["FailedTime"] is None
     return bool(under_way or recent or line["Instances"] or troubled)
 
@@ -182,7 +182,7 @@ def _word(ordered: Ordered, cancellation: State | None, end_s: float, now_s: flo
 
 
 def _waiting(ordered: Ordered, now_s: float) -> str | None:
-    """Say what an order waits for, and for how long already."""
+    """Return what an order waits for, and how long it has waited."""
     step = ordered.waiting
     if step is None:
         return None
@@ -190,7 +190,7 @@ def _waiting(ordered: Ordered, now_s: float) -> str | None:
 
 
 def _seen(annex_id: str, look: Snapshot | None) -> Json:
-    """Instances of it that were not gone at that look, and when the lease function saw it last; undefined before."""
+    """Return its instances that were not gone at that look, and when the lease function last saw it, if ever."""
     if look is None:
         return dict.fromkeys(("Instances", "Running", "Launching", "SeenTime", "EnforcerSeenTime"))
     annex = look.annexes.get(annex_id)
@@ -215,7 +215,7 @@ def _in_pool(annex_id: str, pool: PoolSnapshot) -> Json:
 
 
 def _seen_only(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], mine: str | None) -> Iterator[Json]:
-    """Those that only the cloud knows: another annexd's, or of one that lost its disk.  `mine`: of this owner only."""
+    """Yield annexes that only the cloud knows: another annexd's, or of a lost journal.  `mine`: of this owner only."""
     known = {one.annex_id for one in index.all()}
     shown: set[str] = set()
     for look in looks.values():

@@ -83,7 +83,7 @@ class Usage:
 
     @property
     def facts(self) -> tuple[object, ...]:
-        """What is worth a record when it has changed."""
+        """Return what is worth a record when it has changed."""
         return self.end_s, self.cancelled, self.running, self.launched_s, self.ended
 
 

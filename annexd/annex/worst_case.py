@@ -86,9 +86,9 @@ def _bounded(order: FleetOrder, bounds: Mapping[str, str]) -> FleetOrder:
     if not bounds:
         return order
     price = PRICE if order.api == SPOT_FLEET else MAX_PRICE
-    words = ", ".join(f"{path} {price} {bound}" for path, bound in bounds.items())
+    bound_list = ", ".join(f"{path} {price} {bound}" for path, bound in bounds.items())
     config = with_bounds(order.config, bounds, price)
-    return replace(order, config=config, notes=(*order.notes, NOTE.format(bounds=words)))
+    return replace(order, config=config, notes=(*order.notes, NOTE.format(bounds=bound_list)))
 
 
 def _dearest(each: PricedPool, capacity: Capacity) -> Fraction:
@@ -127,7 +127,7 @@ def _unknown(most: Most, asking: Asking) -> Iterator[str]:
     if most.total is not None:
         return
     for each in most.unknown:
-        yield f"{each} is not known: order machines whose prices and volumes are (condor_annex -quote shows them)"
+        yield f"{each} is not known: order machines whose prices and volumes are known (condor_annex -quote shows them)"
     for right in asking.missing:
         yield f"these keys lack the right {right} (templates/policies), or ANNEX_PRICE_TABLE must name a price list"
     yield from asking.troubles

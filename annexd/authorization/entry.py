@@ -57,12 +57,12 @@ class Entry:
 
     @property
     def is_by_name(self) -> bool:
-        """Whether the match depends on the peer's host names, or on the addresses of a host name."""
+        """Return whether the match depends on the peer's host names, or on the addresses of a host name."""
         return self.netgroup is None and not (self.is_anywhere or self.network or set("/<>?:") & set(self.host))
 
     @property
     def needs_lookup(self) -> bool:
-        """Whether the match needs the resolver or the netgroup database."""
+        """Return whether the match needs the resolver or the netgroup database."""
         return self.is_by_name or self.netgroup is not None
 
     @property

@@ -9,7 +9,7 @@ _LEVELS = {fold(level): level for level in Level}  # getPermissionFromString ign
 
 
 def within_limits(levels: Collection[Level], limits: Collection[str]) -> bool:
-    """Whether one of the sufficient levels is ALLOW, or is among the limits or implied by them.
+    """Return whether one of the sufficient levels is ALLOW, or is among the limits or implied by them.
 
     An unknown limit permits nothing, so a token whose only scope is condor:/BOGUS permits nothing.
     """

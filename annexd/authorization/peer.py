@@ -80,7 +80,7 @@ class AccessCheck:
         return entry.is_by_name and self._is_named(entry)
 
     def _is_in_netgroup(self, netgroup: str) -> bool:
-        """Whether the netgroup has the peer with its address or one of its names (IpVerify::lookup_user)."""
+        """Return whether the netgroup has the peer with its address or one of its names (IpVerify::lookup_user)."""
         user, at, domain = self.user.rpartition("@")
         membership = Membership(netgroup, str(self.address), user if at else domain, domain)
         return self._lookups.is_member(membership) or any(

@@ -1,6 +1,6 @@
 """Limit how long annexd waits for an endpoint, and how much it reads: users name endpoints, and proxies may answer.
 
-botocore times out on silence only and reads an answer whole: one byte every two seconds holds a call for ever, and
+botocore times out on silence only and reads an answer whole: one byte every two seconds holds a call indefinitely, and
 60 MB of XML become 1.5 GB.  So each call has one deadline in all, from the first connection to the last byte, and an
 answer has a size, before anything parses it.
 """
@@ -64,7 +64,7 @@ class _Deadlines:
         self._thread: threading.Thread | None = None
 
     def add(self, watch: "_Watch", at_s: float) -> None:
-        """`at_s` by time.monotonic."""
+        """Add a watch that ends at `at_s`, by time.monotonic."""
         with self._changed:
             heapq.heappush(self._waiting, (at_s, next(self._numbers), watch))
             if self._thread is None:
@@ -87,13 +87,13 @@ class _Deadlines:
 _DEADLINES = _Deadlines()
 
 
-def _begin_anew() -> None:
-    """A child process has no thread of its parent's."""
+def _restart_in_child() -> None:
+    """Begin without a thread in a child process: it has none of its parent's."""
     global _DEADLINES  # noqa: PLW0603
     _DEADLINES = _Deadlines()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_restart_in_child)
 
 
 class _Watch:
@@ -115,7 +115,7 @@ class _Watch:
         self._hold(None)
 
     def hold(self, connected: socket.socket) -> None:
-        """This is the call's connection.  A copy of the descriptor is kept: TLS puts another object in its place."""
+        """Watch the call's connection by a copy of its descriptor: TLS puts another object in its place."""
         self._hold(socket.socket(fileno=os.dup(connected.fileno())))
 
     def _hold(self, held: socket.socket | None) -> None:
@@ -139,7 +139,7 @@ class _Watch:
 
 
 class _Watched:
-    """A connection that tells the watch of the call which socket it uses.  Mixed into botocore's two."""
+    """A connection that shows its socket to the watch of the call.  Mixed into botocore's two."""
 
     host: str
     port: int
@@ -161,7 +161,7 @@ class _Watched:
                         _CALL.watch.hold(connected)
                     return connected
         finally:
-            self._dns_host = name  # by which TLS knows whom it speaks to
+            self._dns_host = name  # TLS verifies the peer by this name
         raise failure or NewConnectionError(self, f"{name} has no address")  # type: ignore[arg-type]
 
     def request(self, *args: Any, **options: Any) -> Any:

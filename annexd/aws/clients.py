@@ -87,12 +87,12 @@ class Clients:
 
     @cached_property
     def sts(self) -> Any:
-        """The same."""
+        """Return the STS client, created on first use."""
         return self.make_sts()
 
     @cached_property
     def ssm(self) -> Any:
-        """The same: few orders name an image by a parameter of Systems Manager."""
+        """Return the SSM client, created on first use: few orders name an image by a parameter of Systems Manager."""
         return self.make_ssm()
 
     def account(self) -> str:
@@ -138,7 +138,7 @@ class ClientCache:
         self._lock = threading.Lock()
         self._kept: OrderedDict[object, tuple[float, Clients]] = OrderedDict()
         self._accounts = Accounts(now_s)
-        self.on_expired: Callable[[Credentials], None] = lambda _: None  # tells the keeper of the keys what AWS says
+        self.on_expired: Callable[[Credentials], None] = lambda _: None  # AWS says that they have expired
 
     def clients(self, credentials: Credentials | None, endpoints: Endpoints) -> Clients:
         """Return clients with these keys, or, without keys, with those that boto3's own chain finds."""

@@ -62,7 +62,7 @@ def region_of_url(url: str) -> str | None:
 
 
 def is_aws_host(url: str) -> bool:
-    """Tell whether this is an endpoint of AWS itself over TLS, whose clock can be trusted."""
+    """Return whether this is an endpoint of AWS itself over TLS, whose clock can be trusted."""
     parts = urlsplit(url)
     return parts.scheme == "https" and parts.port in (None, 443) and bool(OWN_HOST.fullmatch(parts.hostname or ""))
 

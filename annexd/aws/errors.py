@@ -1,7 +1,7 @@
 """Classify AWS's answers.  Only this file names AWS error codes.
 
 Four questions decide what the engine does: is it gone (undo has ended), is it unknown (ask again), is it
-a final no (undo), and what is the user told.  Throttling, a quota and a lack of capacity are three things
+a final no (undo), and what the user sees.  Throttling, a quota and a lack of capacity are three things
 with three remedies.  Sources: the API references' pages "Common Errors" of EC2, EventBridge and Lambda,
 and EC2's "Error codes".
 """
@@ -166,7 +166,7 @@ def code_of(error: Exception) -> str:
 
 
 def is_not_found(error: Exception) -> bool:
-    """Tell whether the resource does not exist, or no longer."""
+    """Return whether the resource does not exist, or no longer."""
     return code_of(error) in NOT_FOUND
 
 
@@ -176,28 +176,28 @@ def is_no_stack(error: Exception) -> bool:
 
 
 def is_nothing_to_update(error: Exception) -> bool:
-    """Tell whether the stack already has exactly this template."""
+    """Return whether the stack already has exactly this template."""
     return code_of(error) == "ValidationError" and "No updates are to be performed" in str(error)
 
 
 def is_existing(error: Exception) -> bool:
-    """Tell whether the resource to create, such as a stack, a role or a launch template, already exists."""
+    """Return whether the resource to create, such as a stack, a role or a launch template, already exists."""
     taken = code_of(error) == "InvalidInput" and "has been taken" in str(error)  # of a service-linked role
     return code_of(error) in EXISTING or taken
 
 
 def is_api_refused(error: Exception) -> bool:
-    """This account may not use the operation at all, or this endpoint has none such: another API may do."""
+    """Return whether this account or this endpoint lacks the operation altogether: another API may do."""
     return code_of(error) in NO_RIGHT | NO_OPERATION
 
 
 def is_throttled(error: Exception) -> bool:
-    """Tell whether AWS throttled the call, or annexd held it back because of throttling."""
+    """Return whether AWS throttled the call, or annexd held it back because of throttling."""
     return code_of(error) in THROTTLED or isinstance(error, ThrottledLocally)
 
 
 def is_unknown(error: Exception) -> bool:
-    """Tell whether the effect is unknown: repeat the call with the same names and token."""
+    """Return whether the effect is unknown: repeat the call with the same names and token."""
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return code_of(error) in UNKNOWN or (status >= 500 and code_of(error) not in CLEAR)
@@ -206,56 +206,56 @@ def is_unknown(error: Exception) -> bool:
 
 @cache
 def _connection_errors() -> tuple[type[Exception], ...]:
-    """Tell whether the answer is missing or incomplete.  botocore's parsers load in 50 ms: not at start."""
+    """Return whether the answer is missing or incomplete.  botocore's parsers load in 50 ms: not at start."""
     from botocore.parsers import ResponseParserError
 
     return NoConnection, HTTPClientError, IncompleteReadError, ResponseParserError, UnknownShape
 
 
 def is_shape_error(error: Exception) -> bool:
-    """Tell whether an answer or endpoint address is invalid; botocore or the reading code raised this."""
+    """Return whether an answer or endpoint address is invalid; botocore or the reading code raised this."""
     from botocore.parsers import ResponseParserError  # it is none of BotoCoreError
 
     return isinstance(error, (*SHAPE_ERRORS, ResponseParserError))
 
 
 def is_transient(error: Exception) -> bool:
-    """Tell whether to repeat the call unchanged."""
+    """Return whether to repeat the call unchanged."""
     return is_throttled(error) or is_unknown(error)
 
 
 def is_denied(error: Exception) -> bool:
-    """Tell whether the credentials are invalid or lack the permission."""
+    """Return whether the credentials are invalid or lack the permission."""
     return code_of(error) in DENIED | EXPIRED
 
 
 def is_dry_run_yes(error: Exception) -> bool:
-    """Tell whether a DryRun succeeded: these credentials have the permission."""
+    """Return whether a DryRun succeeded: these credentials have the permission."""
     return code_of(error) == "DryRunOperation"
 
 
 def is_expired(error: Exception) -> bool:
-    """Tell whether the credentials have expired."""
+    """Return whether the credentials have expired."""
     return code_of(error) in EXPIRED
 
 
 def is_quota(error: Exception) -> bool:
-    """Tell whether a limit of the account is reached, so that a retry does not help."""
+    """Return whether a limit of the account is reached, so that a retry does not help."""
     return code_of(error) in QUOTA
 
 
 def is_capacity(error: Exception) -> bool:
-    """Tell whether AWS lacks the requested capacity at present."""
+    """Return whether AWS lacks the requested capacity at present."""
     return code_of(error) in CAPACITY
 
 
 def is_cancelled_already(code: str) -> bool:
-    """Tell whether the fleet has already ended, by a code inside an HTTP 200."""
+    """Return whether the fleet has already ended, by a code inside an HTTP 200."""
     return code in CANCELLED_ALREADY
 
 
 def had_no_effect(error: Exception) -> bool:
-    """Tell whether the call certainly did nothing: AWS's only answer was a refusal, or it never reached AWS.
+    """Return whether the call certainly did nothing: AWS's only answer was a refusal, or it never reached AWS.
 
     False whenever botocore had asked before by itself: what its first attempt did is not known.
     """
@@ -276,9 +276,9 @@ def describe(error: Exception, operation: str) -> str:
             return f"{operation} could not be sent: {_short(str(error))}"
         return f"{operation} got no clear answer: {_short(str(error))}"
     message = str(error.response.get("Error", {}).get("Message", ""))
-    words = f"{_short(without_encoded(message))}{_clocks(error)}"
+    text = f"{_short(without_encoded(message))}{_clocks(error)}"
     remedy = remedy_of(message, operation)
-    return f"{operation} {_verdict(error)} ({code_of(error)}): {words}{f'; {remedy}' if remedy else ''}"
+    return f"{operation} {_verdict(error)} ({code_of(error)}): {text}{f'; {remedy}' if remedy else ''}"
 
 
 def describe_shape(error: Exception, operation: str) -> str:
@@ -324,5 +324,5 @@ def moment_s(date: str | None) -> float | None:
 
 
 def _short(message: str) -> str:
-    words = " ".join(message.split())
-    return words if len(words) <= MAX_MESSAGE else f"{words[:MAX_MESSAGE]}..."
+    message = " ".join(message.split())
+    return message if len(message) <= MAX_MESSAGE else f"{message[:MAX_MESSAGE]}..."

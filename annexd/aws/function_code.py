@@ -1,6 +1,6 @@
 """Read the deployed code of a Lambda function: the files of its zip, from the URL in GetFunction's answer.
 
-CodeSha256 is of the zip, with the times that CloudFormation wrote into it, so it tells whether the code has changed
+CodeSha256 is of the zip, with the times that CloudFormation wrote into it, so it shows whether the code has changed
 since it was last looked at, and not what it is.  The address is signed by AWS, good for ten minutes, and needs no keys.
 """
 

@@ -36,16 +36,16 @@ class NotAKey(ValueError):
 
 def key_in(content: bytes, form: re.Pattern[str] = KEY) -> str:
     """Return the one key in a file, without surrounding white space and CR.  Raises NotAKey."""
-    for mark, words in BYTE_ORDER_MARKS:
+    for mark, found_as in BYTE_ORDER_MARKS:
         if content.startswith(mark):
-            raise NotAKey(words)
+            raise NotAKey(found_as)
     text = content.decode("latin-1")
     if not text.strip():
         raise NotAKey("is empty")
     key = text.strip()
-    for pattern, words in FORMS:
+    for pattern, found_as in FORMS:
         if pattern.match(text):
-            raise NotAKey(words)
+            raise NotAKey(found_as)
     if not form.fullmatch(key):
         raise NotAKey("must hold one AWS key and nothing else")
     return key

@@ -76,7 +76,7 @@ class Limiter:
                 self._interval_s = 1 / rate if rate else 0.0
 
     def is_limiting(self) -> bool:
-        """Tell whether calls have to wait here."""
+        """Return whether calls have to wait here."""
         with self._lock:
             return self._is_limiting(self._clock_s())
 

@@ -5,7 +5,7 @@ asked again unchanged and undoes nothing: these errors have no effect.  Everythi
 rows without a time: those errors look alike, but nearly always mean a mistake, and nobody else waits for them either.
 
 What AWS says only after it has accepted a fleet, such as an instance profile that Spot does not know yet, is no error
-of a call: annexd/annex/fleet/trouble.py tells it, and AWS retries automatically.
+of a call: annexd/annex/fleet/trouble.py reports it, and AWS retries automatically.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class NotYet:
     """An error of one operation: its code, or how a code ends, and what its message contains.
 
     `what` AWS does not know yet, with the names that the caller gives in braces; `wait_s` 0: refused at once.
-    `next_step` is for a user who has waited in vain.  `evidence`: CERTAIN, LIKELY or SUSPECTED, and the source.
+    `next_step` is for a user after an unsuccessful wait.  `evidence`: CERTAIN, LIKELY or SUSPECTED, and the source.
     """
 
     operation: str
@@ -38,7 +38,7 @@ class NotYet:
     evidence: str
 
     def fits(self, operation: str, code: str, message: str) -> bool:
-        """Tell whether an error is this one."""
+        """Return whether an error is this one."""
         is_code = code.endswith(self.code) if self.code.startswith(".") else code == self.code
         return operation == self.operation and is_code and self.says in message
 
@@ -48,7 +48,7 @@ EC2_FLEET: Final = "CreateFleet"
 
 
 def _of_both(code: str, says: str, what: str, wait_s: float, next_step: str, evidence: str) -> tuple[NotYet, NotYet]:
-    """What either API may say to a request for a fleet."""
+    """Return what either API may answer to a request for a fleet."""
     return (
         NotYet(SPOT_FLEET, code, says, what, wait_s, next_step, evidence),
         NotYet(EC2_FLEET, code, says, what, wait_s, next_step, evidence),
@@ -185,7 +185,7 @@ TABLE: Final = (
         "the lease function",
         0.0,
         "condor_annex -setup creates it",
-        "CloudFormation has seen the function before -setup tells its ARN: SUSPECTED that it can be unknown after that",
+        "CloudFormation has seen the function before -setup passes on its ARN: SUSPECTED that it is unknown later",
     ),
 )
 

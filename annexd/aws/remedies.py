@@ -50,7 +50,7 @@ def remedy_of(message: str, operation: str) -> str | None:
 
 
 def organization_remedy(policy: str, operation: str) -> str:
-    """Say who can help, since nobody in the account can."""
+    """Return who can help, since nobody in the account can."""
     why = f"{LEGACY}; " if operation.startswith("RequestSpotFleet") else ""
     return (
         f"the organization of this account forbids it ({policy}), whatever the account's own policies allow: {why}ask "

@@ -46,14 +46,14 @@ class ClientHooks:
 
     @property
     def skew_s(self) -> int:
-        """By how much AWS's clock was ahead of this host's at its newest answer, to be told; 0 when that is too little.
+        """Return by how much AWS's clock was ahead of this host's at its newest answer; 0 if that is too little.
 
-        Of any account: no moment is reckoned with this.
+        It is only reported, since it is of any account: no time is computed from it.
         """
         return round(self._skew_s) if abs(self._skew_s) > UNSURE_S else 0
 
     def watch(self, client: Any, access_key_id: str, clock: Clock, expired: Callable[[], None]) -> None:
-        """Let each call of `client` wait for its turn; `expired` is called when AWS says so of its keys."""
+        """Make each call of `client` wait for its turn; call `expired` when AWS reports that its keys have expired."""
         url = client.meta.endpoint_url
         limiter = self.limiters.of(access_key_id, url)
         calls, service = self.calls, client.meta.service_model.service_name

@@ -75,5 +75,5 @@ class Budget:
 
     @property
     def key(self) -> str:
-        """Return its name in the ledger: HTCondor's knobs do not tell case."""
+        """Return its name in the ledger: HTCondor's knobs ignore case."""
         return self.name.lower()

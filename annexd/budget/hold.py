@@ -9,9 +9,9 @@ from annexd.budget.money import for_time
 class Hold:
     """The worst case of one fleet, under these budgets.
 
-    `rate`: micro-dollars an hour of all its machines, volumes and addresses.  `machine_rate`: of the dearest machine
-    alone, with these; `machine_extra`: of its volumes and its address.  Billed from `begin_s` on, until `late_s` after
-    the end of the lease.
+    `rate`: micro-dollars an hour of all its machines, volumes and addresses.  `machine_rate`: of the most expensive
+    machine alone, with these; `machine_extra`: of its volumes and its address.  Billed from `begin_s` on, until
+    `late_s` after the end of the lease.
     """
 
     budgets: tuple[str, ...]

@@ -43,7 +43,7 @@ def _refusals(account: Account, need: Amount, less: str) -> Iterator[str]:
 
 
 def until(account: Account) -> str:
-    """Say until when the dollars are for."""
+    """Return until when the dollars are for."""
     end_s = account.days.end_s
     if end_s is None:
         return "for all time"

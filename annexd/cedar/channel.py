@@ -37,12 +37,12 @@ class Channel:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether messages are encrypted as a whole, which changes how strings are encoded."""
+        """Return whether messages are encrypted as a whole, which changes how strings are encoded."""
         return self._legacy.encryption if self._legacy else self._sealer is not None
 
     @property
     def sends_files_in_messages(self) -> bool:
-        """Whether file parts are messages (AES) or raw bytes between messages (ReliSock::put_file)."""
+        """Return whether file parts are messages (AES) or raw bytes between messages (ReliSock::put_file)."""
         return isinstance(self._sealer, Encryptor)
 
     @property

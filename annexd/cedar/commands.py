@@ -58,7 +58,7 @@ class Command:
 
     @property
     def does_nothing(self) -> bool:
-        """Whether it is DC_NOP or a variant, with which clients test their authorization."""
+        """Return whether it is DC_NOP or a variant, with which clients test their authorization."""
         return self.name.startswith("DC_NOP")
 
 

@@ -106,7 +106,7 @@ class Connection:
 
     @property
     def sends_files_in_messages(self) -> bool:
-        """Whether each part of a file is a message; otherwise its bytes are sent between messages."""
+        """Return whether each part of a file is a message; otherwise its bytes are sent between messages."""
         return self._dialogue.channel.sends_files_in_messages
 
     def _advance(self) -> Event:

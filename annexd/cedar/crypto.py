@@ -71,7 +71,7 @@ class _Direction:
 
     @property
     def _cipher(self) -> AESGCM:
-        """Made on first use: many connections never encrypt anything."""
+        """Return the cipher, made on first use: many connections never encrypt anything."""
         if self._kept is None:
             self._kept = AESGCM(self._key.reveal())
         return self._kept
@@ -95,7 +95,7 @@ class Encryptor(_Direction):
 
     @property
     def overhead(self) -> int:
-        """Bytes that the next frame's body has in addition to the text."""
+        """Return the bytes that the next frame's body has in addition to the text."""
         return TAG_BYTES if self._counter else IV_BYTES + TAG_BYTES
 
     def seal(self, flag: int, text: bytes) -> bytes:

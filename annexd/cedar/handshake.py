@@ -99,7 +99,7 @@ def command_to_authorize(dialogue: Dialogue, client: ClientAd) -> Command:
 
 
 def is_carrier(client: ClientAd) -> bool:
-    """Whether the peer requests only a session or an answer, and no command."""
+    """Return whether the peer requests only a session or an answer, and no command."""
     return client.get("command") in _CARRIERS
 
 
@@ -151,7 +151,7 @@ def _agreement(dialogue: Dialogue, client: ClientAd, command: Command) -> Agreem
 
 
 def can_be_resumed_for(command: Command, cipher: str) -> bool:
-    """Whether a session can be resumed for this command: its message proves the key, or it has no effect."""
+    """Return whether a session can be resumed for this command: its message proves the key, or it has no effect."""
     return command.does_nothing or (command.payload and cipher == AES)
 
 

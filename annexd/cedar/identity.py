@@ -8,7 +8,7 @@ _NOBODY = (ANONYMOUS_USER, f"unauthenticated@{UNMAPPED_DOMAIN}")
 
 
 def is_mapped(user: str) -> bool:
-    """Whether a user is of a domain."""
+    """Return whether a user is of a domain."""
     _, at, domain = user.rpartition("@")
     return bool(at and domain) and domain != UNMAPPED_DOMAIN
 
@@ -51,12 +51,12 @@ class Identity:
 
     @property
     def named(self) -> bool:
-        """Whether the user is a specific one.  All others get smaller limits, whatever the method."""
+        """Return whether the user is a specific one.  All others get smaller limits, whatever the method."""
         return self.authenticated and self.user not in _NOBODY
 
     @property
     def mapped(self) -> bool:
-        """Whether the user has a domain, as commands with force_authentication require."""
+        """Return whether the user has a domain, as commands with force_authentication require."""
         _, at, domain = self.user.rpartition("@")
         return self.authenticated and bool(at and domain) and domain != UNMAPPED_DOMAIN
 

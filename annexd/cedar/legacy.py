@@ -39,7 +39,7 @@ class Protection:
 
 
 def is_usable(cipher: str) -> bool:
-    """Whether this OpenSSL supports the cipher: BLOWFISH requires the legacy provider."""
+    """Return whether this OpenSSL supports the cipher: BLOWFISH requires the legacy provider."""
     try:
         _cipher(cipher, Secret(bytes(KEY_BYTES))).encryptor()
     except UnsupportedAlgorithm:

@@ -101,7 +101,7 @@ class MessageReader:
 
     @property
     def remaining(self) -> int:
-        """The number of unread bytes."""
+        """Return the number of unread bytes."""
         return len(self._body) - self._position
 
     def _count_of_lines(self, limits: AdLimits) -> int:
@@ -200,7 +200,7 @@ class MessageWriter:
 
 
 def is_private(name: str) -> bool:
-    """Whether an attribute must be encrypted if there is a key."""
+    """Return whether an attribute must be encrypted if there is a key."""
     return name.lower() in _PRIVATE or name.lower().startswith(_PRIVATE_PREFIX)
 
 

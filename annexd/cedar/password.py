@@ -35,7 +35,7 @@ def _shared_key(opening: Opening, dialogue: Dialogue) -> Secret:
 
 
 def _is_pool(name: str, expected: str) -> bool:
-    """Whether a name is the pool user.  Peers before 23.9 append their own domain, which is ignored."""
+    """Return whether a name is the pool user.  Peers before 23.9 append their own domain, which is ignored."""
     if expected.startswith("condor_pool@"):
         return name.partition("@")[:2] == ("condor_pool", "@")
     return name == expected

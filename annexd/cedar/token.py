@@ -36,7 +36,7 @@ class Token:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """The levels named by its condor:/ scopes; without such a scope it is unlimited."""
+        """Return the levels named by its condor:/ scopes; without such a scope it is unlimited."""
         return tuple(scope.removeprefix(_SCOPE) for scope in self.facts.scopes if scope.startswith(_SCOPE))
 
     def check_age(self, now_s: float, max_age_s: int) -> None:

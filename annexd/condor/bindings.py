@@ -261,12 +261,12 @@ def locate(pool: str | None, name: str) -> Any:
 
 
 def locate_collector(pool: str | None) -> Any:
-    """The location ad of the central manager's collector, or None."""
+    """Return the location ad of the central manager's collector, or None."""
     return _collector(pool).locate(htcondor2.DaemonType.Collector)
 
 
 def remote_params(address: str, names: Sequence[str]) -> dict[str, str]:
-    """What a running daemon has of these knobs, as condor_config_val -addr shows it; without those it has not."""
+    """Return a running daemon's values of these knobs, as condor_config_val -addr shows them; omit undefined ones."""
     ad = classad2.ClassAd({"MyAddress": values.address(address)})
     knobs = htcondor2.RemoteParam(ad)
     known = {str(key).strip().upper(): key for key in knobs}
@@ -292,13 +292,13 @@ def accounting(address: str) -> list[dict[str, Any]]:
 
 
 def set_priority_factor(address: str, user: str, factor: float) -> None:
-    """Have a negotiator set a user's priority factor; a refusal is not reported."""
+    """Set a user's priority factor at a negotiator; a refusal is not reported."""
     _negotiator_command_user_value(
         values.address(address), SET_PRIORITY_FACTOR, values.name(user, DAEMON_NAME), float(factor)
     )
 
 
 def set_ceiling(address: str, user: str, ceiling: int) -> None:
-    """Have a negotiator set a user's ceiling, -1 for none; a refusal is not reported."""
+    """Set a user's ceiling at a negotiator, -1 for none; a refusal is not reported."""
     number = values.integer(ceiling, C_INTEGERS)
     _negotiator_command_user_value(values.address(address), SET_CEILING, values.name(user, DAEMON_NAME), number)

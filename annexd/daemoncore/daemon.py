@@ -257,7 +257,7 @@ class Daemon(Generic[SettingsT]):
         await self._advertiser.run()
 
     async def _stop_after(self, run_for_s: float) -> None:
-        """-runfor: stop gracefully after this time, as DaemonCore's timer does."""
+        """Stop gracefully after the time of -runfor, as DaemonCore's timer does."""
         log.always(f"Will shut down gracefully in {run_for_s / 60:g} minutes (-runfor)")
         await asyncio.sleep(run_for_s)
         self.stop_gracefully()

@@ -155,7 +155,7 @@ def _stop_other(kill_file: Path, options: Options) -> int:
 
 
 def _fail(message: str) -> int:
-    """Before the log is open: condor_master's children have no standard error that anybody reads."""
+    """Record a failure before the log is open: nobody reads the standard error of condor_master's children."""
     record(message)
     return _complain(message)
 

@@ -14,7 +14,7 @@ class Program:
 
     @property
     def my_type(self) -> str:
-        """The collector's table that `condor_status -subsystem` queries (AdTypes of a generic ad)."""
+        """Return the collector's table that `condor_status -subsystem` queries (AdTypes of a generic ad)."""
         return self.subsystem.capitalize()
 
 

@@ -39,7 +39,7 @@ class CopyState:
 
 
 class AccountingCopy:
-    """Copies when told so; `negotiators` returns the local names of the ghosts' negotiators."""
+    """Copies on request; `negotiators` returns the local names of the ghosts' negotiators."""
 
     def __init__(
         self, outbound: Outbound, collectors: Callable[[], Sequence[str]], negotiators: Callable[[], Collection[str]]

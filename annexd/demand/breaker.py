@@ -1,8 +1,8 @@
 """Remember which capacity AWS has just refused or taken back, so that no offer asks for it again too soon.
 
 Each refused order costs calls, a provisioning delay and the jobs' time.  A pool is an instance type, a zone and a
-market, closed for three minutes at first, both as in Karpenter (github.com/aws/karpenter-provider-aws, pkg/cache).
-The state follows from the events and the times that AWS gives them, so that an event that is told twice, or late, or
+market, closed for three minutes at first, both as in Karpenter (github.com/aws/karpenter-provider-aws, pkg/cache).  The
+state follows from the events and the times that AWS gives them, so that an event that is reported twice, or late, or
 once more after a restart, changes nothing.  Pure: times are given.
 """
 
@@ -38,7 +38,7 @@ class CapacityPoolKey:
     market: str
 
     def covers(self, instance_type: str, zone: str | None, market: str) -> bool:
-        """Tell whether this closing holds for machines of that type in that zone (None: AWS chooses it)."""
+        """Return whether this closing holds for machines of that type in that zone (None: AWS chooses it)."""
         is_type = self.instance_type in (ANY_TYPE, instance_type)
         return is_type and self.market == market and (self.zone is None or self.zone == zone)
 
@@ -87,7 +87,7 @@ class _PoolEvents:
     """The events of one pool: those that are settled, and the newest, in order of their times."""
 
     settled: _Closed = _Closed()
-    settled_s: float = float("-inf")  # what is told of this time or before was told already
+    settled_s: float = float("-inf")  # events of this time or before were reported already
     events: list[_Event] = field(default_factory=list)
     interrupted_s: dict[str, float] = field(default_factory=dict)  # by instance ID
     known: Closing | None = None  # what they come to, until another is learned
@@ -102,7 +102,7 @@ class _PoolEvents:
             self.settled, self.settled_s = self.settled.after(oldest), oldest.at_s
 
     def interrupt(self, instance_id: str, at_s: float) -> None:
-        """Remember when this instance was taken back: once, at the earliest of the times that were told."""
+        """Remember when this instance was taken back: once, at the earliest of the reported times."""
         if at_s >= self.interrupted_s.get(instance_id, float("inf")):
             return
         self.known = None
@@ -171,7 +171,7 @@ def closing_of(
     return max(holds, default=None)
 
 
-def told(closed: Mapping[CapacityPoolKey, Closing]) -> list[dict[str, str | int]]:
+def closing_attributes(closed: Mapping[CapacityPoolKey, Closing]) -> list[dict[str, str | int]]:
     """Return the closings as attributes of ads, the one that ends first at the beginning."""
     return [
         {

@@ -1,7 +1,7 @@
 """Count what ghosts' negotiators have matched, and say how far it may be believed.
 
 Each match belongs to a negotiation cycle, by the negotiator's own clock: the ghost's ad has the time of its last match
-(MachineLastMatchTime), the negotiator tells when its last cycles were.  So an old list, which a negotiator leaves
+(MachineLastMatchTime), the negotiator shows when its last cycles were.  So an old list, which a negotiator leaves
 behind when a cycle matches nothing, is not taken for an answer.
 """
 

@@ -48,7 +48,7 @@ WHOLE_MACHINE: Final = {
 
 @dataclass(frozen=True)
 class Ghost:
-    """A machine that an offer would make.  `index` tells those of an offer apart; `ad` is the text of its ad."""
+    """A machine that an offer would make.  `index` distinguishes those of one offer; `ad` is the text of its ad."""
 
     offer: str
     index: int

@@ -54,6 +54,6 @@ def faults_of_names(names: Iterable[str]) -> dict[str, str]:
         if not OFFER.fullmatch(name):
             faults[name] = f"{name[:60]!r} in ANNEX_OFFERS must be letters, digits and _, 32 at most, a letter first"
         elif name.lower() in known:
-            faults[name] = f"{name} is in ANNEX_OFFERS twice, in other case, which knobs do not tell apart"
+            faults[name] = f"{name} is in ANNEX_OFFERS twice, in other case, which knobs ignore"
         known.add(name.lower())
     return faults

@@ -1,4 +1,4 @@
-"""Ask a pool for ghosts, and for what tells which negotiation cycles have seen them."""
+"""Ask a pool for ghosts, and for the negotiation cycles that have seen them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -53,7 +53,7 @@ class Watched:
         self.ghosts = dict(ghosts)
 
     def forget(self) -> None:
-        """Let no known cycle count: a negotiator answers between two of them, so that all others begin later."""
+        """Count no known cycle: a negotiator answers between two of them, so that all others begin later."""
         self.samples, self.forgotten_s = {}, self.newest_cycle_s
 
     def take(self, cycle: Cycle, matches: Matches) -> None:

@@ -43,7 +43,7 @@ class ScheddAd:
     address: str
     started_s: float
     expires_s: float  # when the collector drops the ad, if no other follows
-    submitters: frozenset[str] | None = None  # of whom it sends jobs here; None: all
+    submitters: frozenset[str] | None = None  # the submitters whose jobs it sends here; None: all
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Directory:
 
 @dataclass(frozen=True)
 class ScheddAnswer:
-    """A whole answer of a schedd.  `left_out` tells of jobs in no group; `refers_to` names attributes of machines."""
+    """A whole answer of a schedd.  `left_out` reports jobs in no group; `refers_to` names attributes of machines."""
 
     groups: tuple[IdleGroup, ...]
     left_out: str | None = None
@@ -188,7 +188,7 @@ def constraint(jobs: Collection[str], idle_age_s: int) -> str:
 
 
 def _aged(groups: Iterable[IdleGroup], before: Iterable[IdleGroup]) -> Iterator[IdleGroup]:
-    """Let groups that were there before keep the time since which they wait."""
+    """Keep the waiting time of groups that were there before."""
     known = {each.key: each.oldest_s for each in before}
     for group in groups:
         times = [each for each in (known.get(group.key), group.oldest_s) if each is not None]

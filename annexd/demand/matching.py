@@ -25,7 +25,7 @@ FIRST_ROUND_S: Final = 60.0  # the clock's time for all jobs of one call
 SECOND_ROUND_S: Final = 10.0  # and then for those that failed
 LEFT_OUT_S: Final = 3600.0
 MAX_SUSPECTS: Final = 20_000
-BATCH_PAIRS, BATCH_CHARACTERS = 2000, 1_000_000  # some 0.2 s of CPU time, of the 10 s that the keeper allows
+BATCH_PAIRS, BATCH_CHARACTERS = 2000, 1_000_000  # some 0.2 s of CPU time, of the 10 s that the supervisor allows
 LEFT_OUT: Final = "{}, so it is left out until it changes, or for an hour"
 NOT_YET: Final = "there was no time left to evaluate it; it is tried again with the next look"
 

@@ -27,7 +27,7 @@ main()
 """
 READY: Final = "ready\n"
 KEPT: Final = ("LD_LIBRARY_PATH", "TZ")  # of the environment; the rest has secrets, and nothing that evaluating needs
-SILENT_S: Final = 20.0  # the keeper ends each batch after 10 s
+SILENT_S: Final = 20.0  # the supervisor ends each batch after 10 s
 MAX_NEEDED: Final = 2**50
 MAX_TEXT: Final = 300  # characters of a misfit or fault
 MAX_PAIR_BYTES: Final = 16 + 6 * MAX_TEXT  # JSON escapes a character by six
@@ -156,7 +156,7 @@ def _start() -> "subprocess.Popen[bytes]":
 
 
 def _first_line(child: "subprocess.Popen[bytes]") -> str:
-    """Return what the keeper says when it is ready, or instead of that."""
+    """Return what the supervisor says when it is ready, or instead of that."""
     assert child.stderr  # noqa: S101 - a pipe
     deadline_s, said = time.monotonic() + SILENT_S, b""
     while not said.endswith(READY.encode()) and _ready(select.POLLIN, deadline_s, child.stderr):
@@ -240,7 +240,7 @@ def _environment(whole: Mapping[str, str]) -> dict[str, str]:
 
 
 def _word(status: int, cpu_s: float) -> str:
-    """Say how evaluating a job ended."""
+    """Return how the evaluation of a job ended."""
     if status == -SIGPROF:
         return f"evaluating it takes more than {cpu_s:g} s"
     if status == -SIGSEGV:

@@ -1,15 +1,15 @@
 """Evaluate what users wrote, in a process that may die of it: see matching.
 
 Requirements are programs of strangers.  They may recurse until the stack overflows, concatenate strings until memory
-runs out, or have a regular expression search for hours.  So annexd starts a keeper (`main`), which forks an evaluator
-for each batch of jobs.  The keeper has annexd's rights, reads and evaluates nothing, and kills the evaluator in time.
-The evaluator has no rights of root's or annexd's files, may open nothing and start nothing, and has little memory; the
-kernel kills it as soon as one job has used its CPU time.
+runs out, or have a regular expression search for hours.  So annexd starts a supervisor (`main`), which forks an
+evaluator for each batch of jobs.  The supervisor has annexd's rights, reads and evaluates nothing, and kills the
+evaluator in time.  The evaluator has no rights of root's or annexd's files, may open nothing and start nothing, and has
+little memory; the kernel kills it as soon as one job has used its CPU time.
 
 A batch is a JSON object on one line, `{"machines": [text], "jobs": [[text, [index of a machine]]], "cpu_s": number}`.
 The evaluator writes a line for each job to standard output, `{"job": index, "needs": [cpus, MiB, KiB, GPUs], "pairs":
-[[matches, text or null]]}` or `{"job": index, "fault": text}`.  Once it is gone, the keeper writes its exit status to
-standard error, where the evaluator cannot write.
+[[matches, text or null]]}` or `{"job": index, "fault": text}`.  Once it is gone, the supervisor writes its exit status
+to standard error, where the evaluator cannot write.
 """
 
 import ctypes
@@ -54,7 +54,7 @@ class UnusableAd(Exception):
     """An ad from which no answer can be given; the text says why, of a job that it is about."""
 
 
-# The keeper.
+# The supervisor.
 
 
 def main() -> None:
@@ -64,13 +64,13 @@ def main() -> None:
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    memory_bytes, keeper = _own_bytes() + MEMORY_BYTES, os.getpid()
+    memory_bytes, supervisor = _own_bytes() + MEMORY_BYTES, os.getpid()
     _write(2, b"ready\n")
     while line := sys.stdin.buffer.readline():
         evaluator = os.fork()
         if evaluator == 0:
             os.close(2)
-            _run_evaluator(line, memory_bytes, keeper)
+            _run_evaluator(line, memory_bytes, supervisor)
         _write(2, b"%d\n" % _status_of(evaluator, time.monotonic() + BATCH_S))
 
 
@@ -100,11 +100,11 @@ def _write(descriptor: int, line: bytes) -> None:
 # The evaluator.
 
 
-def _run_evaluator(line: bytes, memory_bytes: int, keeper: int) -> NoReturn:
+def _run_evaluator(line: bytes, memory_bytes: int, supervisor: int) -> NoReturn:
     """Answer a batch and exit, with 0 if every job has an answer."""
     status = 1
     try:
-        _confine(memory_bytes, keeper)
+        _confine(memory_bytes, supervisor)
         request = json.loads(line)
         evaluator = Evaluator(request["machines"])
         for index, (text, machines) in enumerate(request["jobs"]):
@@ -118,15 +118,15 @@ def _run_evaluator(line: bytes, memory_bytes: int, keeper: int) -> NoReturn:
         os._exit(status)
 
 
-def _confine(memory_bytes: int, keeper: int) -> None:
-    """Give up every right that evaluating does not need."""
+def _confine(memory_bytes: int, supervisor: int) -> None:
+    """Drop every right that evaluating does not need."""
     if os.getuid() == ROOT:
         uid, gid = _nobody()
         os.setgroups([])
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which resets it
-    if os.getppid() != keeper:
+    if os.getppid() != supervisor:
         os.kill(os.getpid(), signal.SIGKILL)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
     _prctl(PR_SET_DUMPABLE, 0)  # other processes of the same user cannot trace it

@@ -93,7 +93,7 @@ class _Narrowing:
         self._open = dict.fromkeys(markets, 0)
 
     def has_open(self, market: str) -> bool:
-        """Whether something is left; what has no choice at all is left to AWS."""
+        """Return whether something is left; what has no choice at all is left to AWS."""
         return self._open[market] > 0 or not self.closings[market]
 
     def parts(self, parts: Iterable[Part]) -> list[Part]:
@@ -121,7 +121,7 @@ class _Narrowing:
         return whole if len(left) == len(choices) else _in_places(whole, left)
 
     def _is_open(self, choice: _Choice) -> bool:
-        """Whether it may be asked for in one of the markets."""
+        """Return whether it may be asked for in one of the markets."""
         closings = {market: self._closing(choice, market) for market in self._markets}
         for market, closing in closings.items():
             if closing is None:
@@ -178,7 +178,7 @@ def _places(part: Part, places: Places) -> Iterator[tuple[str | None, str | None
 
 
 def _listed(value: object) -> list[str]:
-    """Several have commas between them: botocore's EC2 model."""
+    """Split a value: several have commas between them in botocore's EC2 model."""
     return str(value or "").replace(",", " ").split()
 
 

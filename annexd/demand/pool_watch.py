@@ -72,7 +72,7 @@ class PoolWorkers:
             self._free.put_nowait(worker)
 
     async def restart(self) -> None:
-        """Let the next questions use the new configuration."""
+        """Use the new configuration from the next question on."""
         await asyncio.gather(*(each.restart_worker() for each in self._all))
 
     async def close(self) -> None:
@@ -205,7 +205,7 @@ class SlotWatch:
         self._interval_s = interval_s
 
     async def ask(self, attributes: Collection[str]) -> SlotPicture:
-        """Return a new picture; slots that differ in `attributes`, which jobs refer to, are told apart."""
+        """Return a new picture; slots that differ in `attributes`, which jobs refer to, are distinguished."""
         names = sorted(attributes)
 
         async def ask_one(worker: Outbound, collector: str) -> tuple[SlotPicture, float]:

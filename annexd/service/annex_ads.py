@@ -116,7 +116,7 @@ class AnnexAds:
         return before != self._lasting(annex) or now_s - sent_s >= self._interval_s()
 
     async def _send(self, command: str, ads: list[str], timeout_s: float = 30.0) -> bool:
-        """Return whether one of the collectors has them; the daemon's own ad tells of one that fails."""
+        """Return whether one of the collectors has them; the daemon's own ad names one that fails."""
         delivered = False
         for collector in self._collectors():
             arguments = {"command": command, "collector": collector, "ads": ads}

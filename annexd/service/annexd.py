@@ -217,13 +217,13 @@ class Annexd(Daemon[Configuration]):
 
 
 def _preload(defaults: Defaults) -> None:
-    """A full collection of what is loaded then would stop the event loop for 75 ms (measured), and find nothing."""
+    """Load modules and freeze them.  Collecting them later would stop the event loop for 75 ms (measured)."""
     preload(defaults)
     gc.collect()
     gc.freeze()
 
 
 def _log_record(command_id: str, step: str, kind: Kind, body: Json) -> None:
-    """A line a step for D_FULLDEBUG, after the record is on the disk."""
+    """Log a line a step at D_FULLDEBUG, after the record is on the disk."""
     error = f": {body['error']}" if body.get("error") else ""
     log.full_debug(f"request {command_id}: {f'{step} ' if step else ''}{kind}{error}")

@@ -71,7 +71,7 @@ def rules(budgets: tuple[Budget, ...]) -> Rules:
 
 
 def is_true(applies: str, ad: Mapping[str, Any]) -> bool:
-    """Tell whether a budget applies: not where the expression is undefined, and where it is an error it does.
+    """Return whether a budget applies: not if the expression is undefined; if it is an error, the budget applies.
 
     A budget that cannot be evaluated must not let everybody spend.
     """

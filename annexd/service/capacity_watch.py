@@ -22,13 +22,13 @@ from annexd.annex.steps import StepContext
 from annexd.aws import time_limit
 from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
-from annexd.demand.breaker import ANY_TYPE, CAPACITY, LIMIT, Breaker, CapacityPoolKey, Closing, told
+from annexd.demand.breaker import ANY_TYPE, CAPACITY, LIMIT, Breaker, CapacityPoolKey, Closing, closing_attributes
 from annexd.workflow import Refused, Retry
 
 MOST_ASKED: Final = 20  # histories in one round
 LONGEST_S: Final = 60.0  # of all calls of one round
 EARLIER_S: Final = 60.0  # clocks differ
-AHEAD_S: Final = 300.0  # what is told of a later time than this from now on is no event
+AHEAD_S: Final = 300.0  # reports of a later time than this from now on are no events
 FORGET_S: Final = 600.0  # when a fleet was read last
 SHOWN_S: Final = 30.0  # so late are events shown
 LATER_S: Final = 120.0  # after AWS has stopped trying: for a last reading
@@ -145,7 +145,7 @@ class CapacityWatch:
         return [
             {"Region": place.region, **({"Account": place.account} if place.account else {}), **each}
             for place, known in self._places.items()
-            for each in told(known.breaker.closed(now_s + known.skew_s))
+            for each in closing_attributes(known.breaker.closed(now_s + known.skew_s))
         ]
 
     def status(self, now_s: float) -> dict[str, str | int]:

@@ -111,7 +111,7 @@ class OfferBook:
                 self._offers[offer.name] = offer
 
     def _ask(self, offer: Offer, settings: DemandSettings) -> OfferFacts:
-        """Blocks."""
+        """Ask AWS about one offer.  Blocks."""
         before = self._facts.get(offer.name, OfferFacts())
         try:
             return self._asked(offer, settings)

@@ -123,7 +123,7 @@ class Orders:
                 context.index.engine,
                 self._defaults,
                 time.time(),
-                access=context.world.access,
+                access=context.step_context.access,
                 bundle_sources=context.bundle_sources,
                 reservations=context.reservations,
                 offer=offer,

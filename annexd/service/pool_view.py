@@ -49,7 +49,7 @@ class PoolView:
         await asyncio.wait({self._asking}, timeout=ANSWER_S)
 
     def reconfigure(self) -> None:
-        """Let the next query use the new configuration."""
+        """Use the new configuration from the next query on."""
         self._restart = asyncio.create_task(self._outbound.restart_worker())
 
     async def _ask(self) -> None:

@@ -111,7 +111,7 @@ class PriceWatch:
     async def _answer(
         self, targets: Mapping[str, AccountTarget], pools: Mapping[CapacityPool, float]
     ) -> Mapping[CapacityPool, Prices]:
-        """Return what the first keys that may ask are told."""
+        """Return what AWS answers to the first keys with the permission."""
         prices: dict[CapacityPool, Prices] = {}
         for key, target in targets.items():
             if time.monotonic() - self._denied_s.get(key, float("-inf")) < self._pace.denied_s:

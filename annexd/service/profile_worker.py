@@ -1,8 +1,8 @@
 """Resolve a profile of the AWS configuration as `aws --profile` does, in a process with the requester's rights.
 
-requester_keeper runs this file stand-alone, after it has become the requester.  It imports the standard library and, if
-the files differ from those that annexd knows, botocore.  Unlike botocore's default chain, this one does not continue to
-the environment, a container's role or an instance's role, which belong to annexd.
+requester_supervisor runs this file stand-alone, after it has become the requester.  It imports the standard library
+and, if the files differ from those that annexd knows, botocore.  Unlike botocore's default chain, this one does not
+continue to the environment, a container's role or an instance's role, which belong to annexd.
 """
 
 import codecs

@@ -59,7 +59,7 @@ class EarlyLooks:
 class Reconciler:
     """Reconciles all accounts; `changed` is called after each change of `status`.
 
-    `learn` is told what the histories that a look reads say about capacity.
+    `learn` gets the reports about capacity from the histories that a look reads.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Reconciler:
         }
         heartbeats_s = [int(each.enforcer.receipt.at_s) for each in reports if each.enforcer.receipt]
         return {
-            **{name: words for name, words in of_function.items() if words},
+            **{name: message for name, message in of_function.items() if message},
             **({"AnnexFunctionTime": min(heartbeats_s)} if heartbeats_s else {}),
             **self._heartbeats(),
             **{name: len(each) for name, each in found.items()},

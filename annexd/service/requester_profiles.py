@@ -1,4 +1,4 @@
-"""Resolve requesters' profiles in children with the requester's rights: see requester_keeper and profile_worker.
+"""Resolve requesters' profiles in children with the requester's rights: see requester_supervisor and profile_worker.
 
 A child reads the files each time, so that changes to them take effect.  Keys obtained from a role, SSO or a program are
 cached in memory until shortly before they expire, as long as the files are unchanged: obtaining them takes seconds, and
@@ -20,20 +20,20 @@ from typing import Any, Final
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.key_source import NoKeys, Profile
 from annexd.aws import Credentials, SecretKey
-from annexd.service import profile_worker, requester_keeper
+from annexd.service import profile_worker, requester_supervisor
 from annexd.service.requester_files import RequesterFiles, groups_of, is_self
 from annexd.service.requester_slots import Slot, Slots, kill
 
 RESOLVE_TIMEOUT_S: Final = 30.0  # for SSO, STS and the requester's program together
-KEEPER_TIMEOUT_S: Final = 10.0  # in addition, for the keeper to kill remaining processes
+SUPERVISOR_TIMEOUT_S: Final = 10.0  # in addition, for the supervisor to kill remaining processes
 RENEW_S: Final = 300.0  # keys that expire sooner are renewed: a step of an order takes 120 s
 KEEP_S: Final = 60.0  # for keys of a program that gives no expiry
 MAX_KEPT: Final = 256
 LONGEST: Final = 2000  # characters of a fault
 AT_ONCE: Final = 4  # children of one user
-SLOTS: Final = Slots(at_once=AT_ONCE, slow_s=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S, max_slow=1, wait_s=0.0)
+SLOTS: Final = Slots(at_once=AT_ONCE, slow_s=RESOLVE_TIMEOUT_S + SUPERVISOR_TIMEOUT_S, max_slow=1, wait_s=0.0)
 PATH: Final = "/usr/local/bin:/usr/bin:/bin"
-KEEPER: Final = "import runpy, sys; runpy.run_path(sys.argv[1])['main'](int(sys.argv[2]))"
+SUPERVISOR: Final = "import runpy, sys; runpy.run_path(sys.argv[1])['main'](int(sys.argv[2]))"
 # A child gets annexd's settings of proxies, certificate authorities and time zone, and nothing else of its environment.
 PASSED: Final = (
     "HTTP_PROXY",
@@ -152,7 +152,7 @@ def _answer_of(account: pwd.struct_passwd, request: Mapping[str, Any]) -> Mappin
     with SLOTS.take(account.pw_uid) as slot:
         if slot is None:
             raise NoKeys(f"annexd is already resolving {AT_ONCE} profiles of {account.pw_name}", transient=True)
-        output = _keeper_output(slot, json.dumps(request).encode())
+        output = _supervisor_output(slot, json.dumps(request).encode())
     try:
         answer = json.loads(output)
     except (ValueError, RecursionError) as error:
@@ -162,12 +162,12 @@ def _answer_of(account: pwd.struct_passwd, request: Mapping[str, Any]) -> Mappin
     return answer
 
 
-def _keeper_output(slot: Slot, request: bytes) -> bytes:
-    """Return the output of a keeper, which runs with annexd's own rights: see requester_keeper."""
-    life, living = os.pipe()  # the keeper sees it close when this process exits
+def _supervisor_output(slot: Slot, request: bytes) -> bytes:
+    """Return the output of a supervisor, which runs with annexd's own rights: see requester_supervisor."""
+    life, living = os.pipe()  # the supervisor sees it close when this process exits
     try:
         slot.child = child = subprocess.Popen(
-            [sys.executable, "-I", "-c", KEEPER, requester_keeper.__file__, str(life)],
+            [sys.executable, "-I", "-c", SUPERVISOR, requester_supervisor.__file__, str(life)],
             cwd="/",
             env={},
             umask=0o077,
@@ -177,7 +177,7 @@ def _keeper_output(slot: Slot, request: bytes) -> bytes:
             stderr=subprocess.DEVNULL,
         )
         try:
-            return child.communicate(request, timeout=RESOLVE_TIMEOUT_S + KEEPER_TIMEOUT_S)[0]
+            return child.communicate(request, timeout=RESOLVE_TIMEOUT_S + SUPERVISOR_TIMEOUT_S)[0]
         except subprocess.TimeoutExpired:
             kill(child)
             return b""

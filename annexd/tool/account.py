@@ -47,7 +47,7 @@ def run(options: ToolOptions) -> int:
 
 
 def _show_changes(options: ToolOptions, changes: AccountChanges, status: int, faults: Sequence[str] = ()) -> None:
-    """With -json print what -setup or -teardown did, also before a failure; -check-setup prints its own findings."""
+    """Print what -setup or -teardown did with -json, also before a failure; -check-setup prints its own findings."""
     if options.json and not options.check_setup:
         account = {
             "command": "setup" if options.setup else "teardown",

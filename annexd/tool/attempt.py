@@ -32,7 +32,7 @@ class Attempt(NamedTuple):
     sent: bool
     status: int
     faults: tuple[str, ...]
-    whom: str | None = None  # the recipient, as locate.found names it: a retry must go to the same annexd
+    recipient: str | None = None  # the recipient, as locate.found names it: a retry must go to the same annexd
 
 
 class Child:
@@ -89,41 +89,41 @@ def _run_and_end(task: Callable[[Callable[[object], None]], None], writing: int)
         os._exit(0)
 
 
-def begin(options: ToolOptions, ad: dict[str, Any], whom: str | None, *, explain: bool) -> Child:
+def begin(options: ToolOptions, ad: dict[str, Any], recipient: str | None, *, explain: bool) -> Child:
     """Start an attempt; explain: diagnose why the command could not be sent, which may take a while."""
-    return Child(lambda write: _ask(options, ad, whom, write, explain=explain))
+    return Child(lambda write: _ask(options, ad, recipient, write, explain=explain))
 
 
 def outcome(child: Child) -> Attempt:
     """Return the outcome of an attempt whose child has ended or was killed."""
     match child.lines():
-        case [*_, [answer, sent, status, faults, whom]]:
-            return Attempt(answer, sent, status, tuple(faults), whom)
+        case [*_, [answer, sent, status, faults, recipient]]:
+            return Attempt(answer, sent, status, tuple(faults), recipient)
         case lines:
             return Attempt(None, bool(lines), COMMUNICATION, (ENDED,), lines[0] if lines else None)
 
 
 def _ask(
-    options: ToolOptions, ad: dict[str, Any], whom: str | None, write: Callable[[object], None], *, explain: bool
+    options: ToolOptions, ad: dict[str, Any], recipient: str | None, write: Callable[[object], None], *, explain: bool
 ) -> None:
     try:
-        whom, address = locate.found(options, whom)
+        recipient, address = locate.found(options, recipient)
     except ToolError as error:
         write(Attempt(None, False, error.status, error.faults))
         return
-    write(whom)
-    answer, code, words = bindings.exchange(address, CA_AUTH_CMD, ad)
+    write(recipient)
+    answer, code, message = bindings.exchange(address, CA_AUTH_CMD, ad)
     if answer is not None:
-        write(Attempt(dict(answer), True, 0, (), whom))
+        write(Attempt(dict(answer), True, 0, (), recipient))
     elif code == bindings.NOT_SENT and explain:
-        refusal = _refusal(address, words)
+        refusal = _refusal(address, message)
         write(Attempt(None, False, refusal.status, refusal.faults))
     else:
-        fault = f"annexd did not answer: {words}; its address is {address}"
-        write(Attempt(None, code != bindings.NOT_SENT, COMMUNICATION, (fault,), whom))
+        fault = f"annexd did not answer: {message}; its address is {address}"
+        write(Attempt(None, code != bindings.NOT_SENT, COMMUNICATION, (fault,), recipient))
 
 
-def _refusal(address: str, words: str) -> ToolError:
+def _refusal(address: str, message: str) -> ToolError:
     """Ping without any permission, then with the permission to order: the first failure is the reason."""
     bindings.require_authentication()
     try:
@@ -138,7 +138,7 @@ def _refusal(address: str, words: str) -> ToolError:
             f"annexd at {address} does not allow {user} to order",
             "its administrator can add the user to ALLOW_ANNEX; AnnexdLog on that host has the reason",
         )
-    return ToolError(COMMUNICATION, f"annexd at {address} accepted no command: {words}; nothing was sent: try again")
+    return ToolError(COMMUNICATION, f"annexd at {address} accepted no command: {message}; nothing was sent: try again")
 
 
 def _no_session(address: str, error: Exception) -> ToolError:

@@ -92,7 +92,7 @@ def full_name(argument: str, faults: list[str]) -> str | None:
 
 
 def without(arguments: Sequence[str], fields: Collection[str], *, file: bool = True) -> list[str]:
-    """Return the arguments but those that set one of these fields, and, if told so, but the file."""
+    """Return the arguments but those that set one of these fields, and, if so asked, but the file."""
     kept: list[str] = []
     rest = iter(arguments)
     for argument in rest:

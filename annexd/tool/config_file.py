@@ -107,7 +107,7 @@ def _change(config: Config, options: ToolOptions) -> list[str]:
 
 
 def _count(config: Config, capacity: int) -> None:
-    """Set the capacity, where this kind of fleet has it; what is no object there, annexd tells."""
+    """Set the capacity, where this kind of fleet has it; annexd reports members that are no objects."""
     wanted = config.get(_spelled(config, "TargetCapacitySpecification"))
     if isinstance(wanted, dict):
         wanted[_spelled(wanted, "TotalTargetCapacity")] = capacity

@@ -17,7 +17,7 @@ YES: Final = ("y", "yes")
 
 
 def is_interactive(options: ToolOptions) -> bool:
-    """Whether somebody can be asked; a command that was sent before was confirmed then."""
+    """Return whether somebody can be asked; a command that was sent before was confirmed then."""
     asks = not options.yes and not options.command_id
     return asks and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
@@ -38,14 +38,14 @@ def limit(param: Param) -> float | None:
     return dollars
 
 
-def bounds_confirmed(answer: Mapping[str, Any], above: float, words: Mapping[str, str]) -> dict[str, Any]:
+def bounds_confirmed(answer: Mapping[str, Any], above: float, option_names: Mapping[str, str]) -> dict[str, Any]:
     """Return what the order is to carry besides: the bounds that were quoted.
 
     Raises ToolError if the order would be refused, or if it may cost more than `above` and is not confirmed.
     """
     from annexd.tool import quote
 
-    show.check(answer, words)
+    show.check(answer, option_names)
     quoted = quote.quote_in(answer)
     try:
         total, bounds = quoted["Most"]["Total"], _bounds(quoted)
@@ -64,10 +64,10 @@ def _bounds(quoted: Mapping[str, Any]) -> list[str]:
 
 
 def _ask(text: str, total: str | None, above: float) -> None:
-    """On standard error: standard output is for the request ID."""
+    """Ask on standard error: standard output is for the request ID."""
     print(text, file=sys.stderr)
     if total is None:
-        message = "What it can cost at most is unknown."
+        message = "The maximum cost is unknown."
     else:
         message = f"It can cost ${float(total):.2f}, more than ${above:.2f} ({KNOB})."
     print(f"{message} Order it? [y/N] ", end="", file=sys.stderr, flush=True)

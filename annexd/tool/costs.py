@@ -17,7 +17,7 @@ def shown(annex: Mapping[str, Any]) -> str:
 
 
 def is_any(annexes: list[Mapping[str, Any]]) -> bool:
-    """Tell whether one of them has an estimate, or is shown as unknown."""
+    """Return whether one of them has an estimate, or is shown as unknown."""
     return any(shown(annex) != "-" for annex in annexes)
 
 

@@ -126,7 +126,7 @@ def _why(schedd: str, job: Mapping[str, Any], demand: Demand) -> str:
 
 
 def _is_of(group: Mapping[str, Any], key: str) -> bool:
-    """One kind of job may be in several groups, whose keys then begin alike."""
+    """Return whether a group is of this key: a kind of job may be in several groups, whose keys begin alike."""
     return str(group.get("Group")) == key or str(group.get("Group")).startswith(f"{key}#")
 
 

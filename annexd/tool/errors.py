@@ -49,7 +49,7 @@ class ToolError(Exception):
 
 
 class Interrupted(BaseException):
-    """Raised by SIGINT or SIGTERM, wherever the tool is; `status` is the exit status."""
+    """Raised by SIGINT or SIGTERM at any point of the tool; `status` is the exit status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)

@@ -18,7 +18,7 @@ STACK_WRAPPER: Final = "SpotFleetRequestConfigData"  # of CloudFormation's AWS::
 DRY_RUN: Final = "DryRun"
 SPELLING: Final = {name.lower(): name for name in (WRAPPER, ANSWER, STACK_WRAPPER, DRY_RUN)}
 LAUNCH_WAYS: Final = ("LaunchSpecifications", "LaunchTemplateConfigs")
-TOLD: Final = frozenset(  # AWS's description of a running request, beside its config
+DESCRIPTION: Final = frozenset(  # AWS's description of a running request, beside its config
     ["ActivityStatus", "CreateTime", "SpotFleetRequestId", "SpotFleetRequestState", "Tags", WRAPPER]
 )
 EMPTY_TEXTS: Final = 10  # in a skeleton, which has a hundred
@@ -88,7 +88,7 @@ def _unwrapped(value: Any) -> tuple[Config, list[str]]:
 
 
 def _without_dry_run(config: Config) -> list[str]:
-    """Of an EC2 Fleet, whose request has it among the rest."""
+    """Remove DryRun from an EC2 Fleet request, which has it among its other members."""
     given = [name for name in config if name.lower() == DRY_RUN.lower()]
     if not given or not {name.lower() for name in config} & OF_EC2_FLEET:
         return []
@@ -117,7 +117,7 @@ def _of_request(value: Config) -> tuple[Config, list[str]]:
     config, beside = value[WRAPPER], [name for name in value if name != WRAPPER]
     if not isinstance(config, dict):
         raise NotTaken(f"has a {WRAPPER} that is not an object")
-    if _is_answer(value) and set(beside) <= TOLD:
+    if _is_answer(value) and set(beside) <= DESCRIPTION:
         tags = "; its tags are ignored" if value.get("Tags") else ""
         return config, [f"used as a new request with the config of {value['SpotFleetRequestId']}{tags}"]
     if value.get(DRY_RUN) is True:

@@ -80,7 +80,7 @@ def sums(lines: Sequence[Annex]) -> list[Annex]:
 
 
 def _is_unknown(line: Annex) -> bool:
-    """Tell whether something may have run that annexd has not seen."""
+    """Return whether something may have run that annexd has not seen."""
     never_asked = line.get("State") == "failed" and line.get("BulkRequestID") is None
     return line.get("InstanceSeconds") is None and not never_asked
 

@@ -76,7 +76,7 @@ def _without_comments(text: str) -> tuple[str, int]:
 
 def _words(text: str, error: json.JSONDecodeError) -> str:
     where = f"line {error.lineno}, column {error.colno}"
-    return next((words for look in _LOOKS if (words := look(text, error, where))), f"{error.msg} at {where}")
+    return next((hint for look in _LOOKS if (hint := look(text, error, where))), f"{error.msg} at {where}")
 
 
 def _cut_off(text: str, error: json.JSONDecodeError, where: str) -> str | None:

@@ -23,7 +23,7 @@ def faults_of_launch(values: Mapping[str, Any]) -> list[str]:
 
 
 def _beside_file(given: list[str], file: str | None) -> list[str]:
-    """`file` is None where it may be the value of what was no option."""
+    """Return the faults of options beside a file; `file` is None if it may be the value of something else."""
     if not given or file is None:
         return []
     names = _listed(given)

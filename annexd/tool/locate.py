@@ -11,13 +11,13 @@ HERE: Final = ""  # no annexd has this name
 MAX_ADDRESS_BYTES: Final = 4096
 
 
-def found(options: ToolOptions, whom: str | None) -> tuple[str, str]:
+def found(options: ToolOptions, recipient: str | None) -> tuple[str, str]:
     """Return the name of the annexd that the options select, and its sinful string.  Raises ToolError.
 
-    `whom` is the name that an earlier call returned: then only that annexd is used, since another one does not know
-    the command and would carry it out a second time.
+    `recipient` is the name that an earlier call returned: then only that annexd is used, since another one does not
+    know the command and would carry it out a second time.
     """
-    name = whom if options.name is None else options.name
+    name = recipient if options.name is None else options.name
     if name == HERE or (name is None and options.pool is None):
         if local := _local():
             return HERE, local

@@ -131,7 +131,7 @@ def _status(options: ToolOptions, arguments: Sequence[str]) -> None:
 
 
 def _watch(options: ToolOptions, arguments: Sequence[str]) -> None:
-    """Ctrl-C is its end."""
+    """Show the table again and again until Ctrl-C."""
     from annexd.tool import table
 
     try:
@@ -225,10 +225,12 @@ def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
     if options.quote:
         from annexd.tool import quote
 
-        quote.show(_ask(options, quote_ad(ad()), arguments), as_json=options.json, words=show.words_of(options))
+        quote.show(
+            _ask(options, quote_ad(ad()), arguments), as_json=options.json, option_names=show.option_names_of(options)
+        )
         return
     answer = _ask(options, ad() | _confirmed(options, ad, arguments), arguments)
-    show.reply(answer, as_json=options.json, words=show.words_of(options))
+    show.reply(answer, as_json=options.json, option_names=show.option_names_of(options))
     if options.goal is not None:
         _wait(options, str(answer["AnnexID"]), options.goal, arguments)
 
@@ -241,7 +243,7 @@ def _confirmed(options: ToolOptions, ad: Callable[[], dict[str, Any]], arguments
         answer = _ask(options, quote_ad(ad()), arguments)
     finally:
         raise_on_signals()  # which are held once an answer is there
-    return confirmation.bounds_confirmed(answer, above, show.words_of(options))
+    return confirmation.bounds_confirmed(answer, above, show.option_names_of(options))
 
 
 def _without_file(options: ToolOptions) -> tuple[config_file.Config, list[str]]:

@@ -50,7 +50,7 @@ COUNTERS: Final = (
     Metric("resizes_failed", "AnnexResizesFailed", f"Changes of a size failed, {PERSISTENT}"),
     Metric("fleets_ended_overdue", "AnnexEndedOverdue", "Overdue fleets that annexd ended itself, since its start"),
     Metric("connections_accepted", "DCConnectionsAccepted", "Connections accepted since the start"),
-    Metric("connections_denied", "DCConnectionsDenied", "Connections whose user may not send that command"),
+    Metric("connections_denied", "DCConnectionsDenied", "Connections refused for a missing permission"),
     Metric("connections_dropped", "DCConnectionsDropped", "Connections ended before a command was authenticated"),
 )
 GAUGES: Final = (

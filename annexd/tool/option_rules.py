@@ -75,7 +75,7 @@ def _faults_of_history(values: dict[str, Any]) -> list[str]:
 
 
 def _faults_of_wait(values: dict[str, Any]) -> list[str]:
-    """Of -wait without an order."""
+    """Return the faults of -wait without an order."""
     faults = _foreign(values, WAIT_TOO, "-wait", {"target_capacity": "with -lease-duration and a file it orders first"})
     if "file" not in values:
         faults.append("the annex is missing, as in condor_annex -wait ANNEX: condor_annex -status lists yours")
@@ -114,8 +114,8 @@ def _faults_of_annex(values: dict[str, Any], what: str, expected: str = "") -> l
 def _faults_of_change(values: dict[str, Any]) -> list[str]:
     """Return the faults of -extend and -until."""
     first, *more = (spelled(field) for field in CHANGES if field in values)
-    words = "-extend counts from the current end of the lease, -until sets the new end"
-    faults = [f"{first} and {more[0]} exclude each other: {words}"] if more else []
+    reason = "-extend counts from the current end of the lease, -until sets the new end"
+    faults = [f"{first} and {more[0]} exclude each other: {reason}"] if more else []
     faults += _foreign(values, (*CHANGES, *CHANGE_TOO), first, INSTEAD)
     if "now" in values and "until_s" not in values:
         faults.append("-now requires -until: an extended lease never ends too soon")

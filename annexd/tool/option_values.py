@@ -19,8 +19,8 @@ def _regions(texts: tuple[str, ...]) -> tuple[str, ...]:
     """Return each region once; a region is part of AWS's host names."""
     for text in texts:
         parts = text.split("-")
-        words = all(part.isascii() and part.isalpha() and part.islower() for part in parts[:-1])
-        if len(parts) < 3 or not (words and parts[-1].isascii() and parts[-1].isdigit()):
+        is_name = all(part.isascii() and part.isalpha() and part.islower() for part in parts[:-1])
+        if len(parts) < 3 or not (is_name and parts[-1].isascii() and parts[-1].isdigit()):
             raise ValueError("an AWS region such as us-east-1")
     return tuple(dict.fromkeys(texts))
 

@@ -23,9 +23,11 @@ OPTIONS: Final = {
     ),
     "count": Option("target_capacity", "NUMBER", "target capacity, instead of the file's"),
     "instance-type": Option("instance_types", "TYPE[,TYPE...]", "without a file: machines of these types"),
-    "cpus": Option("cpus", "NUMBER", "without a file: machines of any type with so many vCPUs at least"),
-    "memory": Option("memory_mib", "SIZE", "with -cpus: and so much memory at least, as 8G; megabytes without a unit"),
-    "gpus": Option("gpus", "NUMBER", "with -cpus: and so many GPUs at least"),
+    "cpus": Option("cpus", "NUMBER", "without a file: machines of any type with at least this many vCPUs"),
+    "memory": Option(
+        "memory_mib", "SIZE", "with -cpus: and at least this much memory, as 8G; megabytes without a unit"
+    ),
+    "gpus": Option("gpus", "NUMBER", "with -cpus: and at least this many GPUs"),
     "image": Option("image", "AMI|ssm:PARAMETER", "without a file: their image (ANNEX_DEFAULT_IMAGE)"),
     "spot": Option("spot", None, "without a file: Spot instances; this is the default"),
     "on-demand": Option("on_demand", None, "without a file: On-Demand instances"),
@@ -67,15 +69,19 @@ OPTIONS: Final = {
     "cancel": Option("cancel", "ANNEX", "end this annex now: annex ID, fleet ID or annex name"),
     "extend": Option("extend_s", "DURATION", "extend the lease by this time: condor_annex -extend 2h ANNEX"),
     "until": Option("until_s", "TIME", "end it at: condor_annex -until 2026-12-01T18:00 ANNEX; Z or +01:00 too"),
-    "resize": Option("resize_to", "NUMBER", "so many units in all, under the same end: condor_annex -resize 20 ANNEX"),
+    "resize": Option(
+        "resize_to", "NUMBER", "new total number of units, under the same end: condor_annex -resize 20 ANNEX"
+    ),
     "now": Option(
         "now", None, "with -until: even if too soon to evict jobs; with -resize: terminate machines with their jobs"
     ),
     "forcex": Option("forcex", None, "with -cancel: give up on what cannot be undone (QUEUE_SUPER_USERS only)"),
-    "wait": Option("goal", "joined=N[%]", "wait until so many machines have joined (all): with an order, or an ANNEX"),
+    "wait": Option(
+        "goal", "joined=N[%]", "wait until this many machines have joined (all): with an order, or an ANNEX"
+    ),
     "quote": Option("quote", None, "order nothing: all checks of the order, and what it can cost"),
     "dry-run": Option("quote", None, "another name for it"),
-    "yes": Option("yes", None, "do not ask, whatever the order can cost (ANNEX_CONFIRM_ABOVE)"),
+    "yes": Option("yes", None, "order without confirmation, even above ANNEX_CONFIRM_ABOVE"),
     "status": Option("status", None, "the annexes that annexd knows; condor_annex -status ANNEX: one of them"),
     "wide": Option("wide", None, "with -status: all columns"),
     "watch": Option("watch", None, "with -status: the table again every five seconds, until Ctrl-C"),
@@ -83,11 +89,11 @@ OPTIONS: Final = {
         "history", None, "the annexes of the past, newest first; condor_annex -history ANNEX: one of them"
     ),
     "since": Option("since_s", "TIME", "with -history: those that were ordered then or later"),
-    "limit": Option("limit", "NUMBER", "with -history: at most so many"),
+    "limit": Option("limit", "NUMBER", "with -history: at most this many"),
     "by": Option("by", "owner", "with -history: the sums of each owner"),
     "csv": Option("csv", None, "with -history: print it as CSV"),
     "budget": Option("budget", None, "what budgets have left; condor_annex -budget NAME: one of them"),
-    "offers": Option("offers", None, "the machines that annexd may order by itself for idle jobs"),
+    "offers": Option("offers", None, "the machines that annexd may order automatically for idle jobs"),
     "demand": Option("demand", None, "what annexd makes of the pool's idle jobs"),
     "why": Option("why", "JOB", "why an idle job has no machine: CLUSTER.PROC, or SCHEDD#CLUSTER.PROC"),
     "pause": Option("pause", "OFFER", "order nothing more by this offer (QUEUE_SUPER_USERS only)"),

@@ -15,10 +15,10 @@ OF_A_ZONE: Final = {"Now": "now", "Median": "median", "Percentile90": "90th perc
 Quote = Mapping[str, Any]
 
 
-def show(ad: Mapping[str, Any], *, as_json: bool, words: Mapping[str, str]) -> None:
-    """Print the quote; raises ToolError if there is none, and if the order would be refused, in these words."""
+def show(ad: Mapping[str, Any], *, as_json: bool, option_names: Mapping[str, str]) -> None:
+    """Print the quote.  Raises ToolError if there is none, or if the order would be refused, with these names."""
     if "Quote" not in ad:
-        say.check(ad, words)
+        say.check(ad, option_names)
     quote = quote_in(ad)
     if as_json:
         print(json.dumps(quote, indent=2), flush=True)
@@ -27,7 +27,7 @@ def show(ad: Mapping[str, Any], *, as_json: bool, words: Mapping[str, str]) -> N
             print(text(quote), flush=True)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ToolError(COMMUNICATION, STRANGE) from error
-    say.check(ad, words)
+    say.check(ad, option_names)
 
 
 def quote_in(ad: Mapping[str, Any]) -> Quote:
@@ -74,8 +74,8 @@ def _capacity(quote: Quote) -> Iterator[str]:
         number = max(pool["MostSpotInstances"], pool["MostOnDemandInstances"])
         yield f"  {kind} in {zones}: up to {number}; {_bound(pool, quote)}"
         for zone, prices in pool["SpotPrices"].items():
-            words = ", ".join(f"{_dollars(prices[name], 4)} {word}" for name, word in OF_A_ZONE.items())
-            yield f"    {zone}: {words} ({prices['Days']} days)"
+            bounds_text = ", ".join(f"{_dollars(prices[name], 4)} {word}" for name, word in OF_A_ZONE.items())
+            yield f"    {zone}: {bounds_text} ({prices['Days']} days)"
 
 
 def _bound(pool: Quote, quote: Quote) -> str:
@@ -97,9 +97,9 @@ def _most(quote: Quote) -> Iterator[str]:
 
 
 def _expected(quote: Quote) -> Iterator[str]:
-    for name, words in AT.items():
+    for name, bound in AT.items():
         lowest, highest = (_dollars(quote["Instances"][name][each]) for each in ("Lowest", "Highest"))
-        yield f"Instances at {words}: {lowest if lowest == highest else f'{lowest} to {highest}'}"
+        yield f"Instances at {bound}: {lowest if lowest == highest else f'{lowest} to {highest}'}"
 
 
 def _budget(budget: Quote) -> str:
@@ -121,13 +121,13 @@ def _rights(rights: Quote) -> Iterator[str]:
         yield f"  not given, so that the quote says less: {', '.join(rights['MissingForQuote'])}"
 
 
-def _some(name: str, words: list[str]) -> Iterator[str]:
-    for each in words:
+def _some(name: str, items: list[str]) -> Iterator[str]:
+    for each in items:
         yield f"{name}: {each}"
 
 
 def _dollars(amount: str | None, decimals: int = 2) -> str:
-    """Rounded up, as annexd does: a most stays a most."""
+    """Return dollars rounded up, as annexd does: an upper bound stays one."""
     if amount is None:
         return "unknown"
     unit = 10 ** (6 - decimals)

@@ -33,7 +33,7 @@ def save(config: dict[str, Any], options: ToolOptions, arguments: Sequence[str])
 
 
 def _write(file: str, text: str) -> None:
-    """Also where a link leads nowhere nothing is written: who put it there is not known."""
+    """Write a new file, and nothing through a link that leads nowhere: it is unknown who made that link."""
     try:
         with open(file, "x", encoding="utf-8") as opened:
             opened.write(text)

@@ -34,7 +34,7 @@ class SentCommand:
         self._end_s = time.monotonic() + self._timeout_s
         self._may_be_accepted = False
         self._told = False
-        self._whom: str | None = None
+        self._recipient: str | None = None
 
     def answer(self) -> Mapping[str, Any]:
         """Return annexd's reply ad.  Raises ToolError if none came in time, or after a signal."""
@@ -67,7 +67,7 @@ class SentCommand:
 
     def _attempt(self) -> Attempt:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        child = begin(self._options, self._ad, self._whom, explain=not self._may_be_accepted)
+        child = begin(self._options, self._ad, self._recipient, explain=not self._may_be_accepted)
         in_time = False
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -91,7 +91,7 @@ class SentCommand:
         child.end()
         attempt = outcome(child)
         self._may_be_accepted = self._may_be_accepted or attempt.sent
-        self._whom = attempt.whom if self._whom is None else self._whom
+        self._recipient = attempt.recipient if self._recipient is None else self._recipient
         return attempt
 
     def _left_s(self) -> float:
@@ -137,6 +137,6 @@ class SentCommand:
         """Return the command that asks for the outcome: the typed one, with the command ID."""
         import shlex
 
-        which = ["-name", self._whom] if self._whom and self._options.name is None else []
+        which = ["-name", self._recipient] if self._recipient and self._options.name is None else []
         words = ["condor_annex", "-command-id", str(self._ad["CommandID"]), *which]
         return f"to see the outcome: {shlex.join([*words, *without(self._arguments, ('command_id',))])}"

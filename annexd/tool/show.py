@@ -85,14 +85,14 @@ LAUNCH_PATH = re.compile(r"LaunchSpecifications\[\d+\]\.(?:BlockDeviceMappings\[
 NEXT_STEP = {USAGE: "condor_annex -help lists the options"}
 
 
-def words_of(options: ToolOptions) -> Mapping[str, str]:
+def option_names_of(options: ToolOptions) -> Mapping[str, str]:
     """Return the option from which each attribute of this order comes."""
     return OPTION_OF if options.file else OPTION_OF_LAUNCH
 
 
-def reply(ad: Mapping[str, Any], *, as_json: bool = False, words: Mapping[str, str] = OPTION_OF) -> None:
+def reply(ad: Mapping[str, Any], *, as_json: bool = False, option_names: Mapping[str, str] = OPTION_OF) -> None:
     """Print annexd's reply to an order.  Raises ToolError unless it has a request ID."""
-    _check_answer(ad, words, as_json=as_json)
+    _check_answer(ad, option_names, as_json=as_json)
     request_id = ad.get("BulkRequestID")
     if not isinstance(request_id, str):
         raise ToolError(COMMUNICATION, "annexd answered Success without a BulkRequestID")
@@ -172,10 +172,10 @@ def check(ad: Mapping[str, Any], options: Mapping[str, str] = OPTION_OF) -> None
         raise ToolError(status, in_options(message, options) if status == REFUSED else message, *which)
 
 
-def in_options(words: str, options: Mapping[str, str] = OPTION_OF) -> str:
+def in_options(message: str, options: Mapping[str, str] = OPTION_OF) -> str:
     if options is OPTION_OF_LAUNCH:  # several types are several specifications, with one and the same fault
-        words = "; ".join(dict.fromkeys(LAUNCH_PATH.sub("", words).split("; ")))
-    return re.sub(rf"(?<!\()\b({'|'.join(options)})\b", lambda found: options[found[0]], words)
+        message = "; ".join(dict.fromkeys(LAUNCH_PATH.sub("", message).split("; ")))
+    return re.sub(rf"(?<!\()\b({'|'.join(options)})\b", lambda found: options[found[0]], message)
 
 
 def _lease(ad: Mapping[str, Any]) -> list[str]:
@@ -188,9 +188,9 @@ def printable(text: object) -> str:
     return "".join(char if char.isprintable() else " " for char in str(text))
 
 
-def notes(words: Iterable[str]) -> None:
-    for word in words:
-        print(f"condor_annex: {word}", file=sys.stderr)
+def notes(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(f"condor_annex: {line}", file=sys.stderr)
 
 
 def error(error: ToolError) -> None:

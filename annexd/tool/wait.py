@@ -70,16 +70,16 @@ class _Patient:
     def annex(self) -> Annex:
         """Raises ToolError."""
         end_s = time.monotonic() + ABSENT_S
-        told = False
+        announced = False
         while True:
             try:
                 return self._annex_of()
             except ToolError as error:
                 if error.status not in AWAY or time.monotonic() > end_s:
                     raise
-                if not told:
+                if not announced:
                     show.notes([f"{error.faults[0]}; the annex goes on, and annexd is asked again"])
-                told = True
+                announced = True
             self._sleep(POLL_S)
 
 

@@ -52,7 +52,7 @@ class Engine:
     of its type.
     `now_s` and `wait` are the time: `wait(seconds)` returns early, and True, when the engine is paused.
     `steady_s` is a clock that nobody sets, such as time.monotonic, for what must have lasted some time.
-    `tell(message)` hears once what a workflow begins to wait for.
+    `tell(message)` is called once when a workflow begins to wait.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class Engine:
             self._journal.append(command_id, "", kind, body)
 
     def close(self, command_id: str, error: str) -> None:
-        """Give up a workflow, with whatever is left of it, once its current call has ended."""
+        """Give up a workflow, and anything left of it, once its current call has ended."""
         with self._turns.take(command_id):
             state = self._fold(command_id)
             if not state.finished:
@@ -223,7 +223,7 @@ class Engine:
         self._journal.settle(command_id, body, settled, {(name, at_day): each for name, each in amounts.items()})
 
     def results(self, kind: type[T], after_seq: int = 0) -> tuple[int, dict[str, T]]:
-        """What the steps with results of this type came to, by command ID, in the same way."""
+        """Return the results of this type of all steps, by command ID, in the same way."""
         records, steps = self._journal.of_kind(Kind.DONE, after_seq), self._workflows.steps_with(kind)
         found = {}
         for record in records:
@@ -233,7 +233,7 @@ class Engine:
         return max((record.seq for record in records), default=after_seq), found
 
     def unfinished_orders(self, kind: type[T]) -> list[T]:
-        """The orders of this type that are under way, or not all undone yet."""
+        """Return the orders of this type that are under way, or not entirely undone yet."""
         states = (self._fold(command_id) for command_id in self._journal.unfinished())
         return [order for state in states if (order := state.order_as(kind)) is not None]
 

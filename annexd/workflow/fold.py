@@ -98,7 +98,7 @@ def _usage(state: State, record: Record) -> State:
 
 
 def _reserved(state: State, _: Record) -> State:
-    """It is read by its kind."""
+    """Leave the state unchanged: such a record is read by its kind."""
     return state
 
 

@@ -29,7 +29,7 @@ from annexd.workflow.journal_health import JournalError, JournalHealth
 from annexd.workflow.record import Ended, Json, Kind, Record
 from annexd.workflow.wal import lost_commits
 
-APPLICATION_ID: Final = 0x616E7864  # "anxd", so that file(1) and we can tell this file from other databases
+APPLICATION_ID: Final = 0x616E7864  # "anxd", so that file(1) and we recognize this file among databases
 SCHEMA_VERSION: Final = 6
 SCHEMA: Final = f"""
 CREATE TABLE record (seq INTEGER PRIMARY KEY AUTOINCREMENT, {FIELDS});
@@ -141,7 +141,7 @@ class Journal:
             return tuple(map(_record, self._archive.rows_of(command_id)))
 
     def newer(self, command_id: str, seq: int) -> tuple[Record, ...]:
-        """Its records after the one with this number; none also when it was moved to the archive."""
+        """Return a request's records after the one with this number; none also if it was moved to the archive."""
         return self._select("command_id = ? AND seq > ? ORDER BY seq", command_id, seq)
 
     def move_to_archive(self, ended: Mapping[str, Ended]) -> list[str]:

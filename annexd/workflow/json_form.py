@@ -18,14 +18,14 @@ Reader = Callable[[Any], Any]
 class Unreadable(ValueError):
     """JSON that is not what was expected; the text names the field."""
 
-    def __init__(self, words: str, path: str = "") -> None:
-        super().__init__(f"{path} {words}".lstrip())
-        self._words, self._path = words, path
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(f"{path} {message}".lstrip())
+        self._message, self._path = message, path
 
     def inside(self, name: str) -> "Unreadable":
         """Return the same, of a value whose part was meant before."""
         dot = "" if self._path.startswith("[") or not self._path else "."
-        return Unreadable(self._words, f"{name}{dot}{self._path}")
+        return Unreadable(self._message, f"{name}{dot}{self._path}")
 
 
 def to_json(value: Any) -> Any:
@@ -66,7 +66,7 @@ def _reader(kind: Any) -> Reader:
 
 
 def _scalar_reader(kind: Any) -> Reader:
-    """A whole number may stand for a float, and true for no number."""
+    """Return the reader of a scalar: a whole number may stand for a float, and true for no number."""
     exact = (float, int) if kind is float else (kind,)
 
     def read(found: Any) -> Any:

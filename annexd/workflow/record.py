@@ -109,39 +109,39 @@ class StepState:
 
     @property
     def is_waiting(self) -> bool:
-        """True while it asks again for what the cloud does not know yet."""
+        """Return whether it asks again for what the cloud does not know yet."""
         return bool(self.waits_for) and self.result is None
 
     @property
     def patience_from_s(self) -> float:
-        """From when on its time is counted: a wait is not part of it."""
+        """Return the moment from which its time is counted: a wait is not part of it."""
         return max(self.intent_at_s, self.waited_at_s)
 
     @property
     def deaths(self) -> int:
-        """The number of forward attempts without a recorded end: the process died in them."""
+        """Count the forward attempts without a recorded end: the process died in them."""
         return self.attempts - self.unknown if self.result is None else 0
 
     @property
     def needs_undo(self) -> bool:
-        """True while something of this step may exist in the cloud."""
+        """Return whether something of this step may exist in the cloud."""
         return self.attempts > self.untouched and not self.undone
 
     @property
     def effective_at_s(self) -> float:
-        """When it was last asked, if any attempt may have had an effect; else 0."""
+        """Return when it was last asked, if any attempt may have had an effect; else 0."""
         return self.asked_at_s if self.attempts > self.untouched else 0.0
 
     @property
     def unsettled_at_s(self) -> float:
-        """The time of the last forward attempt without a clear answer, or 0."""
+        """Return the time of the last forward attempt without a clear answer, or 0."""
         answered = self.untouched + (self.result is not None)
         return self.asked_at_s if self.attempts > answered else 0.0
 
 
 @dataclass(frozen=True)
 class State:
-    """One workflow, as its records tell it; the order is of the workflow's type, or None where it cannot be read."""
+    """One workflow, as its records show it; the order is of the workflow's type, or None where it cannot be read."""
 
     command_id: str
     owner: str = ""
@@ -159,7 +159,7 @@ class State:
 
     @property
     def results(self) -> Results:
-        """The results of the steps that are done."""
+        """Return the results of the steps that are done."""
         return Results({name: step.result for name, step in self.steps.items() if step.result is not None})
 
     def order_as(self, kind: type[T]) -> T | None:
@@ -168,24 +168,24 @@ class State:
 
     @property
     def waiting(self) -> StepState | None:
-        """The step that waits for what the cloud does not know yet, if one does."""
+        """Return the step that waits for what the cloud does not know yet, if one does."""
         if self.finished or self.failure:
             return None
         return next((step for step in self.steps.values() if step.is_waiting), None)
 
     @property
     def is_stuck(self) -> bool:
-        """True if something could not be done or undone yet, or if the history is unusable."""
+        """Return whether something could not be done or undone yet, or if the history is unusable."""
         return not self.finished and bool(self.damage or self.stuck_steps)
 
     @property
     def is_undone(self) -> bool:
-        """True if the workflow failed and nothing is left of it."""
+        """Return whether the workflow failed and nothing is left of it."""
         return self._has_failed and not self.may_be_left
 
     @property
     def is_given_up(self) -> bool:
-        """True if the workflow failed and something may be left of it."""
+        """Return whether the workflow failed and something may be left of it."""
         return self._has_failed and self.may_be_left
 
     @property
@@ -194,12 +194,12 @@ class State:
 
     @property
     def may_be_left(self) -> bool:
-        """True if something of it may exist in the cloud, or if that cannot be known."""
+        """Return whether something of it may exist in the cloud, or if that cannot be known."""
         return bool(self.damage) or any(step.needs_undo for step in self.steps.values())
 
     @property
     def stuck_steps(self) -> tuple[StepState, ...]:
-        """The steps that are retried: undone after a failure, done otherwise."""
+        """Return the steps that are retried: undone after a failure, done otherwise."""
         undoing = self.failure is not None
         return tuple(
             step for step in self.steps.values() if step.stuck and (step.needs_undo if undoing else step.result is None)

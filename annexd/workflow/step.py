@@ -70,11 +70,11 @@ class Step(Protocol[OrderT_contra, IntentT, ResultT_co]):
 
     @property
     def name(self) -> str:
-        """Unique in a workflow: it stands in journals."""
+        """Return the name: unique in a workflow, since it stands in journals."""
 
     @property
     def shows_late(self) -> bool:
-        """Tell whether what `forward` made may be invisible for a while, also after a clear answer."""
+        """Return whether what `forward` made may be invisible for a while, also after a clear answer."""
 
     @property
     def intent_type(self) -> type[IntentT]: ...
@@ -83,7 +83,7 @@ class Step(Protocol[OrderT_contra, IntentT, ResultT_co]):
     def result_type(self) -> type[ResultT_co]: ...
 
     def plan(self, order: OrderT_contra, results: Results, /) -> IntentT:
-        """The intent, from the order and the results of the steps before it.  Touches nothing."""
+        """Return the intent, from the order and the results of the steps before it.  Touches nothing."""
 
     def forward(self, order: OrderT_contra, intent: IntentT, /) -> ResultT_co:
         """Act, and return the result.  Raises Retry or Refused."""

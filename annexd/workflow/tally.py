@@ -25,7 +25,7 @@ class Tally:
             return Counter(self._counts)
 
     def move_to_archive(self, ended: Mapping[str, Ended]) -> list[str]:
-        """As Journal.move_to_archive, of requests that are counted before they are gone."""
+        """Do as Journal.move_to_archive, for requests that are counted before they are gone."""
         with self._lock:
             self._count()
             return self._journal.move_to_archive(ended)

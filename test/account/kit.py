@@ -84,8 +84,8 @@ class Account:
         return self.cloud.client(service)
 
     def physical_ids(self, stack: str = STACK) -> dict[str, str]:
-        told = self.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
-        return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in told}
+        reported = self.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+        return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in reported}
 
     def stack_status(self, stack: str = STACK) -> str:
         return str(self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
@@ -168,8 +168,8 @@ def contents(cloud: Cloud) -> dict[str, Any]:
 
 
 def function(account: Account) -> dict[str, Any]:
-    told: dict[str, Any] = account.client("lambda").get_function(FunctionName=FUNCTION)["Configuration"]
-    return told
+    reported: dict[str, Any] = account.client("lambda").get_function(FunctionName=FUNCTION)["Configuration"]
+    return reported
 
 
 def order(account: Account, ends_in_s: float, annex_id: str = "annex-1") -> str:

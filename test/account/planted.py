@@ -22,13 +22,13 @@ from test.cloud.orders import request
 
 @dataclass(frozen=True)
 class Fault:
-    """`check` must find it with `words`, and `repair` in its advice; faults of one `hand` are planted together."""
+    """`check` must find it with `message`, and `repair` in its advice; faults of one `hand` are planted together."""
 
     name: str
     hand: str
     plant: Callable[[Account], object]
     check: str
-    words: str
+    message: str
     repair: str
 
 
@@ -36,9 +36,9 @@ Plant = Callable[[Account], object]
 PLANTED: list[Fault] = []
 
 
-def fault(hand: str, check: str, words: str, repair: str = "-setup") -> Callable[[Plant], Plant]:
+def fault(hand: str, check: str, message: str, repair: str = "-setup") -> Callable[[Plant], Plant]:
     def keep(plant: Plant) -> Plant:
-        PLANTED.append(Fault(plant.__name__, hand, plant, check, words, repair))
+        PLANTED.append(Fault(plant.__name__, hand, plant, check, message, repair))
         return plant
 
     return keep

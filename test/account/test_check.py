@@ -43,7 +43,7 @@ def kept() -> dict[str, Account]:
     return {}
 
 
-def test_what_setup_made_is_found_well(well: Account) -> None:
+def test_a_fresh_setup_passes_every_check(well: Account) -> None:
     said = well.run("-check-setup")
     assert (said.status, said.faults()) == (OK, []), said
     assert all(line.startswith("us-east-1: ok ") for line in said.lines), said.out
@@ -154,13 +154,13 @@ HEARTBEATS = {
 }
 
 
-@pytest.mark.parametrize(("ago_s", "changed", "words"), HEARTBEATS.values(), ids=HEARTBEATS)
+@pytest.mark.parametrize(("ago_s", "changed", "message"), HEARTBEATS.values(), ids=HEARTBEATS)
 def test_a_heartbeat_is_judged_as_an_order_judges_it_and_more_closely(
-    well: Account, ago_s: int, changed: dict[str, Any], words: str
+    well: Account, ago_s: int, changed: dict[str, Any], message: str
 ) -> None:
     well.log(json.dumps(RECEIPT | {"at": int(time.time()) + ago_s} | changed))
     [found] = [line for line in well.run("-check-setup").faults() if line.startswith("heartbeat: ")]
-    assert words in found
+    assert message in found
     well.log(json.dumps(RECEIPT | {"at": int(time.time())}))
     assert well.run("-check-setup").status == OK
 
@@ -181,16 +181,16 @@ def test_under_another_name_the_stack_that_has_the_lease_function_is_checked(wel
 
 
 @pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
-def test_a_planted_fault_is_found_with_its_repair(fault: Fault, told: Callable[[Fault], Said]) -> None:
-    said = told(fault)
+def test_a_planted_fault_is_found_with_its_repair(fault: Fault, findings_of: Callable[[Fault], Said]) -> None:
+    said = findings_of(fault)
     assert said.status == SETUP_FAULTY
-    found = [line for line in said.faults() if line.startswith(f"{fault.check}: ") and fault.words in line]
+    found = [line for line in said.faults() if line.startswith(f"{fault.check}: ") and fault.message in line]
     assert len(found) == 1, said.out
     assert fault.repair in found[0]
 
 
 @pytest.fixture(scope="module")
-def told(one_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Fault], Said]:
+def findings_of(one_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Fault], Said]:
     """Return the findings for a fault; those of one hand share an account, unless ALONE=1 is in the environment."""
     known: dict[str, Said] = {}
 

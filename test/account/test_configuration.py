@@ -47,8 +47,8 @@ def as_htcondor_reads_it(file: Path, local_name: str = "", knobs: Sequence[str] 
         text=True,
         check=True,
     )
-    told: dict[str, str] = json.loads(made.stdout)
-    return told
+    reported: dict[str, str] = json.loads(made.stdout)
+    return reported
 
 
 def test_htcondor_reads_the_default_regions_knobs(tmp_path: Path) -> None:
@@ -65,12 +65,12 @@ def test_the_annexds_of_further_regions_are_added_to_the_daemons_that_condor_mas
     """Without the + condor_master would treat all other daemons as foreign programs."""
     (tmp_path / "file").write_text(text({"us-east-1": FIRST, "eu-west-1": SECOND, "ap-south-1": SECOND}))
     names = ("DC_DAEMON_LIST", "ANNEXD_EU_WEST_1", "ANNEXD_AP_SOUTH_1")
-    told = as_htcondor_reads_it(tmp_path / "file", knobs=names)
-    assert told.pop("DC_DAEMON_LIST") == "+ANNEXD_EU_WEST_1 ANNEXD_AP_SOUTH_1"
-    assert all(program.endswith("/condor_annexd") for program in told.values()), "defined where 80annexd is gone"
+    reported = as_htcondor_reads_it(tmp_path / "file", knobs=names)
+    assert reported.pop("DC_DAEMON_LIST") == "+ANNEXD_EU_WEST_1 ANNEXD_AP_SOUTH_1"
+    assert all(program.endswith("/condor_annexd") for program in reported.values()), "defined where 80annexd is gone"
 
 
-def test_what_was_written_is_read_back() -> None:
+def test_a_written_configuration_is_read_back() -> None:
     sections = {"us-east-1": FIRST, "us-gov-west-1": SECOND}
     assert sections_of(text(sections)) == sections
 
@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("arguments", [["-help"], ["-version", "-debug"], ["-count", "x"]])
-def test_what_has_nothing_to_do_with_setting_up_imports_no_botocore(arguments: list[str]) -> None:
+def test_commands_other_than_setup_import_no_botocore(arguments: list[str]) -> None:
     script = f"import sys; from annexd.tool import main\ntry: main.run({arguments})\nexcept Exception: pass\n"
     script += "print([name for name in sys.modules if name.startswith(('boto', 'annexd.account'))], file=sys.stderr)"
     made = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=TOP, check=True)

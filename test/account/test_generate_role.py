@@ -44,7 +44,7 @@ def test_the_template_is_clean_under_cfn_lint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         ((), "usage"),
         (("bucket",), "usage"),
@@ -57,10 +57,10 @@ def test_the_template_is_clean_under_cfn_lint(tmp_path: Path) -> None:
         (("bucket", "x" * 1025), "1 to 1024 bytes"),
     ],
 )
-def test_what_would_be_another_role_is_refused(arguments: tuple[str, ...], words: str) -> None:
+def test_options_that_would_make_another_role_are_refused(arguments: tuple[str, ...], message: str) -> None:
     made = generate(*arguments)
     assert (made.returncode, made.stdout) == (2, "")
-    assert words in made.stderr
+    assert message in made.stderr
 
 
 def test_the_arguments_are_in_the_template_as_strings_only() -> None:

@@ -92,7 +92,7 @@ def test_a_subnet_behind_a_nat_gateway_has_a_way_out(account: Account) -> None:
     assert subnets_of(account) == ",".join(sorted([*vpc.public, vpc.closed]))
 
 
-def test_of_two_subnets_in_a_zone_one_is_chosen_and_two_that_are_named_are_refused(account: Account) -> None:
+def test_one_subnet_of_a_zone_is_chosen_and_two_named_ones_are_refused(account: Account) -> None:
     vpc = Vpc(account.cloud)
     roomy = vpc.subnet("us-east-1a", "10.0.16.0/20")
     vpc.ec2.modify_subnet_attribute(SubnetId=roomy, MapPublicIpOnLaunch={"Value": True})
@@ -121,23 +121,23 @@ def test_a_vpc_whose_subnets_have_no_way_out_is_refused_with_the_next_step(accou
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (("-vpc", "vpc-0123"), "VPC vpc-0123 not found"),
         (("-subnet", "subnet-0123"), "subnets not found: subnet-0123"),
     ],
 )
 def test_a_missing_vpc_or_subnet_is_reported_before_anything_is_created(
-    account: Account, arguments: tuple[str, ...], words: str
+    account: Account, arguments: tuple[str, ...], message: str
 ) -> None:
     said = account.run("-setup", *arguments)
     assert said.status == CLOUD_FAILED
-    assert words in said.err
+    assert message in said.err
     assert account.cloud.calls("CreateStack") == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (("-setup", "-vpc", "main"), "-vpc must be a VPC ID"),
         (("-setup", "-subnet", "vpc-0123"), "-subnet must be a subnet ID"),
@@ -145,10 +145,12 @@ def test_a_missing_vpc_or_subnet_is_reported_before_anything_is_created(
         (("-setup", "-vpc", "vpc-0123", "-region", "us-east-1", "-region", "eu-west-1"), "-vpc can only be used"),
     ],
 )
-def test_invalid_options_of_the_network_are_reported(account: Account, arguments: tuple[str, ...], words: str) -> None:
+def test_invalid_options_of_the_network_are_reported(
+    account: Account, arguments: tuple[str, ...], message: str
+) -> None:
     said = account.run(*arguments)
     assert said.status == USAGE
-    assert words in said.err
+    assert message in said.err
 
 
 def test_the_network_changes_while_nothing_lives_there_and_is_kept_while_an_annex_does(account: Account) -> None:

@@ -210,7 +210,7 @@ def end_them(site: Site, replies: list[ReplyAd]) -> None:
     for fleet_id in (str(replies[-1]["BulkRequestID"]), troubled):
         assert "iamFleetRoleInvalid" in report.troubles[fleet_id].text
     assert "no profile" in report.troubles[str(lost["fleet"])].text
-    assert [words.partition(" ")[0] for words in report.ended] == [overdue]
+    assert [message.partition(" ")[0] for message in report.ended] == [overdue]
     site.cloud.client("ec2").delete_fleets(FleetIds=[troubled], TerminateInstances=True)
     first, second, *others = (str(reply["AnnexID"]) for reply in replies)
     changed = site.change(second, LeaseExtension=600)
@@ -240,7 +240,7 @@ def look_at_all(site: Site) -> Report:
         [known] = [order for state in engine.accepted()[1] if (order := state.order_as(FleetOrder))][:1]
     finally:
         journal.close()
-    report: Report = reconcile(site.world(), known.target, frozenset)
+    report: Report = reconcile(site.step_context(), known.target, frozenset)
     assert report.faults == ()
     return report
 

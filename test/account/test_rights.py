@@ -48,9 +48,9 @@ def user_without(action: str) -> dict[str, Any]:
 
 
 def test_for_keys_with_user_json_a_successful_dry_run_is_not_called_proof(account: Account) -> None:
-    told = found(account, "user", *policies(USER, STACK))
-    assert told["right to order"] == f"ok      right to order: {NO_PROOF}"
-    assert told["right to end"].startswith("ok      right to end: no annex lives")
+    reported = found(account, "user", *policies(USER, STACK))
+    assert reported["right to order"] == f"ok      right to order: {NO_PROOF}"
+    assert reported["right to end"].startswith("ok      right to end: no annex lives")
 
 
 USERS = itertools.count()
@@ -69,17 +69,17 @@ def denied(account: Account, action: str) -> dict[str, str]:
         ("ec2:RunInstances", "CreateFleet"),
     ],
 )
-def test_keys_for_orders_that_lack_a_right_are_at_fault_and_told_which(
+def test_keys_for_orders_that_lack_a_right_are_a_fault_that_names_it(
     account: Account, action: str, operation: str
 ) -> None:
-    told = denied(account, action)["right to order"]
-    assert told.startswith(f"FAULT   right to order: {operation} (DryRun) was denied")
-    assert action in told
-    assert "templates/policies/user.json" in told
+    reported = denied(account, action)["right to order"]
+    assert reported.startswith(f"FAULT   right to order: {operation} (DryRun) was denied")
+    assert action in reported
+    assert "templates/policies/user.json" in reported
 
 
 @pytest.mark.parametrize("action", ["ec2:RequestSpotFleet", "iam:PassRole"])
-def test_where_orders_go_by_spot_fleet_a_right_to_that_is_needed(account: Account, action: str) -> None:
+def test_orders_by_spot_fleet_need_the_right_to_it(account: Account, action: str) -> None:
     key_id, secret = account.cloud.user(f"spot-fleet-{next(USERS)}", user_without(action))
     knobs = ConfigurationFile(str(account.file)).settings() | {"ANNEX_FLEET_API": "SpotFleet"}
     keys = {"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": secret}
@@ -91,7 +91,7 @@ def test_where_orders_go_by_spot_fleet_a_right_to_that_is_needed(account: Accoun
 
 
 @pytest.mark.parametrize("action", ["ec2:RequestSpotFleet", "ec2:RunInstances", "ec2:CreateTags", "iam:PassRole"])
-def test_a_no_to_the_api_that_is_not_configured_is_told_and_no_fault(account: Account, action: str) -> None:
+def test_a_refusal_of_the_unconfigured_api_is_reported_and_no_fault(account: Account, action: str) -> None:
     line = denied(account, action)["right to order by -fleet-api spot-fleet"]
     assert line.startswith("ok ")
     assert "RequestSpotFleet (DryRun) was denied" in line
@@ -102,17 +102,17 @@ def test_a_no_to_the_api_that_is_not_configured_is_told_and_no_fault(account: Ac
 def test_keys_that_cannot_end_what_they_order_are_found_on_an_annex_that_lives(account: Account, action: str) -> None:
     ec2, fleet = account.client("ec2"), annex_of(account)
     assert found(account, f"may-{action[4:]}", *policies(USER, STACK))["right to end"].startswith("ok ")
-    told = found(account, f"may-not-{action[4:]}", user_without(action))["right to end"]
+    reported = found(account, f"may-not-{action[4:]}", user_without(action))["right to end"]
     ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
-    assert told.startswith(f"FAULT   right to end: {action[4:]} (DryRun) was denied")
+    assert reported.startswith(f"FAULT   right to end: {action[4:]} (DryRun) was denied")
 
 
-def test_keys_that_set_up_need_not_order_and_are_told_so(account: Account) -> None:
-    told = found(account, "admin", *policies(SETUP, STACK))
-    assert told["right to order"].startswith(
+def test_keys_that_set_up_need_not_order_and_the_report_says_so(account: Account) -> None:
+    reported = found(account, "admin", *policies(SETUP, STACK))
+    assert reported["right to order"].startswith(
         "ok      right to order: these credentials are for -setup and may not order"
     )
-    assert "user.json" in told["right to order"]
+    assert "user.json" in reported["right to order"]
 
 
 def test_a_dry_run_makes_no_fleet(account: Account) -> None:

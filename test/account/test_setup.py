@@ -196,7 +196,7 @@ def test_the_configuration_can_go_to_standard_output(account: Account) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (("-setup", "-teardown"), "-setup and -teardown exclude each other"),
         (("-setup", "config.json"), "config.json cannot be used with -setup"),
@@ -212,10 +212,12 @@ def test_the_configuration_can_go_to_standard_output(account: Account) -> None:
         (("-region", "us-east-1", "-lease-duration", "60", "f"), "-region requires -setup"),
     ],
 )
-def test_options_that_do_not_go_together_are_reported(account: Account, arguments: tuple[str, ...], words: str) -> None:
+def test_options_that_do_not_go_together_are_reported(
+    account: Account, arguments: tuple[str, ...], message: str
+) -> None:
     said = account.run(*arguments, *(() if "-setup" in arguments else ("-output", "x")))
     assert said.status == USAGE
-    assert words in said.err
+    assert message in said.err
 
 
 def test_an_unknown_profile_says_where_to_look(account: Account) -> None:

@@ -88,7 +88,7 @@ def test_only_the_enforcer_has_fixed_names_so_that_there_is_one_in_a_region_and_
     }
 
 
-def test_no_annex_may_live_longer_than_the_object_that_tells_its_machines_their_end() -> None:
+def test_no_annex_may_live_longer_than_the_object_with_its_end() -> None:
     [expiry] = properties("Bucket")["LifecycleConfiguration"]["Rules"]
     longest_s = json.loads(TEMPLATE.read_text())["Parameters"]["MaxLease"]["MaxValue"]
     assert longest_s + 86_400 <= expiry["ExpirationInDays"] * 86_400

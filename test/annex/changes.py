@@ -18,9 +18,9 @@ def ordered(site: Site, **changes: Any) -> dict[str, Any]:
     return dict(reply)
 
 
-def refused(reply: dict[str, Any], result: str, *words: str) -> None:
+def refused(reply: dict[str, Any], result: str, *message: str) -> None:
     assert reply["Result"] == result, reply
-    for each in words:
+    for each in message:
         assert each in str(reply["ErrorString"]), reply
 
 

@@ -109,8 +109,8 @@ def look(
     today: date | None = None,
 ) -> Report:
     """What a new annexd makes of the account."""
-    world = replace(site.world(), now_s=lambda: time.time() + ahead_s)
-    return reconcile(world, target(site), lambda: busy, lambda: cancelled, today)
+    context = replace(site.step_context(), now_s=lambda: time.time() + ahead_s)
+    return reconcile(context, target(site), lambda: busy, lambda: cancelled, today)
 
 
 def writes(site: Site) -> list[str]:

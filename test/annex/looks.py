@@ -27,7 +27,7 @@ def ask(site: Site, owner: str = OWNER, looks: Mapping[str, Snapshot] | None = N
     return dict(reply)
 
 
-def told(site: Site, owner: str = OWNER, looks: Mapping[str, Snapshot] | None = None, **changes: Any) -> list[Any]:
+def listed(site: Site, owner: str = OWNER, looks: Mapping[str, Snapshot] | None = None, **changes: Any) -> list[Any]:
     return list(json.loads(ask(site, owner, looks, **changes)["Annexes"]))
 
 

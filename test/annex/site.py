@@ -30,7 +30,7 @@ from test.annex.ads import OWNER, bulk_request_ad
 from test.annex.joining import BundleSources
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
-from test.workflow.world import Crash, CrashingJournal
+from test.workflow.store import Crash, CrashingJournal
 
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
 PACE = RetryPolicy(
@@ -104,7 +104,7 @@ class Site:
     def _dying_journal(self, at: int, written: bool) -> Journal:
         return CrashingJournal(self.home / "command_state", at=at, written=written, now_s=self.now_s)
 
-    def world(self) -> StepContext:
+    def step_context(self) -> StepContext:
         return StepContext(
             KeyFiles(self.read_as, self.cache, defaults=self.trusting()),
             self.now_s,
@@ -123,22 +123,22 @@ class Site:
         """One life of a daemon, with the ledger of its journal under the site's budgets."""
         journal = self.journal()
         try:
-            index, world = AnnexIndex(self.engine(journal)), self.world()
-            reservations = Reservations(index, world, self.rules)
-            yield CommandContext(index, world, self.bundle_sources, reservations=reservations)
+            index, context = AnnexIndex(self.engine(journal)), self.step_context()
+            reservations = Reservations(index, context, self.rules)
+            yield CommandContext(index, context, self.bundle_sources, reservations=reservations)
         finally:
             journal.close()
 
     def reservations(self, index: AnnexIndex) -> Reservations:
-        return Reservations(index, self.world(), self.rules)
+        return Reservations(index, self.step_context(), self.rules)
 
     def engine(self, journal: Journal, pace: RetryPolicy = PACE) -> Engine:
-        world = self.world()
-        engine = Engine(journal, annex_steps(world), pace=pace, now_s=self.now_s)
+        context = self.step_context()
+        engine = Engine(journal, annex_steps(context), pace=pace, now_s=self.now_s)
         index = AnnexIndex(engine)
-        add_cancelling(engine, world, index)
-        add_changing(engine, world, index)
-        add_resizing(engine, world, index)
+        add_cancelling(engine, context, index)
+        add_changing(engine, context, index)
+        add_resizing(engine, context, index)
         add_switching(engine)
         return engine
 
@@ -163,7 +163,7 @@ class Site:
                 engine,
                 self.asking() if self.rules.budgets else self.defaults,
                 self.now_s(),
-                access=self.world().access,
+                access=self.step_context().access,
                 bundle_sources=self.bundle_sources,
                 reservations=self.reservations(AnnexIndex(engine)),
                 offer=offer,
@@ -176,10 +176,10 @@ class Site:
         """What annexd answers to whoever asks what an order would be."""
         ad = self.ad(**{"Command": "CA_QUOTE_ANNEX", **changes})
         if not self.rules.budgets:
-            return quote_annex(ad, OWNER, self.world(), self.asking(), self.now_s(), self.bundle_sources)
+            return quote_annex(ad, OWNER, self.step_context(), self.asking(), self.now_s(), self.bundle_sources)
         with self.life() as life:
             return quote_annex(
-                ad, OWNER, life.world, self.asking(), self.now_s(), self.bundle_sources, life.reservations
+                ad, OWNER, life.step_context, self.asking(), self.now_s(), self.bundle_sources, life.reservations
             )
 
     def asking(self) -> Defaults:
@@ -193,7 +193,7 @@ class Site:
         try:
             ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": annex, **changes}
             index = AnnexIndex(self.engine(journal, pace))
-            return cancel_annex(ad, owner, index, self.world(), self.defaults, self.now_s())
+            return cancel_annex(ad, owner, index, self.step_context(), self.defaults, self.now_s())
         finally:
             journal.close()
 
@@ -204,7 +204,9 @@ class Site:
             ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex, **changes}
             index = AnnexIndex(self.engine(journal, pace))
             reservations = self.reservations(index)
-            return change_lease(ad, owner, index, self.world(), self.defaults, self.now_s(), reservations=reservations)
+            return change_lease(
+                ad, owner, index, self.step_context(), self.defaults, self.now_s(), reservations=reservations
+            )
         finally:
             journal.close()
 
@@ -224,7 +226,7 @@ class Site:
             ad = {"Command": "CA_RESIZE_ANNEX", "RequestVersion": 1, "Annex": annex, "TargetCapacity": units, **changes}
             index = AnnexIndex(self.engine(journal, pace))
             return resize_annex(
-                ad, owner, index, self.world(), self.asking(), self.now_s(), claimed,
+                ad, owner, index, self.step_context(), self.asking(), self.now_s(), claimed,
                 reservations=self.reservations(index),
             )  # fmt: skip
         finally:

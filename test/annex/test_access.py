@@ -30,14 +30,14 @@ def test_files_are_read_as_the_owner_each_time_so_that_rotated_keys_are_used(sit
     assert set(files.asked) == {("alice@example.org", "/public"), ("alice@example.org", "/secret")}
 
 
-def test_a_file_that_may_not_be_read_is_told_and_had_no_effect() -> None:
+def test_an_unreadable_file_is_reported_and_has_no_effect() -> None:
     with pytest.raises(Refused, match="PublicKeyFile cannot be used: /public is not owned") as caught:
         KeyFiles(Files({}))(NOWHERE)
     assert caught.value.untouched
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"two words", b"[default]\nkey = 1", "ä".encode(), b"x" * 600, b"\0"])
-def test_a_file_that_holds_no_key_is_told_without_its_content(content: bytes) -> None:
+def test_a_file_without_a_key_is_reported_without_its_content(content: bytes) -> None:
     with pytest.raises(Refused) as caught:
         KeyFiles(Files(KEYS | {"/secret": content}))(NOWHERE)
     assert str(caught.value).startswith("SecretKeyFile /secret ")
@@ -66,14 +66,14 @@ def test_keys_that_are_replaced_by_another_accounts_are_noticed_before_the_next_
         access(target_at(site.cloud.url))
 
 
-def test_whose_keys_are_is_asked_once_in_an_hour(site: Site) -> None:
+def test_the_owner_of_keys_is_queried_once_an_hour(site: Site) -> None:
     access = KeyFiles(Files(KEYS))
     for _ in range(5):
         access(target_at(site.cloud.url))
     assert len(site.cloud.calls("GetCallerIdentity")) == 1
 
 
-def test_where_sts_does_not_answer_nothing_is_done_and_it_is_asked_again() -> None:
+def test_a_silent_sts_stops_the_order_until_it_answers() -> None:
     with pytest.raises(Retry, match="GetCallerIdentity with the keys of alice") as caught:
         KeyFiles(Files(KEYS))(NOWHERE)
     assert caught.value.untouched
@@ -171,7 +171,7 @@ def test_a_requesters_keys_need_nothing_of_annexds_own_aws_configuration(
     "changes",
     [{"ec2_url": "http://under_score"}, {"region": ""}, {"ec2_url": "//"}],
 )
-def test_endpoints_that_cannot_be_used_are_refused_with_words(changes: Json) -> None:
+def test_unusable_endpoints_are_refused_with_a_message(changes: Json) -> None:
     order = replace(NOWHERE, endpoints=replace(NOWHERE.endpoints, **changes))
     with pytest.raises((Refused, Retry)) as caught:
         KeyFiles(Files(KEYS))(order)
@@ -190,7 +190,7 @@ def test_endpoints_that_cannot_be_used_are_refused_with_words(changes: Json) -> 
         "[default]\nmax_attempts = many\n",
     ],
 )
-def test_a_broken_aws_configuration_of_annexds_own_is_refused_with_words(
+def test_a_broken_aws_configuration_of_annexds_own_is_refused_with_a_message(
     site: Site, config: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = site.home / "config"

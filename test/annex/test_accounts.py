@@ -32,7 +32,7 @@ def test_an_owner_without_an_account_at_the_order_gets_none_by_a_new_domain() ->
 
 
 @pytest.mark.parametrize("owner", ["alice@elsewhere.example.org", "alice", "@old.example.org", "alice@", "", "alice@@"])
-def test_only_who_is_of_this_domain_is_an_account(owner: str) -> None:
+def test_only_users_of_this_domain_are_accounts(owner: str) -> None:
     assert OLD.account_of(owner) is None
 
 

@@ -60,14 +60,14 @@ def need_of(site: Site, **changes: Any) -> int:
     return int(whole) * MICRO + int(parts)
 
 
-def looked(site: Site, world: StepContext, order: FleetOrder) -> tuple[float, Report]:
+def looked(site: Site, context: StepContext, order: FleetOrder) -> tuple[float, Report]:
     """Look as often as it takes: the site's annexd waits for an answer for a second only."""
     reports: list[tuple[float, Report]] = []
 
     def look() -> bool:
         began_s = site.now_s()
         with contextlib.suppress(Retry):
-            reports.append((began_s, reconcile(world, order.target, set)))
+            reports.append((began_s, reconcile(context, order.target, set)))
         return bool(reports)
 
     wait_for(look, "a look at the account", 60.0)
@@ -83,12 +83,12 @@ def settled(site: Site) -> Account:
         for known in life.index.all():
             order = life.index.engine.state(known.command_id).order_as(FleetOrder)
             assert order is not None
-            began_s, report = looked(site, life.world, order)
+            began_s, report = looked(site, life.step_context, order)
             recorder.record(order.target.key, report.launches, began_s)
             looks[order.target.key] = Snapshot(began_s, {each.annex_id: each for each in report.annexes})
             unpriced = recorder.unpriced().get(order.target.key, {})
             if unpriced:
-                prices = past_prices(life.world, order.target, site.asking(), unpriced).prices
+                prices = past_prices(life.step_context, order.target, site.asking(), unpriced).prices
                 recorder.price({order.target.key}, prices)
         settlement.sweep(looks, site.now_s())
         return life.reservations.accounts(site.now_s())[0]
@@ -151,7 +151,7 @@ def test_an_order_under_a_budget_sends_the_list_price_as_the_bound(priced: Site,
         ),
     ],
 )
-def test_what_has_no_bound_is_refused_where_a_budget_applies_and_only_there(
+def test_an_order_without_a_bound_is_refused_only_under_a_budget(
     priced: Site, changes: dict[str, Any], message: str
 ) -> None:
     limit(priced, 1000)
@@ -198,7 +198,7 @@ def test_64_orders_at_once_never_exceed_the_budget(priced: Site) -> None:
             ad = priced.ad(**SPECIFICATIONS, TargetCapacity=1, EndOfLease=end_s)
             replies.append(
                 bulk_request(
-                    ad, OWNER, life.index.engine, priced.asking(), priced.now_s(), access=life.world.access,
+                    ad, OWNER, life.index.engine, priced.asking(), priced.now_s(), access=life.step_context.access,
                     reservations=life.reservations,
                 )
             )  # fmt: skip
@@ -280,7 +280,7 @@ def test_an_annex_of_which_a_budget_knows_nothing_is_not_extended_under_it(price
     assert priced.change(annex, EndOfLease=end_s, CommandID="shorter")["Result"] == "Success"
 
 
-def test_what_is_undone_before_anything_was_born_returns_whole(priced: Site) -> None:
+def test_the_reservation_of_an_undone_order_is_returned_whole(priced: Site) -> None:
     limit(priced, 1)
     priced.cloud.fault("RequestSpotFleet", "denied", times=10)
     reply = ordered(priced, FleetAPI="SpotFleet")

@@ -18,12 +18,12 @@ from test.annex.ads import OWNER
 from test.annex.fleets import tags_of
 from test.annex.site import BYSTANDER, READ_TIMEOUT_S, Site, wait_for
 from test.replies import accepted
-from test.workflow.world import Crash
+from test.workflow.store import Crash
 
 CALLS = ["GetFunction", "FilterLogEvents", "RequestSpotFleet"]
 
 
-def test_what_is_billed_is_born_with_its_lease(site: Site) -> None:
+def test_every_billed_resource_is_created_with_its_lease(site: Site) -> None:
     reply = site.order()
     assert reply["Result"] == "Success", reply
     assert site.operations() == CALLS
@@ -243,12 +243,12 @@ def test_the_daemon_that_stops_says_so_and_the_next_one_goes_on(site: Site) -> N
     assert len(site.live_fleets()) == 1
 
 
-def test_keys_that_cannot_be_read_are_told_and_nothing_is_asked(site: Site) -> None:
+def test_unreadable_keys_are_reported_and_nothing_is_sent(site: Site) -> None:
     site.keys.clear()
     reply = site.order()
     assert reply["Result"] == "InvalidRequest"
-    words = "PublicKeyFile cannot be used: /home/alice/public cannot be opened: Permission denied"
-    assert words in str(reply["ErrorString"])
+    message = "PublicKeyFile cannot be used: /home/alice/public cannot be opened: Permission denied"
+    assert message in str(reply["ErrorString"])
     assert site.operations() == []
 
 
@@ -261,13 +261,13 @@ def test_no_secret_is_in_the_reply_or_in_the_journal(site: Site) -> None:
         assert secret not in file.read_bytes()
 
 
-def test_an_unknown_lease_function_is_told_before_anything_is_made(site: Site) -> None:
+def test_an_unknown_lease_function_is_reported_before_anything_is_created(site: Site) -> None:
     reply = site.order(LeaseFunctionARN=site.arn[:-3] + "xxx")
     assert "does not exist, so nothing would end a lease: condor_annex -setup creates it" in str(reply["ErrorString"])
     assert site.operations() == ["GetFunction"]
 
 
-def test_an_aws_that_cannot_be_reached_is_told_and_leaves_no_unfinished_work(site: Site) -> None:
+def test_an_unreachable_aws_is_reported_and_leaves_no_unfinished_work(site: Site) -> None:
     reply = site.order(
         pace=RetryPolicy(base_s=0.01, forward_deadline_s=0.2),
         ServiceURL="http://127.0.0.1:9",
@@ -311,7 +311,7 @@ def test_a_daemon_that_was_away_past_the_lease_leaves_nothing(site: Site) -> Non
 CHECKED = 5  # records of an order until its lease function was checked, and there is no object to make
 
 
-def test_what_was_checked_a_moment_ago_is_not_checked_again(site: Site) -> None:
+def test_a_fresh_check_is_not_repeated(site: Site) -> None:
     with site.dying(CHECKED):
         site.order()
     site.away_s = CHECK_AGAIN_S - 10
@@ -320,7 +320,7 @@ def test_what_was_checked_a_moment_ago_is_not_checked_again(site: Site) -> None:
     assert site.operations() == ["RequestSpotFleet"]
 
 
-def test_what_was_checked_a_minute_ago_is_checked_again(site: Site) -> None:
+def test_a_check_older_than_a_minute_is_repeated(site: Site) -> None:
     with site.dying(CHECKED):
         site.order()
     site.away_s = CHECK_AGAIN_S + 10
@@ -345,8 +345,8 @@ def test_a_lease_function_that_lapses_between_check_and_request_gets_no_instance
         waiter.wait(FunctionName=site.arn, WaiterConfig={"Delay": 0.1})
         functions.update_function_configuration(FunctionName=site.arn, Description="Ends every annex")
     [(result, error)] = outcomes
-    words = "has not been called by its rule" if lapse == "silent" else "is closed"
-    assert (result, words in error) == ("Failure", True), error
+    message = "has not been called by its rule" if lapse == "silent" else "is closed"
+    assert (result, message in error) == ("Failure", True), error
     assert site.cloud.effects("fleet requested") == []
 
 
@@ -354,8 +354,10 @@ def test_a_lease_longer_than_the_stacks_max_lease_is_refused_in_the_words_of_its
     site.defaults = replace(site.defaults, max_lease_s=100 * 86400)
     reply = site.order(EndOfLease=int(site.now_s()) + 31 * 86400)
     assert reply["Result"] == "InvalidRequest"
-    words = r"a lease of (31d|30d23h59m\d+s) is longer than the lease function allows \(30d, the stack's parameter Max"
-    assert re.search(words, str(reply["ErrorString"])), reply
+    message = (
+        r"a lease of (31d|30d23h59m\d+s) is longer than the lease function allows \(30d, the stack's parameter Max"
+    )
+    assert re.search(message, str(reply["ErrorString"])), reply
     assert site.operations() == CALLS[:2]
     assert site.order(EndOfLease=int(site.now_s()) + 30 * 86400)["Result"] == "Success"
 

@@ -70,11 +70,11 @@ def test_it_needs_no_right_to_tag(site: Site, annex: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("may_tag", [True, False], ids=["may tag", "may not tag"])
-@pytest.mark.parametrize("world", ["acted-upon", "refused", "no-effect"])
-def test_a_fleet_after_its_provisioning_delay_is_ended_in_each_world(
-    site: Site, annex: dict[str, Any], world: str, may_tag: bool
+@pytest.mark.parametrize("variant", ["acted-upon", "refused", "no-effect"])
+def test_a_fleet_after_its_provisioning_delay_is_ended_in_each_variant(
+    site: Site, annex: dict[str, Any], variant: str, may_tag: bool
 ) -> None:
-    site.cloud.behave(second_cancel=world)
+    site.cloud.behave(second_cancel=variant)
     by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[annex["BulkRequestID"]], TerminateInstances=False)
     if not may_tag:
         site.cloud.fault("CreateTags", "denied", times=1000)
@@ -166,7 +166,7 @@ def test_an_order_that_is_under_way_takes_no_further_step_and_is_undone(site: Si
     ordering.start()
     wait_for(lambda: bool(index.called("physics", OWNER)) and not site.cloud.faults(), "the order to be under way")
     ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": "physics"}
-    cancelled = cancel_annex(ad, OWNER, index, site.world(), site.defaults, site.now_s())
+    cancelled = cancel_annex(ad, OWNER, index, site.step_context(), site.defaults, site.now_s())
     ordering.join()
     journal.close()
     assert cancelled["Result"] == "Success", cancelled
@@ -183,30 +183,32 @@ def test_a_super_user_with_working_keys_can_end_an_annex_that_is_stuck_without_t
     assert site.cancel(annex, pace=IMPATIENT)["Result"] == "UnknownError", "accepted, and not given up for a file"
     site.keys = {f"/backup{path}": content for path, content in keys.items()}
     site.readers.add(BOB)
-    told: dict[str, Any] = {"PublicKeyFile": "/backup/home/alice/public", "SecretKeyFile": "/backup/home/alice/secret"}
-    assert site.cancel(annex, BOB, **told)["Result"] == "NotAuthorized"
+    moved: dict[str, Any] = {"PublicKeyFile": "/backup/home/alice/public", "SecretKeyFile": "/backup/home/alice/secret"}
+    assert site.cancel(annex, BOB, **moved)["Result"] == "NotAuthorized"
     site.defaults = replace(site.defaults, super_users=frozenset([BOB]))
-    assert site.cancel(annex, BOB, pace=PATIENT, **told)["Result"] == "Success"
+    assert site.cancel(annex, BOB, pace=PATIENT, **moved)["Result"] == "Success"
     site.check_nothing_left()
 
 
-def test_a_super_user_gives_up_what_cannot_be_undone_and_is_told_what_may_be_left(site: Site) -> None:
+def test_a_super_user_gives_up_an_undo_and_learns_what_may_be_left(site: Site) -> None:
     stuck = stuck_order(site)
     annex = str(stuck["AnnexID"])
     assert site.cancel(annex, ForceX=True)["Result"] == "NotAuthorized", "its owner may not"
     site.defaults = replace(site.defaults, super_users=frozenset([BOB]))
     reply = site.cancel(annex, BOB, ForceX=True)
     assert reply["Result"] == "Success"
-    for words in (f"fleet with client token {stuck['ClientToken']}", "ends with its lease, at 20"):
-        assert words in str(reply["Warning"]), reply
+    for message in (f"fleet with client token {stuck['ClientToken']}", "ends with its lease, at 20"):
+        assert message in str(reply["Warning"]), reply
     refused(dict(site.cancel(annex, BOB, ForceX=True)), "InvalidState", "is stuck")
     site.cloud.clear_faults()
     assert site.restart() == [], "nothing of it goes on"
-    words = str(site.cancel(annex)["ErrorString"])
-    assert ("given up by bob@example.org" in words, "its order failed and was undone" in words) == (True, False), words
+    message = str(site.cancel(annex)["ErrorString"])
+    assert ("given up by bob@example.org" in message, "its order failed and was undone" in message) == (True, False), (
+        message
+    )
 
 
-def test_what_is_not_stuck_is_not_given_up(site: Site, annex: dict[str, Any]) -> None:
+def test_an_order_that_is_not_stuck_is_not_given_up(site: Site, annex: dict[str, Any]) -> None:
     site.defaults = replace(site.defaults, super_users=frozenset([OWNER]))
     refused(
         dict(site.cancel(annex["AnnexID"], ForceX=True)), "InvalidState", "-forcex gives up only what cannot be undone"
@@ -234,13 +236,13 @@ def test_an_annex_that_was_extended_is_not_over_before_its_new_end(site: Site, a
     check_ended(site, annex)
 
 
-def test_what_nobody_knows_is_not_found(site: Site) -> None:
-    words = "annexd knows no annex annex-1 of yours; with keys (files, a profile)"
-    refused(dict(site.cancel("annex-1")), "InvalidRequest", words)
+def test_an_unknown_annex_is_not_found(site: Site) -> None:
+    message = "annexd knows no annex annex-1 of yours; with keys (files, a profile)"
+    refused(dict(site.cancel("annex-1")), "InvalidRequest", message)
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"annex": None}, "Annex is missing"),
         ({"annex": "x' || true"}, "Annex must be an annex ID"),
@@ -253,8 +255,8 @@ def test_what_nobody_knows_is_not_found(site: Site) -> None:
     ],
 )
 @pytest.mark.usefixtures("annex")
-def test_a_wrong_command_tells_its_faults(site: Site, changes: dict[str, Any], words: str) -> None:
-    refused(dict(site.cancel(**{"annex": "physics", **changes})), "InvalidRequest", words)
+def test_a_wrong_command_reports_its_faults(site: Site, changes: dict[str, Any], message: str) -> None:
+    refused(dict(site.cancel(**{"annex": "physics", **changes})), "InvalidRequest", message)
     assert writes(site) == []
 
 
@@ -290,7 +292,8 @@ def test_two_who_cancel_at_once_share_one_cancellation(site: Site, annex: dict[s
     ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": annex["AnnexID"]}
     with ThreadPoolExecutor(2) as pool:
         asked = [
-            pool.submit(cancel_annex, ad, OWNER, index, site.world(), site.defaults, site.now_s()) for _ in range(2)
+            pool.submit(cancel_annex, ad, OWNER, index, site.step_context(), site.defaults, site.now_s())
+            for _ in range(2)
         ]
     replies = [one.result() for one in asked]
     journal.close()
@@ -341,7 +344,7 @@ def test_a_fleet_that_ec2_does_not_show_yet_is_waited_for(site: Site, annex: dic
     check_ended(site, annex)
 
 
-def test_an_outage_is_waited_for_and_the_client_is_told(site: Site, annex: dict[str, Any]) -> None:
+def test_an_outage_is_waited_for_and_reported_to_the_client(site: Site, annex: dict[str, Any]) -> None:
     site.cloud.fault("CancelSpotFleetRequests", "internal", times=1000)
     reply = site.cancel("physics", pace=IMPATIENT, CommandID="mine")
     refused(dict(reply), "UnknownError", f"annex {annex['AnnexID']} is not cancelled yet, and annexd keeps trying")
@@ -352,7 +355,7 @@ def test_an_outage_is_waited_for_and_the_client_is_told(site: Site, annex: dict[
     check_ended(site, annex)
 
 
-def test_a_final_no_is_told_and_it_can_be_asked_for_again(site: Site, annex: dict[str, Any]) -> None:
+def test_a_final_refusal_is_reported_and_the_cancellation_can_be_repeated(site: Site, annex: dict[str, Any]) -> None:
     site.cloud.fault("CancelSpotFleetRequests", "denied", times=1)
     refused(dict(site.cancel("physics")), "Failure", "was denied")
     assert site.cancel("physics")["Result"] == "Success"
@@ -365,7 +368,7 @@ def test_an_end_that_is_moved_after_the_cancellation_changes_nothing(site: Site,
     check_ended(site, annex)
 
 
-def test_where_nothing_is_left_of_it_nothing_is_ended(site: Site, annex: dict[str, Any]) -> None:
+def test_a_cancellation_ends_nothing_if_nothing_is_left(site: Site, annex: dict[str, Any]) -> None:
     by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[annex["BulkRequestID"]], TerminateInstances=True)
     wait_for(lambda: not look(site).annexes, "the annex to be ended by hand")
     site.cloud.clear_audit()
@@ -379,11 +382,11 @@ def test_where_nothing_is_left_of_it_nothing_is_ended(site: Site, annex: dict[st
 
 
 @pytest.mark.usefixtures("annex")
-def test_a_key_file_that_has_moved_can_be_told(site: Site) -> None:
+def test_a_cancellation_accepts_the_new_place_of_a_moved_key_file(site: Site) -> None:
     site.keys = {f"/new{path}": content for path, content in site.keys.items()}
     refused(dict(site.cancel("physics", pace=IMPATIENT)), "UnknownError", "PublicKeyFile cannot be used")
-    told: dict[str, Any] = {"PublicKeyFile": "/new/home/alice/public", "SecretKeyFile": "/new/home/alice/secret"}
-    assert site.cancel("physics", **told)["Result"] == "Success"
+    moved: dict[str, Any] = {"PublicKeyFile": "/new/home/alice/public", "SecretKeyFile": "/new/home/alice/secret"}
+    assert site.cancel("physics", **moved)["Result"] == "Success"
 
 
 # Without the journal, and with reconciliation.
@@ -404,7 +407,7 @@ def test_an_annexd_that_lost_its_disk_finds_it_in_the_cloud(site: Site, annex: d
     check_ended(site, annex)
 
 
-def test_what_is_found_in_the_cloud_is_its_owners_and_lives(site: Site, annex: dict[str, Any]) -> None:
+def test_a_living_annex_found_in_the_cloud_belongs_to_its_owner(site: Site, annex: dict[str, Any]) -> None:
     on_another_disk(site)
     carols = [{"Key": "htcondor:annex-owner", "Value": "Carol _carol@example.org_"}]
     fleet(site, "annex-1", lease_s=1000, its_tags=carols)

@@ -113,7 +113,7 @@ def test_awss_words_name_type_zone_market_and_whether_it_is_a_limit(
 
 
 @pytest.mark.parametrize("event", NO_NEWS, ids=range(len(NO_NEWS)))
-def test_what_is_not_about_capacity_closes_nothing(event: tuple[str, str]) -> None:
+def test_an_error_unrelated_to_capacity_closes_nothing(event: tuple[str, str]) -> None:
     assert read(*event) == []
 
 
@@ -121,20 +121,20 @@ def test_an_instances_life_is_no_refusal() -> None:
     assert read("launched", "i-InsufficientInstanceCapacity", "instanceChange") == []
 
 
-def test_a_reason_is_short_whatever_was_said() -> None:
+def test_a_reason_is_always_short() -> None:
     [found] = read(INVALID, "InsufficientInstanceCapacity " + "x" * 5000)
     assert len(found.reason) < 400
 
 
-@pytest.mark.parametrize("words", CAPACITY_WORDS)
+@pytest.mark.parametrize("message", CAPACITY_WORDS)
 @pytest.mark.parametrize("api", ["spot-fleet", "ec2-fleet"])
-def test_a_refusal_in_a_history_is_read_in_each_of_awss_words(site: Site, api: str, words: str) -> None:
-    site.cloud.behave(capacity_words=words, fleet_events=FLEET_EVENTS[api == "ec2-fleet"])
+def test_a_refusal_in_a_history_is_read_in_each_of_awss_spellings(site: Site, api: str, message: str) -> None:
+    site.cloud.behave(capacity_words=message, fleet_events=FLEET_EVENTS[api == "ec2-fleet"])
     site.cloud.set_capacity(**FULL)
     fleet_id = ordered(site, api)
     [found] = look(site).capacity
     [refusal] = found.refusals
-    zone = None if words == "no-spot-capacity" else "us-east-1a"
+    zone = None if message == "no-spot-capacity" else "us-east-1a"
     assert (found.fleet_id, found.launched, found.scope.markets) == (fleet_id, 0, (SPOT,))
     assert (refusal.instance_type, refusal.zone, refusal.markets) == ("m5.large", zone, (SPOT,))
     assert not refusal.is_limit
@@ -160,7 +160,7 @@ def test_one_reading_of_a_history_serves_the_trouble_and_the_capacity(site: Site
 
 
 def test_the_inventory_knows_of_which_markets_and_types_a_fleet_is(site: Site) -> None:
-    ec2 = site.world().access(target(site)).ec2
+    ec2 = site.step_context().access(target(site)).ec2
     plain: dict[str, Any] = {"TotalTargetCapacity": 2, "DefaultTargetCapacityType": "on-demand"}
     mixed = {"TotalTargetCapacity": 2, "OnDemandTargetCapacity": 1, "DefaultTargetCapacityType": "spot"}
     overridden = ec2_fleet(site, "annex-3", 1000, TargetCapacitySpecification=mixed)
@@ -175,7 +175,7 @@ def test_the_inventory_knows_of_which_markets_and_types_a_fleet_is(site: Site) -
 @pytest.mark.parametrize("timed", [True, False])
 def test_interruptions_are_read_with_their_pool_and_time(site: Site, timed: bool) -> None:
     site.cloud.behave(interruptions_are_timed=timed)
-    fleet_id, ec2 = ordered(site, "spot-fleet"), site.world().access(target(site)).ec2
+    fleet_id, ec2 = ordered(site, "spot-fleet"), site.step_context().access(target(site)).ec2
     first, second = instances_of(site, fleet_id)
     before = {each.instance_id for each in taken_back(ec2)}
     site.cloud.turn_off(first, reason="Server.SpotInstanceTermination")

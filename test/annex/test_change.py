@@ -57,7 +57,7 @@ def test_an_end_can_be_said_as_a_time(site: Site, annex: dict[str, Any], by_s: i
     assert tags_of(site, annex["BulkRequestID"])["htcondor:annex-lease-end"] == utc(end_s)
 
 
-def test_where_the_end_is_that_already_nothing_is_written(site: Site, annex: dict[str, Any]) -> None:
+def test_an_unchanged_end_writes_nothing(site: Site, annex: dict[str, Any]) -> None:
     assert site.change("physics", EndOfLease=annex["EndOfLease"])["Result"] == "Success"
     assert writes(site) == []
 
@@ -69,7 +69,7 @@ def test_an_end_that_was_moved_by_hand_is_the_one_that_counts(site: Site, annex:
 
 
 @pytest.mark.parametrize("written", ["", "tomorrow", "2026-11-22T16:20:00", "2026-11-22 16:20:00Z", "99999999999"])
-def test_a_moved_end_that_nobody_can_read_counts_as_none(site: Site, annex: dict[str, Any], written: str) -> None:
+def test_an_unreadable_moved_end_counts_as_none(site: Site, annex: dict[str, Any], written: str) -> None:
     tag(site, annex["BulkRequestID"], end=written)
     assert site.change("physics", LeaseExtension=600)["EndOfLease"] == annex["EndOfLease"] + 600
 
@@ -86,7 +86,7 @@ def test_the_lease_function_ends_it_at_the_moved_end_and_not_before(site: Site, 
 # Who may, and which.
 
 
-def test_only_who_ordered_it_or_a_super_user_may_change_it(site: Site, annex: dict[str, Any]) -> None:
+def test_only_its_owner_or_a_super_user_may_change_it(site: Site, annex: dict[str, Any]) -> None:
     assert site.change(annex["AnnexID"], BOB, LeaseExtension=600)["Result"] == "NotAuthorized"
     assert site.change("physics", BOB, LeaseExtension=600)["Result"] == "InvalidRequest", "names are each user's own"
     assert writes(site) == []
@@ -115,7 +115,7 @@ def test_an_annex_that_the_journal_does_not_know_can_be_shortened_and_not_extend
     refused(site.change("annex-unknown", EndOfLease=end_s, **KEYS), "InvalidRequest", "AWS shows these keys none")
 
 
-def test_what_is_found_in_the_cloud_is_its_owners(site: Site) -> None:
+def test_an_annex_found_in_the_cloud_belongs_to_its_owner(site: Site) -> None:
     site.defaults = replace(site.trusting(), lease_function_arn=site.arn)
     its_tags = [{"Key": "htcondor:annex-owner", "Value": BOB}]
     fleet(site, "annex-1", 4000, its_tags=its_tags)
@@ -127,7 +127,7 @@ def test_what_is_found_in_the_cloud_is_its_owners(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({}, "a change needs either LeaseExtension or EndOfLease (-extend or -until)"),
         ({"LeaseExtension": 600, "EndOfLease": 2_000_000_000}, "needs either LeaseExtension or EndOfLease"),
@@ -148,8 +148,8 @@ def test_what_is_found_in_the_cloud_is_its_owners(site: Site) -> None:
     ],
 )
 @pytest.mark.usefixtures("annex")
-def test_a_wrong_command_tells_its_faults(site: Site, changes: dict[str, Any], words: str) -> None:
-    refused(site.change(**{"annex": "physics", **changes}), "InvalidRequest", words)
+def test_a_wrong_command_reports_its_faults(site: Site, changes: dict[str, Any], message: str) -> None:
+    refused(site.change(**{"annex": "physics", **changes}), "InvalidRequest", message)
     assert site.operations() == []
 
 
@@ -173,7 +173,7 @@ def test_the_same_command_gets_the_same_answer_and_no_other_commands(site: Site,
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_comes_less_than_two_minutes_before_the_end_comes_too_late(site: Site, change: str) -> None:
+def test_a_change_within_two_minutes_of_the_end_comes_too_late(site: Site, change: str) -> None:
     ordered(site, EndOfLease=int(site.now_s()) + 110)
     late: dict[str, Any] = {"EndOfLease": int(site.now_s()) + 60} if change == "shorten" else {}
     changes = CHANGES[change] | late
@@ -226,7 +226,7 @@ def test_a_fleet_after_its_provisioning_delay_is_changed_as_any_other(site: Site
     assert site.change("physics", LeaseExtension=600)["Result"] == "Success"
 
 
-def test_what_failed_or_is_over_has_no_end_to_move(site: Site, annex: dict[str, Any]) -> None:
+def test_a_failed_or_ended_annex_has_no_end_to_move(site: Site, annex: dict[str, Any]) -> None:
     site.cloud.fault("RequestSpotFleet", "denied", times=9)
     failed = site.order()
     site.cloud.clear_faults()
@@ -254,7 +254,7 @@ def in_one_daemon(site: Site, act: Callable[[Callable[..., Any], Callable[..., A
 
     def change(annex: str, **changes: Any) -> Any:
         ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex, **changes}
-        return change_lease(ad, OWNER, index, site.world(), site.defaults, site.now_s())
+        return change_lease(ad, OWNER, index, site.step_context(), site.defaults, site.now_s())
 
     try:
         act(order, change)

@@ -91,7 +91,7 @@ def test_the_keys_of_a_change_write_its_object_too(joined: Site, annex: dict[str
     assert told_end_s(joined, annex) == annex["EndOfLease"] + LATER_S
 
 
-def test_the_machines_of_a_cancelled_annex_are_told(joined: Site, annex: dict[str, Any]) -> None:
+def test_the_machines_of_a_cancelled_annex_learn_of_it(joined: Site, annex: dict[str, Any]) -> None:
     reply = joined.cancel("physics")
     assert told_end_s(joined, annex) == reply["EndOfLease"]
 

@@ -22,7 +22,7 @@ def annex(site: Site) -> Iterator[dict[str, Any]]:
     site.cloud.behave(tags_late_s=0.0)
 
 
-def test_keys_that_may_not_tag_are_told_what_they_lack_and_nothing_changes(site: Site, annex: dict[str, Any]) -> None:
+def test_keys_without_the_right_to_tag_are_reported_and_nothing_changes(site: Site, annex: dict[str, Any]) -> None:
     for change in ({"LeaseExtension": 600}, {"EndOfLease": annex["EndOfLease"] - 600}):
         site.cloud.fault("CreateTags", "denied")
         reply = site.change("physics", **change)

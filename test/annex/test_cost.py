@@ -107,7 +107,7 @@ def test_an_instance_is_billed_for_a_minute_at_least() -> None:
     assert (usage.spendings, round(usage.dollars, 6)) == ((), round(billed.dollars(run[0], START_S + 300) or 0.0, 6))
 
 
-def test_what_has_no_price_is_counted_and_never_taken_for_free() -> None:
+def test_instances_without_a_price_are_counted_and_never_taken_as_free() -> None:
     none = BEGUN.after([Launch(START_S, A), Launch(START_S, LISTED)], START_S + 10)
     assert cost_of(none, START_S + 3600) == {"EstimatedCost": None, "UnpricedInstances": 2}
     part = none.priced({LISTED: [(0.0, 0.3)]})
@@ -139,7 +139,7 @@ def test_unchanged_prices_are_not_recorded() -> None:
     assert all(one.facts == other.facts for one, other in pairwise(priced))
 
 
-def test_what_the_journal_keeps_of_an_annex_is_bounded_and_its_sum_the_same() -> None:
+def test_the_journal_keeps_a_bounded_record_of_an_annex_with_the_same_sum() -> None:
     usage, lives = BEGUN, 1000
     for number in range(1000):
         now_s = START_S + number * 100

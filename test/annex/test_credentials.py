@@ -117,7 +117,7 @@ def test_many_orders_of_a_throttled_account_all_get_through_without_a_storm(site
 
 
 def test_each_kind_of_refusal_has_its_own_words_and_is_asked_once(site: Site) -> None:
-    for code, words in {
+    for code, message in {
         "MaxSpotInstanceCountExceeded": "would exceed a quota of the AWS account",
         "InsufficientInstanceCapacity": "found no capacity, try other instance types",
         "UnauthorizedOperation": "was denied to these credentials",
@@ -125,7 +125,7 @@ def test_each_kind_of_refusal_has_its_own_words_and_is_asked_once(site: Site) ->
     }.items():
         site.clean()
         site.cloud.fault("RequestSpotFleet", "error", code=code, times=1000)
-        assert words in str(site.order()["ErrorString"])
+        assert message in str(site.order()["ErrorString"])
         assert len(site.cloud.calls("RequestSpotFleet")) == 1, code
 
 

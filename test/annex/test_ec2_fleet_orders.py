@@ -37,8 +37,8 @@ def templates(site: Site) -> list[dict[str, Any]]:
 
 
 def versions(site: Site, name: object) -> list[dict[str, Any]]:
-    told = by_hand(site).describe_launch_template_versions(LaunchTemplateName=name)["LaunchTemplateVersions"]
-    return [each["LaunchTemplateData"] for each in sorted(told, key=lambda each: int(each["VersionNumber"]))]
+    reported = by_hand(site).describe_launch_template_versions(LaunchTemplateName=name)["LaunchTemplateVersions"]
+    return [each["LaunchTemplateData"] for each in sorted(reported, key=lambda each: int(each["VersionNumber"]))]
 
 
 def config_of(site: Site) -> dict[str, Any]:
@@ -46,8 +46,8 @@ def config_of(site: Site) -> dict[str, Any]:
     return dict(fleet["config"])
 
 
-def tags_in(told: Mapping[str, Any]) -> dict[str, str]:
-    return {each["Key"]: each["Value"] for each in told["Tags"]}
+def tags_in(reported: Mapping[str, Any]) -> dict[str, str]:
+    return {each["Key"]: each["Value"] for each in reported["Tags"]}
 
 
 def own_template(site: Site, name: str, **data: Any) -> dict[str, Any]:
@@ -187,14 +187,14 @@ PROTECTED = [
 ]
 
 
-@pytest.mark.parametrize(("data", "words"), PROTECTED, ids=[words for _, words in PROTECTED])
+@pytest.mark.parametrize(("data", "message"), PROTECTED, ids=[message for _, message in PROTECTED])
 def test_a_users_template_that_would_outlive_its_lease_is_refused_before_anything_is_made(
-    by_ec2_fleet: Site, data: dict[str, Any], words: str
+    by_ec2_fleet: Site, data: dict[str, Any], message: str
 ) -> None:
     named = own_template(by_ec2_fleet, "own", **data)
     reply = by_ec2_fleet.order(LaunchSpecifications=None, LaunchTemplateConfigs=[named])
     assert reply["Result"] == "InvalidRequest"
-    assert words in str(reply["ErrorString"])
+    assert message in str(reply["ErrorString"])
     assert "LaunchTemplateConfigs[0] (launch template own, version $Latest)" in str(reply["ErrorString"])
     assert [each["LaunchTemplateName"] for each in templates(by_ec2_fleet)] == ["own"]
     by_ec2_fleet.check_nothing_left()
@@ -218,13 +218,13 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), REFUSED, ids=[words[:40] for _, words in REFUSED])
-def test_what_ec2_fleet_has_no_place_for_is_refused_by_its_name(
-    by_ec2_fleet: Site, changes: dict[str, Any], words: str
+@pytest.mark.parametrize(("changes", "message"), REFUSED, ids=[message[:40] for _, message in REFUSED])
+def test_members_unknown_to_ec2_fleet_are_refused_by_name(
+    by_ec2_fleet: Site, changes: dict[str, Any], message: str
 ) -> None:
     reply = by_ec2_fleet.order(**changes)
     assert (reply["Result"], by_ec2_fleet.operations()) == ("InvalidRequest", [])
-    assert words in str(reply["ErrorString"])
+    assert message in str(reply["ErrorString"])
 
 
 NOTED = [
@@ -234,11 +234,13 @@ NOTED = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), NOTED, ids=[words for _, words in NOTED])
-def test_what_changes_nothing_is_left_out_with_a_word(by_ec2_fleet: Site, changes: dict[str, Any], words: str) -> None:
+@pytest.mark.parametrize(("changes", "message"), NOTED, ids=[message for _, message in NOTED])
+def test_a_member_without_effect_is_left_out_with_a_note(
+    by_ec2_fleet: Site, changes: dict[str, Any], message: str
+) -> None:
     reply = by_ec2_fleet.order(**changes)
     assert reply["Result"] == "Success", reply
-    assert words in str(reply["Warning"])
+    assert message in str(reply["Warning"])
 
 
 def test_the_request_chooses_the_api_and_no_other_is_tried(by_ec2_fleet: Site) -> None:
@@ -256,7 +258,7 @@ def test_the_request_chooses_the_api_and_no_other_is_tried(by_ec2_fleet: Site) -
         (SPOT_FLEET, "RequestSpotFleet", "-fleet-api ec2-fleet"),
     ],
 )
-def test_where_aws_refuses_one_api_the_message_says_how_to_order_by_the_other(
+def test_a_refusal_of_one_api_says_how_to_order_by_the_other(
     by_ec2_fleet: Site, api: str, operation: str, other: str
 ) -> None:
     by_ec2_fleet.cloud.fault(operation, "denied")

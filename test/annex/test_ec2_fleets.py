@@ -26,7 +26,7 @@ from test.annex.site import Site, wait_for
 from test.cloud import Cloud
 from test.cloud.orders import described_fleet, ec2_fleet_config, template
 
-ROLE_WORDS = "iamFleetRoleInvalid"
+ROLE_MESSAGE = "iamFleetRoleInvalid"
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_an_annex_by_ec2_fleet_is_seen_beside_one_by_spot_fleet(site: Site) -> N
     assert (report.overdue, report.faults, writes(site)) == (frozenset(), (), [])
 
 
-def test_what_ec2_fleet_tells_is_read_as_what_spot_fleet_tells(site: Site) -> None:
+def test_answers_of_ec2_fleet_are_read_like_those_of_spot_fleet(site: Site) -> None:
     ids = [fleet(site, "annex-1", lease_s=1000), ec2_fleet(site, "annex-1", lease_s=1000)]
     found = {each.fleet_id: each for each in fleets_of_annex(by_hand(site), "annex-1", ())}
     first, second = (found[each] for each in ids)
@@ -107,7 +107,7 @@ def test_fleets_on_every_page_are_read(site: Site) -> None:
     cancel_fleet(by_hand(site), found[0].fleet_id)  # 100 are left to be ended by one call
 
 
-def test_a_foreign_fleet_is_none_of_ours_whatever_its_tags(site: Site) -> None:
+def test_a_foreign_fleet_is_never_ours_for_any_tags(site: Site) -> None:
     own = [{"ResourceType": "fleet", "Tags": tags("annex-1", OWNER, int(time.time()) - 9000)}]
     config = ec2_fleet_config(template(by_hand(site)), 2, TagSpecifications=own)
     by_hand(site).create_fleet(**config)
@@ -116,10 +116,10 @@ def test_a_foreign_fleet_is_none_of_ours_whatever_its_tags(site: Site) -> None:
     assert len(site.cloud.running_instances()) == 2
 
 
-@pytest.mark.parametrize("world", ["acted-upon", "refused", "no-effect"])
+@pytest.mark.parametrize("variant", ["acted-upon", "refused", "no-effect"])
 @pytest.mark.parametrize("before", ["active", "deleted_running"])
-def test_an_undo_ends_it_in_every_world_and_from_every_state(site: Site, world: str, before: str) -> None:
-    site.cloud.behave(second_cancel=world)
+def test_an_undo_ends_it_in_every_variant_and_from_every_state(site: Site, variant: str, before: str) -> None:
+    site.cloud.behave(second_cancel=variant)
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
     if before == "deleted_running":
         by_hand(site).delete_fleets(FleetIds=[fleet_id], TerminateInstances=False)
@@ -127,7 +127,7 @@ def test_an_undo_ends_it_in_every_world_and_from_every_state(site: Site, world: 
     assert (state_of(site, fleet_id), instances_of(site, fleet_id)) == ("deleted", [])
 
 
-def test_where_deleting_with_the_instances_is_denied_they_are_ended_by_themselves(site: Site) -> None:
+def test_instances_are_terminated_separately_if_deleting_with_them_is_denied(site: Site) -> None:
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
     site.cloud.fault("DeleteFleets", "denied", times=99, matching="TerminateInstances=true")
     ended(site, fleet_id)
@@ -150,14 +150,14 @@ def test_an_overdue_one_is_ended_by_reconciliation_and_no_other(site: Site) -> N
     late, living = ec2_fleet(site, "annex-1", -OVERDUE_S - 60), ec2_fleet(site, "annex-2", lease_s=1000)
     report = look(site)
     assert report.overdue == {late}
-    assert [words.partition(" ")[0] for words in report.ended] == [late]
+    assert [message.partition(" ")[0] for message in report.ended] == [late]
     wait_for(lambda: instances_of(site, late) == [], "its instances are gone")
     assert len(instances_of(site, living)) == 2
 
 
-@pytest.mark.parametrize("world", ["refused", "empty"])
-def test_stamped_instances_of_a_fleet_that_aws_has_forgotten_are_seen_and_ended(site: Site, world: str) -> None:
-    site.cloud.behave(unknown_fleet=world)
+@pytest.mark.parametrize("variant", ["refused", "empty"])
+def test_stamped_instances_of_a_fleet_that_aws_has_forgotten_are_seen_and_ended(site: Site, variant: str) -> None:
+    site.cloud.behave(unknown_fleet=variant)
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
     stamp(site, fleet_id, "annex-1", time.time() + 1000)
     site.cloud.forget_fleet(fleet_id)
@@ -178,11 +178,11 @@ def test_a_fleet_that_is_in_no_list_is_found_by_its_id(site: Site) -> None:
     assert len(instances_of(site, fleet_id)) == 2
 
 
-@pytest.mark.parametrize("words", ["as-documented", "as-modelled"])
-def test_a_fleet_that_starts_nothing_is_explained_by_its_own_history(site: Site, words: str) -> None:
-    site.cloud.behave(fleet_trouble="role", fleet_events=words)
+@pytest.mark.parametrize("message", ["as-documented", "as-modelled"])
+def test_a_fleet_that_starts_nothing_is_explained_by_its_own_history(site: Site, message: str) -> None:
+    site.cloud.behave(fleet_trouble="role", fleet_events=message)
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
-    assert ROLE_WORDS in look(site).troubles[fleet_id].text
+    assert ROLE_MESSAGE in look(site).troubles[fleet_id].text
     assert [call["params"]["FleetId"] for call in site.cloud.calls("DescribeFleetHistory")] == [fleet_id]
 
 
@@ -194,9 +194,9 @@ def test_one_that_aws_ended_beyond_a_quota_has_failed(site: Site) -> None:
     assert trouble.text.startswith("the EC2 Fleet was cancelled before anything was started")
 
 
-@pytest.mark.parametrize("words", ["as-documented", "as-modelled"])
-def test_a_fleet_that_somebody_deleted_with_its_instances_is_not_reported_as_trouble(site: Site, words: str) -> None:
-    site.cloud.behave(fleet_events=words)
+@pytest.mark.parametrize("message", ["as-documented", "as-modelled"])
+def test_a_fleet_that_somebody_deleted_with_its_instances_is_not_reported_as_trouble(site: Site, message: str) -> None:
+    site.cloud.behave(fleet_events=message)
     fleet_id = ec2_fleet(site, "annex-1", lease_s=1000)
     by_hand(site).delete_fleets(FleetIds=[fleet_id], TerminateInstances=True)
     assert look(site).troubles == {}

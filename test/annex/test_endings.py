@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from annexd.annex.fleet.endings import INTERRUPTED, LONGEST_WORDS, last_words
+from annexd.annex.fleet.endings import INTERRUPTED, LONGEST_MESSAGE, last_message
 from annexd.annex.fleet.trouble import Trouble
 from test.annex.fleets import fleet, instances_of, look
 from test.annex.site import Site, wait_for
@@ -39,7 +39,7 @@ def test_a_machine_that_could_not_join_says_why(site: Site) -> None:
 
 
 @pytest.mark.parametrize("reason", sorted(INTERRUPTED))
-def test_an_interruption_by_aws_is_told(site: Site, reason: str) -> None:
+def test_an_interruption_by_aws_is_reported(site: Site, reason: str) -> None:
     trouble = ended(site, reason=reason)
     assert trouble is not None
     assert trouble.text.startswith("AWS has interrupted 1 of its Spot instances")
@@ -67,7 +67,7 @@ def test_one_console_is_read_for_each_fleet(site: Site) -> None:
     assert len(site.cloud.calls("GetConsoleOutput")) == 1
 
 
-def test_without_the_right_to_read_it_that_is_told(site: Site) -> None:
+def test_a_missing_right_to_read_it_is_reported(site: Site) -> None:
     site.cloud.fault("GetConsoleOutput", "denied", times=9)
     trouble = ended(site, REASON)
     assert trouble is not None
@@ -76,6 +76,6 @@ def test_without_the_right_to_read_it_that_is_told(site: Site) -> None:
 
 
 def test_words_of_a_console_are_short_and_of_one_line() -> None:
-    words = last_words(f"{MARK}this machine cannot be configured: a\x1b[31m\0\tb \u202e{'x' * 5000}\r\nmore")
-    assert words.startswith("this machine cannot be configured: a [31m b x")
-    assert (len(words), words.isprintable()) == (LONGEST_WORDS, True)
+    message = last_message(f"{MARK}this machine cannot be configured: a\x1b[31m\0\tb \u202e{'x' * 5000}\r\nmore")
+    assert message.startswith("this machine cannot be configured: a [31m b x")
+    assert (len(message), message.isprintable()) == (LONGEST_MESSAGE, True)

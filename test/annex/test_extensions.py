@@ -30,7 +30,7 @@ def tag(site: Site, fleet_id: object, key: str, moment_s: float) -> None:
 
 def extend(site: Site, engine: Engine, annex_id: object) -> ReplyAd:
     ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex_id, "LeaseExtension": HOUR_S}
-    return change_lease(ad, OWNER, AnnexIndex(engine), site.world(), site.defaults, site.now_s())
+    return change_lease(ad, OWNER, AnnexIndex(engine), site.step_context(), site.defaults, site.now_s())
 
 
 def test_extensions_that_come_at_once_do_not_together_pass_the_longest_lease(site: Site) -> None:
@@ -100,7 +100,7 @@ def test_the_answer_to_an_extension_that_was_refused_in_its_middle_says_the_end_
     assert answer["EndOfLease"] == ordered["EndOfLease"]
 
 
-def test_an_extension_that_fails_is_taken_back_also_while_its_machines_cannot_be_told(joined: Site) -> None:
+def test_a_failed_extension_is_taken_back_even_if_its_machines_cannot_be_informed(joined: Site) -> None:
     ordered = joined.order()
     assert ordered["Result"] == "Success", ordered
     joined.cloud.fault("PutObject", "internal", times=10_000)

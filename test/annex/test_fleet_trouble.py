@@ -17,7 +17,7 @@ from annexd.annex.lease.lease import utc
 from annexd.annex.reconcile import reconcile
 from test.annex.conftest import TEMPLATE
 from test.annex.fleets import by_hand, fleet, look, tag, target, writes
-from test.annex.looks import looked, told
+from test.annex.looks import listed, looked
 from test.annex.site import Site, wait_for
 from test.annex.strange import BODIES, answering
 from test.aws.endpoint import endpoint, relays
@@ -68,12 +68,12 @@ def asked(site: Site) -> int:
     return len(site.cloud.calls("DescribeSpotFleetRequestHistory"))
 
 
-def test_each_trouble_of_the_emulator_has_its_words() -> None:
+def test_each_trouble_of_the_emulator_has_its_message() -> None:
     assert set(TROUBLES) == {*MEANINGS, "", "silence", "some", "dying", "fleet-quota", "cancelled"}
 
 
 @pytest.mark.parametrize("trouble", MEANINGS)
-def test_why_nothing_runs_is_told_in_aws_words_with_the_next_step(site: Site, trouble: str) -> None:
+def test_the_reason_why_nothing_runs_is_awss_with_the_next_step(site: Site, trouble: str) -> None:
     seen = troubled(site, trouble)
     quoted, step = MEANINGS[trouble]
     assert seen.text.startswith("AWS has started 0 of 2 and is still trying; AWS says: ")
@@ -89,7 +89,7 @@ def test_a_filled_fleet_is_not_in_trouble_and_causes_no_calls(site: Site) -> Non
 
 
 @pytest.mark.parametrize("trouble", ["silence", "some"])
-def test_less_than_asked_without_a_reason_is_told_after_a_while(site: Site, trouble: str) -> None:
+def test_less_than_ordered_without_a_reason_is_reported_after_a_while(site: Site, trouble: str) -> None:
     site.cloud.behave(fleet_trouble=trouble)
     fleet_id = fleet(site, "annex-1", 1000)
     assert look(site).troubles == {}, "AWS needs its time"
@@ -97,7 +97,7 @@ def test_less_than_asked_without_a_reason_is_told_after_a_while(site: Site, trou
     assert text.startswith(f"AWS has started {int(trouble == 'some')} of 2 and is still trying; AWS gives no reason")
 
 
-def test_an_error_is_told_although_its_event_is_not_shown_yet(site: Site) -> None:
+def test_an_error_is_reported_before_its_event_is_shown(site: Site) -> None:
     site.cloud.behave(history_late_s=30.0)
     assert "AWS reports an error that is not in its history yet" in troubled(site, "role").text
 
@@ -135,11 +135,11 @@ def test_machines_that_leave_for_lack_of_work_are_not_reported_as_trouble(site: 
     for left in (1, 0):
         by_hand(site).terminate_instances(InstanceIds=[site.cloud.running_instances()[0]["id"]])
         with endpoint(relays(site.cloud.url, formatdate(usegmt=True), rewritten=rewritten)) as url:
-            assert reconcile(site.world(), target(site, url), frozenset).troubles == {}, left
+            assert reconcile(site.step_context(), target(site, url), frozenset).troubles == {}, left
     assert asked(site)
 
 
-def test_instances_that_die_at_once_are_told_of(site: Site) -> None:
+def test_instances_that_die_at_once_are_reported(site: Site) -> None:
     """As those whose volumes are encrypted with a key that Spot may not use do, without an error in the history."""
     text = troubled(site, "dying").text
     assert text.startswith("AWS has started 2 instances, each of which ended within minutes; ")
@@ -162,7 +162,7 @@ def test_a_fleet_whose_annex_is_over_cancelled_or_busy_is_not_reported_as_troubl
     assert look(site, busy={"annex-1"} if kind == "busy" else frozenset()).troubles == {}
 
 
-def test_a_reason_is_told_once_for_all_zones_and_the_summary_only_without_a_reason(site: Site) -> None:
+def test_a_reason_is_shown_once_for_all_zones_and_the_summary_only_without_one(site: Site) -> None:
     text = troubled(site, "image").text
     assert (text.count("does not exist;"), text.count("Several attempts")) == (1, 0)
 
@@ -224,7 +224,7 @@ BEYOND = {
 }
 
 
-TOLD = [*BEYOND][:5]
+REPORTED = [*BEYOND][:5]
 
 
 @pytest.mark.parametrize("body", [*BODIES, *BEYOND])
@@ -242,11 +242,11 @@ def test_a_strange_history_is_bounded_and_hides_no_annex(site: Site, body: str) 
     site.cloud.clear_audit()
     answer = answering("DescribeSpotFleetRequestHistory", history)
     with endpoint(relays(site.cloud.url, formatdate(usegmt=True), answer)) as url:
-        report = reconcile(site.world(), target(site, url), frozenset)
+        report = reconcile(site.step_context(), target(site, url), frozenset)
     assert (set(report.fleets), report.faults, writes(site)) == ({fleet_id}, (), [])
     text = report.troubles[fleet_id].text
     assert text.startswith("AWS has started 0 of 2 and is still trying; ")
-    assert ("AWS says: " in text) == (body in TOLD)
+    assert ("AWS says: " in text) == (body in REPORTED)
     assert text.isprintable()
     assert len(text) <= LONGEST_TEXT
 
@@ -269,7 +269,7 @@ def test_an_invalid_capacity_is_not_reported_as_trouble_and_hides_no_annex(site:
         return head + amount.encode() + tail.partition(f"</{name}>".encode())[2] if middle else answer
 
     with endpoint(relays(site.cloud.url, formatdate(usegmt=True), rewritten=rewritten)) as url:
-        report = reconcile(site.world(), target(site, url), frozenset)
+        report = reconcile(site.step_context(), target(site, url), frozenset)
     assert (set(report.fleets), report.faults, any(met)) == ({fleet_id}, (), True)
 
 
@@ -283,24 +283,24 @@ def test_every_advice_is_reached_and_what_is_not_known_is_sent_to_the_console() 
 # Where it is told.
 
 
-def test_status_tells_why_nothing_runs_and_of_a_fleet_that_failed_that_the_order_did(site: Site) -> None:
+def test_status_shows_why_nothing_runs_and_that_the_order_of_a_failed_fleet_failed(site: Site) -> None:
     site.cloud.behave(fleet_trouble="role")
     site.order()
     site.cloud.behave(fleet_trouble="fleet-quota")
     site.order()
-    role, quota = told(site, looks=looked(site))
+    role, quota = listed(site, looks=looked(site))
     assert (role["State"], quota["State"]) == ("leased", "failed")
     assert "iamFleetRoleInvalid" in role["Trouble"]
     assert "was cancelled before anything was started" in quota["Trouble"]
-    assert [each["Trouble"] for each in told(site)] == [None, None], "before the first look"
+    assert [each["Trouble"] for each in listed(site)] == [None, None], "before the first look"
 
 
-def test_status_tells_no_trouble_of_an_annex_that_was_cancelled(site: Site) -> None:
+def test_status_shows_no_trouble_of_a_cancelled_annex(site: Site) -> None:
     site.cloud.behave(fleet_trouble="role")
     site.order(AnnexName="mine")
     seen = looked(site)
     assert site.cancel("mine")["Result"] == "Success"
     later = {key: replace(each, at_s=time.time()) for key, each in seen.items()}
-    [annex] = told(site, looks=later)
+    [annex] = listed(site, looks=later)
     assert (annex["State"], annex["Trouble"]) == ("cancelled", None)
     assert json.dumps(annex)

@@ -116,15 +116,15 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), FAULTS, ids=[words[:40] for _, words in FAULTS])
+@pytest.mark.parametrize(("changes", "message"), FAULTS, ids=[message[:40] for _, message in FAULTS])
 def test_a_heartbeat_that_shows_no_enforcer_opens_nothing_and_says_what_is_wrong(
-    site: Site, log: Log, changes: dict[str, Any], words: str
+    site: Site, log: Log, changes: dict[str, Any], message: str
 ) -> None:
     ago_s = changes.get("ago_s", 0)
     log.say(**({"at": int(time.time() - ago_s)} | {key: each for key, each in changes.items() if key != "ago_s"}))
-    told = refusal(site)
-    assert words in told
-    assert "condor_annex -check-setup says why" in told or "update the stack (condor_annex -setup)" in told
+    reported = refusal(site)
+    assert message in reported
+    assert "condor_annex -check-setup says why" in reported or "update the stack (condor_annex -setup)" in reported
 
 
 @pytest.mark.parametrize(
@@ -237,8 +237,8 @@ def test_hostile_lines_beside_a_receipt_change_nothing(site: Site, log: Log) -> 
 
 @pytest.mark.parametrize("line", [0, 5, 15, 19, 24])
 def test_an_endpoint_that_gives_any_line_opens_nothing_and_breaks_nothing(site: Site, line: int) -> None:
-    told = json.dumps({"events": [{"message": HOSTILE[line]}]}).encode()
-    with endpoint(relays(site.cloud.url, NOW, answering("FilterLogEvents", told))) as url:
+    reported = json.dumps({"events": [{"message": HOSTILE[line]}]}).encode()
+    with endpoint(relays(site.cloud.url, NOW, answering("FilterLogEvents", reported))) as url:
         reply = site.order(LogsURL=url)
     assert "has not been called by its rule" in str(reply["ErrorString"])
 
@@ -251,15 +251,15 @@ def test_empty_pages_are_followed_to_those_that_hold_something(site: Site, log: 
     assert len(site.cloud.calls("FilterLogEvents")) > 6
 
 
-def test_pages_that_never_end_end_the_look_with_words(site: Site, log: Log) -> None:
+def test_endless_pages_end_the_look_with_a_message(site: Site, log: Log) -> None:
     log.say()
-    told = b'{"events": [], "nextToken": "again"}'
-    with endpoint(relays(site.cloud.url, NOW, answering("FilterLogEvents", told))) as url:
+    reported = b'{"events": [], "nextToken": "again"}'
+    with endpoint(relays(site.cloud.url, NOW, answering("FilterLogEvents", reported))) as url:
         reply = site.order(replace(PACE, forward_deadline_s=0.1), LogsURL=url)
     assert "the same page came twice" in str(reply["ErrorString"])
 
 
-def test_keys_that_may_not_read_the_log_are_told_so(site: Site, log: Log) -> None:
+def test_keys_without_the_right_to_read_the_log_are_reported(site: Site, log: Log) -> None:
     log.say()
     site.cloud.fault("FilterLogEvents", "denied", times=9)
     assert f"FilterLogEvents of {GROUP} was denied" in refusal(site)
@@ -273,8 +273,8 @@ def test_a_closed_function_takes_no_order_until_it_is_opened_again(site: Site, l
     functions = site.cloud.client("lambda", BYSTANDER)
     functions.update_function_configuration(FunctionName=site.arn, Description=CLOSED_DESCRIPTION)
     assert is_closed(functions.get_function(FunctionName=site.arn)["Configuration"])
-    told = refusal(site, ["GetFunction"])
-    assert "is closed: somebody runs condor_annex -teardown; -setup opens it again" in told
+    reported = refusal(site, ["GetFunction"])
+    assert "is closed: somebody runs condor_annex -teardown; -setup opens it again" in reported
     functions.update_function_configuration(FunctionName=site.arn, Description="")
     accepted(site.order())
 
@@ -294,8 +294,8 @@ def test_a_function_that_may_not_run_takes_no_order(site: Site, log: Log) -> Non
     log.say()
     functions = site.cloud.client("lambda", BYSTANDER)
     functions.put_function_concurrency(FunctionName=site.arn, ReservedConcurrentExecutions=0)
-    told = refusal(site, ["GetFunction"])
-    assert "its reserved concurrency is 0: aws lambda delete-function-concurrency" in told
+    reported = refusal(site, ["GetFunction"])
+    assert "its reserved concurrency is 0: aws lambda delete-function-concurrency" in reported
     functions.put_function_concurrency(FunctionName=site.arn, ReservedConcurrentExecutions=1)
     accepted(site.order())
 
@@ -311,8 +311,8 @@ class Steady:
 def engine_of(site: Site, steady: Steady) -> tuple[Callable[..., Any], Callable[[], None]]:
     """One daemon that takes many orders: what takes one, and what ends it."""
     journal = site.journal()
-    world = replace(site.world(), heartbeats=Heartbeats(lambda: steady.now_s))
-    engine = Engine(journal, annex_steps(world), pace=PACE, now_s=site.now_s)
+    context = replace(site.step_context(), heartbeats=Heartbeats(lambda: steady.now_s))
+    engine = Engine(journal, annex_steps(context), pace=PACE, now_s=site.now_s)
     return lambda **changes: bulk_request(site.ad(**changes), OWNER, engine, site.defaults, site.now_s()), journal.close
 
 
@@ -361,7 +361,7 @@ def test_its_age_is_reckoned_by_awss_clock(site: Site, log: Log, ahead_s: float)
     site.away_s = ahead_s
     order = target(site)
     with pytest.raises(Exception, match="was last called by its rule"):
-        lease_function_of(site.world(), order, site.world().access(order))
+        lease_function_of(site.step_context(), order, site.step_context().access(order))
     site.cache = ClientCache(read_timeout=READ_TIMEOUT_S, traffic=ClientHooks(time_s=site.now_s))
-    world: StepContext = site.world()
-    assert lease_function_of(world, order, world.access(order)).receipt.is_complete
+    context: StepContext = site.step_context()
+    assert lease_function_of(context, order, context.access(order)).receipt.is_complete

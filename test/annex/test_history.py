@@ -33,11 +33,11 @@ def index(tmp_path: Path) -> Iterator[AnnexIndex]:
     """ANNEXES of alice's, a second apart, the older half in the archive; one of bob's among the older."""
     times = iter(range(NOW_S, NOW_S + 10 * ANNEXES))
     journal = Journal(tmp_path / "command_state", now_s=lambda: float(next(times)))
-    world = StepContext(KeyFiles(lambda *_: b""))
-    engine = Engine(journal, annex_steps(world))
+    context = StepContext(KeyFiles(lambda *_: b""))
+    engine = Engine(journal, annex_steps(context))
     index = AnnexIndex(engine)
-    add_cancelling(engine, world, index)
-    add_changing(engine, world, index)
+    add_cancelling(engine, context, index)
+    add_changing(engine, context, index)
     for number in range(ANNEXES):
         owner = BOB if number == 3 else ALICE
         engine.accept(f"c-{number}", owner, fleet_order(f"annex-{number}", NOW_S + 3600))

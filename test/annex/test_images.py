@@ -118,7 +118,7 @@ def test_a_parameter_value_that_is_not_an_image_is_never_shown(site: Site, param
     assert SECRET not in str(reply)
 
 
-def test_keys_without_the_right_are_told_which_one_it_is(site: Site) -> None:
+def test_keys_without_the_right_are_reported_with_its_name(site: Site) -> None:
     site.cloud.fault("GetParameter", "denied")
     reply = order(site, specification(f"resolve:ssm:{PUBLISHED}"))
     assert reply["Result"] == "Failure"

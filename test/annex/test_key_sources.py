@@ -46,7 +46,7 @@ class ProfileSite(Site):
 
     aws: Home = field(default_factory=lambda: Home(Path("/nowhere")))
 
-    def world(self) -> StepContext:
+    def step_context(self) -> StepContext:
         access = KeyFiles(self.read_as, self.cache, defaults=self.trusting(), profiles=self.profiles)
         return StepContext(access, self.now_s, SETTLE_S, self.bundle_sources)
 
@@ -89,7 +89,7 @@ def test_an_order_whose_profile_gives_no_keys_is_a_fault_of_the_request_and_aws_
 
 
 @pytest.mark.parametrize(
-    ("files", "words"),
+    ("files", "message"),
     [
         (
             {"public": SECRET_ACCESS_KEY.ljust(40, "x").replace("-", "x"), "secret": "AKIAIOSFODNN7EXAMPLE"},
@@ -104,13 +104,13 @@ def test_an_order_whose_profile_gives_no_keys_is_a_fault_of_the_request_and_aws_
     ],
 )
 def test_key_files_with_a_mistake_are_a_fault_of_the_request_and_aws_is_not_asked(
-    site: Site, files: dict[str, str], words: str
+    site: Site, files: dict[str, str], message: str
 ) -> None:
     for name, content in files.items():
         site.keys[f"/home/alice/{name}"] = content.encode()
     answer = site.order()
     assert answer["Result"] == "InvalidRequest"
-    assert words in str(answer["ErrorString"])
+    assert message in str(answer["ErrorString"])
     assert site.cloud.audit() == []
     site.keys.clear()
     assert site.order()["Result"] == "InvalidRequest", "nor is one that cannot be opened the cloud's"
@@ -204,14 +204,14 @@ def test_keys_that_were_renewed_in_their_files_are_used_with_their_token_from_th
     second.ec2.describe_instances()
 
 
-def test_another_sessions_token_is_refused_by_aws_and_told(temporary: Temporary) -> None:
+def test_another_sessions_token_is_refused_by_aws_and_reported(temporary: Temporary) -> None:
     temporary.files["/token"] = temporary.session()["/token"]
     with pytest.raises(Refused, match=r"GetCallerIdentity with the keys of alice.* was denied") as caught:
         KeyFiles(temporary.read_as)(temporary.target)
     assert temporary.files["/token"] not in str(caught.value)
 
 
-def test_keys_that_have_expired_are_told_as_such(temporary: Temporary) -> None:
+def test_expired_keys_are_reported_as_such(temporary: Temporary) -> None:
     temporary.cloud.set_clock_ahead(SESSION_S + 60)
     with pytest.raises(Refused, match="have expired"):
         KeyFiles(temporary.read_as)(temporary.target)
@@ -242,7 +242,7 @@ def read(**given: Any) -> tuple[KeySource, list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("given", "message"),
     [
         (
             {"AWSProfile": "p", "PublicKeyFile": "/a", "SecretKeyFile": "/b"},
@@ -259,9 +259,9 @@ def read(**given: Any) -> tuple[KeySource, list[str]]:
         ({"AWSProfile": "x" * 300}, "AWSProfile must be the name of a profile"),
     ],
 )
-def test_where_keys_are_said_to_be_is_checked(given: dict[str, Any], words: str) -> None:
+def test_the_given_place_of_keys_is_checked(given: dict[str, Any], message: str) -> None:
     [fault] = read(**given)[1]
-    assert fault.startswith(words)
+    assert fault.startswith(message)
 
 
 def test_keys_of_another_source_are_those_of_another_look_at_the_account() -> None:

@@ -7,7 +7,7 @@ from annexd.annex.lease.lambda_runtime import END_OF_SUPPORT, RUNTIME, WARN_DAYS
 END = END_OF_SUPPORT[RUNTIME]
 
 
-def test_the_end_of_support_is_told_from_half_a_year_before() -> None:
+def test_the_end_of_support_is_reported_half_a_year_before() -> None:
     assert warning(END - timedelta(days=WARN_DAYS + 1)) is None
     assert f"ends on {END}, in {WARN_DAYS} days" in str(warning(END - timedelta(days=WARN_DAYS)))
     assert "deploy the template of a newer annexd" in str(warning(END))
@@ -18,6 +18,6 @@ def test_after_the_end_it_says_so() -> None:
     assert days_left(END + timedelta(days=1)) == -1
 
 
-def test_of_a_runtime_that_is_not_known_nothing_is_said() -> None:
+def test_an_unknown_runtime_causes_no_warning() -> None:
     assert days_left(END, "python9.9") is None
     assert warning(END, "python9.9") is None

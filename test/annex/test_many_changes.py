@@ -27,10 +27,10 @@ INTENT = MoveIntent(AnnexFleets("annex", ("fleet-1",), 0.0), LeaseRead(0, 1, 2, 
 def changed(path: Path) -> tuple[Counting, AnnexIndex]:
     """An annex whose end was moved by an hour, and then many times asked for another one in vain."""
     journal = Journal(path / "command_state", now_s=lambda: float(NOW_S))
-    world = StepContext(KeyFiles(lambda _, __: b""))
-    engine = Counting(journal, annex_steps(world), now_s=lambda: NOW_S)
+    context = StepContext(KeyFiles(lambda _, __: b""))
+    engine = Counting(journal, annex_steps(context), now_s=lambda: NOW_S)
     index = AnnexIndex(engine)
-    add_changing(engine, world, index)
+    add_changing(engine, context, index)
     order = new_order(BulkRequest.from_ad(bulk_request_ad(NOW_S), NOW_S, Defaults()), OWNER)
     engine.accept("order", OWNER, order)
     journal.append("order", "", Kind.FINISHED, {"result": "Success", "error": ""})

@@ -24,7 +24,7 @@ def filled(specification: dict[str, Any], network: Any = OWN_NETWORK) -> tuple[d
     return dict(one), request.notes
 
 
-def told(notes: tuple[str, ...], word: str) -> list[str]:
+def mentioning(notes: tuple[str, ...], word: str) -> list[str]:
     return [note for note in notes if word in note]
 
 
@@ -43,7 +43,7 @@ def test_in_the_default_vpc_aws_chooses_the_subnet() -> None:
 def test_one_of_setups_own_subnets_gets_the_group_too(named: str) -> None:
     one, notes = filled(SPECIFICATION | {"SubnetId": named})
     assert (one["SubnetId"], one["SecurityGroups"]) == (named, [{"GroupId": GROUP}])
-    assert told(notes, GROUP) == []
+    assert mentioning(notes, GROUP) == []
 
 
 @pytest.mark.parametrize("network", [OWN_NETWORK, DEFAULT_VPC])
@@ -51,36 +51,38 @@ def test_another_subnet_keeps_the_group_of_its_own_vpc(network: Any) -> None:
     one, notes = filled(SPECIFICATION | {"SubnetId": OTHER}, network)
     assert one["SubnetId"] == OTHER
     assert "SecurityGroups" not in one
-    assert told(notes, GROUP) == []
+    assert mentioning(notes, GROUP) == []
 
 
 @pytest.mark.parametrize("network", [OWN_NETWORK, DEFAULT_VPC])
-def test_setups_group_with_a_subnet_that_may_be_of_another_vpc_is_told(network: Any) -> None:
+def test_setups_group_with_a_subnet_of_possibly_another_vpc_causes_a_warning(network: Any) -> None:
     _, notes = filled(SPECIFICATION | {"SubnetId": OTHER, "SecurityGroups": [{"GroupId": GROUP}]}, network)
-    [note] = told(notes, GROUP)
+    [note] = mentioning(notes, GROUP)
     assert note.startswith(
         f"LaunchSpecifications[0]: {GROUP} belongs to the VPC that -setup chose. If {OTHER} belongs to another"
     )
 
 
 @pytest.mark.parametrize(
-    ("place", "words"),
+    ("place", "message"),
     [
         ({"Placement": {"AvailabilityZone": "us-east-1a"}}, "Placement.AvailabilityZone needs a SubnetId in it"),
         ({"Placement": {"AvailabilityZoneId": "use1-az1"}}, "Placement.AvailabilityZoneId needs a SubnetId in it"),
         ({"NetworkInterfaces": [{"DeviceIndex": 0}]}, "NetworkInterfaces[0].SubnetId is missing"),
     ],
 )
-def test_what_several_subnets_cannot_complete_is_refused_with_their_names(place: dict[str, Any], words: str) -> None:
+def test_requests_that_several_subnets_cannot_complete_are_refused_with_their_names(
+    place: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InvalidRequest, match=r"LaunchSpecifications\[0\]") as refused:
         filled(SPECIFICATION | place)
     [fault] = refused.value.faults
-    assert words in fault
+    assert message in fault
     assert f"machines are in {FIRST}, {SECOND} otherwise, as -setup chose" in fault
     filled(SPECIFICATION | place, DEFAULT_VPC)
 
 
-def test_a_launch_template_is_told_that_nothing_names_a_subnet_for_it() -> None:
+def test_a_launch_template_without_a_subnet_is_warned_about() -> None:
     def notes(**override: str) -> tuple[str, ...]:
         pool = {"InstanceType": "m5.large"} | override
         config: dict[str, Any] = {
@@ -89,6 +91,6 @@ def test_a_launch_template_is_told_that_nothing_names_a_subnet_for_it() -> None:
         }
         return BulkRequest.from_ad(bulk_request_ad(**config), NOW_S, OWN_NETWORK).notes
 
-    [note] = told(notes(), "default VPC")
+    [note] = mentioning(notes(), "default VPC")
     assert f"must name a subnet, such as {FIRST}" in note
-    assert told(notes(SubnetId=FIRST), "default VPC") == []
+    assert mentioning(notes(SubnetId=FIRST), "default VPC") == []

@@ -61,21 +61,21 @@ def test_the_table_says_of_each_error_whether_it_is_waited_for_and_on_what_evide
     assert row.what
     assert row.next_step
     assert row.wait_s in (0.0, PROPAGATION_S, TAGGING_S)
-    told = translated(client_error(row), IamFleetRole=ROLE, bucket=BUCKET)
+    reported = translated(client_error(row), IamFleetRole=ROLE, bucket=BUCKET)
     if row.wait_s:
-        assert isinstance(told, Retry)
-        assert told.untouched
-        assert told.wait is not None
-        assert (told.wait.longest_s, told.wait.next_step) == (row.wait_s, row.next_step)
-        assert "{" not in told.wait.what
+        assert isinstance(reported, Retry)
+        assert reported.untouched
+        assert reported.wait is not None
+        assert (reported.wait.longest_s, reported.wait.next_step) == (row.wait_s, row.next_step)
+        assert "{" not in reported.wait.what
     else:
-        assert isinstance(told, Refused)
+        assert isinstance(reported, Refused)
 
 
 def test_the_fleet_role_is_waited_for_for_two_minutes_as_terraform_does() -> None:
     rows = [row for row in TABLE if row.code == CONFIG_CODE]
     assert [row.wait_s for row in rows] == [120.0]
-    assert all(rows[0].fits(SPOT_FLEET, CONFIG_CODE, words) for words in (UNKNOWN_ROLE, POWERLESS_ROLE))
+    assert all(rows[0].fits(SPOT_FLEET, CONFIG_CODE, wording) for wording in (UNKNOWN_ROLE, POWERLESS_ROLE))
 
 
 @pytest.mark.parametrize(
@@ -99,9 +99,9 @@ def refusals(site: Site, operation: str) -> list[str]:
     return [str(each["error"]) for each in calls if "error" in each]
 
 
-@pytest.mark.parametrize("words", [UNKNOWN_ROLE, POWERLESS_ROLE])
-def test_a_fleet_role_that_aws_does_not_know_yet_is_waited_for(site: Site, words: str) -> None:
-    site.cloud.fault("RequestSpotFleet", "error", times=3, code=CONFIG_CODE, message=words)
+@pytest.mark.parametrize("wording", [UNKNOWN_ROLE, POWERLESS_ROLE])
+def test_a_fleet_role_that_aws_does_not_know_yet_is_waited_for(site: Site, wording: str) -> None:
+    site.cloud.fault("RequestSpotFleet", "error", times=3, code=CONFIG_CODE, message=wording)
     accepted(site.order())
     assert site.operations().count("RequestSpotFleet") == 4
 
@@ -122,21 +122,21 @@ def test_a_fleet_role_that_stays_unknown_is_refused_with_what_was_waited_for_and
     reply = fresh.order(IN_VAIN)
     assert time.monotonic() - began_s >= IN_VAIN.longest_wait_s
     assert reply["Result"] == "Failure"
-    words = str(reply["ErrorString"])
-    assert UNKNOWN_ROLE in words
-    assert f"annexd waited 1 s for AWS to know the fleet role {ROLE}: " in words
-    assert "condor_annex -check-setup reports which" in words
+    wording = str(reply["ErrorString"])
+    assert UNKNOWN_ROLE in wording
+    assert f"annexd waited 1 s for AWS to know the fleet role {ROLE}: " in wording
+    assert "condor_annex -check-setup reports which" in wording
     fresh.check_nothing_left()
 
 
-def test_what_aws_refuses_for_another_reason_is_refused_at_once(site: Site) -> None:
+def test_another_refusal_of_aws_is_final_at_once(site: Site) -> None:
     site.cloud.fault("RequestSpotFleet", "error", times=9, code=CONFIG_CODE, message="TargetCapacity must be positive.")
     assert site.order()["Result"] == "Failure"
     assert site.operations().count("RequestSpotFleet") == 1
 
 
-def test_the_wait_is_told_in_status_and_once_in_the_log(fresh: Site) -> None:
-    told, shown, journal = list[str](), list[Json](), fresh.journal()
+def test_the_wait_is_shown_in_status_and_once_in_the_log(fresh: Site) -> None:
+    reported, shown, journal = list[str](), list[Json](), fresh.journal()
 
     def wait(seconds: float) -> bool:
         ad = {"Command": "CA_QUERY_ANNEXES", "RequestVersion": 1}
@@ -145,7 +145,9 @@ def test_the_wait_is_told_in_status_and_once_in_the_log(fresh: Site) -> None:
         time.sleep(seconds)
         return False
 
-    engine = Engine(journal, annex_steps(fresh.world()), pace=PATIENT, now_s=fresh.now_s, wait=wait, tell=told.append)
+    engine = Engine(
+        journal, annex_steps(fresh.step_context()), pace=PATIENT, now_s=fresh.now_s, wait=wait, tell=reported.append
+    )
     try:
         reply = bulk_request(fresh.ad(), OWNER, engine, fresh.defaults, fresh.now_s())
     finally:
@@ -153,7 +155,7 @@ def test_the_wait_is_told_in_status_and_once_in_the_log(fresh: Site) -> None:
     assert reply["Result"] == "Success"
     assert {annex["State"] for annex in shown} == {"ordering"}
     assert all(f"waiting for AWS to know the fleet role {ROLE}, for " in annex["Trouble"] for annex in shown)
-    [line] = told
+    [line] = reported
     assert f"Request {reply['CommandID']} waits up to 120 s for AWS to know the fleet role {ROLE}: " in line
 
 
@@ -173,7 +175,7 @@ def test_a_fresh_instance_profile_is_waited_for(site: Site) -> None:
 
 
 @pytest.mark.parametrize("code", ["InvalidGroup.NotFound", "InvalidSubnetID.NotFound", "InvalidKeyPair.NotFound"])
-def test_what_was_just_made_in_ec2_is_waited_for(site: Site, code: str) -> None:
+def test_a_new_ec2_resource_is_waited_for(site: Site, code: str) -> None:
     site.cloud.fault("RequestSpotFleet", "error", times=3, code=code)
     accepted(site.order())
     assert site.operations().count("RequestSpotFleet") == 4
@@ -206,10 +208,10 @@ def test_a_fresh_bucket_is_waited_for(new_bucket: Site) -> None:
     assert keys(new_bucket) == [f"annex/{reply['AnnexID']}.tar.gz"]
 
 
-def test_a_bucket_that_is_not_there_is_refused_with_what_was_waited_for(site: Site) -> None:
+def test_a_missing_bucket_is_refused_and_the_message_says_what_was_waited_for(site: Site) -> None:
     site.defaults = defaults(s3_url=site.cloud.url)
-    words = str(site.order(IN_VAIN)["ErrorString"])
-    assert f"annexd waited 1 s for AWS to know the bucket {BUCKET}: name a bucket that exists (-s3-bucket" in words
+    wording = str(site.order(IN_VAIN)["ErrorString"])
+    assert f"annexd waited 1 s for AWS to know the bucket {BUCKET}: name a bucket that exists (-s3-bucket" in wording
 
 
 # "Not found" is not "ended".

@@ -70,7 +70,7 @@ def test_an_owner_whose_name_is_not_a_valid_tag_value_is_still_tagged() -> None:
     assert len(value) == 256
 
 
-def test_the_end_of_the_lease_is_in_the_token_which_nobody_can_change() -> None:
+def test_the_end_of_the_lease_is_in_the_immutable_token() -> None:
     one = order(EndOfLease=int(NOW_S) + 7200)
     assert read_leased_token(one.client_token) == LeasedToken(one.annex_id, int(NOW_S) + 7200)
 

@@ -46,14 +46,14 @@ def test_a_price_file_becomes_a_table_of_what_a_quote_asks_for_and_nothing_else(
     }
 
 
-def test_of_several_prices_of_one_thing_the_dearest_is_taken() -> None:
+def test_the_highest_of_several_prices_is_taken() -> None:
     rows = [INSTANCE, INSTANCE | {"PricePerUnit": "0.2"}, INSTANCE | {"PricePerUnit": "0.1"}]
     assert region_prices(io.StringIO(price_file(*rows)), REGION)["on_demand"] == {"Linux": {"m5.large": "0.2"}}
 
 
 @pytest.mark.parametrize("text", ["", "<html></html>\n" * 9, price_file(INSTANCE, metadata=[["a", "b"]] * 5)])
 def test_any_file_but_a_price_file_is_refused(text: str) -> None:
-    with pytest.raises(BadPriceFile, match="no price file of AWS's"):
+    with pytest.raises(BadPriceFile, match="not a price file of AWS"):
         region_prices(io.StringIO(text), REGION)
 
 
@@ -90,11 +90,11 @@ def test_the_program_says_where_aws_publishes_and_what_it_cannot_read(tmp_path: 
     assert generate().returncode == 2
     assert generate(f"{REGION}={tmp_path / 'none'}").returncode == 1
     (tmp_path / "other").write_text("one,two\n" * 9)
-    assert "no price file of AWS's" in generate(f"{REGION}={tmp_path / 'other'}").stderr
+    assert "not a price file of AWS" in generate(f"{REGION}={tmp_path / 'other'}").stderr
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         ("{}", "is no table"),
         ("[]", "is no table"),
@@ -106,9 +106,9 @@ def test_the_program_says_where_aws_publishes_and_what_it_cannot_read(tmp_path: 
         (" " * (MOST_BYTES + 1), "is larger than"),
     ],
 )
-def test_a_table_that_cannot_be_used_is_said(tmp_path: Path, content: str, words: str) -> None:
+def test_a_table_that_cannot_be_used_is_said(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "prices.json").write_text(content)
-    with pytest.raises(BadTable, match=words):
+    with pytest.raises(BadTable, match=message):
         PriceTable.read(str(tmp_path / "prices.json"), REGION)
 
 

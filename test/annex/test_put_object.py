@@ -75,7 +75,7 @@ def test_an_object_that_cannot_be_deleted_is_deleted_later(joined: Site) -> None
     assert (result, keys(joined)) == ("Failure", [])
 
 
-def test_without_a_signing_key_nothing_is_begun_and_the_way_out_is_told(joined: Site) -> None:
+def test_a_missing_signing_key_stops_the_order_with_the_remedy(joined: Site) -> None:
     joined.bundle_sources.key = None
     reply = joined.order()
     assert reply["Result"] == "InvalidRequest"

@@ -43,13 +43,13 @@ def ordered(site: Site, **changes: Any) -> FleetOrder:
 
 
 def put(site: Site, order: FleetOrder) -> None:
-    step = PutObject(site.world())
+    step = PutObject(site.step_context())
     step.forward(order, step.plan(order, CHECKED))
 
 
 def move(site: Site, order: FleetOrder, end_s: int, cancelled_s: int | None = None) -> None:
-    world = site.world()
-    put_present(world, world.access(order.target), order, Present(end_s, MAX_LEASE_S, cancelled_s))
+    context = site.step_context()
+    put_present(context, context.access(order.target), order, Present(end_s, MAX_LEASE_S, cancelled_s))
 
 
 def read(site: Site, order: FleetOrder) -> dict[str, bytes]:
@@ -64,10 +64,10 @@ def manifest(site: Site, order: FleetOrder) -> Json:
 
 def test_the_intent_says_how_long_the_stack_lets_a_lease_be_and_so_does_the_object(joined: Site) -> None:
     order = ordered(joined)
-    assert PutObject(joined.world()).plan(order, CHECKED).max_lease_s == MAX_LEASE_S
+    assert PutObject(joined.step_context()).plan(order, CHECKED).max_lease_s == MAX_LEASE_S
     put(joined, order)
-    told = manifest(joined, order)
-    assert (told["MaxLease"], told["ClientToken"]) == (MAX_LEASE_S, order.client_token)
+    reported = manifest(joined, order)
+    assert (reported["MaxLease"], reported["ClientToken"]) == (MAX_LEASE_S, order.client_token)
 
 
 def test_a_moved_end_replaces_the_object_and_its_token(joined: Site) -> None:
@@ -85,13 +85,13 @@ def test_a_cancelled_annex_ends_now_and_needs_neither_key_nor_folder(joined: Sit
     order, now_s = ordered(joined), int(joined.now_s())
     joined.bundle_sources.key = None
     move(joined, order, now_s, cancelled_s=now_s)
-    told = manifest(joined, order)
-    assert (told["LeaseEnd"], told["Tags"]["htcondor:annex-cancelled"]) == (now_s, utc(now_s))
+    reported = manifest(joined, order)
+    assert (reported["LeaseEnd"], reported["Tags"]["htcondor:annex-cancelled"]) == (now_s, utc(now_s))
 
 
 def test_an_order_without_an_object_gets_none(joined: Site) -> None:
     order = ordered(joined, JoinPool=False)
-    assert PutObject(joined.world()).plan(order, CHECKED).place is None
+    assert PutObject(joined.step_context()).plan(order, CHECKED).place is None
     move(joined, order, order.end_of_lease_s)
     assert joined.operations() == []
 

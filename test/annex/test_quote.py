@@ -68,7 +68,7 @@ def test_spot_prices_are_those_of_ninety_days_each_for_as_long_as_it_held(priced
     assert priced.operations().count("DescribeSpotPriceHistory") >= 3, "pages"
 
 
-def test_what_it_would_cost_is_between_the_cheapest_and_the_dearest_pool_and_never_above_the_bound(
+def test_the_estimate_is_between_the_cheapest_and_the_dearest_pool_and_never_above_the_bound(
     priced: Site,
 ) -> None:
     priced.cloud.set_prices(spot={"m5.large us-east-1a": [[-DAY_S, 0.02]], "m5.large us-east-1b": [[-DAY_S, 0.07]]})
@@ -78,7 +78,7 @@ def test_what_it_would_cost_is_between_the_cheapest_and_the_dearest_pool_and_nev
     assert float(now["Highest"]) == pytest.approx(2 * 0.05, rel=0.01)
 
 
-def test_pools_are_told_by_type_and_zone_with_as_many_instances_as_each_alone_would_give(priced: Site) -> None:
+def test_pools_are_shown_by_type_and_zone_with_their_number_of_instances(priced: Site) -> None:
     subnets = {each["SubnetId"]: each["AvailabilityZone"] for each in
                priced.cloud.client("ec2", BYSTANDER).describe_subnets()["Subnets"][:2]}  # fmt: skip
     specifications = [
@@ -115,7 +115,7 @@ def test_bounds_that_are_none_are_refused(site: Site, bounds: Any) -> None:
     assert "PriceBounds must be a list of texts" in str(reply["ErrorString"])
 
 
-def test_what_an_order_would_be_refused_for_a_quote_is_refused_for_in_the_same_words(site: Site) -> None:
+def test_a_quote_is_refused_for_the_same_reason_as_its_order(site: Site) -> None:
     wrong: dict[str, Any] = {"TargetCapacity": -1, "SpotPrice": "much"}
     ordered, asked = site.order(**wrong), site.quote(**wrong)
     assert asked["Result"] == "InvalidRequest"
@@ -142,7 +142,7 @@ def test_a_right_that_a_dry_run_misses_refuses_the_order(priced: Site) -> None:
     assert quote_in(reply)["Rights"]["Denied"] != []
 
 
-def test_a_dry_run_that_says_yes_is_told_with_what_it_does_not_prove(priced: Site) -> None:
+def test_a_successful_dry_run_is_reported_with_its_limits(priced: Site) -> None:
     rights = quoted(priced)["Rights"]
     assert (rights["Denied"], rights["DryRunFault"]) == ([], None)
     assert "iam:PassRole" in rights["NotProved"]
@@ -194,7 +194,7 @@ def test_quotas_say_what_is_left_beside_what_runs_and_warn_of_too_little(priced:
     )
 
 
-def test_of_a_quota_without_a_row_aws_s_default_is_told(priced: Site) -> None:
+def test_a_quota_without_a_row_shows_awss_default(priced: Site) -> None:
     [quota] = quoted(priced, LaunchSpecifications=[seen(InstanceType="g4dn.xlarge")])["Quotas"]
     assert (quota["Code"], quota["Value"], quota["Needed"]) == ("L-3819A6DF", 0.0, 8)
 
@@ -204,7 +204,7 @@ def test_a_bound_below_today_s_price_in_every_zone_is_warned_of(priced: Site) ->
     assert any("the Spot price of m5.large is above the bound in every zone" in each for each in warnings)
 
 
-def test_an_image_that_nobody_shows_makes_volumes_unknown(priced: Site) -> None:
+def test_an_unreadable_image_makes_volumes_unknown(priced: Site) -> None:
     quote = quoted(priced, LaunchSpecifications=[SPECIFICATION])
     assert quote["Most"]["Volumes"] is None
     assert any("taken for Linux" in each for each in quote["Warnings"])
@@ -254,7 +254,7 @@ def test_a_quote_holds_whatever_text_the_request_has(priced: Site) -> None:
     assert '\\"' not in str(reply["Quote"])
 
 
-def test_an_endpoint_that_takes_a_dry_run_for_an_order_is_told_of(priced: Site) -> None:
+def test_an_endpoint_that_treats_a_dry_run_as_an_order_is_reported(priced: Site) -> None:
     """What it made has its lease in its token, as each order."""
     body = b"<RequestSpotFleetResponse><spotFleetRequestId>sfr-1</spotFleetRequestId></RequestSpotFleetResponse>"
     with endpoint(relays(priced.cloud.url, NOW, answering("RequestSpotFleet", body))) as url:

@@ -146,7 +146,7 @@ def test_no_mixture_of_instances_costs_more_than_the_most(
 
 
 @given(st.integers(1, 1000), WEIGHTS, PRICES)
-def test_of_one_kind_of_instance_the_most_is_what_comes(units: int, weight: float, price: float) -> None:
+def test_the_bound_is_exact_for_one_kind_of_instance(units: int, weight: float, price: float) -> None:
     offer = WeightedPrice(Fraction(repr(weight)), Fraction(repr(price)))
     assert most_dollars(units, [offer]) == most_instances(units, [offer.weight]) * offer.dollars
 

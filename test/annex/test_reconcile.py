@@ -39,7 +39,7 @@ def living(site: Site) -> str:
     return fleet_id
 
 
-def test_what_is_as_it_should_be_is_counted_and_left_alone(site: Site) -> None:
+def test_a_correct_annex_is_counted_and_left_alone(site: Site) -> None:
     reply = site.order()
     site.cloud.clear_audit()
     report = look(site)
@@ -81,7 +81,7 @@ def created_s(site: Site, fleet_id: str) -> float:
 # What the lease function did not end.
 
 
-def test_what_three_runs_did_not_end_annexd_ends(site: Site, living: str) -> None:
+def test_annexd_ends_an_annex_that_three_runs_did_not_end(site: Site, living: str) -> None:
     early = look(site, ahead_s=LATE_S - 120)
     assert (early.overdue, early.ended, writes(site)) == (frozenset(), (), [])
     report = look(site, ahead_s=LATE_S)
@@ -91,11 +91,11 @@ def test_what_three_runs_did_not_end_annexd_ends(site: Site, living: str) -> Non
     assert look(site, ahead_s=LATE_S).ended == ()
 
 
-@pytest.mark.parametrize("world", ["acted-upon", "refused", "no-effect"])
-def test_a_fleet_that_was_cancelled_without_its_instances_is_ended_in_each_world(
-    site: Site, living: str, world: str
+@pytest.mark.parametrize("variant", ["acted-upon", "refused", "no-effect"])
+def test_a_fleet_that_was_cancelled_without_its_instances_is_ended_in_each_variant(
+    site: Site, living: str, variant: str
 ) -> None:
-    site.cloud.behave(second_cancel=world)
+    site.cloud.behave(second_cancel=variant)
     by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[living], TerminateInstances=False)
     assert look(site).overdue == frozenset()
     assert look(site, ahead_s=LATE_S).overdue == {living}
@@ -121,7 +121,7 @@ def test_a_cancellation_that_only_the_journal_knows_counts_too(site: Site, livin
     assert look(site, ahead_s=OVERDUE_S + 60, cancelled={"annex-1": time.time()}).overdue == {living}
 
 
-def test_what_a_workflow_is_busy_with_is_left_to_it(site: Site, living: str) -> None:
+def test_the_reconciler_leaves_a_running_workflow_alone(site: Site, living: str) -> None:
     report = look(site, busy={"annex-1"}, ahead_s=LATE_S)
     assert (report.overdue, set(report.fleets), writes(site)) == (frozenset(), {living}, [])
 
@@ -195,9 +195,7 @@ def test_a_fleet_that_a_list_leaves_out_is_asked_for_by_its_id(site: Site, livin
 
 
 @pytest.mark.parametrize("kind", ["denied", "internal"])
-def test_where_the_fleet_of_stamped_instances_cannot_be_asked_for_nothing_is_concluded(
-    site: Site, living: str, kind: str
-) -> None:
+def test_an_unreadable_fleet_of_stamped_instances_proves_nothing(site: Site, living: str, kind: str) -> None:
     stamp(site, living, "annex-1", time.time() + 1000)
     site.cloud.fault("DescribeSpotFleetRequests", "omit", matching=living, times=1)
     site.cloud.fault("DescribeSpotFleetRequests", kind, skip=1)
@@ -219,7 +217,7 @@ LOOK_ALIKES: dict[str, Callable[[Site], object]] = {
 
 
 @pytest.mark.parametrize("kind", LOOK_ALIKES)
-def test_what_only_looks_like_ours_is_never_touched(site: Site, kind: str) -> None:
+def test_look_alikes_are_never_touched(site: Site, kind: str) -> None:
     LOOK_ALIKES[kind](site)
     site.cloud.clear_audit()
     report = look(site, ahead_s=100_000)
@@ -234,7 +232,7 @@ def test_tags_say_nothing_of_whose_fleet_it_is(site: Site, its_tags: Any) -> Non
     assert (annex.annex_id, annex.fleet_id) == ("annex-1", fleet_id)
 
 
-def test_an_account_that_cannot_be_looked_at_is_told_and_nothing_is_done(site: Site, living: str) -> None:
+def test_an_unreadable_account_is_reported_and_left_alone(site: Site, living: str) -> None:
     for operation in ("DescribeSpotFleetRequests", "DescribeInstances"):
         site.cloud.fault(operation, "denied")
         with pytest.raises(Refused, match=f"{operation} was denied"):
@@ -261,7 +259,7 @@ def test_a_silent_lease_function_is_reported(site: Site) -> None:
     assert "20 minutes" not in look(site).enforcer.fault
 
 
-def test_what_it_could_not_end_is_warned_of(site: Site, living: str) -> None:
+def test_annexes_that_it_could_not_end_cause_a_warning(site: Site, living: str) -> None:
     tag(site, living, end=utc(time.time() - 3 * 300 - 60))
     for operation in ("CancelSpotFleetRequests", "TerminateInstances"):
         site.cloud.fault(operation, "error", code="IncorrectState", times=1000)
@@ -272,7 +270,7 @@ def test_what_it_could_not_end_is_warned_of(site: Site, living: str) -> None:
     assert living in enforcer.warning
 
 
-def test_the_runtime_that_is_deployed_is_the_one_whose_end_is_told(site: Site) -> None:
+def test_the_end_of_support_is_of_the_deployed_runtime(site: Site) -> None:
     assert look(site, today=date(2026, 11, 22)).enforcer.warning == ""
     assert "support of python3.13" in look(site, today=date(2029, 6, 1)).enforcer.warning
 

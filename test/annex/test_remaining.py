@@ -78,7 +78,7 @@ def test_a_command_that_is_not_an_order_counts_while_it_is_unfinished(tmp_path: 
     assert ask(tmp_path) == (1, "command two is unfinished\n")
 
 
-def test_what_was_undone_or_ended_a_week_ago_counts_no_more(tmp_path: Path) -> None:
+def test_annexes_undone_or_ended_a_week_ago_do_not_count(tmp_path: Path) -> None:
     written(tmp_path / "undone", time.time() + HOUR_S, FLEET, FAILED, UNDONE, ENDED)
     written(tmp_path / "over", time.time() - LIVES_ON_S - HOUR_S, FLEET, DONE, SUCCEEDED)
     assert ask(tmp_path) == (0, "")

@@ -22,14 +22,14 @@ def test_a_success_has_no_error_and_a_failure_always_has_one() -> None:
     assert reply_of(Outcome("1", "alice", None, "Failure", "", Results()))["ErrorString"]
 
 
-def test_a_user_who_may_not_pass_a_role_is_told_what_to_leave_out() -> None:
+def test_a_user_who_may_not_pass_a_role_learns_what_to_leave_out() -> None:
     denied = "UnauthorizedOperation: not authorized to perform: iam:PassRole on resource: arn:aws:iam::1:role/mine"
-    words = str(reply_of(Outcome("1", "alice", None, "Failure", denied, Results()))["ErrorString"])
-    assert words.startswith(denied)
-    assert "if the file omits IamFleetRole and IamInstanceProfile" in words
+    message = str(reply_of(Outcome("1", "alice", None, "Failure", denied, Results()))["ErrorString"])
+    assert message.startswith(denied)
+    assert "if the file omits IamFleetRole and IamInstanceProfile" in message
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_attributes_are_left_out() -> None:
     ad = reply_of(Outcome("1", "alice", None, "Failure", "denied", Results()))
     assert set(ad) == {"MyType", "TargetType", "RequestVersion", "Result", "ErrorString", "CommandID"}
 

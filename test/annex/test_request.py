@@ -44,9 +44,9 @@ def test_a_request_without_command_id_gets_its_own() -> None:
     assert read(bulk_request_ad()).command_id != read(bulk_request_ad()).command_id
 
 
-def test_all_faults_are_told_at_once() -> None:
-    told = faults(TargetCapacity="many", EndOfLease=int(NOW_S) - 40, IamFleetRole=None)
-    assert set(told) == {
+def test_all_faults_are_reported_at_once() -> None:
+    reported = faults(TargetCapacity="many", EndOfLease=int(NOW_S) - 40, IamFleetRole=None)
+    assert set(reported) == {
         'TargetCapacity must be a positive integer, not "many"',
         "EndOfLease is 40 s in the past: does the clock here differ from that of your machine?",
         NO_ROLE,
@@ -170,17 +170,17 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("changes", "fault"), FAULTS, ids=[fault[:50] for _, fault in FAULTS])
-def test_a_fault_is_told_in_the_words_of_the_ad(changes: dict[str, Any], fault: str) -> None:
+def test_a_fault_names_the_attributes_of_the_ad(changes: dict[str, Any], fault: str) -> None:
     assert faults(**changes) == (fault,)
 
 
-def test_the_command_is_checked_in_htcondors_words() -> None:
+def test_the_command_is_checked_with_htcondors_messages() -> None:
     assert faults(Command=None) == ("Command not specified in request ClassAd",)
     assert faults(Command="CA_DANCE") == ("Unknown command (CA_DANCE) in ClassAd",)
     assert faults(Command=5) == ("Unknown command (5) in ClassAd",)
 
 
-def test_a_million_faults_are_told_in_one_short_line() -> None:
+def test_a_million_faults_are_reported_in_one_short_line() -> None:
     with pytest.raises(InvalidRequest) as caught:
         read(bulk_request_ad(**{f"Nonsense{number}": 1 for number in range(2000)}))
     assert len(str(caught.value)) < MOST_SHOWN * 150
@@ -211,7 +211,7 @@ def test_a_config_without_a_price_is_taken() -> None:
     assert "SpotPrice" not in read(bulk_request_ad(SpotPrice=None)).config
 
 
-def test_what_json_calls_null_is_not_given() -> None:
+def test_a_json_null_counts_as_missing() -> None:
     ad = bulk_request_ad() | {"SpotPrice": None, "LaunchSpecifications": [{**SPECIFICATION, "KeyName": None}]}
     config = read(ad).config
     assert "SpotPrice" not in config
@@ -279,7 +279,7 @@ def test_lent_keys_serve_nothing_that_the_requester_names(attribute: str, value:
     assert read(bulk_request_ad(**changes), LENDING).keys.public_key_file, "with keys of his own he may"
 
 
-def test_with_lent_keys_what_the_administrator_configured_may_be_named_too() -> None:
+def test_lent_keys_may_be_used_with_the_administrators_own_defaults() -> None:
     named: dict[str, Any] = {
         "ServiceURL": LENDING.ec2_url,
         "LogsURL": LENDING.logs_url,
@@ -308,14 +308,14 @@ def test_without_a_lease_function_of_its_own_annexd_lends_no_keys() -> None:
         read(bulk_request_ad(**WITHOUT_KEYS), replace(LENDING, lease_function_arn=None))
 
 
-def test_what_the_administrator_gives_need_not_be_said() -> None:
+def test_administrators_defaults_need_not_be_in_the_request() -> None:
     defaults = LENDING
     request = read(bulk_request_ad(LeaseFunctionARN=None, PublicKeyFile=None, SecretKeyFile=None), defaults)
     assert request.lease_function_arn == defaults.lease_function_arn
     assert request.keys.public_key_file is None
 
 
-def test_what_htcondor_adds_to_an_ad_is_not_the_fleets() -> None:
+def test_attributes_that_htcondor_adds_are_not_the_fleets() -> None:
     own: dict[str, Any] = {"MyType": "Command", "TargetType": "Reply", "CondorVersion": "$", "ServerTime": 5}
     assert not set(own) & set(read(bulk_request_ad(**own)).config)
 
@@ -393,14 +393,14 @@ NESTED = st.recursive(
 
 @settings(deadline=None, max_examples=300)
 @given(st.dictionaries(NAMES | st.text(max_size=10), VALUES | NESTED, max_size=8))
-def test_whatever_the_ad_it_is_a_request_or_its_faults(changes: dict[str, Any]) -> None:
+def test_any_ad_gives_a_request_or_faults(changes: dict[str, Any]) -> None:
     ad = {**bulk_request_ad(), **changes}
     for attempt in (ad, changes):
         try:
             read(attempt)
         except InvalidRequest as error:
-            told = error
+            reported = error
         else:
             continue
-        assert told.faults
-        assert "\n" not in str(told)
+        assert reported.faults
+        assert "\n" not in str(reported)

@@ -122,8 +122,8 @@ def test_the_further_fleet_is_of_the_users_template_as_it_was_read_for_the_order
         annex = ordered(site, FleetAPI="ec2-fleet", LaunchSpecifications=None, LaunchTemplateConfigs=[named])
         by_hand(site).delete_launch_template(LaunchTemplateName="mine")
         reply = resized(site, annex)
-        told = by_hand(site).describe_launch_template_versions(LaunchTemplateName=reply["ClientToken"])
-        assert told["LaunchTemplateVersions"][0]["LaunchTemplateData"]["ImageId"] == "ami-12345678"
+        reported = by_hand(site).describe_launch_template_versions(LaunchTemplateName=reply["ClientToken"])
+        assert reported["LaunchTemplateVersions"][0]["LaunchTemplateData"]["ImageId"] == "ami-12345678"
     finally:
         for each in by_hand(site).describe_launch_templates()["LaunchTemplates"]:
             by_hand(site).delete_launch_template(LaunchTemplateId=each["LaunchTemplateId"])
@@ -220,7 +220,7 @@ def test_without_the_lease_function_at_work_no_further_fleet_is_made(site: Site)
     assert len(fleets_of(site)) == 1
 
 
-def test_what_aws_refuses_leaves_the_annex_as_it_was(site: Site, annex: dict[str, Any]) -> None:
+def test_a_resize_that_aws_refuses_leaves_the_annex_unchanged(site: Site, annex: dict[str, Any]) -> None:
     site.cloud.fault(operation="RequestSpotFleet", kind="denied", times=1000)
     assert site.resize("physics", 5)["Result"] == "Failure"
     assert fleets_of(site).keys() == {annex["BulkRequestID"]}
@@ -247,14 +247,14 @@ def test_a_file_that_bounds_the_price_of_the_whole_fleet_is_not_doubled(site: Si
 
 
 @pytest.mark.usefixtures("annex")
-def test_of_two_resizes_at_one_moment_one_is_refused_or_comes_after_the_other(site: Site) -> None:
+def test_two_resizes_at_one_moment_never_overlap(site: Site) -> None:
     journal, barrier = site.journal(), threading.Barrier(2)
     index = AnnexIndex(site.engine(journal))
     ad = {"Command": "CA_RESIZE_ANNEX", "RequestVersion": 1, "Annex": "physics", "TargetCapacity": 5}
 
     def resize(_: int) -> Any:
         barrier.wait()
-        return resize_annex(ad, OWNER, index, site.world(), site.defaults, site.now_s())
+        return resize_annex(ad, OWNER, index, site.step_context(), site.defaults, site.now_s())
 
     with ThreadPoolExecutor(2) as both:
         replies = list(both.map(resize, range(2)))
@@ -328,7 +328,7 @@ def test_status_counts_all_its_fleets(site: Site, annex: dict[str, Any], two: li
         assert (line["AnnexID"], line["TargetCapacity"], line["Instances"]) == (annex["AnnexID"], 5, 5)
 
 
-def test_totals_and_history_tell_of_one_annex(site: Site, annex: dict[str, Any], two: list[str]) -> None:
+def test_totals_and_history_show_one_annex(site: Site, annex: dict[str, Any], two: list[str]) -> None:
     journal = site.journal()
     index = AnnexIndex(site.engine(journal))
     totals = TotalsReader(index).totals(site.now_s())

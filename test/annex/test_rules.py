@@ -200,18 +200,20 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), REFUSED, ids=[words[:60] for _, words in REFUSED])
-def test_what_aws_would_refuse_later_or_leave_running_is_refused_at_once(changes: dict[str, Any], words: str) -> None:
-    told = fault(**changes)
-    assert words in told
-    assert told.count("; ") == 0
+@pytest.mark.parametrize(("changes", "message"), REFUSED, ids=[message[:60] for _, message in REFUSED])
+def test_requests_that_aws_would_refuse_later_or_leave_running_are_refused_at_once(
+    changes: dict[str, Any], message: str
+) -> None:
+    reported = fault(**changes)
+    assert message in reported
+    assert reported.count("; ") == 0
 
 
 LIGHT = {"WeightedCapacity": 0.1}
 
 
 @pytest.mark.parametrize(
-    ("capacity", "pools", "words"),
+    ("capacity", "pools", "message"),
     [
         (
             100,
@@ -229,12 +231,12 @@ LIGHT = {"WeightedCapacity": 0.1}
         (1, spec(WeightedCapacity=1e-300), "may come to a number of more than 64 bits instances"),
     ],
 )
-def test_instances_are_counted_whatever_the_weights(capacity: int, pools: dict[str, Any], words: str | None) -> None:
+def test_instances_are_counted_for_any_weights(capacity: int, pools: dict[str, Any], message: str | None) -> None:
     most = Defaults(max_target_capacity=100)
-    if words is None:
+    if message is None:
         assert config(most, TargetCapacity=capacity, **pools)["TargetCapacity"] == capacity
     else:
-        assert words in fault(most, TargetCapacity=capacity, **pools)
+        assert message in fault(most, TargetCapacity=capacity, **pools)
 
 
 EMPTY: list[dict[str, Any]] = [
@@ -250,7 +252,7 @@ EMPTY: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("changes", EMPTY)
-def test_what_is_empty_is_not_given(changes: dict[str, Any]) -> None:
+def test_an_empty_member_counts_as_missing(changes: dict[str, Any]) -> None:
     profile = "arn:aws:iam::123456789012:instance-profile/machine"
     own = Defaults(instance_profile_arn=profile, security_group_id=f"sg-{ID}")
     assert config(own, **changes) == config(own)
@@ -264,7 +266,7 @@ def test_an_empty_role_is_the_administrators() -> None:
     assert "IamFleetRole is missing" in fault(IamFleetRole="")
 
 
-def test_what_is_empty_on_purpose_reaches_aws() -> None:
+def test_members_that_may_be_empty_reach_aws() -> None:
     mappings = [{"DeviceName": "/dev/sdb", "NoDevice": ""}]
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "urgent", "Value": ""}]}]
     [sent] = config(**spec(BlockDeviceMappings=mappings, TagSpecifications=tags))["LaunchSpecifications"]
@@ -311,15 +313,17 @@ def test_a_lease_of_just_the_shortest_or_longest_length_is_taken_though_seconds_
 
 
 @pytest.mark.parametrize(
-    ("length_s", "words"),
+    ("length_s", "message"),
     [
         (500, "-lease-duration 9m is shorter than ANNEX_MIN_LEASE (10m)"),
         (90, "-lease-duration 1m30s is shorter than ANNEX_MIN_LEASE (10m)"),
         (30 * 86400 + 3600, "-lease-duration 30d1h is longer than ANNEX_MAX_LEASE (30d)"),
     ],
 )
-def test_a_lease_is_as_long_as_two_runs_of_its_function_and_no_longer_than_allowed(length_s: float, words: str) -> None:
-    with pytest.raises(InvalidRequest, match=re.escape(words)):
+def test_a_lease_is_as_long_as_two_runs_of_its_function_and_no_longer_than_allowed(
+    length_s: float, message: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(message)):
         lasting(length_s)
 
 
@@ -340,16 +344,16 @@ def _other(value: Any, dice: Random) -> Any:
     return dice.choice(JUNK) if dice.random() < 0.12 else changed(value, dice)
 
 
-def test_whatever_is_changed_in_a_whole_request_its_faults_are_words() -> None:
+def test_any_change_of_a_whole_request_gives_readable_faults() -> None:
     whole, dice = sample_of(config_shape()), Random(11)  # noqa: S311  chance, no secret
     for _ in range(500):
         try:
             config(**changed(whole, dice))
         except InvalidRequest as error:
-            told = error.faults
+            reported = error.faults
         else:
-            told = ("taken",)
-        assert all(told)
+            reported = ("taken",)
+        assert all(reported)
 
 
 def test_a_name_of_megabytes_is_refused_in_no_time() -> None:
@@ -371,7 +375,7 @@ def notes(profile: str | None, *specifications: dict[str, Any], **more: Any) -> 
     return BulkRequest.from_ad(ad, NOW_S, defaults(instance_profile_arn=profile)).notes
 
 
-def test_a_profile_of_ones_own_is_told_by_its_place_and_with_the_way_out() -> None:
+def test_another_instance_profile_is_reported_with_its_place_and_the_remedy() -> None:
     [note] = notes(PROFILE, OWN, {}, OWN, OWN, OWN)
     assert note.startswith("LaunchSpecifications[0], [2] to [4]: with an IamInstanceProfile of their own")
     assert "Leave it out to have setups" in note
@@ -382,15 +386,15 @@ def test_the_profile_of_setup_may_be_named(same: dict[str, str]) -> None:
     assert notes(PROFILE, {"IamInstanceProfile": same}, {}) == ()
 
 
-def test_without_a_profile_of_setups_only_none_at_all_is_told() -> None:
+def test_without_setups_profile_only_a_missing_profile_causes_a_warning() -> None:
     assert notes(None, OWN) == ()
     assert "LaunchSpecifications[1]: without an IamInstanceProfile" in notes(None, OWN, {})[0]
 
 
-def test_machines_without_a_public_address_are_told_of() -> None:
+def test_machines_without_a_public_address_cause_a_warning() -> None:
     [note] = notes(PROFILE, {}, PRIVATE)
     assert note.startswith("LaunchSpecifications[1]: without a public address")
 
 
-def test_machines_that_are_not_to_join_are_not_told_of() -> None:
+def test_machines_that_need_not_join_cause_no_warning() -> None:
     assert notes(PROFILE, OWN | PRIVATE, JoinPool=False) == ()

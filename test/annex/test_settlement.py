@@ -141,7 +141,7 @@ def test_an_account_that_nobody_can_see_counts_in_full_a_week_after_the_end(stor
     assert (account.reserved.money, account.spent) == (0, story.reserved)
 
 
-def test_an_order_under_way_holds_all_whatever_a_look_sees(tmp_path: Path) -> None:
+def test_an_order_under_way_holds_its_whole_reservation(tmp_path: Path) -> None:
     story = Story(tmp_path / "command_state")
     account = story.look(2 * HOUR, 0)
     assert (account.reserved.money, account.spent) == (story.reserved, 0)

@@ -24,10 +24,10 @@ def order(site: Site, looks_s: Iterator[float]) -> ReplyAd:
         site.away_s += next(looks_s)
         return site.away_s
 
-    world = replace(site.world(), heartbeats=Heartbeats(steady_s))
+    context = replace(site.step_context(), heartbeats=Heartbeats(steady_s))
     journal = site.journal()
     try:
-        engine = Engine(journal, annex_steps(world), pace=PACE, now_s=site.now_s)
+        engine = Engine(journal, annex_steps(context), pace=PACE, now_s=site.now_s)
         return bulk_request(site.ad(), OWNER, engine, site.defaults, site.now_s())
     finally:
         journal.close()

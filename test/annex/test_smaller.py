@@ -46,7 +46,7 @@ def told_to_leave(site: Site, annex: dict[str, Any]) -> list[str]:
     return found[1].split() if found else []
 
 
-def test_machines_without_jobs_are_told_to_leave_and_none_is_terminated(joined: Site, annex: dict[str, Any]) -> None:
+def test_machines_without_jobs_are_asked_to_leave_and_none_is_terminated(joined: Site, annex: dict[str, Any]) -> None:
     machines = instances_of(joined, annex["BulkRequestID"])
     reply = joined.resize("physics", 2, claimed=set(machines[1:3]), CommandID="mine")
     assert reply == {
@@ -60,7 +60,7 @@ def test_machines_without_jobs_are_told_to_leave_and_none_is_terminated(joined: 
     assert joined.resize("physics", 2, CommandID="mine") == reply
 
 
-def test_busy_machines_are_told_too_and_finish_their_jobs(joined: Site, annex: dict[str, Any]) -> None:
+def test_busy_machines_are_drained_too_and_finish_their_jobs(joined: Site, annex: dict[str, Any]) -> None:
     machines = instances_of(joined, annex["BulkRequestID"])
     reply = joined.resize("physics", 1, claimed=set(machines[:3]))
     assert (reply["LeavingMachines"], reply["BusyMachines"]) == (3, 2), reply
@@ -127,7 +127,7 @@ def test_a_smaller_annex_is_cancelled_as_a_whole(joined: Site, annex: dict[str, 
     joined.check_nothing_left()
 
 
-def test_what_s3_refuses_for_a_while_is_tried_until_it_is_written(joined: Site, annex: dict[str, Any]) -> None:
+def test_a_write_that_s3_refuses_for_a_while_is_retried_until_it_succeeds(joined: Site, annex: dict[str, Any]) -> None:
     joined.cloud.fault(operation="PutObject", kind="error", code="SlowDown", status=503, times=3)
     assert joined.resize("physics", 3, pace=PATIENT)["Result"] == "Success"
     assert len(told_to_leave(joined, annex)) == 1

@@ -82,7 +82,7 @@ def _lower(value: Any) -> Any:
     return [_lower(item) for item in value] if isinstance(value, list) else value
 
 
-def test_a_field_of_the_wrong_type_is_told_by_its_path_wherever_it_is() -> None:
+def test_a_field_of_the_wrong_type_is_reported_by_its_path() -> None:
     for path, holder, name in _leaves(everything(), ""):
         whole = holder[name]
         holder[name] = {"wrong": 1}

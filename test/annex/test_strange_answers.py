@@ -65,7 +65,7 @@ def test_a_look_ends_with_words_and_ends_nothing(site: Site, operation: str, bod
     fleet(site, "annex-1", lease_s=-100_000)
     with endpoint(relays(site.cloud.url, NOW, answering(operation, BODIES[body]))) as url:
         with pytest.raises((Retry, Refused), match=r"got an answer unlike AWS's|got no clear answer") as caught:
-            reconcile(site.world(), target(site, url), frozenset)
+            reconcile(site.step_context(), target(site, url), frozenset)
         assert len(str(caught.value)) < 3000
     assert writes(site) == []
 
@@ -77,6 +77,6 @@ def test_a_lease_function_that_answers_strangely_is_reported_and_hides_no_annex(
 ) -> None:
     fleet_id = fleet(site, "annex-1", lease_s=1000)
     with endpoint(relays(site.cloud.url, NOW, answering(operation, BODIES[body]))) as url:
-        report = reconcile(site.world(), target(site, url), frozenset)
+        report = reconcile(site.step_context(), target(site, url), frozenset)
     assert operation in report.enforcer.fault
     assert report.fleets == {fleet_id}

@@ -35,7 +35,7 @@ def test_instance_seconds_are_right_within_their_error_also_after_a_restart(
     assert usage.error_s == 300 * len(machines)
 
 
-def test_what_runs_counts_from_its_launch_until_now_and_not_beyond_the_lease() -> None:
+def test_a_running_instance_counts_from_its_launch_until_now_or_the_lease_end() -> None:
     usage = BEGUN.after([Launch(START_S), Launch(START_S + 100)], START_S + 200)
     assert usage.seconds(START_S + 300) == 500
     assert usage.seconds(START_S + 10 * 86_400) == 2 * 86_400 - 100

@@ -94,9 +94,9 @@ def relays(
         upstream = HTTPConnection(host, timeout=60)
         upstream.request(method, target, body, headers)
         answer = upstream.getresponse()
-        told = rewritten(answer.read())
+        response = rewritten(answer.read())
         kind = f"Content-Type: {answer.getheader('Content-Type', 'text/xml')}\r\n"
-        connection.sendall(_head(len(told), answer.status, f"Date: {date}\r\n{kind}") + told)
+        connection.sendall(_head(len(response), answer.status, f"Date: {date}\r\n{kind}") + response)
 
     return behave
 

@@ -8,7 +8,7 @@ from annexd.aws import answers, errors
 from annexd.aws.answers import MAX_PAGES, UnknownShape
 
 
-class Told:
+class Paged:
     """A service that answers with these pages, whatever it is asked, and then with the last one again."""
 
     def __init__(self, *pages: Any) -> None:
@@ -20,7 +20,7 @@ class Told:
 
 
 def rows(*pages: Any) -> list[Any]:
-    return list(answers.listed(Told(*pages), "list_rules", "Rules"))
+    return list(answers.listed(Paged(*pages), "list_rules", "Rules"))
 
 
 def test_all_pages_are_read_also_after_an_empty_one() -> None:
@@ -34,10 +34,10 @@ def test_a_listing_without_its_list_does_not_count_as_empty(page: Any) -> None:
         rows(page)
 
 
-def test_a_page_that_is_told_again_and_pages_without_end_are_given_up() -> None:
+def test_a_repeated_page_and_endless_pages_are_given_up() -> None:
     with pytest.raises(UnknownShape, match="came twice"):
         rows({"Rules": [], "NextToken": "1"})
-    endless = Told(*({"Rules": [], "NextToken": str(i)} for i in range(MAX_PAGES + 10)))
+    endless = Paged(*({"Rules": [], "NextToken": str(i)} for i in range(MAX_PAGES + 10)))
     with pytest.raises(UnknownShape, match="pages"):
         list(answers.listed(endless, "list_rules", "Rules"))
     assert endless.asked == MAX_PAGES
@@ -55,7 +55,7 @@ def test_a_count_is_a_number(answer: Any) -> None:
         answers.number(answer, "Count")
 
 
-def test_nobody_knows_what_a_call_did_that_was_answered_in_another_shape() -> None:
+def test_a_call_with_an_answer_of_unknown_shape_has_an_unknown_effect() -> None:
     error = UnknownShape(what="the answer has no Rules")
     assert errors.is_unknown(error)
     assert not errors.had_no_effect(error)

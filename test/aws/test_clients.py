@@ -50,14 +50,14 @@ def test_the_number_of_kept_clients_is_bounded() -> None:
     assert cache.clients(ALICE, ENDPOINTS) is not first
 
 
-def test_a_secret_key_shows_itself_to_nobody_who_prints_it() -> None:
+def test_printing_a_secret_key_does_not_show_it() -> None:
     secret = ALICE.secret_access_key
     for text in (repr(ALICE), str(ALICE), f"{secret}", str(secret), str(ALICE.identity)):
         assert "alice's" not in text
     assert ALICE.secret_access_key.reveal() == "alice's"
 
 
-def test_a_requesters_clients_go_where_the_order_says_whatever_annexd_itself_was_told(
+def test_a_requesters_clients_use_the_orders_endpoints_not_annexds_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
@@ -75,7 +75,7 @@ def test_a_renewed_session_has_clients_of_its_own() -> None:
     assert first is not second
 
 
-def test_of_ten_thousand_instances_only_what_is_read_is_parsed() -> None:
+def test_only_the_members_in_use_of_ten_thousand_instances_are_parsed() -> None:
     instance = ClientCache().clients(ALICE, ENDPOINTS).ec2.meta.service_model.shape_for("Instance")
     assert set(instance.members) == READ_OF_INSTANCES
 

@@ -100,5 +100,5 @@ def test_an_endpoint_must_be_a_plain_url(url: str) -> None:
         ("http://127.0.0.1:4000", False),
     ],
 )
-def test_only_an_endpoint_that_aws_itself_runs_is_believed_what_time_it_is(url: str, is_own: bool) -> None:
+def test_only_the_clock_of_awss_own_endpoints_is_trusted(url: str, is_own: bool) -> None:
     assert is_aws_host(url) is is_own

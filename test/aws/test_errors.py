@@ -55,14 +55,14 @@ def test_each_code_means_one_thing(code: str, status: int, meaning: str) -> None
         assert means == ([] if meaning == "invalid" else [meaning])
 
 
-def test_throttling_a_quota_and_capacity_are_told_apart() -> None:
-    words = {
+def test_throttling_a_quota_and_capacity_are_distinguished() -> None:
+    message = {
         code: errors.describe(answer(code), "RequestSpotFleet")
         for code in ("RequestLimitExceeded", "MaxSpotInstanceCountExceeded", "UnfulfillableCapacity")
     }
-    assert "throttled" in words["RequestLimitExceeded"]
-    assert "quota" in words["MaxSpotInstanceCountExceeded"]
-    assert "no capacity" in words["UnfulfillableCapacity"]
+    assert "throttled" in message["RequestLimitExceeded"]
+    assert "quota" in message["MaxSpotInstanceCountExceeded"]
+    assert "no capacity" in message["UnfulfillableCapacity"]
 
 
 URL = {"endpoint_url": "https://ec2.us-east-1.amazonaws.com"}
@@ -97,6 +97,6 @@ def test_no_credentials_is_final_and_says_so() -> None:
 
 def test_a_long_message_is_cut_and_kept_on_one_line() -> None:
     error = answer("UnauthorizedOperation", 403, "Encoded authorization failure\n" + "x" * 5000)
-    words = errors.describe(error, "CreateTags")
-    assert "\n" not in words
-    assert len(words) < 1200
+    message = errors.describe(error, "CreateTags")
+    assert "\n" not in message
+    assert len(message) < 1200

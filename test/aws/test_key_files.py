@@ -10,13 +10,13 @@ TOKEN = "IQoJb3JpZ2luX2VjEOr//////////" + "A" * 900 + "/+=="
 
 
 @pytest.mark.parametrize("around", ["{}", "{}\n", "{}\r\n", "  {}\t\r\n\r\n"])
-def test_a_key_is_read_whatever_white_space_is_around_it(around: str) -> None:
+def test_white_space_around_a_key_is_ignored(around: str) -> None:
     assert [key_in(around.format(key).encode()) for key in (KEY_ID, SECRET)] == [KEY_ID, SECRET]
     assert token_in(around.format(TOKEN).encode()) == TOKEN
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"\r\n", "is empty"),
@@ -35,9 +35,9 @@ def test_a_key_is_read_whatever_white_space_is_around_it(around: str) -> None:
         (f"{SECRET}ä".encode(), "must hold one AWS key"),
     ],
 )
-def test_a_file_without_a_key_is_refused_with_what_it_is(content: bytes, words: str) -> None:
+def test_a_file_without_a_key_is_refused_with_what_it_is(content: bytes, message: str) -> None:
     for read in (key_in, token_in):
-        with pytest.raises(NotAKey, match=words) as caught:
+        with pytest.raises(NotAKey, match=message) as caught:
             read(content)
         assert SECRET[:8] not in str(caught.value)
 
@@ -50,7 +50,7 @@ def test_a_token_may_be_longer_than_a_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key_id", "secret", "token", "words"),
+    ("key_id", "secret", "token", "message"),
     [
         (SECRET, KEY_ID, None, "the access key ID and the secret are swapped"),
         (KEY_ID, KEY_ID, None, "there is an access key ID in place of the secret access key"),
@@ -61,11 +61,11 @@ def test_a_token_may_be_longer_than_a_key() -> None:
         ("AROADBQP57FF2AEXAMPLE", SECRET, None, "is the ID of a role"),
     ],
 )
-def test_keys_that_aws_would_refuse_are_told_without_them(
-    key_id: str, secret: str, token: str | None, words: str
+def test_malformed_keys_are_reported_without_being_shown(
+    key_id: str, secret: str, token: str | None, message: str
 ) -> None:
     [fault] = faults_of(Credentials(key_id, SecretKey(secret), SecretKey(token) if token else None))
-    assert words in fault
+    assert message in fault
     assert SECRET not in fault
 
 

@@ -234,7 +234,7 @@ def test_no_moment_is_reckoned_by_the_clock_of_an_endpoint_that_nobody_trusts(cl
     assert (traffic.skew_s, asked.clock.skew_s) == (0, 0)
 
 
-def test_a_clock_that_is_further_off_than_signatures_bear_is_told_and_not_used(cloud: Cloud) -> None:
+def test_a_clock_too_far_off_for_signatures_is_reported_and_not_used(cloud: Cloud) -> None:
     traffic = ClientHooks(time_s=lambda: time.time() - 64 * 365 * 86400)
     traffic.trusted_urls = frozenset([cloud.url])
     asked = clients(cloud, ClientCache(traffic=traffic))
@@ -253,10 +253,10 @@ def test_the_clock_of_one_account_is_not_used_for_another(cloud: Cloud) -> None:
     assert other.clock.skew_s == 0
 
 
-def test_a_denied_call_tells_of_a_wrong_clock() -> None:
+def test_a_denied_call_reports_a_wrong_clock() -> None:
     def denied(date: str) -> str:
-        told = {"HTTPStatusCode": 403, "HTTPHeaders": {"date": date}}
-        error = ClientError({"Error": {"Code": "AuthFailure", "Message": "no"}, "ResponseMetadata": told}, "X")
+        response = {"HTTPStatusCode": 403, "HTTPHeaders": {"date": date}}
+        error = ClientError({"Error": {"Code": "AuthFailure", "Message": "no"}, "ResponseMetadata": response}, "X")
         return errors.describe(error, "RunIt")
 
     assert "behind AWS's, set it" in denied("Wed, 01 Jan 2098 00:00:00 GMT")

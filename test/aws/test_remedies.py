@@ -28,12 +28,12 @@ def described(message: str, code: str = "UnauthorizedOperation", operation: str 
         ("with an explicit deny in a resource control policy", "(resource control policy)"),
     ],
 )
-def test_an_organizations_policy_is_told_as_such_with_who_can_help(reason: str, policy: str) -> None:
-    words = described(f"You are not authorized to perform this operation. {USER} {reason}. {ENCODED}")
-    assert f"the organization of this account forbids it {policy}" in words
-    assert "CT.EC2.PV.6" in words
-    assert "to exempt this account" in words
-    assert "aZ09" not in words
+def test_an_organizations_policy_is_named_with_who_can_change_it(reason: str, policy: str) -> None:
+    wording = described(f"You are not authorized to perform this operation. {USER} {reason}. {ENCODED}")
+    assert f"the organization of this account forbids it {policy}" in wording
+    assert "CT.EC2.PV.6" in wording
+    assert "to exempt this account" in wording
+    assert "aZ09" not in wording
     assert "CT.EC2.PV.6" not in described(f"{USER} {reason}", operation="GetFunction")
 
 
@@ -49,16 +49,16 @@ def test_a_policy_of_the_account_itself_is_not_taken_for_the_organizations(reaso
     assert "organization" not in described(f"{USER} {reason}. {ENCODED}")
 
 
-def test_a_denial_that_says_nothing_else_is_told_how_to_read_it() -> None:
-    words = described(f"You are not authorized to perform this operation. {ENCODED}")
-    assert "condor_annex -check-setup" in words
-    assert "decode-authorization-message" in words
+def test_a_denial_without_details_comes_with_how_to_decode_it() -> None:
+    wording = described(f"You are not authorized to perform this operation. {ENCODED}")
+    assert "condor_annex -check-setup" in wording
+    assert "decode-authorization-message" in wording
 
 
-def test_a_missing_default_vpc_is_told_with_both_ways_out() -> None:
-    words = described("No default VPC for this user", "VPCIdNotSpecified")
-    assert "name a SubnetId in the file" in words
-    assert "-setup -vpc" in words
+def test_a_missing_default_vpc_is_reported_with_both_remedies() -> None:
+    wording = described("No default VPC for this user", "VPCIdNotSpecified")
+    assert "name a SubnetId in the file" in wording
+    assert "-setup -vpc" in wording
 
 
 @pytest.mark.parametrize("form", ["named", "arn", "encoded"])
@@ -66,5 +66,5 @@ def test_each_form_of_the_emulated_aws_is_understood(form: str) -> None:
     chosen = {"forbidden": ["ec2:RequestSpotFleet"], "control_policy_words": form}
     with Cloud(speed=0, behaviour=chosen) as cloud, pytest.raises(ClientError) as refused:
         request(cloud.client("ec2"))
-    words = errors.describe(refused.value, "RequestSpotFleet")
-    assert ("decode-authorization-message" if form == "encoded" else "CT.EC2.PV.6") in words
+    wording = errors.describe(refused.value, "RequestSpotFleet")
+    assert ("decode-authorization-message" if form == "encoded" else "CT.EC2.PV.6") in wording

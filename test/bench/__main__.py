@@ -77,11 +77,11 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    told = "".join(f"  {name:15}{what}\n" for name, (what, _part) in PARTS.items())
+    lines = "".join(f"  {name:15}{what}\n" for name, (what, _part) in PARTS.items())
     parser = argparse.ArgumentParser(
         prog="python -m test.bench",
         description=__doc__,
-        epilog=f"parts:\n{told}",
+        epilog=f"parts:\n{lines}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="of those below; all without one")

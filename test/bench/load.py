@@ -86,26 +86,26 @@ def _measured(make: Callable[[], Act], work: Callable[[Act], int], clients: int,
     return Rate(done, wall_s, spent)
 
 
-def _client(make: Callable[[], Act], work: Callable[[Act], int], ready: Barrier, told: Connection) -> None:
+def _client(make: Callable[[], Act], work: Callable[[Act], int], ready: Barrier, pipe: Connection) -> None:
     try:
         act = make()
         act()
         ready.wait(READY_S)
-        told.send(work(act))
+        pipe.send(work(act))
     except (RefusedError, OSError) as error:
         ready.abort()
-        told.send(f"{type(error).__name__}: {error}")
+        pipe.send(f"{type(error).__name__}: {error}")
     except BrokenBarrierError:
         return
 
 
-def _count(told: Connection) -> int:
-    done = told.recv()
+def _count(pipe: Connection) -> int:
+    done = pipe.recv()
     if not isinstance(done, int):
         raise RefusedError(str(done))
     return done
 
 
-def _fault(told: Sequence[Connection]) -> str:
-    said = [each.recv() for each in told if each.poll(1)]
+def _fault(pipe: Sequence[Connection]) -> str:
+    said = [each.recv() for each in pipe if each.poll(1)]
     return next((str(each) for each in said if not isinstance(each, int)), "a client has ended without a word")

@@ -107,8 +107,8 @@ async def _probe_loop(lags: list[float]) -> None:
 
 async def _probe_workers(found_kb: list[int]) -> None:
     while True:
-        keepers = children(os.getpid())
-        workers = [*keepers, *(each for keeper in keepers for each in children(keeper))]
+        supervisors = children(os.getpid())
+        workers = [*supervisors, *(each for supervisor in supervisors for each in children(supervisor))]
         found_kb.extend(_memory_kb(pid, "VmHWM") for pid in workers)
         await asyncio.sleep(LOOK_S)
 

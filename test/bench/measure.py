@@ -107,10 +107,10 @@ def _make(run: Run) -> Made:
         status = subprocess.call(run.command, env=run.environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         ended_s = time.time()
         said.seek(0)
-        words = said.read()
-    fleet = SPOT_FLEET.search(words)
+        message = said.read()
+    fleet = SPOT_FLEET.search(message)
     if status != 0 or fleet is None:
-        raise NotMadeError(f"{Path(run.command[0]).name} ended with status {status} and made no annex:\n{words}")
+        raise NotMadeError(f"{Path(run.command[0]).name} ended with status {status} and made no annex:\n{message}")
     return Made(fleet[0], began_s, ended_s)
 
 

@@ -99,8 +99,8 @@ class Scale:
         yield from (str(accepted(reply)["AnnexID"]) for reply, _code in replies)
 
     def advertise(self) -> None:
-        told = json.dumps([self.annexes, self.machines_each, ATTRIBUTES])
-        done = self.site.pool.run(sys.executable, "-c", ADVERTISE, stdin=told, timeout_s=300.0)
+        reported = json.dumps([self.annexes, self.machines_each, ATTRIBUTES])
+        done = self.site.pool.run(sys.executable, "-c", ADVERTISE, stdin=reported, timeout_s=300.0)
         if done.returncode != 0:
             raise PoolError(done.stderr)
 

@@ -42,11 +42,11 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
-def test_the_bench_makes_annexes_with_both_tools_and_tells_the_ratios() -> None:
+def test_the_bench_makes_annexes_with_both_tools_and_prints_the_ratios() -> None:
     said = run("annexes", "--alone", "1", "--rounds", "1", "--annexes", "2", "--at-once", "2")
     lines = said.splitlines()
-    for words in ("wall time of one annex alone: ", "annexes per second, several at once: "):
-        [ratio] = [line.removeprefix(words).split()[0] for line in lines if line.startswith(words)]
+    for message in ("wall time of one annex alone: ", "annexes per second, several at once: "):
+        [ratio] = [line.removeprefix(message).split()[0] for line in lines if line.startswith(message)]
         assert float(ratio) > 0, said
     for name in ("annexd", "C++"):
         assert any(line.startswith(name) and "ms median" in line for line in lines), said

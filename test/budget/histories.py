@@ -21,7 +21,7 @@ from annexd.budget.ledger import Account
 from annexd.workflow import Journal
 from test.annex.orders import fleet_order
 from test.budget.steps import OWNER, Runs, engine_of, reservations_of
-from test.workflow.world import Crash, CrashingJournal
+from test.workflow.store import Crash, CrashingJournal
 
 LATE_S = 601
 BUDGETS = (

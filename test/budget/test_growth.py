@@ -24,7 +24,7 @@ class CountingJournal(Journal):
         return found
 
 
-def test_what_is_settled_is_one_sum_a_day_and_is_not_read_again(tmp_path: Path) -> None:
+def test_settled_costs_are_one_sum_a_day_and_are_not_read_again(tmp_path: Path) -> None:
     runs, path = Runs(), tmp_path / "command_state"
     journal = CountingJournal(path, now_s=lambda: runs.now_s)
     engine = engine_of(journal, runs)

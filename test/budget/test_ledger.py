@@ -59,7 +59,7 @@ def test_a_reservation_counts_in_full_in_each_period_until_it_is_settled_and_the
     assert ledger.entries() == {}
 
 
-def test_what_archived_annexes_spent_counts_in_its_period_only() -> None:
+def test_the_cost_of_archived_annexes_counts_in_its_period_only() -> None:
     day = int(NOW_S // 86400)
     ledger = Ledger({("physics", day): 4 * MICRO, ("physics", day - 1): 5 * MICRO, ("others", day): 7 * MICRO})
     assert ledger.account(PHYSICS, NOW_S).spent == 4 * MICRO
@@ -83,11 +83,11 @@ def test_a_change_under_way_holds_the_later_end_whatever_finishes_before_it() ->
 def test_a_refusal_names_budget_need_what_is_left_and_when_the_period_ends() -> None:
     ledger = Ledger({("physics", int(NOW_S // 86400)): 8 * MICRO})
     accounts = [ledger.account(PHYSICS, NOW_S)]
-    [words] = refusals(accounts, {"physics": Amount(2 * MICRO + 1, MICRO)})
+    [message] = refusals(accounts, {"physics": Amount(2 * MICRO + 1, MICRO)})
     for part in ("budget physics", "$2.000001", "of $10.00 until 2026-11-29T00:00:00Z $2.00 are left", "$8.00 spent"):
-        assert part in words
-    [words] = refusals(accounts, {"physics": Amount(2 * MICRO, 4 * MICRO + 1)})
-    assert "$4.000001 an hour, and of $4.00 an hour at once $4.00 are left" in words
+        assert part in message
+    [message] = refusals(accounts, {"physics": Amount(2 * MICRO, 4 * MICRO + 1)})
+    assert "$4.000001 an hour, and of $4.00 an hour at once $4.00 are left" in message
     assert refusals(accounts, {"physics": Amount(2 * MICRO, 4 * MICRO)}) == []
     assert refusals(accounts, {"physics": Amount(0, 0)}) == []
 

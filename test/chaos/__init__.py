@@ -1,6 +1,6 @@
 """kill -9 at random moments, under load: the real daemon, a real condor_master, an emulated AWS over HTTP.
 
-    keeper      starts condor_master again whenever it ended, as systemd would
+    supervisor      starts condor_master again whenever it ended, as systemd would
     client      one order, asked for until there is an answer
     house       the pool, the cloud and its processes
     customers   who orders, and whose client may be killed, too

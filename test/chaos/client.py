@@ -22,8 +22,8 @@ PAUSE_S = 0.3
 
 
 def main() -> None:
-    told = json.load(sys.stdin)
-    while not (reply := ask(Path(told["address_file"]), told["ad"])):
+    reported = json.load(sys.stdin)
+    while not (reply := ask(Path(reported["address_file"]), reported["ad"])):
         time.sleep(PAUSE_S)
     print(json.dumps(reply), flush=True)
 

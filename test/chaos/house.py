@@ -53,7 +53,7 @@ class House:
             arn = self.cloud.deploy_template(TOP / "templates" / "template-3.json")
             beat(self.cloud, arn)
             config = f"{ANNEXD_CONFIG}{CONFIG.format(cloud=self.cloud, arn=arn)}"
-            self.pool = Pool(config, daemons=DAEMONS, directory=self.directory, master=self._keeper())
+            self.pool = Pool(config, daemons=DAEMONS, directory=self.directory, master=self._supervisor())
             self.pool.env["CHAOS_MASTER"] = str(self.pool.htcondor.executable("condor_master"))
             self._key("access_key", ACCESS_KEY_ID)
             self._key("secret_key", SECRET_ACCESS_KEY)
@@ -69,10 +69,10 @@ class House:
         self.cloud.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _keeper(self) -> Path:
+    def _supervisor(self) -> Path:
         """An executable file that is called as condor_master is."""
-        path = self.directory / "keeper"
-        command = shlex.join([sys.executable, "-m", "test.chaos.keeper"])
+        path = self.directory / "supervisor"
+        command = shlex.join([sys.executable, "-m", "test.chaos.supervisor"])
         path.write_text(f'#!/bin/sh\ncd {shlex.quote(str(TOP))}\nexec {command} "$@"\n')
         path.chmod(0o755)
         return path

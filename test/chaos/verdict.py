@@ -87,12 +87,12 @@ def _check_fleets(verdict: Verdict, annex_of: Mapping[str, str]) -> None:
 
 def _check_answers(verdict: Verdict, orders: list[Order], annex_of: Mapping[str, str]) -> None:
     for order in orders:
-        told = {tuple(reply.get(fact) for fact in FACTS) for reply in order.replies}
-        result, fleet, annex_id, _ = next(iter(told), (None, None, None, None))
+        reported = {tuple(reply.get(fact) for fact in FACTS) for reply in order.replies}
+        result, fleet, annex_id, _ = next(iter(reported), (None, None, None, None))
         if order.faults or result not in FINAL:
             verdict.violations.append(f"{order.command_id} was never answered: {order.faults or order.replies}")
-        if len(told) > 1:
-            verdict.violations.append(f"{order.command_id} was answered differently: {told}")
+        if len(reported) > 1:
+            verdict.violations.append(f"{order.command_id} was answered differently: {reported}")
         if result == "Success" and annex_of.get(str(fleet)) != annex_id:
             verdict.violations.append(f"{order.command_id} was answered {fleet}, which is not its annex's fleet")
     results = [order.replies[0].get("Result") for order in orders if order.replies]

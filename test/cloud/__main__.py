@@ -20,12 +20,12 @@ from test.cloud.behaviour import Behaviour
 from test.cloud.boot import Boot
 from test.cloud.clock import Clock
 from test.cloud.control import PREFIX, Control
+from test.cloud.emulated_aws import Broken, EmulatedAws
 from test.cloud.errors import Answer
 from test.cloud.instances import Timing
 from test.cloud.machine import Machines
 from test.cloud.request import Request
 from test.cloud.server import Server
-from test.cloud.world import Broken, World
 
 
 def options() -> argparse.Namespace:
@@ -52,37 +52,37 @@ def main() -> None:
     ended = _end(asked.die_with_parent)
     logging.getLogger().setLevel(logging.ERROR)
     server = Server(asked.port)
-    world = World(
+    aws = EmulatedAws(
         Timing(asked.pending_s, asked.termination_s), asked.speed, asked.enforce_iam, Behaviour(**asked.behaviour)
     )
-    server.now_s = world.now_s
-    world.functions.endpoint_url = server.url
-    clock = Clock(server.url, asked.region, asked.speed, world.audit.effect)
+    server.now_s = aws.now_s
+    aws.functions.endpoint_url = server.url
+    clock = Clock(server.url, asked.region, asked.speed, aws.audit.effect)
     settings = vars(asked) | {"url": server.url, "port": server.server_address[1]}
-    control = Control(world, clock, settings)
+    control = Control(aws, clock, settings)
 
     def service(request: Request) -> Answer | Broken:
         if request.path.startswith(metadata.PREFIX):
-            return world.ask_metadata(request)
-        return control.answer(request) if request.path.startswith(PREFIX) else world.answer(request)
+            return aws.ask_metadata(request)
+        return control.answer(request) if request.path.startswith(PREFIX) else aws.answer(request)
 
     server.service = service
     server.start()
     clock.start()
-    machines = _machines(asked.boot, server.url, world)
+    machines = _machines(asked.boot, server.url, aws)
     print(json.dumps(settings), flush=True)
     ended.wait()
     clock.stop()
     if machines is not None:
         machines.stop()
-    world.functions.stop()
+    aws.functions.stop()
     server.shutdown()
 
 
-def _machines(boot: dict[str, Any] | None, url: str, world: World) -> Machines | None:
+def _machines(boot: dict[str, Any] | None, url: str, aws: EmulatedAws) -> Machines | None:
     if boot is None:
         return None
-    machines = Machines(Boot(**boot), url, world.ask_metadata, world.instances, world.turned_off)
+    machines = Machines(Boot(**boot), url, aws.ask_metadata, aws.instances, aws.turned_off)
     machines.start()
     return machines
 

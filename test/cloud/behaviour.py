@@ -37,7 +37,7 @@ LISTED_S = 48 * 3600.0
 
 @dataclass(frozen=True)
 class Behaviour:
-    """The defaults are AWS on a good day, and of two worlds that the evidence leaves open the harder one.
+    """The defaults are AWS on a good day, and of two variants that the evidence leaves open the harder one.
 
     Where the evidence for each stands, and which tests play it: test/cloud/evidence.toml.
 
@@ -141,9 +141,9 @@ class Behaviour:
     known_quotas: str = "all"
 
     def __post_init__(self) -> None:
-        for name, worlds in CHOICES.items():
-            if getattr(self, name) not in worlds:
-                raise ValueError(f"{name} is one of {worlds}, not {getattr(self, name)!r}")
+        for name, variants in CHOICES.items():
+            if getattr(self, name) not in variants:
+                raise ValueError(f"{name} is one of {variants}, not {getattr(self, name)!r}")
         if self.fleet_trouble not in TROUBLES:
             raise ValueError(f"fleet_trouble is one of {sorted(TROUBLES)}, not {self.fleet_trouble!r}")
         if not 1 <= self.log_page <= 10_000:

@@ -252,8 +252,8 @@ class Cloud:
 
     def tick(self, rule: str | None = None) -> int:
         """Fire this rule, or all, now; returns when the functions have ended."""
-        told = self._post("tick", {} if rule is None else {"rule": rule})
-        return int(told["fired"])
+        response = self._post("tick", {} if rule is None else {"rule": rule})
+        return int(response["fired"])
 
     def wait_until_idle(self) -> None:
         """Until every function that was called has ended, and has written its log."""
@@ -266,17 +266,17 @@ class Cloud:
     def _get(self, command_socket: str) -> Any:
         return self._ask("GET", command_socket, None)
 
-    def _post(self, command_socket: str, told: dict[str, Any]) -> Any:
-        return self._ask("POST", command_socket, json.dumps(told).encode())
+    def _post(self, command_socket: str, response: dict[str, Any]) -> Any:
+        return self._ask("POST", command_socket, json.dumps(response).encode())
 
     def _ask(self, method: str, command_socket: str, body: bytes | None) -> Any:
         connection = HTTPConnection(self.url.removeprefix("http://"), timeout=600)
         try:
             connection.request(method, f"/_cloud/{command_socket}", body)
             answer = connection.getresponse()
-            told = json.load(answer)
+            response = json.load(answer)
         finally:
             connection.close()
         if answer.status != 200:
-            raise CloudError(f"{method} {command_socket}: {told}")
-        return told
+            raise CloudError(f"{method} {command_socket}: {response}")
+        return response

@@ -21,7 +21,7 @@ from test.cloud.keys import SECRET_ACCESS_KEY
 from test.cloud.principals import Session
 from test.cloud.stack import Denied, Permit, Stack, Wanted
 from test.cloud.stack_kinds import Client
-from test.cloud.stack_parameters import told
+from test.cloud.stack_parameters import shown_parameters
 from test.cloud.stack_template import TemplateError, parsed
 from test.cloud.stacks import Stacks
 
@@ -59,9 +59,9 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
             key, token = made.access_key_id, made.session_token
 
         def permit(action: str, resource: str) -> None:
-            words = gate.words_against(request, key, action, resource) if gate is not None else None
-            if words:
-                raise Denied(f"{words} (Service: CloudFormation, Status Code: 403)")
+            wording = gate.denial_of(request, key, action, resource) if gate is not None else None
+            if wording:
+                raise Denied(f"{wording} (Service: CloudFormation, Status Code: 403)")
 
         return as_caller(key, token, self.region, type(self).url()), permit
 
@@ -140,7 +140,7 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
 
     def describe_stack_resources(self) -> ActionResult:
         stack = self._stack(self._asked["StackName"])
-        told = [
+        response = [
             {
                 "StackName": stack.name,
                 "StackId": stack.stack_id,
@@ -152,7 +152,7 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
             }
             for each in stack.resources.values()
         ]
-        return ActionResult({"StackResources": told})
+        return ActionResult({"StackResources": response})
 
     def get_template(self) -> ActionResult:
         return ActionResult({"TemplateBody": self._stack(self._asked["StackName"]).wanted.body})
@@ -184,8 +184,8 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
         asked = self._asked
         wanted = asked.get("StackResourceDriftStatusFilters")
         drifts = self._stack(asked["StackName"]).drifts
-        told = [each for each in drifts if not wanted or each["StackResourceDriftStatus"] in wanted]
-        return ActionResult({"StackResourceDrifts": told})
+        response = [each for each in drifts if not wanted or each["StackResourceDriftStatus"] in wanted]
+        return ActionResult({"StackResourceDrifts": response})
 
 
 def _described(stack: Stack) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def _described(stack: Stack) -> dict[str, Any]:
         "NotificationARNs": [],
         "EnableTerminationProtection": False,
         "DriftInformation": {"StackDriftStatus": stack.drift.get("StackDriftStatus", "NOT_CHECKED")},
-        "Parameters": told(stack.template, stack.wanted.parameters) or None,
+        "Parameters": shown_parameters(stack.template, stack.wanted.parameters) or None,
         "Outputs": stack.outputs() or None,
         "Capabilities": capability,
         "Tags": [],

@@ -36,8 +36,8 @@ class Listed:
 
 @cache
 def listed() -> Sequence[Listed]:
-    told = tomllib.loads((FOLDER / "differences.toml").read_text(encoding="utf-8"))
-    return [Listed(**each) for each in told.get("difference", [])]
+    answered = tomllib.loads((FOLDER / "differences.toml").read_text(encoding="utf-8"))
+    return [Listed(**each) for each in answered.get("difference", [])]
 
 
 class Emulated:
@@ -57,20 +57,20 @@ class Emulated:
             self.missing.append(f"the emulator has no scene for {recording.operation} {kind}")
             return
         try:
-            told = getattr(client_for(cloud, recording), xform_name(recording.operation))(**asked)
+            answered = getattr(client_for(cloud, recording), xform_name(recording.operation))(**asked)
         except ClientError as error:
             self.status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             self.error = {key: str(error.response["Error"].get(key, "")) for key in self.error}
             return
-        self.status = told.pop("ResponseMetadata")["HTTPStatusCode"]
-        for path, words in paths(recording.service, recording.operation, told).items():
-            self.paths.setdefault(path, set()).update(words)
+        self.status = answered.pop("ResponseMetadata")["HTTPStatusCode"]
+        for path, message in paths(recording.service, recording.operation, answered).items():
+            self.paths.setdefault(path, set()).update(message)
 
 
 def differences(cloud: Cloud, recording: Recording, known: Paths) -> Iterator[tuple[str, str]]:
     """Yield (side, path or words).  `known`: every path that a whole recording of the operation has."""
     emulated = Emulated(cloud, recording)
-    yield from (("scene", words) for words in emulated.missing)
+    yield from (("scene", message) for message in emulated.missing)
     if emulated.missing:
         return
     if (recording.status >= 300) != (emulated.status >= 300):
@@ -78,12 +78,12 @@ def differences(cloud: Cloud, recording: Recording, known: Paths) -> Iterator[tu
     elif recording.is_error:
         yield from _of_errors(recording, emulated)
     else:
-        told = paths(recording.service, recording.operation, recording.told())
-        yield from _of_members(told, emulated.paths, known)
+        answered = paths(recording.service, recording.operation, recording.response())
+        yield from _of_members(answered, emulated.paths, known)
 
 
 def _of_errors(recording: Recording, emulated: Emulated) -> Iterator[tuple[str, str]]:
-    error = recording.told()["Error"]
+    error = recording.response()["Error"]
     for name, real, ours in (
         ("status", str(recording.status), str(emulated.status)),
         ("code", error["Code"], emulated.error["Code"]),
@@ -107,13 +107,13 @@ def known_paths(recordings: Sequence[Recording], operation: str) -> dict[str, An
     whole = [each for each in recordings if each.operation == operation and not each.is_error and not each.is_partial]
     found: dict[str, Any] = {}
     for each in whole:
-        for path in paths(each.service, operation, each.told()):
+        for path in paths(each.service, operation, each.response()):
             found[path] = set()
     if not whole:
         return {}
     partial = [each for each in recordings if each.operation == operation and each.is_partial]
     for each in partial:
-        found.update({path: set() for path in paths(each.service, operation, each.told())})
+        found.update({path: set() for path in paths(each.service, operation, each.response())})
     return found
 
 
@@ -127,6 +127,6 @@ def distinct(recordings: Iterable[Recording]) -> list[Recording]:
     """One of those that say the same of a state: a rehearsal asks many times."""
     found: dict[tuple[str, ...], Recording] = {}
     for each in recordings:
-        told = [] if each.is_error else sorted(paths(each.service, each.operation, each.told()))
-        found.setdefault((each.operation, str(each.status), *sorted(kinds(each)), *told), each)
+        answered = [] if each.is_error else sorted(paths(each.service, each.operation, each.response()))
+        found.setdefault((each.operation, str(each.status), *sorted(kinds(each)), *answered), each)
     return list(found.values())

@@ -8,10 +8,10 @@ from typing import Any
 
 from test.cloud import function_code, quotas
 from test.cloud.clock import Clock
+from test.cloud.emulated_aws import EmulatedAws
 from test.cloud.errors import Answer
 from test.cloud.functions import deployed
 from test.cloud.request import Request
-from test.cloud.world import World
 
 PREFIX = "/_cloud/"
 IDLE_TIMEOUT_S = 300.0
@@ -20,34 +20,34 @@ IDLE_TIMEOUT_S = 300.0
 class Control:
     """GET tells, POST does; JSON both ways."""
 
-    def __init__(self, world: World, clock: Clock, settings: dict[str, Any]) -> None:
-        self._world, self._clock = world, clock
+    def __init__(self, aws: EmulatedAws, clock: Clock, settings: dict[str, Any]) -> None:
+        self._aws, self._clock = aws, clock
         self._doors: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
             ("GET", "settings"): lambda _: settings,
-            ("GET", "judged"): lambda _: world.judged(),
-            ("GET", "audit"): lambda _: world.audit.entries(),
-            ("GET", "faults"): lambda _: world.faults.remaining(),
-            ("GET", "fleets"): lambda _: world.fleets(),
+            ("GET", "judged"): lambda _: aws.judged(),
+            ("GET", "audit"): lambda _: aws.audit.entries(),
+            ("GET", "faults"): lambda _: aws.faults.remaining(),
+            ("GET", "fleets"): lambda _: aws.fleets(),
             ("GET", "functions"): lambda _: deployed(),
-            ("GET", "instances"): lambda _: world.instances(),
-            ("GET", "lives"): lambda _: world.lives(),
-            ("GET", "meter"): lambda _: world.meter(),
-            ("POST", "behaviour"): world.chosen.change,
-            ("POST", "faults"): world.faults.add,
-            ("POST", "forget-fleet"): lambda asked: world.forget_fleet(asked["fleet"]),
-            ("POST", "clear-faults"): lambda _: world.faults.clear(),
-            ("POST", "clear-audit"): lambda _: world.audit.clear(),
+            ("GET", "instances"): lambda _: aws.instances(),
+            ("GET", "lives"): lambda _: aws.lives(),
+            ("GET", "meter"): lambda _: aws.meter(),
+            ("POST", "behaviour"): aws.chosen.change,
+            ("POST", "faults"): aws.faults.add,
+            ("POST", "forget-fleet"): lambda asked: aws.forget_fleet(asked["fleet"]),
+            ("POST", "clear-faults"): lambda _: aws.faults.clear(),
+            ("POST", "clear-audit"): lambda _: aws.audit.clear(),
             ("POST", "clock"): self._set_clock,
-            ("POST", "turn-off"): lambda asked: world.turned_off(**asked),
-            ("POST", "announce"): lambda asked: world.metadata.announce(**asked),
-            ("POST", "expire-metadata-tokens"): lambda _: world.metadata.expire_tokens(),
+            ("POST", "turn-off"): lambda asked: aws.turned_off(**asked),
+            ("POST", "announce"): lambda asked: aws.metadata.announce(**asked),
+            ("POST", "expire-metadata-tokens"): lambda _: aws.metadata.expire_tokens(),
             ("POST", "quotas"): quotas.QUOTAS.update,
-            ("POST", "prices"): world.set_prices,
-            ("POST", "capacity"): world.set_capacity,
-            ("POST", "stacks"): lambda asked: world.stacks.pace(asked["step_s"]),
+            ("POST", "prices"): aws.set_prices,
+            ("POST", "capacity"): aws.set_capacity,
+            ("POST", "stacks"): lambda asked: aws.stacks.pace(asked["step_s"]),
             ("POST", "tick"): self._tick,
-            ("POST", "idle"): lambda _: {"ended": self._world.functions.wait_until_idle(IDLE_TIMEOUT_S)},
-            ("POST", "reset"): lambda _: world.reset(),
+            ("POST", "idle"): lambda _: {"ended": self._aws.functions.wait_until_idle(IDLE_TIMEOUT_S)},
+            ("POST", "reset"): lambda _: aws.reset(),
         }
 
     def answer(self, request: Request) -> Answer:
@@ -62,7 +62,7 @@ class Control:
             return _told(400, {"error": str(error)})
 
     def _set_clock(self, asked: dict[str, Any]) -> dict[str, Any]:
-        self._world.ahead_s = float(asked["ahead_s"])
+        self._aws.ahead_s = float(asked["ahead_s"])
         return {}
 
     def _tick(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -72,8 +72,8 @@ class Control:
             self._clock.fire(rule)
         else:
             fired = self._clock.fire_all()
-        return {"fired": fired, "ended": self._world.functions.wait_until_idle(IDLE_TIMEOUT_S)}
+        return {"fired": fired, "ended": self._aws.functions.wait_until_idle(IDLE_TIMEOUT_S)}
 
 
-def _told(status: int, told: Any) -> Answer:
-    return Answer(status, json.dumps(told, default=str).encode(), {"Content-Type": "application/json"})
+def _told(status: int, response: Any) -> Answer:
+    return Answer(status, json.dumps(response, default=str).encode(), {"Content-Type": "application/json"})

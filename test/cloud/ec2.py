@@ -70,8 +70,8 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
             asked.get("NextToken"),
             drift=lambda: self._drift("DescribeSpotFleetRequests"),
         )
-        told = [views.fleet_view(fleet, told_s) for fleet in fleets]
-        return ActionResult({"SpotFleetRequestConfigs": told, "NextToken": token})
+        response = [views.fleet_view(fleet, told_s) for fleet in fleets]
+        return ActionResult({"SpotFleetRequestConfigs": response, "NextToken": token})
 
     def _spot_fleets(self) -> Iterator[Fleet]:
         return (each for each in self._fleets.fleets.values() if each.api is SPOT_FLEET)
@@ -82,8 +82,8 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
         known = (each for each in fleet.instances if each.is_visible(told_s))
         active = (each for each in known if each.state(told_s) in {"pending", "running"})
         instances, token = page(active, asked.get("MaxResults"), asked.get("NextToken"))
-        told = [views.active_instance_view(each) for each in instances]
-        return ActionResult({"SpotFleetRequestId": fleet.fleet_id, "ActiveInstances": told, "NextToken": token})
+        response = [views.active_instance_view(each) for each in instances]
+        return ActionResult({"SpotFleetRequestId": fleet.fleet_id, "ActiveInstances": response, "NextToken": token})
 
     def describe_spot_fleet_request_history(self) -> ActionResult:
         asked, told_s = self._parameters(), self._told_s("DescribeSpotFleetRequestHistory")
@@ -95,11 +95,11 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
             if each["Timestamp"].replace(tzinfo=UTC).timestamp() >= since
             and asked.get("EventType") in {None, each["EventType"]}
         ]
-        told, token = page(records, asked.get("MaxResults"), asked.get("NextToken"))
+        response, token = page(records, asked.get("MaxResults"), asked.get("NextToken"))
         answer: dict[str, Any] = {
             "SpotFleetRequestId": fleet.fleet_id,
             "StartTime": datetime.fromtimestamp(since, UTC).replace(tzinfo=None),
-            "HistoryRecords": [each.told for each in told],
+            "HistoryRecords": [each.view for each in response],
         }
         if token:  # CERTAIN: API reference, LastEvaluatedTime, "If nextToken indicates that there are more items"
             return ActionResult(answer | {"NextToken": token})
@@ -121,10 +121,10 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
             else:
                 before, after = self._fleets.cancel(fleet_id, terminate, self.chosen.now.second_cancel)
                 successful.append(views.cancelled_view(fleet_id, before, after))
-        told = {"SuccessfulFleetRequests": successful, "UnsuccessfulFleetRequests": unsuccessful}
+        response = {"SuccessfulFleetRequests": successful, "UnsuccessfulFleetRequests": unsuccessful}
         if not self.chosen.now.tells_empty_lists:
-            told = {name: each for name, each in told.items() if each}
-        return ActionResult(told)
+            response = {name: each for name, each in response.items() if each}
+        return ActionResult(response)
 
     def _why_not_cancel(self, fleet_id: str, terminate: bool) -> str | None:
         fleet = self._fleets.fleets.get(fleet_id)
@@ -157,11 +157,11 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
         )
         is_whole = self.chosen.now.whole_instances
         is_timed = self.chosen.now.interruptions_are_timed
-        told = [views.reservation_view(each, now_s, is_whole, is_timed) for each in instances]
+        response = [views.reservation_view(each, now_s, is_whole, is_timed) for each in instances]
         of_moto = [] if token or asked.get("InstanceIds") else self._reservations_of_moto()
         if of_moto or is_whole:
-            return ActionResult({"Reservations": told + of_moto, "NextToken": token})
-        return wire.document("DescribeInstances", {"Reservations": told, "NextToken": token})
+            return ActionResult({"Reservations": response + of_moto, "NextToken": token})
+        return wire.document("DescribeInstances", {"Reservations": response, "NextToken": token})
 
     def _reservations_of_moto(self) -> list[Any]:
         return list(self.ec2_backend.describe_instances(filters=self._filters_from_querystring()))
@@ -173,8 +173,8 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
         matching, now_s = self._matching(asked)
         shown = [each for each in matching if asked.get("IncludeAllInstances") or each.state(now_s) == "running"]
         instances, token = page(shown, asked.get("MaxResults"), asked.get("NextToken"), least=5)
-        told = [views.status_view(each, now_s) for each in instances]
-        return ActionResult({"InstanceStatuses": told, "NextToken": token})
+        response = [views.status_view(each, now_s) for each in instances]
+        return ActionResult({"InstanceStatuses": response, "NextToken": token})
 
     def terminate_instances(self) -> ActionResult:
         asked = self._parameters()
@@ -186,8 +186,8 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
         if protected := self._fleets.terminate_unless_protected(asked["InstanceIds"]):
             raise EC2ClientError("OperationNotPermitted", PROTECTED.format(protected[0]))
         after_s = self._fleets.settle()
-        told = [views.terminating_view(each, was, after_s) for each, was in zip(instances, before, strict=True)]
-        return ActionResult({"TerminatingInstances": told})
+        response = [views.terminating_view(each, was, after_s) for each, was in zip(instances, before, strict=True)]
+        return ActionResult({"TerminatingInstances": response})
 
     def get_console_output(self) -> ActionResult:
         """Of one that has ended, late, and for an hour."""

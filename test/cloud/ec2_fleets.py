@@ -39,8 +39,8 @@ class FleetCalls(Acting):
         try:
             fleet = self._fleets.known(config, EC2_FLEET) or self._new_fleet(config)
         except IdempotentParameterMismatchError as error:
-            words = f"The client token {error} was used with other parameters."
-            raise EC2ClientError("IdempotentParameterMismatch", words) from error
+            message = f"The client token {error} was used with other parameters."
+            raise EC2ClientError("IdempotentParameterMismatch", message) from error
         is_instant = fleet.order.kind == "instant"
         return ActionResult({"FleetId": fleet.fleet_id, **(of_instant(fleet) if is_instant else {})})
 
@@ -61,8 +61,8 @@ class FleetCalls(Acting):
             asked.get("NextToken"),
             drift=lambda: self.faults.drift("DescribeFleets"),
         )
-        told = [fleet_view(each, told_s) for each in fleets]
-        shown = [each for each in told if all(_fits(each, wanted) for wanted in asked.get("Filters") or [])]
+        response = [fleet_view(each, told_s) for each in fleets]
+        shown = [each for each in response if all(_fits(each, wanted) for wanted in asked.get("Filters") or [])]
         return ActionResult({"Fleets": shown, "NextToken": token})
 
     def _listed(self, told_s: float) -> Iterator[Fleet]:
@@ -87,8 +87,8 @@ class FleetCalls(Acting):
         known = (each for each in fleet.instances if each.is_visible(told_s))
         active = (each for each in known if each.state(told_s) in {"pending", "running"})
         instances, token = page(active, asked.get("MaxResults"), asked.get("NextToken"))
-        told = [views.active_instance_view(each) for each in instances]
-        return ActionResult({"FleetId": fleet.fleet_id, "ActiveInstances": told, "NextToken": token})
+        response = [views.active_instance_view(each) for each in instances]
+        return ActionResult({"FleetId": fleet.fleet_id, "ActiveInstances": response, "NextToken": token})
 
     def describe_fleet_history(self) -> ActionResult:
         asked, told_s = self._parameters(), self._told_s("DescribeFleetHistory")
@@ -100,22 +100,22 @@ class FleetCalls(Acting):
             if each["Timestamp"].replace(tzinfo=UTC).timestamp() >= since_s
             and (not kinds or each["EventType"] in kinds)
         ]
-        told, token = page(records, asked.get("MaxResults"), asked.get("NextToken"))
+        response, token = page(records, asked.get("MaxResults"), asked.get("NextToken"))
         evaluated = {} if token else {"LastEvaluatedTime": datetime.fromtimestamp(told_s, UTC).replace(tzinfo=None)}
         return ActionResult(
             {
                 "FleetId": fleet.fleet_id,
-                "HistoryRecords": [self._event(each.told) for each in told if isinstance(each, Record)],
+                "HistoryRecords": [self._event(each.view) for each in response if isinstance(each, Record)],
                 "NextToken": token,
                 **evaluated,
             }
         )
 
-    def _event(self, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _event(self, response: Mapping[str, Any]) -> Mapping[str, Any]:
         if self.chosen.now.fleet_events == "as-documented":
-            return told
-        kind = next(name for name, kinds in HISTORY_TYPES.items() if told["EventType"] in kinds)
-        return {**told, "EventType": kind}
+            return response
+        kind = next(name for name, kinds in HISTORY_TYPES.items() if response["EventType"] in kinds)
+        return {**response, "EventType": kind}
 
     def delete_fleets(self) -> ActionResult:
         """CERTAIN: "If you exceed the specified number of fleets to delete, no fleets are deleted"."""
@@ -170,9 +170,9 @@ WORDS: Mapping[str, str] = defaultdict(
 FILTERS = {"activity-status": "ActivityStatus", "fleet-state": "FleetState", "type": "Type"}
 
 
-def _fits(told: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def _fits(response: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """The filters of DescribeFleets, whose values have hyphens where a status has an underscore."""
     if wanted["Name"] not in FILTERS:
         raise EC2ClientError("InvalidParameterValue", f"The filter '{wanted['Name']}' is invalid")
-    shown = str(told.get(FILTERS[wanted["Name"]]))
+    shown = str(response.get(FILTERS[wanted["Name"]]))
     return has_value(wanted, shown) or has_value(wanted, shown.replace("_", "-"))

@@ -27,7 +27,7 @@ class PriceCalls(Acting):
         rows = sorted(self._rows(asked, told_s), key=lambda each: each["Timestamp"], reverse=True)
         records = (Record(number, each) for number, each in enumerate(rows, 1))
         found, token = page(records, asked.get("MaxResults"), asked.get("NextToken"))
-        return ActionResult({"SpotPriceHistory": [each.told for each in found], "NextToken": token or ""})
+        return ActionResult({"SpotPriceHistory": [each.view for each in found], "NextToken": token or ""})
 
     def _rows(self, asked: Mapping[str, Any], told_s: float) -> Iterator[dict[str, Any]]:
         since_s = float(asked.get("StartTime") or told_s)

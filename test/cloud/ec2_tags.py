@@ -69,8 +69,8 @@ class TagCalls(Acting):
         """Of what is acted here, and of moto's."""
         asked, told_s = self._parameters(), self._told_s("DescribeTags")
         wanted = asked.get("Filters") or []
-        told = [each for each in views.tag_views(self._fleets, told_s) if is_wanted(each, wanted)]
-        mine = {each["ResourceId"] for each in told}
+        response = [each for each in views.tag_views(self._fleets, told_s) if is_wanted(each, wanted)]
+        mine = {each["ResourceId"] for each in response}
         of_moto = self.ec2_backend.describe_tags(filters=self._filters_from_querystring())
-        told += [view for view in map(views.tag_view_of_moto, of_moto) if view["ResourceId"] not in mine]
-        return ActionResult({"Tags": told})
+        response += [view for view in map(views.tag_view_of_moto, of_moto) if view["ResourceId"] not in mine]
+        return ActionResult({"Tags": response})

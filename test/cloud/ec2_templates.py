@@ -64,10 +64,10 @@ class TemplateCalls(Acting):
 
     def delete_launch_template(self) -> ActionResult:
         template = self._template(self._parameters())
-        told = self._view(template)
+        response = self._view(template)
         self._fleets.templates.delete(template)
         self._fleets.effect("launch template deleted", template=template.template_id, name=template.name)
-        return ActionResult({"LaunchTemplate": told})
+        return ActionResult({"LaunchTemplate": response})
 
     def describe_launch_templates(self) -> ActionResult:
         """An ID or a name that is not there fails the call; a filter that fits none does not."""
@@ -89,8 +89,8 @@ class TemplateCalls(Acting):
         asked = self._parameters()
         rows = (Row(number, *each) for number, each in enumerate(self._versions(asked), 1))
         found, token = page(rows, asked.get("MaxResults"), asked.get("NextToken"), most=PAGE)
-        told = [_version_view(each.template, each.version) for each in found]
-        return ActionResult({"LaunchTemplateVersions": told, "NextToken": token})
+        response = [_version_view(each.template, each.version) for each in found]
+        return ActionResult({"LaunchTemplateVersions": response, "NextToken": token})
 
     def _versions(self, asked: Mapping[str, Any]) -> Iterator[tuple[Template, Version]]:
         """Of one template those that are named, or all; of all templates the latest or the default ones."""

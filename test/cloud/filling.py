@@ -36,7 +36,7 @@ def fill(fleets: Fleets, fleet: Fleet, now_s: float) -> list[Instance]:
     spot = _launched(fleets, fleet, sold, order.strategy, missing, now_s, is_spot=True)
     new += list(itertools.islice(spot, left))
     if len(fleet.refusals) > before:
-        fleet.is_short, fleet.retry_at_s = True, now_s + fleet.world.capacity_retry_s
+        fleet.is_short, fleet.retry_at_s = True, now_s + fleet.behaviour.capacity_retry_s
     return new
 
 
@@ -71,7 +71,7 @@ def _launched(
 
 
 def _tries_elsewhere(fleet: Fleet) -> bool:
-    return fleet.order.maintains or (fleet.api is EC2_FLEET and fleet.world.ec2_fleets_ask_elsewhere)
+    return fleet.order.maintains or (fleet.api is EC2_FLEET and fleet.behaviour.ec2_fleets_ask_elsewhere)
 
 
 def _has_room(fleets: Fleets, spec: Specification, is_spot: bool) -> bool:

@@ -32,9 +32,9 @@ def checked(config: Config) -> Config:
         raise EC2ClientError("InvalidParameterValue", f"ClientToken is longer than {MAX_TOKEN} characters.")
     if any(float(each["MaxPrice"]) <= LEAST_PRICE for each in _overrides(config) if "MaxPrice" in each):
         raise EC2ClientError("InvalidParameterValue", f"MaxPrice must be more than USD ${LEAST_PRICE}.")
-    for words, is_broken in DOCUMENTED.items():
+    for message, is_broken in DOCUMENTED.items():
         if is_broken(config):
-            raise EC2ClientError(INVALID, words)
+            raise EC2ClientError(INVALID, message)
     return config
 
 

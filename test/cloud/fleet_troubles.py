@@ -63,18 +63,18 @@ SHORT = (
 NO_SPOT = "There is no Spot capacity available that matches your request."  # recorded
 
 
-def refused(refusal: Refusal, words: str) -> Event:
-    """Return the event of an instance that there was no capacity for; `words`: one of Behaviour's capacity_words.
+def refused(refusal: Refusal, message: str) -> Event:
+    """Return the event of an instance that there was no capacity for; `message`: one of Behaviour's capacity_words.
 
     Only the recorded "no-spot-capacity" names no zone; an On-Demand Instance is refused as RunInstances does.
     """
     kind, zone = refusal.kind, refusal.zone
     pool = f"{kind}, {refusal.image}, Linux/UNIX"
     short = SHORT.format(kind=kind, zone=zone, region=zone[:-1])
-    if words == "blacklisted":
+    if message == "blacklisted":
         market, why = ("spot", NO_SPOT) if refusal.is_spot else ("on-demand", short)
         return "information", BLACKLISTED, REPEATED_FOR.format(pool=f"{pool}, {zone}", market=market) + why
-    if words == "no-spot-capacity" and refusal.is_spot:
+    if message == "no-spot-capacity" and refusal.is_spot:
         return "error", INVALID, f"{pool}: {NO_SPOT}"
     return "error", INVALID, f"{pool}: {short}"
 
@@ -149,7 +149,7 @@ def _events(fleet: Fleet) -> Iterator[tuple[float, Event, str]]:
     for event in TROUBLES[fleet.trouble].events:
         yield fleet.created_at_s, event, ""
     for refusal in fleet.refusals:
-        yield refusal.at_s, refused(refusal, fleet.world.capacity_words), ""
+        yield refusal.at_s, refused(refusal, fleet.behaviour.capacity_words), ""
     for each in fleet.instances:
         yield each.launched_at_s, ("instanceChange", "launched", ""), each.instance_id
         if each.terminating_at_s is not None:

@@ -53,7 +53,7 @@ def of_instant(fleet: Fleet) -> dict[str, Any]:
     pools: defaultdict[tuple[str, bool], list[Instance]] = defaultdict(list)
     for each in fleet.instances:
         pools[str(each.specification.get("InstanceType")), each.is_spot].append(each)
-    told = [
+    response = [
         {
             "LaunchTemplateAndOverrides": _made_of(each[0].specification),
             "Lifecycle": "spot" if is_spot else "on-demand",
@@ -62,7 +62,7 @@ def of_instant(fleet: Fleet) -> dict[str, Any]:
         }
         for (kind, is_spot), each in pools.items()
     ]
-    return {"Instances": told, "Errors": _errors(fleet)}
+    return {"Instances": response, "Errors": _errors(fleet)}
 
 
 def _errors(fleet: Fleet) -> list[dict[str, Any]]:
@@ -72,13 +72,13 @@ def _errors(fleet: Fleet) -> list[dict[str, Any]]:
     code = {"quota": "MaxSpotInstanceCountExceeded", "control-policy": "UnauthorizedOperation"}.get(
         fleet.trouble, "InsufficientInstanceCapacity"
     )
-    words = next((text for _, _, text in TROUBLES[fleet.trouble].events if text), NO_SPOT)
+    message = next((text for _, _, text in TROUBLES[fleet.trouble].events if text), NO_SPOT)
     return [
         {
             "LaunchTemplateAndOverrides": _made_of(each),
             "Lifecycle": "spot",
             "ErrorCode": code,
-            "ErrorMessage": words,
+            "ErrorMessage": message,
         }
         for each in fleet.specifications
     ]
@@ -93,5 +93,5 @@ def deleted_view(fleet_id: str, before: str, after: str) -> dict[str, str]:
     return {"FleetId": fleet_id, "PreviousFleetState": before, "CurrentFleetState": after}
 
 
-def not_deleted_view(fleet_id: str, code: str, words: str) -> dict[str, Any]:
-    return {"FleetId": fleet_id, "Error": {"Code": code, "Message": words}}
+def not_deleted_view(fleet_id: str, code: str, message: str) -> dict[str, Any]:
+    return {"FleetId": fleet_id, "Error": {"Code": code, "Message": message}}

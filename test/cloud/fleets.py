@@ -48,7 +48,7 @@ class Fleet:
     valid_from_s: float
     valid_until_s: float
     target: float
-    world: Behaviour = GOOD_DAY  # that it was requested in
+    behaviour: Behaviour = GOOD_DAY  # that it was requested in
     instances: list[Instance] = field(default_factory=list)
     is_short: bool = True
     cancelled_at_s: float | None = None
@@ -64,7 +64,7 @@ class Fleet:
     @property
     def trouble(self) -> str:
         """One of TROUBLES: what keeps it from starting instances."""
-        return self.world.fleet_trouble
+        return self.behaviour.fleet_trouble
 
     @property
     def client_token(self) -> str | None:
@@ -108,7 +108,7 @@ class Fleet:
         """That protected instances stay is the harder reading of what nobody tells."""
         self.cancelled_at_s, self.terminates = at_s, terminate
         for instance in list(self.live()) if terminate else ():
-            if not instance.protected or self.world.cancel_ends_protected:
+            if not instance.protected or self.behaviour.cancel_ends_protected:
                 instance.terminate(at_s)
 
 
@@ -147,13 +147,13 @@ class Fleets:
         self,
         config: Mapping[str, Any],
         specifications: Sequence[Mapping[str, Any]],
-        world: Behaviour = GOOD_DAY,
+        behaviour: Behaviour = GOOD_DAY,
         api: Api = SPOT_FLEET,
     ) -> Fleet:
         """Start a fleet, or answer with the one that this very request has started before."""
         if known := self.known(config, api):
             return known
-        fleet = self._new_fleet(config, specifications, world, api)
+        fleet = self._new_fleet(config, specifications, behaviour, api)
         if TROUBLES[fleet.trouble].cancels:
             fleet.cancel(fleet.created_at_s, terminate=False)
         if token := config.get("ClientToken"):
@@ -162,7 +162,7 @@ class Fleets:
         return fleet
 
     def _new_fleet(
-        self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]], world: Behaviour, api: Api
+        self, config: Mapping[str, Any], specifications: Sequence[Mapping[str, Any]], behaviour: Behaviour, api: Api
     ) -> Fleet:
         now_s, order = self.clock(), api.read(config)
         fleet = Fleet(
@@ -176,7 +176,7 @@ class Fleets:
             valid_from_s=_seconds(order.valid_from_s, now_s),
             valid_until_s=_seconds(order.valid_until_s, float("inf")),
             target=order.target,
-            world=world,
+            behaviour=behaviour,
         )
         self.fleets[fleet.fleet_id] = fleet
         self.effect("fleet requested", fleet=fleet.fleet_id, client_token=fleet.client_token)
@@ -188,7 +188,7 @@ class Fleets:
         for each in list(self.capacity.taken_back(self.instances.values())):
             self._interrupt(each, now_s)
         for fleet in list(self.fleets.values()):
-            if fleet.cancelled_at_s is None and now_s >= fleet.valid_until_s + fleet.world.expiry_late_s:
+            if fleet.cancelled_at_s is None and now_s >= fleet.valid_until_s + fleet.behaviour.expiry_late_s:
                 self._expire(fleet)
             for each in list(fleet.live()) if self.market.spot else ():
                 if (at_s := self.market.interrupted_at_s(each, now_s)) is not None:
@@ -218,7 +218,7 @@ class Fleets:
             self.effect("instances launched", fleet=fleet.fleet_id, count=len(new))
 
     def launch(self, fleet: Fleet, specification: Mapping[str, Any], now_s: float, is_spot: bool) -> Instance:
-        reserved = {fleet.api.instance_tag: fleet.fleet_id} if is_spot or fleet.world.on_demand_is_tagged else {}
+        reserved = {fleet.api.instance_tag: fleet.fleet_id} if is_spot or fleet.behaviour.on_demand_is_tagged else {}
         instance = Instance(
             sequence=len(self.instances) + 1,
             instance_id=f"i-{secrets.token_hex(8)}1",

@@ -12,9 +12,9 @@ from test.cloud.errors import Answer
 DOOR = "/_cloud/code/"  # AWS signs the address: whoever has it may use it for ten minutes
 
 
-def with_location(told: str, url: str) -> str:
+def with_location(body: str, url: str) -> str:
     """GetFunction's answer, as moto made it."""
-    answer: dict[str, Any] = json.loads(told)
+    answer: dict[str, Any] = json.loads(body)
     arn = answer["Configuration"]["FunctionArn"]
     answer["Code"] = {"RepositoryType": "S3", "Location": f"{url}{DOOR}{arn}"}
     function = _function(arn)

@@ -206,9 +206,9 @@ class ActingLambda(Settings):
 
 
 def _throttled(reason: str) -> tuple[int, dict[str, str], str]:
-    told = {"Type": "User", "message": "Rate Exceeded.", "Reason": reason}
+    response = {"Type": "User", "message": "Rate Exceeded.", "Reason": reason}
     headers = {"status": "429", "x-amzn-ErrorType": "TooManyRequestsException", "content-type": "application/json"}
-    return 429, headers, json.dumps(told)
+    return 429, headers, json.dumps(response)
 
 
 def install(functions: Functions, chosen: Chosen) -> None:

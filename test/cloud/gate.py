@@ -64,7 +64,7 @@ class Gate:
         self.judged.append((principal.arn, need, context))
         return judge(documents, need, context, principal.arn)
 
-    def words_against(self, request: Request, access_key_id: str, action: str, resource: str) -> str | None:
+    def denial_of(self, request: Request, access_key_id: str, action: str, resource: str) -> str | None:
         """Why the owner of that key may not do that, by CloudFormation; None if he may."""
         principal = principals.find(access_key_id)
         if principal is None or principal.documents is None:
@@ -87,8 +87,8 @@ class Gate:
         need = Need("lambda:ListTags", needs(request, self._regions)[0].resource)
         if self._judge(request, principal, need).allowed:
             return answer
-        told = {key: value for key, value in json.loads(answer.body).items() if key != "Tags"}
-        return replace(answer, body=json.dumps(told).encode())
+        response = {key: value for key, value in json.loads(answer.body).items() if key != "Tags"}
+        return replace(answer, body=json.dumps(response).encode())
 
     def _without_absence(self, request: Request, answer: Answer) -> Answer:
         """S3 tells that an object is not there only to those who may list the bucket."""

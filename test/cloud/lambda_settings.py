@@ -36,9 +36,9 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
     chosen: ClassVar[Chosen] = Chosen(Behaviour())
 
     def create_function(self) -> Any:
-        told = super().create_function()
+        answered = super().create_function()
         self._note_log_group(self.backend.get_function(self.json_body["FunctionName"].rsplit(":", 1)[-1], None))
-        return told
+        return answered
 
     def update_function_configuration(self) -> Any:
         function = self._updating()
@@ -126,8 +126,8 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
 
     def _keep(self, function: Any, before: dict[str, Any]) -> str:
         if not self.json_body:
-            words = "You must specify at least one of error handling or destination setting."
-            raise InvalidParameterValueException(words)
+            wording = "You must specify at least one of error handling or destination setting."
+            raise InvalidParameterValueException(wording)
         config = EventInvokeConfig(_latest(function), time.time(), before | self.json_body)
         function.event_invoke_config = [config]
         return _told(function)

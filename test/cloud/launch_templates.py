@@ -51,8 +51,10 @@ class Template:
         named = {"$Latest": len(self.versions), "$Default": self.default}
         number = named.get(wanted, int(wanted) if wanted.isdecimal() else 0)
         if not 1 <= number <= len(self.versions):
-            words = f"Could not find the specified version {wanted} for the launch template with ID {self.template_id}."
-            raise EC2ClientError(NO_VERSION, words)
+            message = (
+                f"Could not find the specified version {wanted} for the launch template with ID {self.template_id}."
+            )
+            raise EC2ClientError(NO_VERSION, message)
         return self.versions[number - 1]
 
 
@@ -74,8 +76,8 @@ class LaunchTemplates:
         if token in self._tokens:
             before, template_id = self._tokens[token]
             if before != body:
-                words = f"The client token {token} was used with other parameters."
-                raise EC2ClientError("IdempotentParameterMismatch", words)
+                message = f"The client token {token} was used with other parameters."
+                raise EC2ClientError("IdempotentParameterMismatch", message)
             if template_id in self._templates:
                 return self._templates[template_id]
         self._check_name(name)
@@ -101,8 +103,8 @@ class LaunchTemplates:
         if token in self._version_tokens:
             before, known = self._version_tokens[token]
             if before != body:
-                words = f"The client token {token} was used with other parameters."
-                raise EC2ClientError("IdempotentParameterMismatch", words)
+                message = f"The client token {token} was used with other parameters."
+                raise EC2ClientError("IdempotentParameterMismatch", message)
             return known
         version = Version(len(template.versions) + 1, dict(given), description, self._clock())
         template.versions.append(version)
@@ -118,8 +120,8 @@ class LaunchTemplates:
         for each in self.known(late_s):
             if each.template_id == named[0] or each.name == named[1]:
                 return each
-        words = f"The specified launch template, with template {named[0] or named[1]}, does not exist."
-        raise EC2ClientError(NO_ID if named[0] else NO_NAME, words)
+        message = f"The specified launch template, with template {named[0] or named[1]}, does not exist."
+        raise EC2ClientError(NO_ID if named[0] else NO_NAME, message)
 
     def known(self, late_s: float) -> Iterator[Template]:
         return (each for each in self._templates.values() if each.created_at_s + late_s <= self._clock())

@@ -50,8 +50,8 @@ class ActingLogs(LogsResponse):  # type: ignore[misc]  # moto has no types
             raise ResourceNotFoundException
         events = list(_matching(group, asked, self.chosen.now.logs_late_s))
         found, token = page(events, asked, self.chosen.now)
-        told: dict[str, Any] = {"events": found, "searchedLogStreams": []}
-        return json.dumps(told | ({"nextToken": token} if token else {}))
+        response: dict[str, Any] = {"events": found, "searchedLogStreams": []}
+        return json.dumps(response | ({"nextToken": token} if token else {}))
 
 
 def _group_name(asked: dict[str, Any]) -> str:

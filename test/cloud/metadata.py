@@ -47,11 +47,11 @@ class Metadata:
 
     def announce(self, instance_id: str, **pages: str | None) -> None:
         """What AWS announces, as text: `interruption` and `rebalance`; None: nothing any more, and 404 again."""
-        told = self._announced.setdefault(instance_id, {})
-        told |= {NOTICES[name]: text for name, text in pages.items() if text is not None}
+        response = self._announced.setdefault(instance_id, {})
+        response |= {NOTICES[name]: text for name, text in pages.items() if text is not None}
         for name in pages:
             if pages[name] is None:
-                told.pop(NOTICES[name], None)
+                response.pop(NOTICES[name], None)
 
     def expire_tokens(self) -> None:
         """As six hours later."""

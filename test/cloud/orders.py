@@ -135,8 +135,8 @@ def described_fleet(ec2: Any, fleet_id: str) -> dict[str, Any]:
 
 def delete(ec2: Any, *fleet_ids: str, terminate: bool = True) -> tuple[list[str], list[str]]:
     """DeleteFleets; the new states, and the codes of what failed."""
-    told = ec2.delete_fleets(FleetIds=list(fleet_ids), TerminateInstances=terminate)
-    good, bad = told["SuccessfulFleetDeletions"], told["UnsuccessfulFleetDeletions"]
+    response = ec2.delete_fleets(FleetIds=list(fleet_ids), TerminateInstances=terminate)
+    good, bad = response["SuccessfulFleetDeletions"], response["UnsuccessfulFleetDeletions"]
     return [each["CurrentFleetState"] for each in good], [each["Error"]["Code"] for each in bad]
 
 

@@ -32,51 +32,51 @@ PREFIX = "You are not authorized to perform this operation."
 DENIES = "with an explicit deny in a service control policy"
 
 
-def refusal(request: Request, denied: tuple[str, ...], words: str, regions: Regions) -> Answer | None:
+def refusal(request: Request, denied: tuple[str, ...], message: str, regions: Regions) -> Answer | None:
     """None for what the organization does not forbid."""
     if not denied or not request.service:
         return None
     for need in needs(request, regions):
         if need.action in denied:
             status, code = code_of("denied", request.service)
-            return error_answer(request.service, status, code, _message(request, need, words))
+            return error_answer(request.service, status, code, _message(request, need, message))
     return None
 
 
-def _message(request: Request, need: Need, words: str) -> str:
+def _message(request: Request, need: Need, message: str) -> str:
     principal = principals.find(request.access_key_id)
     arn = principal.arn if principal else f"arn:aws:iam::{ACCOUNT}:root"
     encoded = f"Encoded authorization failure message: {_encoded(arn, need)}"
-    if words == "encoded":
+    if message == "encoded":
         return f"{PREFIX} {encoded}"
     what = f"User: {arn} is not authorized to perform: {need.action} on resource: {need.resource} {DENIES}"
-    return f"{PREFIX} {what}{f': {POLICY}' if words == 'arn' else ''}. {encoded}"
+    return f"{PREFIX} {what}{f': {POLICY}' if message == 'arn' else ''}. {encoded}"
 
 
 def _encoded(arn: str, need: Need) -> str:
-    told = {
+    response = {
         "allowed": False,
         "explicitDeny": True,
         "matchedStatements": {"items": []},
         "failures": {"items": []},
         "context": {"principal": {"arn": arn}, "action": need.action, "resource": need.resource},
     }
-    return base64.urlsafe_b64encode(json.dumps(told).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps(response).encode()).decode().rstrip("=")
 
 
 def decoded(request: Request) -> Answer:
     """DecodeAuthorizationMessage, which moto does not know."""
     encoded = str(request.parameters()["EncodedMessage"])
     try:
-        told = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
-        json.loads(told)
+        response = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+        json.loads(response)
     except ValueError:
         return error_answer(
             "sts", 400, "InvalidAuthorizationMessageException", "The encoded authorization message is invalid"
         )
     body = (
         '<DecodeAuthorizationMessageResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
-        f"<DecodeAuthorizationMessageResult><DecodedMessage>{told}</DecodedMessage></DecodeAuthorizationMessageResult>"
+        f"<DecodeAuthorizationMessageResult><DecodedMessage>{response}</DecodedMessage></DecodeAuthorizationMessageResult>"
         "<ResponseMetadata><RequestId>one</RequestId></ResponseMetadata></DecodeAuthorizationMessageResponse>"
     )
     return Answer(200, body.encode(), {"Content-Type": "text/xml"})

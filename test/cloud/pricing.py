@@ -26,10 +26,10 @@ def answer(request: Request, market: Market) -> Answer:
     found = [each for each in _products(market) if _matches(each, asked)]
     begin = int(asked.get("NextToken") or 0)
     end = begin + min(MOST, int(asked.get("MaxResults") or MOST))
-    told: dict[str, Any] = {"FormatVersion": "aws_v1", "PriceList": [json.dumps(each) for each in found[begin:end]]}
+    response: dict[str, Any] = {"FormatVersion": "aws_v1", "PriceList": [json.dumps(each) for each in found[begin:end]]}
     if end < len(found):
-        told["NextToken"] = str(end)
-    return Answer(200, json.dumps(told).encode(), {"Content-Type": TYPE})
+        response["NextToken"] = str(end)
+    return Answer(200, json.dumps(response).encode(), {"Content-Type": TYPE})
 
 
 def _matches(product: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:

@@ -31,8 +31,8 @@ BUCKET_CALLS = frozenset({"PutObject", "DeleteObject"})
 def refusal(request: Request, behaviour: Behaviour) -> Answer | None:
     """AWS's answer to a call that needs something that it does not know yet; None to any other."""
     if request.operation == "RequestSpotFleet":
-        code, words = _fault_of_fleet(request.parameters()["SpotFleetRequestConfig"], behaviour)
-        return error_answer("ec2", 400, code, words) if code else None
+        code, message = _fault_of_fleet(request.parameters()["SpotFleetRequestConfig"], behaviour)
+        return error_answer("ec2", 400, code, message) if code else None
     if request.service == "s3" and request.operation in BUCKET_CALLS and behaviour.buckets_late_s:
         bucket = s3_backends[ACCOUNT]["aws"].buckets.get(request.parameters()["Bucket"])
         if bucket is not None and _age_s(bucket.creation_date) < behaviour.buckets_late_s:

@@ -61,7 +61,7 @@ class Recording:
     def is_error(self) -> bool:
         return self.status >= REFUSED
 
-    def told(self) -> Mapping[str, Any]:
+    def response(self) -> Mapping[str, Any]:
         """What botocore makes of it; an error is {"Error": {"Code": ..., "Message": ...}}."""
         if self.answer is None:
             return parsed(self.service, self.operation, self.status, self.body)

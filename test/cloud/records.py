@@ -12,4 +12,4 @@ class Record:
     """One of a history, and its place in it."""
 
     sequence: int
-    told: Mapping[str, Any]
+    view: Mapping[str, Any]

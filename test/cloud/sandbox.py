@@ -96,8 +96,8 @@ class Sandbox:
             return {"errorMessage": f"{request_id} Task timed out after {self._timeout_s:.2f} seconds"}, True
         if not line:
             return {"errorType": "Runtime.ExitError", "errorMessage": f"RequestId: {request_id} exited"}, True
-        told = json.loads(line)
-        return told.get("error", told.get("result")), "error" in told
+        response = json.loads(line)
+        return response.get("error", response.get("result")), "error" in response
 
     def _answer(self, deadline_s: float) -> bytes | None:
         """A line; nothing when the process has ended; None at the time limit."""
@@ -119,8 +119,8 @@ class Sandbox:
 
 def _last_words(payload: Any, errored: bool) -> str:
     """Lambda's own line about an environment that was ended or has ended; the runtime has told of an exception."""
-    words = payload.get("errorMessage", "") if errored and isinstance(payload, dict) else ""
-    return f"{words}\n" if "Task timed out" in words or words.endswith(" exited") else ""
+    message = payload.get("errorMessage", "") if errored and isinstance(payload, dict) else ""
+    return f"{message}\n" if "Task timed out" in message or message.endswith(" exited") else ""
 
 
 def _environment(function: Any, endpoint_url: str, credentials: Session) -> dict[str, str]:

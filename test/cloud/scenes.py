@@ -32,10 +32,10 @@ RULE, STATE = "rule-1", "SpotFleetRequestState"
 
 def kinds(recording: Recording) -> set[str]:
     """Of what an answer tells; empty if it tells of no state."""
-    told = recording.told()
+    response = recording.response()
     if recording.is_error:
-        return {str(told["Error"]["Code"])}
-    return {str(value) for path in KINDS.get(recording.operation, ()) for value in values(told, path)}
+        return {str(response["Error"]["Code"])}
+    return {str(value) for path in KINDS.get(recording.operation, ()) for value in values(response, path)}
 
 
 def _template(cloud: Cloud, **data: Any) -> list[dict[str, Any]]:
@@ -72,27 +72,27 @@ def _ids(fleet_id: str) -> Asked:
     return {"SpotFleetRequestIds": [fleet_id]}
 
 
-def _like(cloud: Cloud, told: Asked) -> str:
+def _like(cloud: Cloud, response: Asked) -> str:
     """A fleet of the request that the recorded one was made of."""
-    config = {key: value for key, value in told["SpotFleetRequestConfig"].items() if "Fulfilled" not in key}
+    config = {key: value for key, value in response["SpotFleetRequestConfig"].items() if "Fulfilled" not in key}
     now_s = int(time.time())
     new = {"ClientToken": f"token-{now_s}", "ValidFrom": now_s - 10, "ValidUntil": now_s + 3600}
     if "LaunchTemplateConfigs" in config:
         new["LaunchTemplateConfigs"] = _template(cloud)
     config |= {key: value for key, value in new.items() if key in config}
-    if told.get("Tags"):
-        config["TagSpecifications"] = [{"ResourceType": "spot-fleet-request", "Tags": told["Tags"]}]
+    if response.get("Tags"):
+        config["TagSpecifications"] = [{"ResourceType": "spot-fleet-request", "Tags": response["Tags"]}]
     return str(cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config)["SpotFleetRequestId"])
 
 
 def fleet_in(cloud: Cloud, recording: Recording, state: str) -> Asked | None:
     """One that is as the recorded one in that state; None for a state that no fleet is in here."""
-    [told, *_] = [each for each in recording.told()["SpotFleetRequestConfigs"] if each[STATE] == state]
+    [response, *_] = [each for each in recording.response()["SpotFleetRequestConfigs"] if each[STATE] == state]
     if state not in {"active", "cancelled", "cancelled_running", "cancelled_terminating"}:
         return None
-    trouble = "all" if told.get("ActivityStatus") == "error" else "silence" if state == "cancelled" else ""
+    trouble = "all" if response.get("ActivityStatus") == "error" else "silence" if state == "cancelled" else ""
     cloud.behave(fleet_trouble=trouble)
-    fleet_id = _like(cloud, told)
+    fleet_id = _like(cloud, response)
     if state != "active":
         cloud.client("ec2").cancel_spot_fleet_requests(
             SpotFleetRequestIds=[fleet_id], TerminateInstances=state != "cancelled_running"
@@ -123,7 +123,7 @@ def history_with(cloud: Cloud, recording: Recording, kind: str) -> Asked | None:
     """One that has events of that type, and a page more if the recorded one has."""
     cloud.behave(fleet_trouble="no-capacity" if kind in {"error", "information"} else "")
     asked = {"SpotFleetRequestId": _fleet(cloud, TargetCapacity=2), "StartTime": time.time() - 60}
-    return asked | ({"MaxResults": 3} if "NextToken" in recording.told() else {})
+    return asked | ({"MaxResults": 3} if "NextToken" in recording.response() else {})
 
 
 def _instance(cloud: Cloud, **of_template: Any) -> str:
@@ -136,7 +136,7 @@ def _instance(cloud: Cloud, **of_template: Any) -> str:
 def instance_in(cloud: Cloud, recording: Recording, state: str) -> Asked | None:
     """One in that state, with a profile if the recorded one has one; None for a state that no instance is in here."""
     cloud.behave(whole_instances=True)
-    profile = any(values(recording.told(), "Reservations[].Instances[].IamInstanceProfile"))
+    profile = any(values(recording.response(), "Reservations[].Instances[].IamInstanceProfile"))
     asked = {"InstanceIds": [_instance(cloud, **({"IamInstanceProfile": {"Name": "one"}} if profile else {}))]}
     if state == "pending":
         return asked

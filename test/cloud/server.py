@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from test.cloud.emulated_aws import Broken
 from test.cloud.errors import Answer
 from test.cloud.request import Request
-from test.cloud.world import Broken
 
 Service = Callable[[Request], Answer | Broken]
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close() sends RST
@@ -80,7 +80,7 @@ class _Exchange(BaseHTTPRequestHandler):
         self.wfile.write(head.encode("latin-1") + (b"" if self.command == "HEAD" else answer.body))
 
     def _reason(self, status: int) -> str:
-        return next((words[0] for code, words in self.responses.items() if code == status), "")
+        return next((message[0] for code, message in self.responses.items() if code == status), "")
 
     def _break(self, broken: Broken) -> None:
         self.close_connection = True

@@ -28,12 +28,12 @@ STAND_INS = re.compile(
 )
 
 
-def paths(service: str, operation: str, told: Mapping[str, Any]) -> dict[str, set[str]]:
+def paths(service: str, operation: str, response: Mapping[str, Any]) -> dict[str, set[str]]:
     """Each path of an answer, and the forms and words of its texts.  Raises NoSuchMemberError for a wrong type."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     output = model(service, operation).output_shape
     if output is not None:
-        for path, word in _walk(output, told, ""):
+        for path, word in _walk(output, response, ""):
             found[path].update({word} if word else ())
     return dict(found)
 
@@ -65,10 +65,10 @@ def _word(shape: Shape, value: Any) -> str:
     return next((f"<{form}>" for form, pattern in FORMS.items() if re.fullmatch(pattern, value)), "")
 
 
-def values(told: Mapping[str, Any], path: str) -> Iterator[Any]:
+def values(response: Mapping[str, Any], path: str) -> Iterator[Any]:
     """The values at a path."""
     name, _, rest = path.partition(".")
-    found = told.get(name.removesuffix("[]"))
+    found = response.get(name.removesuffix("[]"))
     if found is None:
         return
     for each in found if name.endswith("[]") else [found]:

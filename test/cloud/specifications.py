@@ -25,9 +25,9 @@ def checked(config: Mapping[str, Any]) -> Mapping[str, Any]:
         raise EC2ClientError("InvalidParameterValue", f"ClientToken is longer than {MAX_TOKEN} characters.")
     if config.get("Type") == "instant":
         raise EC2ClientError("InvalidSpotFleetRequestConfig", "Spot Fleet does not take Type instant.")
-    for words, is_broken in DOCUMENTED.items():
+    for message, is_broken in DOCUMENTED.items():
         if is_broken(config):
-            raise EC2ClientError("InvalidSpotFleetRequestConfig", words)
+            raise EC2ClientError("InvalidSpotFleetRequestConfig", message)
     _check_tags(config)
     return config
 

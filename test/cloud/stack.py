@@ -108,14 +108,14 @@ class Stack:
     def outputs(self) -> list[dict[str, str]]:
         if not self.status.endswith("_COMPLETE") or self.status.startswith(("ROLLBACK", "DELETE", "REVIEW")):
             return []
-        told = self.template.get("Outputs", {})
+        response = self.template.get("Outputs", {})
         return [
             {
                 "OutputKey": key,
                 "OutputValue": resolved(output["Value"], self.lookup),
                 "Description": output.get("Description"),
             }
-            for key, output in told.items()
+            for key, output in response.items()
         ]
 
     def lookup(self, name: str, attribute: str) -> Any:

@@ -80,8 +80,8 @@ class RolePolicy(Kind):
 
     def read(self, client: Client, name: str) -> Properties | None:
         policy, role = name.split("|")
-        told = client("iam").get_role_policy(RoleName=role, PolicyName=policy)
-        return {"PolicyName": policy, "RoleName": role, "PolicyDocument": told["PolicyDocument"]}
+        response = client("iam").get_role_policy(RoleName=role, PolicyName=policy)
+        return {"PolicyName": policy, "RoleName": role, "PolicyDocument": response["PolicyDocument"]}
 
     def delete(self, client: Client, name: str) -> None:
         policy, role = name.split("|")

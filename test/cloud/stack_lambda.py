@@ -48,8 +48,8 @@ class Function(Kind):
 
     def read(self, client: Client, name: str) -> Properties | None:
         """Without the code: it is a write-only property, which is why drift detection does not see it change."""
-        told = client("lambda").get_function(FunctionName=name)["Configuration"]
-        return {key: told.get(key) for key in self.SETTINGS}
+        answered = client("lambda").get_function(FunctionName=name)["Configuration"]
+        return {key: answered.get(key) for key in self.SETTINGS}
 
     def delete(self, client: Client, name: str) -> None:
         client("lambda").delete_function(FunctionName=name)
@@ -116,8 +116,8 @@ class EventInvokeConfig(Kind):
 
     def read(self, client: Client, name: str) -> Properties | None:
         function, qualifier = name.split("|")
-        told = client("lambda").get_function_event_invoke_config(FunctionName=function, Qualifier=qualifier)
-        return {key: told.get(key) for key in self.SETTINGS}
+        answered = client("lambda").get_function_event_invoke_config(FunctionName=function, Qualifier=qualifier)
+        return {key: answered.get(key) for key in self.SETTINGS}
 
     def delete(self, client: Client, name: str) -> None:
         function, qualifier = name.split("|")

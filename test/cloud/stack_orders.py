@@ -125,7 +125,7 @@ class Stack:
         return self.settled()
 
     def delete(self) -> str:
-        stack_id = self.told()["StackId"]
+        stack_id = self.answered()["StackId"]
         self.cloudformation.delete_stack(StackName=self.name)
         self.name = stack_id
         return self.settled()
@@ -136,24 +136,26 @@ class Stack:
 
     @property
     def status(self) -> str:
-        return str(self.told()["StackStatus"])
+        return str(self.answered()["StackStatus"])
 
-    def told(self) -> dict[str, Any]:
-        [told] = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"]
-        return dict(told)
+    def answered(self) -> dict[str, Any]:
+        [answered] = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"]
+        return dict(answered)
 
     def parameter(self) -> str:
-        [told] = self.told()["Parameters"]
-        return str(told["ParameterValue"])
+        [answered] = self.answered()["Parameters"]
+        return str(answered["ParameterValue"])
 
     def events(self, logical_id: str) -> list[str]:
         """Of a resource, the oldest first."""
-        told = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
-        return [each["ResourceStatus"] for each in reversed(told) if each["LogicalResourceId"] == logical_id]
+        answered = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
+        return [each["ResourceStatus"] for each in reversed(answered) if each["LogicalResourceId"] == logical_id]
 
     def reasons(self) -> str:
-        told = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
-        return "\n".join(each["ResourceStatusReason"] for each in told if each["ResourceStatus"].endswith("_FAILED"))
+        answered = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
+        return "\n".join(
+            each["ResourceStatusReason"] for each in answered if each["ResourceStatus"].endswith("_FAILED")
+        )
 
 
 def configuration(cloud: Cloud) -> dict[str, Any]:

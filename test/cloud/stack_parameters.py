@@ -52,8 +52,8 @@ def _is_true(value: Any) -> bool:
 def _check(name: str, value: str, declared: Mapping[str, Any]) -> None:
     for fault in filter(None, (_range_fault(value, declared), _text_fault(value, declared))):
         described = declared.get("ConstraintDescription")
-        words = fault if described is None else f"failed to satisfy constraint: {described}"
-        raise TemplateError(f"Parameter '{name}' {words}")
+        message = fault if described is None else f"failed to satisfy constraint: {described}"
+        raise TemplateError(f"Parameter '{name}' {message}")
 
 
 def _range_fault(value: str, declared: Mapping[str, Any]) -> str:
@@ -101,7 +101,7 @@ def effective(template: Mapping[str, Any], values: Values) -> Any:
     return [resolved(template.get(block, {}), known) for block in ("Resources", "Outputs")]
 
 
-def told(template: Mapping[str, Any], values: Values) -> list[dict[str, str]]:
+def shown_parameters(template: Mapping[str, Any], values: Values) -> list[dict[str, str]]:
     """As DescribeStacks shows them."""
     declared = template.get("Parameters", {})
     return [

@@ -65,9 +65,9 @@ class Rule(Kind):
 
     def finish(self, client: Client, made: Made, properties: Properties) -> Made:
         if targets := properties.get("Targets"):
-            told = client("events").put_targets(Rule=made.physical_id, Targets=targets)
-            if told["FailedEntryCount"]:
-                raise HandlerError(str(told["FailedEntries"]))
+            response = client("events").put_targets(Rule=made.physical_id, Targets=targets)
+            if response["FailedEntryCount"]:
+                raise HandlerError(str(response["FailedEntries"]))
         return made
 
     def update(self, client: Client, name: str, properties: Properties) -> Made:
@@ -82,8 +82,8 @@ class Rule(Kind):
     def read(self, client: Client, name: str) -> Properties | None:
         events = client("events")
         rule = events.describe_rule(Name=name)
-        told = {key: rule.get(key) for key in self.SETTINGS}
-        return told | {"Targets": events.list_targets_by_rule(Rule=name)["Targets"]}
+        response = {key: rule.get(key) for key in self.SETTINGS}
+        return response | {"Targets": events.list_targets_by_rule(Rule=name)["Targets"]}
 
     def delete(self, client: Client, name: str) -> None:
         events = client("events")

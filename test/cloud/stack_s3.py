@@ -100,8 +100,8 @@ class BucketPolicy(Kind):
     update = create
 
     def read(self, client: Client, name: str) -> Properties | None:
-        told = _or_none(client("s3").get_bucket_policy, name)
-        return told and {"Bucket": name, "PolicyDocument": json.loads(told["Policy"])}
+        answered = _or_none(client("s3").get_bucket_policy, name)
+        return answered and {"Bucket": name, "PolicyDocument": json.loads(answered["Policy"])}
 
     def delete(self, client: Client, name: str) -> None:
         client("s3").delete_bucket_policy(Bucket=name)

@@ -59,8 +59,8 @@ def test_tags_of_the_request_are_on_its_instances_and_on_the_fleet(cloud: Cloud)
     fleet = request(ec2, 2, LaunchSpecifications=[spec], TagSpecifications=own)
     found = instances(ec2, Filters=[{"Name": "tag:htcondor:annex-id", "Values": ["one"]}])
     assert len(found) == 2
-    [told] = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet])["SpotFleetRequestConfigs"]
-    assert told["Tags"] == tags
+    [response] = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet])["SpotFleetRequestConfigs"]
+    assert response["Tags"] == tags
 
 
 def test_connections_are_kept_and_a_call_takes_milliseconds(cloud: Cloud) -> None:

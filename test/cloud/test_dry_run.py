@@ -30,7 +30,7 @@ CALLS: dict[str, Callable[[Any, str, str], Any]] = {
 
 
 @pytest.mark.parametrize("operation", CALLS)
-def test_a_dry_run_tells_whether_one_may_and_has_no_effect(enforcing: Cloud, operation: str) -> None:
+def test_a_dry_run_shows_the_permission_and_has_no_effect(enforcing: Cloud, operation: str) -> None:
     root = enforcing.client("ec2")
     fleet = request(
         root, TagSpecifications=[{"ResourceType": "spot-fleet-request", "Tags": [{"Key": "own", "Value": "tag"}]}]

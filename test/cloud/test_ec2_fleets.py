@@ -60,16 +60,16 @@ def test_a_fleet_launches_what_its_template_says_and_aws_puts_its_id_on_each_ins
     assert (tags["a"], tags[TAG], tags["aws:ec2launchtemplate:id"]) == ("b", fleet, made_of)
 
 
-def test_a_fleet_tells_its_token_tags_times_and_capacity(ec2: Any) -> None:
+def test_a_fleet_shows_its_token_tags_times_and_capacity(ec2: Any) -> None:
     until_ = datetime.fromtimestamp(1_900_000_000, UTC)
     tags = [{"Key": "htcondor:annex-id", "Value": "annex-1"}]
     own = [{"ResourceType": "fleet", "Tags": tags}]
     fleet = create_fleet(ec2, 3, ClientToken=TOKEN, TagSpecifications=own, ValidUntil=until_)
-    told = described_fleet(ec2, fleet)
-    assert (told["ClientToken"], told["Type"], told["FleetState"]) == (TOKEN, "request", "active")
-    assert (told["Tags"], told["ValidUntil"], told["ActivityStatus"]) == (tags, until_, "fulfilled")
-    assert told["TargetCapacitySpecification"]["TotalTargetCapacity"] == told["FulfilledCapacity"] == 3
-    assert abs(told["CreateTime"].timestamp() - time.time()) < 60
+    answered = described_fleet(ec2, fleet)
+    assert (answered["ClientToken"], answered["Type"], answered["FleetState"]) == (TOKEN, "request", "active")
+    assert (answered["Tags"], answered["ValidUntil"], answered["ActivityStatus"]) == (tags, until_, "fulfilled")
+    assert answered["TargetCapacitySpecification"]["TotalTargetCapacity"] == answered["FulfilledCapacity"] == 3
+    assert abs(answered["CreateTime"].timestamp() - time.time()) < 60
 
 
 def test_a_token_makes_one_fleet_and_is_refused_with_other_parameters(ec2: Any) -> None:
@@ -117,7 +117,7 @@ def test_a_deletion_fails_for_each_fleet_by_itself(cloud: Cloud, ec2: Any) -> No
 
 
 @pytest.mark.parametrize(
-    ("world", "ended", "codes", "living"),
+    ("variant", "ended", "codes", "living"),
     [
         ("acted-upon", ["deleted_terminating"], [], 0),
         ("refused", [], ["fleetNotInDeletableState"], 2),
@@ -125,9 +125,9 @@ def test_a_deletion_fails_for_each_fleet_by_itself(cloud: Cloud, ec2: Any) -> No
     ],
 )
 def test_a_second_deletion_ends_the_instances_or_is_refused_or_has_no_effect(
-    cloud: Cloud, ec2: Any, world: str, ended: list[str], codes: list[str], living: int
+    cloud: Cloud, ec2: Any, variant: str, ended: list[str], codes: list[str], living: int
 ) -> None:
-    cloud.behave(second_cancel=world)
+    cloud.behave(second_cancel=variant)
     fleet = create_fleet(ec2, 2)
     delete(ec2, fleet, terminate=False)
     assert delete(ec2, fleet) == (ended, codes)
@@ -141,7 +141,7 @@ def test_no_more_than_100_fleets_are_deleted_at_once(ec2: Any) -> None:
     assert state(ec2, fleet) == "active"
 
 
-def test_at_the_end_of_its_validity_a_fleet_runs_on_unless_told_otherwise(ec2: Any) -> None:
+def test_after_its_valid_until_a_fleet_runs_on_unless_it_says_otherwise(ec2: Any) -> None:
     soon = datetime.fromtimestamp(time.time() + 2, UTC)
     runs = create_fleet(ec2, 1, ValidUntil=soon)
     ends = create_fleet(ec2, 1, ValidUntil=soon, TerminateInstancesWithExpiration=True)
@@ -219,15 +219,15 @@ def test_only_a_fleet_that_maintains_its_capacity_is_modified_and_replaces_what_
     assert len(running) == 3
 
 
-def test_its_history_and_its_instances_are_told(cloud: Cloud, ec2: Any) -> None:
+def test_its_history_and_its_instances_are_shown(cloud: Cloud, ec2: Any) -> None:
     cloud.behave(fleet_trouble="quota")
     fleet = create_fleet(ec2, 2)
     asked: Any = {"FleetId": fleet, "StartTime": datetime.fromtimestamp(0, UTC)}
-    told = ec2.describe_fleet_history(**asked)
-    kinds = [(each["EventType"], each["EventInformation"]["EventSubType"]) for each in told["HistoryRecords"]]
+    answered = ec2.describe_fleet_history(**asked)
+    kinds = [(each["EventType"], each["EventInformation"]["EventSubType"]) for each in answered["HistoryRecords"]]
     assert kinds[:2] == [("fleetRequestChange", "submitted"), ("fleetRequestChange", "active")]
     assert ("error", "spotInstanceCountLimitExceeded") in kinds
-    assert "LastEvaluatedTime" in told
+    assert "LastEvaluatedTime" in answered
     only = ec2.describe_fleet_history(**asked, EventType="service-error")["HistoryRecords"]
     assert {each["EventType"] for each in only} == {"error", "information"}
     assert described_fleet(ec2, fleet)["ActivityStatus"] == "error"
@@ -256,14 +256,14 @@ def test_a_new_fleet_may_be_seen_late(cloud: Cloud, ec2: Any) -> None:
     assert listed(ec2) == [fleet]
 
 
-@pytest.mark.parametrize("world", ["refused", "empty"])
+@pytest.mark.parametrize("variant", ["refused", "empty"])
 def test_a_fleet_that_aws_has_forgotten_is_refused_or_not_shown_while_its_instances_live(
-    cloud: Cloud, ec2: Any, world: str
+    cloud: Cloud, ec2: Any, variant: str
 ) -> None:
-    cloud.behave(unknown_fleet=world)
+    cloud.behave(unknown_fleet=variant)
     fleet = create_fleet(ec2)
     cloud.forget_fleet(fleet)
-    if world == "refused":
+    if variant == "refused":
         assert code_of(ec2.describe_fleets, FleetIds=[fleet]) == "InvalidFleetId.NotFound"
     else:
         assert ec2.describe_fleets(FleetIds=[fleet])["Fleets"] == []
@@ -291,8 +291,8 @@ def test_a_fleet_is_tagged_as_others_are(ec2: Any) -> None:
     fleet = create_fleet(ec2)
     ec2.create_tags(Resources=[fleet], Tags=[{"Key": "k", "Value": "v"}])
     assert described_fleet(ec2, fleet)["Tags"] == [{"Key": "k", "Value": "v"}]
-    told = ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [fleet]}])["Tags"]
-    assert [(each["ResourceType"], each["Key"]) for each in told] == [("fleet", "k")]
+    answered = ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [fleet]}])["Tags"]
+    assert [(each["ResourceType"], each["Key"]) for each in answered] == [("fleet", "k")]
     reserved: Any = {"Resources": [fleet], "Tags": [{"Key": TAG, "Value": "mine"}]}
     assert code_of(ec2.create_tags, **reserved) == "InvalidParameterValue"
     missing: Any = {"Resources": ["fleet-1", fleet], "Tags": [{"Key": "k", "Value": "w"}]}
@@ -365,9 +365,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("asked", "code"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_aws_refuses_is_refused_and_launches_nothing(
-    cloud: Cloud, ec2: Any, asked: dict[str, Any], code: str
-) -> None:
+def test_a_request_that_aws_refuses_launches_nothing(cloud: Cloud, ec2: Any, asked: dict[str, Any], code: str) -> None:
     made_of = template(ec2, "plain")
     assert code_of(ec2.create_fleet, **ec2_fleet_config(made_of, 4, **asked)) == code
     assert cloud.fleets() == []
@@ -388,6 +386,6 @@ def test_the_meter_knows_the_lease_of_an_ec2_fleet(cloud: Cloud, ec2: Any) -> No
 
 
 @pytest.mark.parametrize("chosen", [{"unknown_fleet": "perhaps"}, {"delete_right": "none"}])
-def test_a_world_of_ec2_fleet_that_there_is_not_is_refused(cloud: Cloud, chosen: dict[str, str]) -> None:
+def test_an_unknown_variant_of_ec2_fleet_is_refused(cloud: Cloud, chosen: dict[str, str]) -> None:
     with pytest.raises(CloudError, match="is one of"):
         cloud.behave(**chosen)

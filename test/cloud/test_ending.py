@@ -1,4 +1,4 @@
-"""Ways in which capacity does not end when told to: three worlds of a second cancellation, and protected instances."""
+"""Capacity that does not end although asked to: three variants of a second cancellation, and protected instances."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def cancelled_twice(cloud: Cloud) -> tuple[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("world", "state", "living"),
+    ("variant", "state", "living"),
     [
         ("acted-upon", "cancelled", 0),
         ("refused", "cancelled_running", 2),
@@ -27,29 +27,29 @@ def cancelled_twice(cloud: Cloud) -> tuple[str, dict[str, Any]]:
     ],
 )
 def test_a_second_cancellation_ends_the_instances_or_is_refused_or_has_no_effect(
-    cloud: Cloud, world: str, state: str, living: int
+    cloud: Cloud, variant: str, state: str, living: int
 ) -> None:
-    cloud.behave(second_cancel=world)
+    cloud.behave(second_cancel=variant)
     fleet, answer = cancelled_twice(cloud)
     assert described(cloud.client("ec2"), fleet)["SpotFleetRequestState"] == state
     assert len(cloud.running_instances()) == living
     refused = [each["Error"]["Code"] for each in answer["UnsuccessfulFleetRequests"]]
-    assert refused == (["fleetRequestNotInCancellableState"] if world == "refused" else [])
-    told = [each["CurrentSpotFleetRequestState"] for each in answer["SuccessfulFleetRequests"]]
+    assert refused == (["fleetRequestNotInCancellableState"] if variant == "refused" else [])
+    answered = [each["CurrentSpotFleetRequestState"] for each in answer["SuccessfulFleetRequests"]]
     expected = {"acted-upon": ["cancelled_terminating"], "refused": [], "no-effect": ["cancelled_running"]}
-    assert told == expected[world]
+    assert answered == expected[variant]
 
 
-@pytest.mark.parametrize("world", ["refused", "no-effect"])
-def test_a_first_cancellation_ends_the_instances_in_every_world(cloud: Cloud, world: str) -> None:
-    cloud.behave(second_cancel=world)
+@pytest.mark.parametrize("variant", ["refused", "no-effect"])
+def test_a_first_cancellation_ends_the_instances_in_every_variant(cloud: Cloud, variant: str) -> None:
+    cloud.behave(second_cancel=variant)
     ec2 = cloud.client("ec2")
     fleet = request(ec2, 2)
     ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
     assert cloud.running_instances() == []
 
 
-def test_a_world_is_chosen_at_the_start_and_comes_back_with_a_reset() -> None:
+def test_a_variant_is_chosen_at_the_start_and_comes_back_with_a_reset() -> None:
     with Cloud(speed=0, behaviour={"second_cancel": "refused"}) as cloud:
         cloud.behave(second_cancel="acted-upon")
         cancelled_twice(cloud)
@@ -59,7 +59,7 @@ def test_a_world_is_chosen_at_the_start_and_comes_back_with_a_reset() -> None:
         assert len(cloud.running_instances()) == 2
 
 
-def test_a_world_nobody_knows_is_refused_with_those_there_are(cloud: Cloud) -> None:
+def test_an_unknown_variant_is_refused_with_the_known_ones(cloud: Cloud) -> None:
     with pytest.raises(CloudError, match="acted-upon"):
         cloud.behave(second_cancel="perhaps")
     with pytest.raises(CloudError, match="gremlins"):

@@ -32,7 +32,7 @@ class Fact:
     certainty: str
     emulator: list[str]
     tests: list[str]
-    worlds: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
     harder: str = ""
     live: tuple[str, ...] = ()
 
@@ -60,8 +60,8 @@ def test_a_fact_has_a_source_a_certainty_and_a_place_in_the_emulator(fact: Fact)
 
 
 @pytest.mark.parametrize("fact", [each for each in EVIDENCE if each.is_doubtful], ids=lambda each: each.key)
-def test_a_doubtful_fact_names_its_worlds_and_is_played_in_each_or_in_the_harder_one(fact: Fact) -> None:
-    assert len(fact.worlds) >= 2
+def test_a_doubtful_fact_names_its_variants_and_is_played_in_each_or_in_the_harder_one(fact: Fact) -> None:
+    assert len(fact.variants) >= 2
     others = {"faults.py", "clock.py", "metadata.py"}  # where a test chooses without a knob
     assert fact.knobs or others & set(fact.emulator) or fact.harder
 
@@ -75,7 +75,7 @@ def test_no_fact_has_two_rows() -> None:
     assert [key for key, number in Counter(each.key for each in EVIDENCE).items() if number > 1] == []
 
 
-def test_what_a_recording_is_about_is_in_the_table() -> None:
+def test_the_subject_of_each_recording_is_in_the_table() -> None:
     keys = {each.key for each in EVIDENCE} | FACTS.keys()
     assert {name: each.because for name, each in load() if each.because not in keys} == {}
     recorded = {each.because for _, each in load()}

@@ -110,12 +110,12 @@ def test_one_fleet_of_several_fails_to_cancel_inside_an_http_200(cloud: Cloud) -
     assert [each["fleet"] for each in cloud.running_instances()] == [stuck]
 
 
-def test_a_fault_nobody_knows_is_refused_with_the_kinds_there_are(cloud: Cloud) -> None:
+def test_an_unknown_fault_is_refused_with_the_known_kinds(cloud: Cloud) -> None:
     with pytest.raises(CloudError, match="throttle"):
         cloud.fault("RequestSpotFleet", "gremlin")
 
 
-def test_the_audit_tells_who_asked_for_what_when_and_what_came_of_it(cloud: Cloud) -> None:
+def test_the_audit_shows_caller_request_time_and_result(cloud: Cloud) -> None:
     cloud.client("ec2", "AKIAANOTHER").request_spot_fleet(SpotFleetRequestConfig=fleet_config(3))
     requested, launched, call = cloud.audit()
     assert requested["effect"] == "fleet requested"

@@ -43,8 +43,8 @@ def test_tags_of_a_fleet_and_its_instances_are_written_shown_and_removed(cloud: 
     assert tags_of(ec2, fleet) == {"a": "3", "b": "2"}
     [found] = instances(ec2, Filters=[{"Name": "tag:a", "Values": ["3"]}])
     assert found["Tags"] == [tag(FLEET_TAG, fleet), tag("a", "3"), tag("b", "2")]
-    told = ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [fleet]}])["Tags"]
-    assert {(each["Key"], each["Value"], each["ResourceType"]) for each in told} == {
+    answered = ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [fleet]}])["Tags"]
+    assert {(each["Key"], each["Value"], each["ResourceType"]) for each in answered} == {
         ("a", "3", "spot-fleet-request"),
         ("b", "2", "spot-fleet-request"),
     }

@@ -27,10 +27,10 @@ def kinds(records: list[dict[str, Any]]) -> list[tuple[str, str]]:
 def test_the_history_of_a_good_fleet_has_its_states_and_its_instances(cloud: Cloud) -> None:
     ec2 = cloud.client("ec2")
     fleet_id = request(ec2, 2)
-    told = history(ec2, fleet_id)
-    assert kinds(told)[:2] == [("fleetRequestChange", "submitted"), ("fleetRequestChange", "active")]
-    assert kinds(told)[2:] == [("instanceChange", "launched")] * 2
-    assert {each["EventInformation"]["InstanceId"] for each in told[2:]} == {
+    response = history(ec2, fleet_id)
+    assert kinds(response)[:2] == [("fleetRequestChange", "submitted"), ("fleetRequestChange", "active")]
+    assert kinds(response)[2:] == [("instanceChange", "launched")] * 2
+    assert {each["EventInformation"]["InstanceId"] for each in response[2:]} == {
         each["id"] for each in cloud.running_instances()
     }
     assert described(ec2, fleet_id)["ActivityStatus"] == "fulfilled"
@@ -55,7 +55,7 @@ def test_a_fleet_beyond_a_quota_is_cancelled_at_once(cloud: Cloud) -> None:
     assert error["EventInformation"] == {"EventSubType": "spotInstanceCountLimitExceeded"}
 
 
-def test_events_are_told_late_in_pages_and_from_a_time_on(cloud: Cloud) -> None:
+def test_events_are_listed_late_in_pages_and_from_a_time_on(cloud: Cloud) -> None:
     ec2 = cloud.client("ec2")
     fleet_id = request(ec2, 4)
     first = ec2.describe_spot_fleet_request_history(SpotFleetRequestId=fleet_id, StartTime=LONG_AGO, MaxResults=4)
@@ -73,6 +73,6 @@ def test_in_trouble_nothing_is_started(cloud: Cloud, trouble: str) -> None:
     assert cloud.running_instances() == []
 
 
-def test_a_trouble_that_there_is_not_is_refused(cloud: Cloud) -> None:
+def test_an_unknown_trouble_is_refused(cloud: Cloud) -> None:
     with pytest.raises(Exception, match="fleet_trouble is one of"):
         cloud.behave(fleet_trouble="rain")

@@ -19,8 +19,8 @@ def stack(cloud: Cloud) -> Stack:
 
 def test_a_function_is_changed_by_one_call_after_the_other(cloud: Cloud, stack: Stack) -> None:
     functions = cloud.client("lambda")
-    told = functions.update_function_configuration(FunctionName=NAME, Description="closing")
-    assert (told["LastUpdateStatus"], told["Description"]) == ("InProgress", "closing")
+    response = functions.update_function_configuration(FunctionName=NAME, Description="closing")
+    assert (response["LastUpdateStatus"], response["Description"]) == ("InProgress", "closing")
     with pytest.raises(ClientError, match=r"ResourceConflictException.*An update is in progress"):
         functions.update_function_configuration(FunctionName=NAME, Description="open")
     until("the update is over", lambda: configuration(cloud)["LastUpdateStatus"] == "Successful")
@@ -32,11 +32,11 @@ def test_a_function_is_changed_by_one_call_after_the_other(cloud: Cloud, stack: 
 def test_settings_of_asynchronous_calls_are_changed_one_by_one(cloud: Cloud, stack: Stack) -> None:
     assert stack.update(template({"Calls": {"MaximumRetryAttempts": 1}})) == "UPDATE_COMPLETE"
     functions = cloud.client("lambda")
-    told = functions.update_function_event_invoke_config(FunctionName=NAME, MaximumEventAgeInSeconds=600)
-    assert (told["MaximumRetryAttempts"], told["MaximumEventAgeInSeconds"]) == (1, 600)
-    assert told["FunctionArn"].endswith(":$LATEST")
-    told = functions.put_function_event_invoke_config(FunctionName=NAME, MaximumEventAgeInSeconds=60)
-    assert "MaximumRetryAttempts" not in told
+    response = functions.update_function_event_invoke_config(FunctionName=NAME, MaximumEventAgeInSeconds=600)
+    assert (response["MaximumRetryAttempts"], response["MaximumEventAgeInSeconds"]) == (1, 600)
+    assert response["FunctionArn"].endswith(":$LATEST")
+    response = functions.put_function_event_invoke_config(FunctionName=NAME, MaximumEventAgeInSeconds=60)
+    assert "MaximumRetryAttempts" not in response
     functions.delete_function_event_invoke_config(FunctionName=NAME)
     for call in (functions.get_function_event_invoke_config, functions.delete_function_event_invoke_config):
         with pytest.raises(ClientError, match="ResourceNotFoundException"):

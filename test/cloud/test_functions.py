@@ -62,7 +62,7 @@ def test_new_code_gets_a_new_environment(cloud: Cloud) -> None:
     assert 5000 < payload <= 10_000
 
 
-def test_what_a_function_raises_is_an_unhandled_error(cloud: Cloud) -> None:
+def test_an_exception_of_a_function_is_an_unhandled_error(cloud: Cloud) -> None:
     deploy(cloud, RAISE)
     payload, error = invoke(cloud, "one")
     assert isinstance(payload, dict)
@@ -129,9 +129,9 @@ def test_the_meter_counts_what_outlives_a_lease_and_what_never_had_one(cloud: Cl
     request(ec2, 2, ClientToken=f"short_{int(time.time() - 10)}_0123456789abcdef")
     request(ec2, 1, ClientToken="other_0123")
     until("time goes by", lambda: cloud.meter()["annexes"]["short"]["instance_seconds"] > 0.2)
-    told = cloud.meter()
-    assert told["annexes"]["short"]["live"] == 2
-    assert told["unleased"]["live"] == 1
+    response = cloud.meter()
+    assert response["annexes"]["short"]["live"] == 2
+    assert response["unleased"]["live"] == 1
     ec2.terminate_instances(InstanceIds=[each["id"] for each in cloud.running_instances()])
     cloud.client("ec2").cancel_spot_fleet_requests(
         SpotFleetRequestIds=[each["id"] for each in cloud.fleets()], TerminateInstances=True

@@ -36,8 +36,8 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 def code_of(call: Callable[[Any], Any], client: Any) -> tuple[int, str]:
     with pytest.raises(ClientError) as refusal:
         call(client)
-    told = refusal.value.response
-    return told["ResponseMetadata"]["HTTPStatusCode"], told["Error"]["Code"]
+    answered = refusal.value.response
+    return answered["ResponseMetadata"]["HTTPStatusCode"], answered["Error"]["Code"]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_each_service_refuses_in_its_own_words(
     assert code_of(call, of(cloud, alice, service)) == late
 
 
-def test_a_key_that_was_made_inactive_or_deleted_is_nobodys(cloud: Cloud) -> None:
+def test_an_inactive_or_deleted_key_is_refused(cloud: Cloud) -> None:
     alice = cloud.user("alice", policy(allow("ec2:DescribeInstances")))
     iam, ec2 = cloud.client("iam"), of(cloud, alice, "ec2")
     ec2.describe_instances()
@@ -175,7 +175,7 @@ def test_a_condition_on_an_instances_tags_counts(cloud: Cloud) -> None:
     terminate("sfr-*")
 
 
-def test_that_an_object_is_missing_is_told_to_those_who_may_list_the_bucket(cloud: Cloud) -> None:
+def test_only_users_who_may_list_the_bucket_learn_that_an_object_is_missing(cloud: Cloud) -> None:
     cloud.client("s3").create_bucket(Bucket="bucket")
     read = allow("s3:GetObject", "arn:aws:s3:::bucket/*")
     reader = cloud.user("reader", policy(read))
@@ -235,7 +235,7 @@ def test_a_function_runs_with_its_roles_permissions_and_no_more(cloud: Cloud) ->
     assert not ended["errored"], ended["log"]
 
 
-def test_the_audit_tells_of_calls_that_were_refused(cloud: Cloud) -> None:
+def test_the_audit_shows_refused_calls(cloud: Cloud) -> None:
     alice = cloud.user("alice")
     code_of(CALLS["s3"], of(cloud, alice, "s3"))
     [call] = cloud.calls("ListBuckets")

@@ -120,7 +120,7 @@ def test_a_function_has_its_variables_and_knows_its_arn(cloud: Cloud) -> None:
     assert invoke(cloud, "one") == ([arn, "86400"], None)
 
 
-def test_a_description_that_was_changed_is_told(cloud: Cloud) -> None:
+def test_a_changed_description_is_returned(cloud: Cloud) -> None:
     deploy(cloud, ECHO)
     functions = cloud.client("lambda")
     functions.update_function_configuration(FunctionName="one", Description="closing")
@@ -131,8 +131,8 @@ def throttled(cloud: Cloud) -> bool:
     try:
         invoke(cloud, "one")
     except ClientError as error:
-        told = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if told != ("TooManyRequestsException", 429):
+        answered = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if answered != ("TooManyRequestsException", 429):
             raise
         return True
     return False
@@ -162,7 +162,7 @@ def test_an_account_runs_so_many_functions_at_once(cloud: Cloud) -> None:
     assert not throttled(cloud)
 
 
-def test_an_account_tells_its_concurrency_and_keeps_a_part_unreserved(cloud: Cloud) -> None:
+def test_an_account_shows_its_concurrency_and_keeps_a_part_unreserved(cloud: Cloud) -> None:
     deploy(cloud, ECHO)
     functions = cloud.client("lambda")
     functions.put_function_concurrency(FunctionName="one", ReservedConcurrentExecutions=5)

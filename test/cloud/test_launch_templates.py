@@ -29,13 +29,13 @@ def names(ec2: Any, **asked: Any) -> list[str]:
 
 def test_a_template_has_a_name_an_id_a_first_version_and_its_own_tags(ec2: Any) -> None:
     made = template(ec2, "one.two_three-4", {"k": "v"}, UserData="aGVsbG8=", DisableApiTermination=True)
-    [told] = ec2.describe_launch_templates(LaunchTemplateIds=[made])["LaunchTemplates"]
-    assert (told["LaunchTemplateName"], told["DefaultVersionNumber"], told["LatestVersionNumber"]) == (
+    [answered] = ec2.describe_launch_templates(LaunchTemplateIds=[made])["LaunchTemplates"]
+    assert (answered["LaunchTemplateName"], answered["DefaultVersionNumber"], answered["LatestVersionNumber"]) == (
         "one.two_three-4",
         1,
         1,
     )
-    assert told["Tags"] == [{"Key": "k", "Value": "v"}]
+    assert answered["Tags"] == [{"Key": "k", "Value": "v"}]
     [version] = ec2.describe_launch_template_versions(LaunchTemplateName="one.two_three-4")["LaunchTemplateVersions"]
     data = version["LaunchTemplateData"]
     assert (data["UserData"], data["DisableApiTermination"], data["ImageId"]) == ("aGVsbG8=", True, "ami-12345678")
@@ -51,7 +51,7 @@ def test_a_name_is_taken_once(ec2: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["ab", "a" * 129, "with space", "with,comma"])
-def test_a_name_that_is_none_is_refused(ec2: Any, name: str) -> None:
+def test_an_invalid_name_is_refused(ec2: Any, name: str) -> None:
     asked: Any = {"LaunchTemplateName": name, "LaunchTemplateData": specification()}
     if len(name) <= 2:
         with pytest.raises(Exception, match="LaunchTemplateName"):
@@ -83,8 +83,8 @@ def test_versions_are_numbered_and_the_default_one_is_chosen(ec2: Any) -> None:
     assert ec2.create_launch_template_version(**second)["LaunchTemplateVersion"]["VersionNumber"] == 2
 
     def keys(*wanted: str) -> list[str]:
-        told = ec2.describe_launch_template_versions(LaunchTemplateId=made, Versions=list(wanted))
-        return [each["LaunchTemplateData"]["KeyName"] for each in told["LaunchTemplateVersions"]]
+        answered = ec2.describe_launch_template_versions(LaunchTemplateId=made, Versions=list(wanted))
+        return [each["LaunchTemplateData"]["KeyName"] for each in answered["LaunchTemplateVersions"]]
 
     assert keys("$Default", "$Latest", "1") == ["first", "second", "first"]
     ec2.modify_launch_template(LaunchTemplateId=made, DefaultVersion="2")
@@ -114,7 +114,7 @@ def test_templates_are_listed_in_pages_of_at_most_200_and_filtered(cloud: Cloud,
     ]
 
 
-def test_what_is_deleted_is_not_found_and_its_fleets_live_on(ec2: Any) -> None:
+def test_a_deleted_template_is_not_found_and_its_fleets_live_on(ec2: Any) -> None:
     fleet = create_fleet(ec2)
     [named] = described_fleet(ec2, fleet)["LaunchTemplateConfigs"]
     made = named["LaunchTemplateSpecification"]["LaunchTemplateId"]
@@ -141,8 +141,8 @@ def test_a_new_template_may_be_unknown_for_a_while_also_to_a_fleet(cloud: Cloud,
 def test_a_template_is_tagged_as_other_resources_are(ec2: Any) -> None:
     made = template(ec2, "tagged")
     ec2.create_tags(Resources=[made], Tags=[{"Key": "k", "Value": "v"}])
-    told = ec2.describe_tags(Filters=[{"Name": "resource-type", "Values": ["launch-template"]}])["Tags"]
-    assert [(each["ResourceId"], each["Key"]) for each in told] == [(made, "k")]
+    answered = ec2.describe_tags(Filters=[{"Name": "resource-type", "Values": ["launch-template"]}])["Tags"]
+    assert [(each["ResourceId"], each["Key"]) for each in answered] == [(made, "k")]
     wrong: Any = {"LaunchTemplateName": "wrong", "LaunchTemplateData": specification()}
     groups = [{"ResourceType": "instance", "Tags": [{"Key": "a", "Value": "b"}]}]
     assert code_of(ec2.create_launch_template, **wrong, TagSpecifications=groups) == "InvalidParameterValue"

@@ -82,8 +82,8 @@ def started(*options: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
 
 
 def test_started_by_itself_it_says_its_url_first_and_ends_on_sigterm() -> None:
-    process, told = started("--speed", "0")
-    assert told["url"] == f"http://127.0.0.1:{told['port']}"
+    process, response = started("--speed", "0")
+    assert response["url"] == f"http://127.0.0.1:{response['port']}"
     process.terminate()
     process.communicate(timeout=10)
     assert process.returncode == 0

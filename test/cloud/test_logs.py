@@ -36,7 +36,7 @@ def messages(cloud: Cloud, **asked: Any) -> list[str]:
 
 
 @pytest.fixture
-def told(cloud: Cloud) -> Cloud:
+def logged(cloud: Cloud) -> Cloud:
     """A function that has run five times, and whose log shows at once."""
     cloud.behave(logs_late_s=0.0)
     deploy(cloud, TELL)
@@ -68,12 +68,12 @@ def test_a_line_that_is_too_long_comes_in_pieces(cloud: Cloud) -> None:
     assert [len(each) for each in messages(cloud)[1:3]] == [262_118, 300_001 - 262_118]
 
 
-def test_a_run_that_is_ended_at_its_time_limit_says_so_and_what_it_printed(cloud: Cloud) -> None:
+def test_a_run_ended_at_its_time_limit_reports_that_and_its_output(cloud: Cloud) -> None:
     cloud.behave(logs_late_s=0.0)
     deploy(cloud, SLEEP.replace("time.sleep", "print('before')\n    time.sleep"), timeout_s=1)
     invoke(cloud, "one")
-    _, before, words, *_ = messages(cloud)
-    assert (before, "Task timed out after 1.00 seconds" in words) == ("before\n", True)
+    _, before, message, *_ = messages(cloud)
+    assert (before, "Task timed out after 1.00 seconds" in message) == ("before\n", True)
 
 
 def test_the_log_of_a_function_can_go_to_another_group(cloud: Cloud) -> None:
@@ -98,34 +98,34 @@ def test_an_event_shows_a_little_later(cloud: Cloud) -> None:
     until("the log shows", lambda: bool(messages(cloud)))
 
 
-def test_events_are_told_from_a_start_time_and_by_a_pattern(told: Cloud) -> None:
-    lines = messages(told, filterPattern='{ $.receipt = "mine" && $.number > 2 }')
+def test_events_are_listed_from_a_start_time_and_by_a_pattern(logged: Cloud) -> None:
+    lines = messages(logged, filterPattern='{ $.receipt = "mine" && $.number > 2 }')
     assert [json.loads(each)["number"] for each in lines] == [3, 4]
-    assert messages(told, filterPattern='"mine" -"4"')[-1] == '{"receipt": "mine", "number": 3}\n'
-    assert messages(told, filterPattern='"mine"', startTime=int(time.time() * 1000) + 5000) == []
-    assert messages(told, filterPattern='"mine"', endTime=int(time.time() * 1000) - 3_600_000) == []
-    assert len(messages(told, filterPattern='"mine"', startTime=int(time.time() * 1000) - 3_600_000)) == 5
+    assert messages(logged, filterPattern='"mine" -"4"')[-1] == '{"receipt": "mine", "number": 3}\n'
+    assert messages(logged, filterPattern='"mine"', startTime=int(time.time() * 1000) + 5000) == []
+    assert messages(logged, filterPattern='"mine"', endTime=int(time.time() * 1000) - 3_600_000) == []
+    assert len(messages(logged, filterPattern='"mine"', startTime=int(time.time() * 1000) - 3_600_000)) == 5
 
 
-def test_a_full_page_is_not_the_last(told: Cloud) -> None:
-    assert [len(page) for page in pages(told, filterPattern='"mine"', limit=2)] == [2, 2, 1]
-    told.behave(log_page=3)
-    assert [len(page) for page in pages(told, filterPattern='"mine"', limit=10)] == [3, 2]
+def test_a_full_page_is_not_the_last(logged: Cloud) -> None:
+    assert [len(page) for page in pages(logged, filterPattern='"mine"', limit=2)] == [2, 2, 1]
+    logged.behave(log_page=3)
+    assert [len(page) for page in pages(logged, filterPattern='"mine"', limit=10)] == [3, 2]
 
 
-def test_an_empty_page_is_not_the_last_either(told: Cloud) -> None:
-    told.behave(empty_log_pages=2)
-    found = pages(told, filterPattern='"mine"', limit=4)
+def test_an_empty_page_is_not_the_last_either(logged: Cloud) -> None:
+    logged.behave(empty_log_pages=2)
+    found = pages(logged, filterPattern='"mine"', limit=4)
     assert [len(page) for page in found] == [0, 0, 4, 0, 0, 1, 0, 0, 0]
 
 
-def test_the_newest_events_come_first_if_asked_for(told: Cloud) -> None:
-    lines = messages(told, filterPattern='"mine"', startFromHead=False, limit=2)
+def test_the_newest_events_come_first_if_asked_for(logged: Cloud) -> None:
+    lines = messages(logged, filterPattern='"mine"', startFromHead=False, limit=2)
     assert [json.loads(each)["number"] for each in lines] == [4, 3, 2, 1, 0]
 
 
-def test_what_nobody_can_read_is_refused(told: Cloud) -> None:
-    logs = told.client("logs")
+def test_an_unreadable_pattern_is_refused(logged: Cloud) -> None:
+    logs = logged.client("logs")
     refused: list[dict[str, Any]] = [
         {"logGroupName": GROUP, "nextToken": "none"},
         {"logGroupName": GROUP, "filterPattern": "htcondor-annex-lease"},

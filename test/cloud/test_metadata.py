@@ -46,7 +46,7 @@ def url(cloud: Cloud) -> str:
     return cloud.metadata_url(cloud.running_instances()[0]["id"])
 
 
-def test_nothing_is_told_without_a_token_of_this_instances_own_service(cloud: Cloud, url: str) -> None:
+def test_the_metadata_service_answers_only_with_its_own_token(cloud: Cloud, url: str) -> None:
     request(cloud.client("ec2"))
     other = cloud.metadata_url(cloud.running_instances()[1]["id"])
     page = f"{url}latest/meta-data/instance-id"
@@ -98,10 +98,10 @@ def test_faults_and_the_audit_know_what_instances_ask(cloud: Cloud, url: str) ->
 
 
 def test_a_notice_is_there_once_aws_announces_it_and_404_before(cloud: Cloud, url: str) -> None:
-    page, told = "meta-data/spot/instance-action", '{"action": "terminate", "time": "2017-09-18T08:22:00Z"}'
+    page, response = "meta-data/spot/instance-action", '{"action": "terminate", "time": "2017-09-18T08:22:00Z"}'
     instance_id = cloud.running_instances()[0]["id"]
     assert get(url, page)[0] == 404
-    cloud.announce(instance_id, interruption=told)
-    assert (get(url, page), get(url, "meta-data/events/recommendations/rebalance")[0]) == ((200, told), 404)
+    cloud.announce(instance_id, interruption=response)
+    assert (get(url, page), get(url, "meta-data/events/recommendations/rebalance")[0]) == ((200, response), 404)
     cloud.announce(instance_id, interruption=None)
     assert get(url, page)[0] == 404

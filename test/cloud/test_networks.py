@@ -76,15 +76,15 @@ def test_a_group_that_an_instance_has_is_not_deleted(ec2: Any) -> None:
         ec2.delete_security_group(GroupId=group)
 
 
-def test_a_condition_chooses_by_the_parameters_and_what_it_leaves_out_is_not_there(cloud: Cloud, ec2: Any) -> None:
+def test_a_condition_chooses_by_the_parameters_and_omits_the_rest(cloud: Cloud, ec2: Any) -> None:
     stack, vpc = Stack(cloud), ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     assert stack.create(TEMPLATE) == "CREATE_COMPLETE", stack.reasons()
-    first = {each["OutputKey"]: each["OutputValue"] for each in stack.told()["Outputs"]}
+    first = {each["OutputKey"]: each["OutputValue"] for each in stack.answered()["Outputs"]}
     assert first.keys() == {"Group"}
     with pytest.raises(ClientError, match="No updates are to be performed"):
         stack.update(TEMPLATE)
     assert stack.update(TEMPLATE, Vpc=vpc) == "UPDATE_COMPLETE"
-    second = {each["OutputKey"]: each["OutputValue"] for each in stack.told()["Outputs"]}
+    second = {each["OutputKey"]: each["OutputValue"] for each in stack.answered()["Outputs"]}
     assert second["Vpc"] == vpc == vpc_of(ec2, second["Group"])
     groups = [each["GroupId"] for each in ec2.describe_security_groups()["SecurityGroups"]]
     assert first["Group"] not in groups, "the group of the other network is removed in the clean-up"
@@ -100,8 +100,8 @@ def test_an_organizations_policy_forbids_also_what_the_root_user_asks_for(cloud:
         request(ec2)
     message = refused.value.response["Error"]["Message"]
     assert "control policy" not in message
-    told = cloud.client("sts").decode_authorization_message(EncodedMessage=message.rpartition(" ")[2])
-    assert json.loads(told["DecodedMessage"])["explicitDeny"] is True
+    answered = cloud.client("sts").decode_authorization_message(EncodedMessage=message.rpartition(" ")[2])
+    assert json.loads(answered["DecodedMessage"])["explicitDeny"] is True
 
 
 def test_the_default_key_of_volumes_is_an_alias_until_somebody_chooses_another(cloud: Cloud, ec2: Any) -> None:

@@ -39,7 +39,7 @@ def allows(*statements: dict[str, Any], need: Need = READ, context: dict[str, st
         statement(Principal={"AWS": "arn:aws:iam::123456789012:root"}),
     ],
 )
-def test_what_a_statement_covers_is_allowed(each: dict[str, Any]) -> None:
+def test_a_covered_action_is_allowed(each: dict[str, Any]) -> None:
     assert allows(each)
 
 
@@ -56,7 +56,7 @@ def test_what_a_statement_covers_is_allowed(each: dict[str, Any]) -> None:
         statement(resource="arn:aws:s3:::bucket/${aws:username}/*"),
     ],
 )
-def test_what_it_does_not_cover_is_not(each: dict[str, Any]) -> None:
+def test_an_uncovered_action_is_denied(each: dict[str, Any]) -> None:
     assert not allows(each)
 
 

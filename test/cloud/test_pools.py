@@ -47,12 +47,12 @@ WORDS = {
 def bad_news(cloud: Cloud, fleet_id: str) -> list[tuple[str, str, str]]:
     ec2 = cloud.client("ec2")
     if fleet_id.startswith("sfr-"):
-        told = ec2.describe_spot_fleet_request_history(SpotFleetRequestId=fleet_id, StartTime=LONG_AGO)
+        response = ec2.describe_spot_fleet_request_history(SpotFleetRequestId=fleet_id, StartTime=LONG_AGO)
     else:
-        told = ec2.describe_fleet_history(FleetId=fleet_id, StartTime=LONG_AGO)
+        response = ec2.describe_fleet_history(FleetId=fleet_id, StartTime=LONG_AGO)
     return [
         (each["EventType"], each["EventInformation"]["EventSubType"], each["EventInformation"]["EventDescription"])
-        for each in told["HistoryRecords"]
+        for each in response["HistoryRecords"]
         if each["EventType"] in ("error", "information")
     ]
 
@@ -62,17 +62,17 @@ def zones(cloud: Cloud) -> Counter[str]:
     return Counter(each["Placement"]["AvailabilityZone"] for each in instances(cloud.client("ec2"), Filters=running))
 
 
-@pytest.mark.parametrize("words", WORDS)
+@pytest.mark.parametrize("message", WORDS)
 @pytest.mark.parametrize("api", ["spot-fleet", "ec2-fleet"])
-def test_a_pool_without_capacity_starts_nothing_and_the_history_says_so(cloud: Cloud, api: str, words: str) -> None:
-    cloud.behave(capacity_words=words)
+def test_a_pool_without_capacity_starts_nothing_and_the_history_says_so(cloud: Cloud, api: str, message: str) -> None:
+    cloud.behave(capacity_words=message)
     cloud.set_capacity(**FULL)
     ec2 = cloud.client("ec2")
     fleet_id = request(ec2, 2) if api == "spot-fleet" else create_fleet(ec2, 2)
     seen = described(ec2, fleet_id) if api == "spot-fleet" else described_fleet(ec2, fleet_id)
     [(kind, sub_type, description)] = bad_news(cloud, fleet_id)
-    assert (kind, sub_type) == WORDS[words][:2]
-    assert re.fullmatch(WORDS[words][2], description)
+    assert (kind, sub_type) == WORDS[message][:2]
+    assert re.fullmatch(WORDS[message][2], description)
     assert (seen["ActivityStatus"], zones(cloud)) == ("error", Counter())
 
 
@@ -100,7 +100,7 @@ def test_a_one_time_ec2_fleet_asks_the_other_pools_or_does_not(cloud: Cloud, els
     assert described_fleet(ec2, fleet_id)["ActivityStatus"] == ("fulfilled" if elsewhere else "error")
 
 
-def test_what_had_no_capacity_is_tried_again_after_some_minutes(cloud: Cloud) -> None:
+def test_a_pool_without_capacity_is_tried_again_after_some_minutes(cloud: Cloud) -> None:
     cloud.set_capacity(**FULL)
     cloud.behave(capacity_retry_s=0.5)
     ec2 = cloud.client("ec2")
@@ -147,12 +147,12 @@ def test_aws_takes_spot_instances_back_for_which_it_has_no_room(cloud: Cloud, ti
     request(ec2, 3, Type="request")
     cloud.set_capacity(**{"m5.large us-east-1a spot": 1})
     reclaimed = instances(ec2, Filters=[{"Name": "state-reason-code", "Values": ["Server.SpotInstanceTermination"]}])
-    words = {each["StateTransitionReason"] for each in reclaimed}
+    message = {each["StateTransitionReason"] for each in reclaimed}
     assert (len(reclaimed), zones(cloud)) == (2, {"us-east-1a": 1})
     pattern = r"Service initiated \(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d GMT\)" if timed else "Server.SpotInstanceTermination"
-    assert all(re.fullmatch(pattern, each) for each in words)
+    assert all(re.fullmatch(pattern, each) for each in message)
 
 
-def test_a_market_that_there_is_not_is_refused(cloud: Cloud) -> None:
+def test_an_unknown_market_is_refused(cloud: Cloud) -> None:
     with pytest.raises(CloudError, match="spot or on-demand"):
         cloud.set_capacity(**{"m5.large us-east-1a bazaar": 0})

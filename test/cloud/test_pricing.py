@@ -16,8 +16,8 @@ LINUX: dict[str, Any] = {"instanceType": "m5.large", "regionCode": "us-east-1", 
 def products(cloud: Cloud, service: str = "AmazonEC2", size: int = 100, **filters: Any) -> list[dict[str, Any]]:
     asked = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in filters.items()]
     pages = cloud.client("pricing").get_paginator("get_products")
-    told = pages.paginate(ServiceCode=service, Filters=asked, PaginationConfig={"PageSize": size})
-    return [json.loads(each) for page in told for each in page["PriceList"]]
+    response = pages.paginate(ServiceCode=service, Filters=asked, PaginationConfig={"PageSize": size})
+    return [json.loads(each) for page in response for each in page["PriceList"]]
 
 
 def prices(product: dict[str, Any]) -> list[tuple[str, str]]:

@@ -40,10 +40,10 @@ def of(operation: str) -> list[Recording]:
 
 def leased(recording: Recording) -> Recording:
     """The same, of a fleet that annexd requested."""
-    told = json.loads(json.dumps(recording.answer))
-    for each in told["SpotFleetRequestConfigs"]:
+    response = json.loads(json.dumps(recording.answer))
+    for each in response["SpotFleetRequestConfigs"]:
         each["SpotFleetRequestConfig"]["ClientToken"] = leased_token(new_annex_id(), END_S)
-    return replace(recording, answer=told)
+    return replace(recording, answer=response)
 
 
 def read(recording: Recording) -> Fleet:
@@ -61,7 +61,7 @@ def test_recorded_fleets_are_read_with_state_target_and_end() -> None:
     assert {each.end_s(86400.0 * 10000) for each in fleets} == {END_S}
 
 
-def test_a_recorded_want_of_capacity_is_told_with_what_it_means() -> None:
+def test_a_recorded_lack_of_capacity_is_reported_with_its_meaning() -> None:
     [failing] = [each for each in of("DescribeSpotFleetRequests") if read(each).activity == "error"]
     [history] = [each for each in of("DescribeSpotFleetRequestHistory") if each.because == "no-capacity"]
     ec2 = client(leased(failing), NO_EC2_FLEETS, NO_INSTANCES, history)
@@ -78,9 +78,9 @@ def test_a_recorded_want_of_capacity_is_told_with_what_it_means() -> None:
     )
 
 
-@pytest.mark.parametrize("recording", of("CancelSpotFleetRequests"), ids=lambda each: str(len(each.told())))
+@pytest.mark.parametrize("recording", of("CancelSpotFleetRequests"), ids=lambda each: str(len(each.response())))
 def test_a_recorded_cancellation_is_read_and_of_an_unknown_fleet_proves_nothing(recording: Recording) -> None:
-    expected = pytest.raises(Retry) if "fleetRequestIdDoesNotExist" in str(recording.told()) else nullcontext()
+    expected = pytest.raises(Retry) if "fleetRequestIdDoesNotExist" in str(recording.response()) else nullcontext()
     with expected:
         cancel_fleet(client(recording), FLEET)
 

@@ -45,9 +45,9 @@ def test_a_difference_that_is_listed_is_still_there(account: Cloud, difference: 
 
 def _fleet(**more: Any) -> Recording:
     [real] = [each for each in ALL if kinds(each) == {"cancelled"}]
-    told = json.loads(json.dumps(real.answer))
-    told["SpotFleetRequestConfigs"][0] |= more
-    return replace(real, answer=told)
+    response = json.loads(json.dumps(real.answer))
+    response["SpotFleetRequestConfigs"][0] |= more
+    return replace(real, answer=response)
 
 
 @pytest.mark.parametrize(
@@ -60,22 +60,24 @@ def _fleet(**more: Any) -> Recording:
     ],
     ids=["a member", "a form", "a state", "an error"],
 )
-def test_what_aws_answers_otherwise_is_found(account: Cloud, recording: Recording, difference: tuple[str, str]) -> None:
+def test_differences_from_awss_answers_are_found(
+    account: Cloud, recording: Recording, difference: tuple[str, str]
+) -> None:
     found = list(differences(account, recording, known_paths(ALL, recording.operation)))
     side, what = difference
     assert [each for each in found if each[0] == side and each[1].startswith(what)], found
 
 
-def test_a_member_that_only_the_emulator_tells_is_found(account: Cloud) -> None:
+def test_a_member_that_only_the_emulator_has_is_found(account: Cloud) -> None:
     recording = _fleet()
     known = known_paths([recording], recording.operation)
     del known["SpotFleetRequestConfigs[].CreateTime"]
-    told = json.loads(json.dumps(recording.answer))
-    del told["SpotFleetRequestConfigs"][0]["CreateTime"]
-    found = list(differences(account, replace(recording, answer=told), known))
+    response = json.loads(json.dumps(recording.answer))
+    del response["SpotFleetRequestConfigs"][0]["CreateTime"]
+    found = list(differences(account, replace(recording, answer=response), known))
     assert found == [("emulator", "SpotFleetRequestConfigs[].CreateTime")]
 
 
 def test_a_recording_that_aws_cannot_have_given_is_refused() -> None:
     with pytest.raises(NoSuchMemberError, match="has no Colour"):
-        _fleet(Colour="blue").told()
+        _fleet(Colour="blue").response()

@@ -19,8 +19,8 @@ def throttled(call: Any, **asked: Any) -> bool:
     try:
         call(**asked)
     except ClientError as error:
-        told = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if told != ("RequestLimitExceeded", 503):
+        answered = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if answered != ("RequestLimitExceeded", 503):
             raise
         return True
     return False

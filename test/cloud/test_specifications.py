@@ -19,7 +19,7 @@ def templates(*overrides: dict[str, Any], **named: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     list(
         zip(
             [
@@ -39,7 +39,9 @@ def templates(*overrides: dict[str, Any], **named: Any) -> dict[str, Any]:
         )
     ),
 )
-def test_what_the_documentation_forbids_is_refused(cloud: Cloud, changes: dict[str, Any], words: str) -> None:
+def test_specifications_that_the_documentation_forbids_are_refused(
+    cloud: Cloud, changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ClientError) as refused:
         cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=fleet_config(**changes))
-    assert refused.value.response["Error"]["Message"] == words
+    assert refused.value.response["Error"]["Message"] == message

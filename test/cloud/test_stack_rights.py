@@ -25,7 +25,7 @@ def made_by(cloud: Cloud, *statements: dict[str, Any], name: str = "one") -> Sta
     return Stack(cloud, name, of(cloud, cloud.user("maker", policy(*statements)), "cloudformation"))
 
 
-def test_what_a_stack_may_not_make_it_does_not_take_away_either(enforcing: Cloud) -> None:
+def test_a_stack_cannot_remove_what_it_may_not_create(enforcing: Cloud) -> None:
     """Its maker may delete the function of that name, but make none."""
     first = Stack(enforcing)
     assert first.create(template()) == "CREATE_COMPLETE", first.reasons()
@@ -73,7 +73,7 @@ def test_a_stacks_role_counts_and_not_its_caller(enforcing: Cloud) -> None:
     role(enforcing, SERVICE, allow(ALL), deny(["lambda:DeleteFunction"]))
     stack = made_by(enforcing, allow(["cloudformation:*", "iam:PassRole"]))
     assert create(stack, RoleARN=ROLE) == "CREATE_COMPLETE", stack.reasons()
-    assert stack.told()["RoleARN"] == ROLE
+    assert stack.answered()["RoleARN"] == ROLE
     assert stack.update(template(), MaxLease="3600") == "UPDATE_COMPLETE", "the stack keeps its role"
     assert stack.delete() == "DELETE_FAILED"
     assert "lambda:DeleteFunction" in stack.reasons()

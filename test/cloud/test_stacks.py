@@ -40,7 +40,7 @@ def test_a_tick_of_the_stacks_rule_leaves_its_receipt_in_the_stacks_log(cloud: C
     cloud.tick()
     [receipt] = receipts(cloud)
     assert receipt["max_lease_s"] == "2592000"
-    assert stack.told()["Outputs"][0]["OutputValue"] == configuration(cloud)["FunctionArn"]
+    assert stack.answered()["Outputs"][0]["OutputValue"] == configuration(cloud)["FunctionArn"]
 
 
 def test_a_stack_has_what_its_template_says(cloud: Cloud, stack: Stack) -> None:
@@ -83,7 +83,7 @@ def test_an_update_may_keep_the_template(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameter", "given", "words"),
+    ("parameter", "given", "message"),
     [
         (MAX_LEASE, {"MaxLease": "many"}, "'MaxLease' must be a number"),
         (MAX_LEASE, {"MaxLease": "299"}, "must be a number not less than 300"),
@@ -99,9 +99,9 @@ def test_an_update_may_keep_the_template(stack: Stack) -> None:
     ],
 )
 def test_a_parameter_that_does_not_do_is_refused_at_once(
-    cloud: Cloud, parameter: dict[str, Any], given: dict[str, Any], words: str
+    cloud: Cloud, parameter: dict[str, Any], given: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ClientError, match=words):
+    with pytest.raises(ClientError, match=message):
         Stack(cloud).create(template(parameter=parameter), **given)
     assert cloud.client("cloudformation").describe_stacks()["Stacks"] == []
 
@@ -136,7 +136,7 @@ def test_a_resource_with_its_own_name_cannot_be_replaced(cloud: Cloud, stack: St
     assert configuration(cloud) == before
 
 
-def test_what_replaces_is_there_before_the_old_goes(cloud: Cloud, stack: Stack) -> None:
+def test_a_replacement_exists_before_the_old_resource_goes(cloud: Cloud, stack: Stack) -> None:
     assert stack.update(template({"Rule": {"Name": "renamed"}})) == "UPDATE_COMPLETE", stack.reasons()
     assert stack.events("Rule")[-4:] == [
         "UPDATE_IN_PROGRESS",
@@ -177,7 +177,7 @@ def test_a_change_that_failed_half_way_is_taken_back(cloud: Cloud, stack: Stack)
     assert cloud.client("events").describe_rule(Name=NAME)["State"] == "ENABLED"
 
 
-def test_what_was_begun_goes_with_the_rest_of_a_stack_that_failed(cloud: Cloud) -> None:
+def test_unfinished_resources_of_a_failed_stack_are_removed_too(cloud: Cloud) -> None:
     cloud.fault("PutTargets", "error", status=500, code="InternalException")
     assert Stack(cloud).create(template()) == "ROLLBACK_COMPLETE"
     assert there(cloud) == []
@@ -206,10 +206,10 @@ def test_a_rule_that_somebody_switches_off_ticks_no_more_and_is_drift(cloud: Clo
     stack.cloudformation.detect_stack_drift(StackName="one")
 
     def drifted() -> list[str]:
-        told = stack.cloudformation.describe_stack_resource_drifts(
+        response = stack.cloudformation.describe_stack_resource_drifts(
             StackName="one", StackResourceDriftStatusFilters=["MODIFIED"]
         )
-        return [each["LogicalResourceId"] for each in told["StackResourceDrifts"]]
+        return [each["LogicalResourceId"] for each in response["StackResourceDrifts"]]
 
     until("drift was found", lambda: drifted() == ["Rule"])
     cloud.client("events").enable_rule(Name=NAME)
@@ -218,16 +218,16 @@ def test_a_rule_that_somebody_switches_off_ticks_no_more_and_is_drift(cloud: Clo
 
 
 @pytest.mark.parametrize(
-    ("policy", "words"),
+    ("policy", "message"),
     [
         ({"MaximumEventAgeInSeconds": 86401}, "retryPolicy.MaximumEventAgeInSeconds"),
         ({"MaximumRetryAttempts": 186}, "retryPolicy.MaximumRetryAttempts"),
     ],
 )
 def test_a_target_with_an_invalid_retry_policy_fails_the_stack(
-    cloud: Cloud, policy: dict[str, int], words: str
+    cloud: Cloud, policy: dict[str, int], message: str
 ) -> None:
     body = template({"Rule": {"Targets": [{"Id": "lease", "Arn": ARN, "RetryPolicy": policy}]}})
     stack = Stack(cloud)
     assert stack.create(body) == "ROLLBACK_COMPLETE"
-    assert words in stack.reasons()
+    assert message in stack.reasons()

@@ -99,8 +99,8 @@ def fleets_are_told_in_pages(ec2: Any) -> None:
     fleets = {request(ec2) for _ in range(3)}
     first = ec2.describe_spot_fleet_requests(MaxResults=2)
     second = ec2.describe_spot_fleet_requests(MaxResults=2, NextToken=first["NextToken"])
-    told = [each["SpotFleetRequestId"] for page in (first, second) for each in page["SpotFleetRequestConfigs"]]
-    assert (len(told), set(told)) == (3, fleets)
+    response = [each["SpotFleetRequestId"] for page in (first, second) for each in page["SpotFleetRequestConfigs"]]
+    assert (len(response), set(response)) == (3, fleets)
 
 
 def a_fleets_instances_are_told_in_pages(ec2: Any) -> None:
@@ -187,7 +187,7 @@ def bare_ec2(bare_url: str) -> Any:
     return boto3.client("ec2", endpoint_url=bare_url, config=Config(retries={"total_max_attempts": 1}), **keys)
 
 
-def test_bare_moto_takes_a_plain_request_so_that_it_fails_below_for_the_reason_told(bare_ec2: Any) -> None:
+def test_bare_moto_takes_a_plain_request_so_that_later_failures_have_the_stated_reason(bare_ec2: Any) -> None:
     fleet = request(bare_ec2, 2)
     assert described(bare_ec2, fleet)["SpotFleetRequestState"] == "active"
     assert len(instances(bare_ec2)) == 2

@@ -164,8 +164,8 @@ def _instance_view(instance: Instance, now_s: float, is_timed: bool) -> dict[str
         view["StateReason"] = {"Code": instance.reason, "Message": instance.reason}
         if instance.reason.startswith("Server."):
             view["StateTransitionReason"] = _transition(instance, is_timed)
-    told = {name: value for name, value in view.items() if value is not None}
-    return without_network(told) if view["State"]["Name"] == "terminated" else told
+    response = {name: value for name, value in view.items() if value is not None}
+    return without_network(response) if view["State"]["Name"] == "terminated" else response
 
 
 def _profile_view(profile: Any) -> dict[str, str] | None:

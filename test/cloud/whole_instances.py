@@ -18,15 +18,15 @@ def whole(view: Mapping[str, Any]) -> dict[str, Any]:
     """The same instance with everything; one that is gone has neither network nor volumes."""
     state = view["State"]["Name"]
     network = {} if state == "terminated" else _network(view)
-    told = {**_ALWAYS, **network, "StateTransitionReason": "", **view}
-    told["Placement"] = {"GroupName": "", **view["Placement"]}
+    response = {**_ALWAYS, **network, "StateTransitionReason": "", **view}
+    response["Placement"] = {"GroupName": "", **view["Placement"]}
     if state in {"shutting-down", "terminated"}:
         is_asked = view["StateReason"]["Code"] == GONE["Code"]
-        told |= {"StateTransitionReason": "User initiated", "StateReason": GONE} if is_asked else {}
+        response |= {"StateTransitionReason": "User initiated", "StateReason": GONE} if is_asked else {}
     if state == "terminated":
-        told |= {"BlockDeviceMappings": [], "NetworkInterfaces": []}
-        return without_network(told)
-    return told
+        response |= {"BlockDeviceMappings": [], "NetworkInterfaces": []}
+        return without_network(response)
+    return response
 
 
 def without_network(view: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def test_a_client_with_only_a_bad_token_is_refused(token_client: HTCondorClient)
     assert not server.commands
 
 
-def test_a_denied_client_is_told_so(client: HTCondorClient) -> None:
+def test_a_denied_client_gets_the_reason(client: HTCondorClient) -> None:
     with Served(forbidden=frozenset({Level.ANNEX})) as server:
         outcome = client.send(server.address, CA_AUTH_CMD, {})[0]
     assert outcome.code == FAILED_BEFORE_SENDING

@@ -23,8 +23,8 @@ def matched(jobs: Mapping[str, str], machines: Mapping[str, str], matcher: Match
 
 
 def evaluators() -> list[int]:
-    """Return the processes that evaluate for this one: children of its keepers."""
-    return [pid for keeper in children(os.getpid()) for pid in children(keeper)]
+    """Return the processes that evaluate for this one: children of its supervisors."""
+    return [pid for supervisor in children(os.getpid()) for pid in children(supervisor)]
 
 
 class Background:

@@ -25,14 +25,14 @@ from annexd.demand.breaker import (
     STORM_S,
     Breaker,
     CapacityPoolKey,
+    closing_attributes,
     closing_of,
-    told,
 )
 
 POOL = CapacityPoolKey("m5.large", "us-east-1a", SPOT)
 WORDS = "There is no Spot capacity available that matches your request."
 TIMES = st.lists(st.integers(0, 40_000).map(float), max_size=MOST_EVENTS)
-Told = tuple[float, str | None]  # an error, or the interruption of this instance
+Event = tuple[float, str | None]  # an error, or the interruption of this instance
 EVENTS = st.lists(
     st.tuples(st.integers(0, 20_000).map(float), st.sampled_from([None, "i-1", "i-2", "i-3"])), max_size=MOST_EVENTS
 )
@@ -49,7 +49,7 @@ def until_s(breaker: Breaker, now_s: float = -1.0, pool: CapacityPoolKey = POOL)
     return breaker.closed(now_s)[pool].until_s
 
 
-def after(events: Sequence[Told]) -> Breaker:
+def after(events: Sequence[Event]) -> Breaker:
     breaker = Breaker()
     for at_s, instance_id in events:
         if instance_id is None:
@@ -59,7 +59,7 @@ def after(events: Sequence[Told]) -> Breaker:
     return breaker
 
 
-def test_an_error_closes_the_pool_for_three_minutes_in_awss_words() -> None:
+def test_an_error_closes_the_pool_for_three_minutes_with_awss_reason() -> None:
     breaker = refused(1000.0)
     assert breaker.closed(1000.0 + FIRST_S - 1) == {POOL: (1000.0 + FIRST_S, WORDS, "capacity")}
     assert breaker.closed(1000.0 + FIRST_S) == {}
@@ -135,14 +135,14 @@ def test_the_closing_that_ends_last_counts() -> None:
 
 
 @given(EVENTS, st.randoms(use_true_random=False))
-def test_events_told_twice_and_in_any_order_come_to_the_same(events: list[Told], random: object) -> None:
+def test_repeated_and_reordered_events_give_the_same_state(events: list[Event], random: object) -> None:
     again = [*events, *events]
     random.shuffle(again)  # type: ignore[attr-defined]
     assert after(again).closed(-1.0) == after(sorted(events, key=str)).closed(-1.0)
 
 
 @given(EVENTS, st.integers(0, 3600))
-def test_a_later_event_opens_no_pool_earlier(events: list[Told], later_s: int) -> None:
+def test_a_later_event_opens_no_pool_earlier(events: list[Event], later_s: int) -> None:
     breaker, last_s = after(events), max((at_s for at_s, _ in events), default=0.0)
     before_s = max((each.until_s for each in breaker.closed(-1.0).values()), default=0.0)
     breaker.note_error(POOL, last_s + later_s, WORDS)
@@ -161,7 +161,7 @@ def test_a_pool_is_open_an_hour_after_its_last_error_at_the_latest_and_closed_fo
 
 
 @given(TIMES)
-def test_whoever_asks_only_open_pools_is_refused_less_often_each_hour(times_s: list[float]) -> None:
+def test_a_client_that_asks_only_open_pools_is_refused_less_often(times_s: list[float]) -> None:
     """At least 180 s lie between two refusals, and where each request is refused the pauses grow."""
     breaker, refusals = Breaker(), list[float]()
     for at_s in sorted(times_s):
@@ -200,10 +200,10 @@ def test_a_history_that_is_longer_than_the_memory_closes_for_as_long() -> None:
     assert first == asked[-1] + LONGEST_S
 
 
-def test_what_is_closed_is_told_as_attributes_the_first_to_open_first() -> None:
+def test_closings_are_shown_as_attributes_the_first_to_open_first() -> None:
     breaker = refused(0.0)
     breaker.note_error(CapacityPoolKey(ANY_TYPE, None, ON_DEMAND), 5.5, "VcpuLimitExceeded", LIMIT)
-    assert told(breaker.closed(10.0)) == [
+    assert closing_attributes(breaker.closed(10.0)) == [
         {
             "InstanceType": "m5.large",
             "Zone": "us-east-1a",
@@ -224,12 +224,12 @@ def test_what_is_closed_is_told_as_attributes_the_first_to_open_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pool", "words"),
+    ("pool", "message"),
     [
         (POOL, "m5.large (spot) in us-east-1a"),
         (CapacityPoolKey("m5.large", None, SPOT), "m5.large (spot) in all zones"),
         (CapacityPoolKey(ANY_TYPE, None, ON_DEMAND), "all instance types (on-demand) in all zones"),
     ],
 )
-def test_a_pool_is_named_in_words(pool: CapacityPoolKey, words: str) -> None:
-    assert str(pool) == words
+def test_a_pool_has_a_readable_name(pool: CapacityPoolKey, message: str) -> None:
+    assert str(pool) == message

@@ -73,7 +73,7 @@ def test_nothing_is_confirmed_before_a_cycle_has_seen_the_ghosts(pool: Confirmin
     assert watch.confirmed().cycles >= 1
 
 
-def test_a_free_machine_of_the_pool_gets_its_jobs_whatever_ghosts_there_are(pool: ConfirmingPool, watch: Watch) -> None:
+def test_ghosts_do_not_keep_jobs_from_a_free_machine_of_the_pool(pool: ConfirmingPool, watch: Watch) -> None:
     """The pool's own negotiator prefers small machines, so that it would give it none, ever, if it saw these."""
     watch.show(*ghosts("small", pool.photograph(1), 3))
     watch.confirmed()

@@ -68,7 +68,7 @@ def test_nothing_is_ordered_for_what_free_slots_will_take_or_what_is_on_its_way(
     assert states(found, "flood") == {COVERED: 2, IN_FLIGHT: 4, ORDERING: 1}
 
 
-def test_of_one_decision_come_at_most_step_machines_and_no_dearer_ones_instead() -> None:
+def test_one_decision_orders_at_most_step_machines_and_no_dearer_ones_instead() -> None:
     found = decided([jobs("flood", 100)], replace(SMALL, max_machines=1_000), BIG)
     assert found.orders == {"small": 5}
     assert "5 machines of offer small of 50: at most 5 at a time" in found.groups["flood"][0].text
@@ -127,14 +127,14 @@ def test_a_user_with_three_slots_of_a_quota_left_gets_machines_for_three_jobs() 
     assert "quota, priority or limit" in found.groups["flood"][0].text
 
 
-def test_what_was_given_to_machines_on_their_way_is_not_given_twice() -> None:
+def test_jobs_given_to_machines_on_their_way_are_not_counted_twice() -> None:
     flying = replace(SMALL, living=2, in_flight=2)
     found = decided([jobs("flood", 1_000)], flying, confirmed={"small": Confirmed({("ap", 1): 4})})
     assert not found.orders
     assert found.ghosts == {"small": 7}
 
 
-def test_what_was_given_to_jobs_that_free_slots_will_take_is_not_given_to_others() -> None:
+def test_capacity_for_jobs_that_free_slots_will_take_is_not_given_to_others() -> None:
     free = [FreeRoom("slot", Resources(3, 8_000), 1)]
     found = decided([jobs("flood", 1_000)], free=free, confirmed={"small": Confirmed({("ap", 1): 3})})
     assert not found.orders
@@ -143,7 +143,7 @@ def test_what_was_given_to_jobs_that_free_slots_will_take_is_not_given_to_others
     assert more.orders == {"small": 1}
 
 
-def test_where_a_schedd_offers_only_some_of_its_jobs_its_count_holds_for_one_step() -> None:
+def test_the_count_of_a_schedd_that_offers_only_some_jobs_holds_for_one_step() -> None:
     full = {"small": Confirmed({("ap", 1): 4}, frozenset(["ap"]))}
     offer = replace(SMALL, max_machines=1_000, step=50)
     assert decided([jobs("flood", 1_000)], offer, confirmed=full).orders == {"small": 50}
@@ -202,7 +202,7 @@ confirmations = st.none() | st.dictionaries(
 
 
 @given(groups, st.lists(offers, max_size=2, unique_by=lambda each: each.name), confirmations)
-def test_every_job_is_told_of_once_and_no_limit_is_passed(
+def test_every_job_is_reported_once_and_no_limit_is_passed(
     waiting: list[WaitingGroup], now: list[OfferNow], confirmed: Mapping[str, Confirmed] | None
 ) -> None:
     found = decide(Situation(waiting, now, [], lambda *_: True, confirmed))

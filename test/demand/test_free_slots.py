@@ -66,13 +66,13 @@ def kinds(*ads: classad2.ClassAd, attributes: tuple[str, ...] = ("FileSystemDoma
     return [row.slots for row in rows_of(ads, attributes)[0]]
 
 
-def test_names_times_and_idle_times_do_not_tell_slots_apart() -> None:
+def test_names_times_and_idle_times_do_not_distinguish_slots() -> None:
     other = slot(Name="slot1@m2", Machine="m2", FileSystemDomain="m2", KeyboardIdle=99, DaemonStartTime=1_800_000_000)
     assert kinds(slot(), other) == [2]
     assert kinds(slot(), slot(Disk=123_999_999)) == [2]
 
 
-def test_what_jobs_or_the_slots_own_policy_read_tells_slots_apart_and_nothing_else() -> None:
+def test_only_attributes_read_by_jobs_or_slot_policy_distinguish_slots() -> None:
     assert kinds(slot(), slot(Site=2)) == [1, 1]
     assert kinds(slot(), slot(Memory=4000)) == [1, 1]
     assert kinds(slot(), slot(Rack=8)) == [2]

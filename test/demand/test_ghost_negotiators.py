@@ -47,7 +47,7 @@ def test_a_quota_is_not_seen_with_ghosts_that_weigh_almost_nothing(pool: GhostPo
     pool.expect("small", {beyond: 5}, Ghost("light", "small", weight=LIGHT))
 
 
-def test_what_a_group_has_on_real_machines_counts_in_its_quota(pool: GhostPool) -> None:
+def test_the_real_machines_of_a_group_count_in_its_quota(pool: GhostPool) -> None:
     pool.run_for_real(2, "bob", "group_fixed")
     beyond = pool.submit(5, "bob", "group_fixed")
     pool.expect("small", {beyond: 1}, Ghost("eight", "small"))
@@ -69,7 +69,7 @@ def test_the_factors_of_users_are_the_pools_own_and_can_be_copied(pool: GhostPoo
     pool.expect("small", {light: 8, heavy: 1}, Ghost("nine", "small", cpus=9))  # everybody gets one
 
 
-def test_so_are_the_ceilings_of_users(pool: GhostPool) -> None:
+def test_the_ceilings_of_users_are_copied_too(pool: GhostPool) -> None:
     cluster = pool.submit(8, "carol")
     pool.set_priority("", "-setceiling", "carol", 2)
     pool.expect("small", {cluster: 8}, Ghost("eight", "small"))
@@ -98,7 +98,7 @@ def test_each_negotiator_gives_a_limit_and_a_quota_once_more(pool: GhostPool) ->
     pool.expect("big", {limited: 3, quota: 3}, Ghost("sixteen", "big", cpus=16))
 
 
-def test_users_with_the_same_jobs_share_an_autocluster_and_cannot_be_told_apart(pool: GhostPool) -> None:
+def test_users_with_the_same_jobs_share_an_autocluster_and_cannot_be_distinguished(pool: GhostPool) -> None:
     alice, bob = pool.submit(3, "alice"), pool.submit(3, "bob")
     pool.advertise(Ghost("eight", "small"))
     records = pool.wait_for(lambda: pool.matched()["eight"].records, "matches")

@@ -145,7 +145,7 @@ def test_nothing_is_left_out_if_an_evaluator_is_killed_once(number: signal.Signa
     expect_all(call.result())
 
 
-def test_nor_if_its_keeper_is() -> None:
+def test_the_next_call_works_after_its_supervisor_was_killed() -> None:
     call = Background(MANY, MACHINES)
     call.kill_one(lambda: [pid for pid in children(os.getpid()) if any(map(cpu_ticks, children(pid)))], signal.SIGKILL)
     expect_all(call.result())
@@ -233,7 +233,7 @@ def test_any_other_answer_is_rubbish(answer: Any) -> None:
 
 
 @given(json_values, st.integers(0, 2))
-def test_whatever_json_the_worker_writes_is_an_answer_or_rubbish(answer: Any, machines: int) -> None:
+def test_any_json_of_the_worker_is_an_answer_or_rejected(answer: Any, machines: int) -> None:
     with suppress(Rubbish):
         assert len(validated(answer, 0, machines).pairs) in {0, machines}
 
@@ -241,7 +241,7 @@ def test_whatever_json_the_worker_writes_is_an_answer_or_rubbish(answer: Any, ma
 @given(
     st.lists(st.binary(max_size=60) | st.sampled_from([b'{"job": 0, "fault": "x"}', b"\n", b"[" * 2_000]), max_size=8)
 )
-def test_whatever_bytes_the_worker_writes_are_answers_or_rubbish(parts: list[bytes]) -> None:
+def test_any_bytes_of_the_worker_are_answers_or_rejected(parts: list[bytes]) -> None:
     reader = matching_process.AnswerReader([Question("", [0]), Question("", [0])])
     with suppress(Rubbish):
         for part in parts:
@@ -277,7 +277,7 @@ hostile_jobs = st.one_of(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(st.lists(hostile_jobs, min_size=1, max_size=12))
-def test_whatever_jobs_there_are_the_good_ones_have_the_same_answers(without_harm: Matches, texts: list[str]) -> None:
+def test_bad_jobs_do_not_change_the_answers_of_good_ones(without_harm: Matches, texts: list[str]) -> None:
     hostile = {f"hostile{n}": text for n, text in enumerate(texts)}
     found = matched(hostile | GOOD, MACHINES)
     assert {name: match for name, match in found.jobs.items() if name in GOOD} == without_harm.jobs

@@ -41,7 +41,7 @@ def ad_of(*rows: dict[str, Any], start: str = "true") -> Any:
     return classad2.ClassAd(str(bindings.make_ad(values, expressions)))
 
 
-def test_of_several_types_the_least_counts() -> None:
+def test_the_smallest_of_several_types_counts() -> None:
     facts = facts_of([row("m5.large"), row("c5.xlarge", 4, 4096)], 100)
     assert facts.has == Resources(2, int(4096 * 0.925), 75 * GIB)
 
@@ -52,7 +52,7 @@ def test_types_of_two_architectures_are_no_offer() -> None:
 
 
 @pytest.mark.parametrize("rows", [[], [row("mac1.metal", arch="x86_64_mac")]])
-def test_what_aws_does_not_describe_is_no_offer(rows: list[dict[str, Any]]) -> None:
+def test_a_type_that_aws_does_not_describe_is_no_offer(rows: list[dict[str, Any]]) -> None:
     with pytest.raises(UnknownMachine):
         facts_of(rows, None)
 

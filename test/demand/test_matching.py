@@ -123,7 +123,7 @@ def test_a_job_that_is_too_large_but_matches_is_among_both() -> None:
         ),
     ],
 )
-def test_what_a_job_needs_is_evaluated_and_rounded_up(attributes: Mapping[str, object], needs: Resources) -> None:
+def test_the_needs_of_a_job_are_evaluated_and_rounded_up(attributes: Mapping[str, object], needs: Resources) -> None:
     assert matched({"job": ad({**LEAST, **attributes})}, {}).jobs["job"].needs == needs
 
 
@@ -167,7 +167,7 @@ def test_the_packing_uses_the_matches() -> None:
     assert (planned.machines, planned.unfit) == ({"picky": 1}, {"other": 1, "new": 1})
 
 
-def test_what_speaks_against_some_machines_is_said_in_one_line() -> None:
+def test_reasons_against_some_machines_are_one_line() -> None:
     machines = {"small": machine(Cpus=1), "picky": machine("TARGET.WantAnnex =?= true"), "other": machine("false")}
     found = matched({"job": job(RequestCpus=2), "broken": "["}, machines)
     assert found.misfit("job", ["small", "picky"]) == (
@@ -179,7 +179,7 @@ def test_what_speaks_against_some_machines_is_said_in_one_line() -> None:
 # What is remembered.
 
 
-def test_what_was_compared_is_not_evaluated_again() -> None:
+def test_a_known_match_is_not_evaluated_again() -> None:
     jobs = {f"job{n}": job(RequestMemory=n) for n in range(20)}
     machines, matcher = {"one": machine(), "two": gpu_machine(8.0)}, Matcher()
     first, before_s = matched(jobs, machines, matcher), children_cpu_s()
@@ -193,7 +193,7 @@ def test_what_was_compared_is_not_evaluated_again() -> None:
 
 @pytest.mark.parametrize("clause", ["time() > 0", "random( 9 ) >= 0", "CurrentTime > 0"])
 @pytest.mark.parametrize("side", ["job", "machine"])
-def test_what_depends_on_the_time_is_evaluated_again_after_a_while(side: str, clause: str) -> None:
+def test_matches_that_depend_on_the_time_are_evaluated_again_after_a_while(side: str, clause: str) -> None:
     now_s = [0.0]
     matcher = Matcher(lambda: now_s[0])
     jobs = {"job": job(Requirements=clause) if side == "job" else job()}

@@ -59,13 +59,13 @@ def left(found: Narrowed) -> list[Mapping[str, Any]]:
     return [*whole.get("LaunchSpecifications", ()), *overrides]
 
 
-def test_what_is_open_is_sent_to_the_letter() -> None:
+def test_open_pools_are_sent_unchanged() -> None:
     config = of(spec(SubnetId="subnet-a, subnet-b"), spec("c5.large", Placement={"Tenancy": "dedicated"}))
     found = narrowed(config, closed(("r5.large", None), ("m5.large", "us-east-1c")), [SPOT], PLACES)
     assert (found.config, found.left_out) == (config, ())
 
 
-def test_a_closed_type_is_left_out_and_told() -> None:
+def test_a_closed_type_is_left_out_and_reported() -> None:
     found = narrowed(of(spec(), spec("c5.large")), closed(("m5.large", None)), [SPOT], PLACES)
     assert left(found) == [spec("c5.large")]
     assert found.left_out == (f"m5.large (spot) in all zones: {WORDS}",)
@@ -138,7 +138,7 @@ def test_the_other_market_is_not_narrowed() -> None:
     assert narrowed(config, closed(("m5.large", None)), [ON_DEMAND], PLACES).config == config
 
 
-def test_of_an_order_in_both_markets_a_pool_is_left_out_that_is_closed_in_both() -> None:
+def test_a_pool_closed_in_both_markets_is_left_out_of_an_order_for_both() -> None:
     config = templates([{"InstanceType": "m5.large"}, {"InstanceType": "c5.large"}, {"InstanceType": "r5.large"}])
     shut = closed(("m5.large", None), ("c5.large", None)) | closed(("m5.large", None), market=ON_DEMAND)
     found = narrowed(config, shut, [SPOT, ON_DEMAND], PLACES)
@@ -158,7 +158,7 @@ def test_types_that_aws_chooses_are_excluded_where_they_are_closed_in_every_plac
     assert override["SubnetId"] == "subnet-a,subnet-b"
 
 
-def test_of_types_that_are_allowed_the_open_ones_stay() -> None:
+def test_the_open_ones_of_the_allowed_types_stay() -> None:
     wanted = {"AllowedInstanceTypes": ["m5.large", "c5.large"]}
     config = templates([{"InstanceRequirements": wanted}])
     [override] = left(narrowed(config, closed(("m5.large", None)), [SPOT], PLACES))
@@ -211,7 +211,7 @@ def pools_in(config: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 @given(OFFERS, st.booleans(), st.booleans())
-def test_where_aws_has_nothing_each_offer_asks_at_most_once_in_each_cool_down(
+def test_without_capacity_each_offer_asks_at_most_once_a_cool_down(
     offers: list[list[tuple[str, list[str]]]], names_zone: bool, knows_places: bool
 ) -> None:
     """A decision a minute for four hours; the history tells of each pool that was asked for, half a minute later."""
@@ -233,7 +233,7 @@ def test_where_aws_has_nothing_each_offer_asks_at_most_once_in_each_cool_down(
 
 
 @given(OFFERS)
-def test_where_aws_tells_of_one_pool_a_call_no_pool_is_asked_for_twice_in_a_cool_down(
+def test_no_pool_is_requested_twice_in_a_cool_down_if_aws_names_one_pool_a_call(
     offers: list[list[tuple[str, list[str]]]],
 ) -> None:
     """As a one-time Spot Fleet does, which asks for one pool only."""

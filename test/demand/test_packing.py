@@ -59,7 +59,7 @@ def test_jobs_that_fit_nowhere_get_no_machine_and_are_named() -> None:
     assert (found.machines, found.unfit, found.above_max) == ({"small": 1}, {"impossible": 5}, {})
 
 
-def test_jobs_above_what_the_offers_may_have_are_named_and_told_apart() -> None:
+def test_jobs_beyond_the_offers_limits_are_named_and_distinguished() -> None:
     few = MachineKind("few", Resources(2, 4_000), DOLLAR, max_machines=2)
     found = planned([jobs("flood", 7)], few)
     assert (found.machines, found.unfit, found.above_max) == ({"few": 2}, {}, {"flood": 3})
@@ -109,7 +109,7 @@ def groups_of(mix: Sequence[Resources]) -> list[JobGroup]:
 
 
 @given(mixes)
-def test_of_one_offer_it_takes_at_most_one_step_more_than_the_best_plan(mix: list[Resources]) -> None:
+def test_with_one_offer_it_takes_at_most_one_step_more_than_the_best_plan(mix: list[Resources]) -> None:
     possible = [each for each in mix if each.fits_into(BIG.has)]
     found = planned(groups_of(mix), BIG)
     assert sum(found.unfit.values()) == len(mix) - len(possible)
@@ -117,7 +117,7 @@ def test_of_one_offer_it_takes_at_most_one_step_more_than_the_best_plan(mix: lis
 
 
 @given(mixes)
-def test_of_several_offers_it_costs_at_most_one_step_more_than_the_best_plan(mix: list[Resources]) -> None:
+def test_with_several_offers_it_costs_at_most_one_step_more_than_the_best_plan(mix: list[Resources]) -> None:
     kinds = {kind.offer: kind for kind in (SMALL, BIG, GPU)}
     found = planned(groups_of(mix), *kinds.values())
     cost = sum(kinds[offer].micro_dollars_per_hour * count for offer, count in found.machines.items())

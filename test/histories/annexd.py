@@ -66,8 +66,8 @@ class Killed(BaseException):
 
 def _identity(_: Request) -> Answer:
     """Answer GetCallerIdentity, which is not part of a history: it changes nothing, and is called once an hour."""
-    told = f"<Account>{ACCOUNT}</Account>"
-    result = f"<GetCallerIdentityResult>{told}</GetCallerIdentityResult>"
+    response = f"<Account>{ACCOUNT}</Account>"
+    result = f"<GetCallerIdentityResult>{response}</GetCallerIdentityResult>"
     return Answer(200, f"<GetCallerIdentityResponse>{result}</GetCallerIdentityResponse>".encode())
 
 
@@ -163,12 +163,12 @@ class Annexd:
         if self.target is None:
             return
         try:
-            report = reconcile(life.world, self.target, life.under_way, life.index.cancelled_ends)
+            report = reconcile(life.step_context, self.target, life.under_way, life.index.cancelled_ends)
         except (Retry, Refused) as error:
             self.cloud.points.tell(f"reconciliation: {error}")
             return
-        for words in filter(None, (*report.ended, *report.faults, report.enforcer.fault, report.enforcer.warning)):
-            self.cloud.points.tell(f"reconciliation: {words}")
+        for message in filter(None, (*report.ended, *report.faults, report.enforcer.fault, report.enforcer.warning)):
+            self.cloud.points.tell(f"reconciliation: {message}")
 
     def order(self, ad: Json, answered: Callable[[ReplyAd], None] = lambda _: None) -> None:
         """Take a client's command; there is no answer while no daemon runs."""
@@ -181,7 +181,7 @@ class Annexd:
             return
 
         def take() -> None:
-            answered(answer(ad, OWNER, CommandContext(life.index, life.world, SUPPLIES), DEFAULTS, self.now_s()))
+            answered(answer(ad, OWNER, CommandContext(life.index, life.step_context, SUPPLIES), DEFAULTS, self.now_s()))
             if command_id in life.engine.unfinished():
                 self.cloud.timeline.after(0.0, lambda: self._carry_on(life, command_id))
 
@@ -279,20 +279,20 @@ class Life:
         self.busy: set[str] = set()
         self.journal = DyingJournal(self, annexd)
         annexd.kept.annexd, annexd.kept.hop.way = annexd, self._call
-        self.world = steps.StepContext(
+        self.step_context = steps.StepContext(
             self._access, annexd.now_s, bundle_sources=SUPPLIES, heartbeats=Heartbeats(annexd.now_s), pause=self._pause
         )
         self.engine = OneThread(
             self.busy,
             self.journal,
-            steps.annex_steps(self.world),
+            steps.annex_steps(self.step_context),
             now_s=annexd.now_s,
             wait=self.wait,
             random=lambda: 1.0,
         )
         self.index = AnnexIndex(self.engine)
-        add_cancelling(self.engine, self.world, self.index)
-        add_changing(self.engine, self.world, self.index)
+        add_cancelling(self.engine, self.step_context, self.index)
+        add_changing(self.engine, self.step_context, self.index)
 
     def under_way(self) -> set[str]:
         return {order.annex_id for order in self.engine.unfinished_orders(Order)}

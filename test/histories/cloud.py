@@ -222,7 +222,7 @@ class Cloud:
                 event = {"called": "by hand"}
             case faults.TWICE:
                 self.invoke(event)
-            case faults.ANEW if fault:
+            case faults.RECREATE if fault:
                 self._delete_stack(fault.away_s)
                 return
             case _ if fault:

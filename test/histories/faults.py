@@ -58,7 +58,7 @@ NOT_YET, UNKNOWN_FOR_LONG, UNKNOWN_FLEET = "not known yet", "unknown for long", 
 STRIPPED, FORGED, GARBLED, CANCELLED = "stripped", "forged", "garbled", "cancelled by hand"
 UNFLEETED, EXTENDED, ENDED = "cancelled without its instances", "extended meanwhile", "ended meanwhile"
 FULL, SLOW = "disk full", "disk slow"
-MISSED, LATE_RUN, HAND_RUN, ANEW, LOWERED, CLOSED, BUSY = (
+MISSED, LATE_RUN, HAND_RUN, RECREATE, LOWERED, CLOSED, BUSY = (
     "missed",
     "late run",
     "run by hand",
@@ -198,7 +198,7 @@ AT_RUNS: Final[Mapping[str, Fault]] = {
     "four minutes late": Fault(LATE_RUN, lasts_s=240.0, excuse_s=240.0),
     "run twice": Fault(TWICE),
     "cut off at its start": Fault(DIES, excuse_s=CUT_OFF_S),
-    "the stack is deleted, and made anew ten minutes later": Fault(ANEW, away_s=600.0, excuse_s=600.0 + TICK_S),
+    "the stack is deleted, and made anew ten minutes later": Fault(RECREATE, away_s=600.0, excuse_s=600.0 + TICK_S),
     "MaxLease is lowered to five minutes": Fault(LOWERED),
     "it is closed for an hour": Fault(CLOSED, away_s=HOUR_S),
     "others use up EC2's limits for an hour": Fault(BUSY, away_s=HOUR_S, excuse_s=TICK_S),

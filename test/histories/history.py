@@ -71,8 +71,8 @@ class Verdict:
     answers: Mapping[str, ReplyAd]  # the newest to each command
 
     def __str__(self) -> str:
-        words = [f"  {words}" for words in self.violations]
-        return "\n".join([self.name, *words, f'  replay: python -m test.histories --replay "{self.name}"'])
+        message = [f"  {message}" for message in self.violations]
+        return "\n".join([self.name, *message, f'  replay: python -m test.histories --replay "{self.name}"'])
 
 
 def play(history: History, home: Path) -> Verdict:

@@ -262,10 +262,10 @@ class Model:
     def _is_early(self, instance: Instance) -> bool:
         return bool(self.early.get(instance.instance_id))
 
-    def _violated(self, words: str) -> None:
-        if words not in self.violations:
-            self.violations.append(words)
-            self.cloud.points.tell(f"VIOLATION: {words}")
+    def _violated(self, message: str) -> None:
+        if message not in self.violations:
+            self.violations.append(message)
+            self.cloud.points.tell(f"VIOLATION: {message}")
 
 
 def token_end_s(fleet: Fleet) -> float:

@@ -23,8 +23,8 @@ class Points:
         self.log: list[str] = []
         self.struck: list[tuple[Point, Fault]] = []
 
-    def tell(self, words: str) -> None:
-        self.log.append(f"{self._timeline.now_s - START_S:9.1f} s  {words}")
+    def tell(self, message: str) -> None:
+        self.log.append(f"{self._timeline.now_s - START_S:9.1f} s  {message}")
 
     def meet(self, actor: str, place: str, what: str) -> Fault | None:
         """Count the point, and return its fault, if any."""

@@ -76,10 +76,10 @@ class QuickEC2(ActingEC2):
         }
         operation = self._request.operation
         try:
-            told = operations[operation]()
+            response = operations[operation]()
         except EC2ClientError as error:
             return error_answer("ec2", 400, error.code, error.message)
-        text = told if isinstance(told, str) else wire.document(operation, told.result)
+        text = response if isinstance(response, str) else wire.document(operation, response.result)
         return Answer(200, text.encode(), XML)
 
 
@@ -111,7 +111,7 @@ class LeaseFunction:
         if not self.exists:
             return error_answer("lambda", 404, "ResourceNotFoundException", f"Function not found: {FUNCTION_ARN}")
         description = {"Description": CLOSED_DESCRIPTION} if self.is_closed else {}
-        told: dict[str, Any] = {
+        response: dict[str, Any] = {
             "Configuration": {
                 "FunctionName": FUNCTION_ARN.split(":")[6],
                 "State": "Active",
@@ -121,20 +121,20 @@ class LeaseFunction:
             }
         }
         if not self.may_run:
-            told["Concurrency"] = {"ReservedConcurrentExecutions": 0}
-        return Answer(200, json.dumps(told).encode(), {"Content-Type": "application/json"})
+            response["Concurrency"] = {"ReservedConcurrentExecutions": 0}
+        return Answer(200, json.dumps(response).encode(), {"Content-Type": "application/json"})
 
     def filter_events(self, request: Request, now_s: float) -> Answer:
         asked = request.json()
         if not self.exists or asked["logGroupName"] != GROUP:
-            words = "The specified log group does not exist."
-            return error_answer("logs", 400, "ResourceNotFoundException", words)
+            wording = "The specified log group does not exist."
+            return error_answer("logs", 400, "ResourceNotFoundException", wording)
         matches, shown_ms = compiled(asked["filterPattern"]), (now_s - self.late_s) * 1000
         seen = [each for each in self.events if asked["startTime"] <= each["timestamp"] <= shown_ms]
         behaviour = Behaviour(empty_log_pages=self.empty_pages)
         found, token = logs.page([each for each in seen if matches(each["message"])], asked, behaviour)
-        told = {"events": found, "searchedLogStreams": [], **({"nextToken": token} if token else {})}
-        return Answer(200, json.dumps(told).encode(), JSON)
+        response = {"events": found, "searchedLogStreams": [], **({"nextToken": token} if token else {})}
+        return Answer(200, json.dumps(response).encode(), JSON)
 
 
 @dataclass

@@ -37,7 +37,7 @@ def at(theatre: Theatre, course: str, what: str, fault: str, actor: str = ANNEXD
 
 
 def violations(theatre: Theatre, *names: str) -> str:
-    return "; ".join(words for name in names for words in theatre.play_again(name).violations)
+    return "; ".join(message for name in names for message in theatre.play_again(name).violations)
 
 
 def unheard(*_: Any) -> Any:
@@ -178,7 +178,7 @@ def test_it_notices_a_change_that_does_not_wait_for_what_was_written_before(
     assert "told an earlier end" in violations(theatre, history)
 
 
-def test_it_notices_machines_that_are_not_told_of_an_extension(theatre: Theatre, monkeypatch: Patch) -> None:
+def test_it_notices_machines_that_never_learn_of_an_extension(theatre: Theatre, monkeypatch: Patch) -> None:
     monkeypatch.setattr(tell_machines, "put_present", lambda *_: None)
     assert "told an earlier end" in violations(theatre, EXTENDED)
 
@@ -206,8 +206,8 @@ def test_it_notices_a_function_that_raises(theatre: Theatre, monkeypatch: Patch)
         raise KeyError("ClientToken")
 
     monkeypatch.setattr(deployed_module().Inventory, "look", broken)
-    words = violations(theatre, WELL)
-    assert "the lease function raised KeyError" in words
+    message = violations(theatre, WELL)
+    assert "the lease function raised KeyError" in message
 
 
 def test_it_notices_a_function_that_believes_what_a_cancellation_answers(theatre: Theatre, monkeypatch: Patch) -> None:

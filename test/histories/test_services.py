@@ -26,7 +26,7 @@ NAME = FUNCTION_ARN.split(":")[6]
 CONFIG = fleet_config(2, ClientToken="annex_1", Type="request", ValidUntil="2096-01-01T00:00:00Z")
 RUNNING = {"Filters": [{"Name": "instance-state-name", "Values": ["running"]}]}
 TAGS = {"Resources": ["{fleet}"], "Tags": [{"Key": "htcondor:annex-lease-end", "Value": "2027-01-01T00:00:00Z"}]}
-TOLD = json.dumps({"receipt": "htcondor-annex-lease", "tick": True})
+MESSAGE = json.dumps({"receipt": "htcondor-annex-lease", "tick": True})
 Call = tuple[str, str, dict[str, Any]]
 CALLS: list[Call] = [
     ("ec2", "request_spot_fleet", {"SpotFleetRequestConfig": CONFIG}),
@@ -86,14 +86,14 @@ KNOWN = {  # what annexd or the function read of answers of which moto tells mor
 def emulated() -> Iterator[EmulatedCloud]:
     with EmulatedCloud(speed=0, behaviour={"logs_late_s": 0.0}) as cloud:
         cloud.client("s3").create_bucket(Bucket=BUCKET)
-        deploy(cloud, f"def handler(event, context): print({TOLD!r})", name=NAME)
+        deploy(cloud, f"def handler(event, context): print({MESSAGE!r})", name=NAME)
         cloud.client("lambda").invoke(FunctionName=NAME, Payload=b"{}")
         yield cloud
 
 
 def answers(client: Callable[[str], Any]) -> list[str]:
     """Return each answer or error as text, without values that differ between clouds."""
-    told, named = [], {"{fleet}": "", "{instance}": ""}
+    response, named = [], {"{fleet}": "", "{instance}": ""}
     for service, operation, asked in CALLS:
         try:
             answer = getattr(client(service), operation)(**(asked if service == "s3" else _filled(asked, named)))
@@ -101,11 +101,11 @@ def answers(client: Callable[[str], Any]) -> list[str]:
             if groups := answer.get("Reservations"):
                 named["{instance}"] = groups[0]["Instances"][0]["InstanceId"]
             answer.pop("ResponseMetadata")
-            words = json.dumps(_known(operation, answer), default=str, sort_keys=True)
+            message = json.dumps(_known(operation, answer), default=str, sort_keys=True)
         except ClientError as error:
-            words = f"{error.response['Error']['Code']}"
-        told.append(f"{operation}: {CHANGING.sub('...', words)}")
-    return told
+            message = f"{error.response['Error']['Code']}"
+        response.append(f"{operation}: {CHANGING.sub('...', message)}")
+    return response
 
 
 def _filled(asked: dict[str, Any], named: dict[str, str]) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _known(operation: str, answer: dict[str, Any]) -> Any:
 def quick_clients() -> dict[str, Any]:
     timeline = Timeline()
     cloud = Cloud(timeline, Points(timeline, lambda _: None), termination_s=0.0)
-    cloud.function.log(TOLD, timeline.now_s)
+    cloud.function.log(MESSAGE, timeline.now_s)
     nowhere = EmulatedCloud()
     nowhere.url = URL
     clients = {service: nowhere.client(service) for service in ("ec2", "lambda", "logs")}

@@ -33,7 +33,7 @@ def test_an_annex_whose_daemon_lost_its_disk_is_cancelled_from_the_cloud(theatre
     assert not verdict.violations, str(verdict)
 
 
-def test_while_the_rule_calls_nobody_nothing_is_ordered_and_afterwards_it_is(theatre: Theatre) -> None:
+def test_nothing_is_ordered_while_the_rule_is_silent(theatre: Theatre) -> None:
     answers = []
 
     def play_with(stage: Stage) -> None:

@@ -90,9 +90,9 @@ def manifest(
     }
 
 
-def config_bundle(annex_id: str, lease_end_s: float, told: Mapping[str, Any] | None = None, /, **files: str) -> bytes:
-    """The object of an annex, as annexd makes it; `told`: its annex.json, where that is to be another."""
-    manifest_ = manifest(annex_id, lease_end_s) if told is None else told
+def config_bundle(annex_id: str, lease_end_s: float, other: Mapping[str, Any] | None = None, /, **files: str) -> bytes:
+    """The object of an annex, as annexd makes it; `other`: its annex.json, where that is to be another."""
+    manifest_ = manifest(annex_id, lease_end_s) if other is None else other
     content = {"annex.json": json.dumps(manifest_), "50-condor-annex.conf": CONFIG, "annex.token": TOKEN, **files}
     return tarball((member(name), text.encode()) for name, text in content.items())
 
@@ -115,9 +115,9 @@ class Account:
 
     def move(self, ordered_end_s: int, end_s: int, cancelled_s: float | None = None, **files: str) -> None:
         """The object once more, as annexd replaces it when the end of the lease is moved."""
-        told = manifest("annex-one", end_s, ordered_end_s, cancelled_s)
+        other = manifest("annex-one", end_s, ordered_end_s, cancelled_s)
         moved = {"50-condor-annex.conf": f"LeaseEnd = {end_s}\n", "annex.token": MOVED_TOKEN, **files}
-        self.put("annex/annex-one.tar.gz", config_bundle("annex-one", end_s, told, **moved))
+        self.put("annex/annex-one.tar.gz", config_bundle("annex-one", end_s, other, **moved))
 
     def profile(self, *policies: Mapping[str, Any], name: str = "annexes", path: str = "/") -> str:
         """An instance profile whose role has these policies inline."""

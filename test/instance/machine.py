@@ -87,16 +87,16 @@ class Machine:
         return Outcome(done.returncode, done.stdout, self.calls()[before:])
 
     def calls(self) -> list[dict[str, Any]]:
-        told = self.folder / "tools"
-        return [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
+        reported = self.folder / "tools"
+        return [json.loads(line) for line in reported.read_text().splitlines()] if reported.exists() else []
 
     def refresh(self, *options: str) -> Outcome:
         """As the timer does it that the boot has armed."""
         return self.boot("--refresh", *options)
 
     def state(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads((self.folder / "state" / "state.json").read_text())
-        return told
+        reported: dict[str, Any] = json.loads((self.folder / "state" / "state.json").read_text())
+        return reported
 
     def files(self) -> dict[str, str]:
         """Everything that HTCondor would read."""

@@ -39,10 +39,10 @@ def test_the_token_is_for_root_alone_and_in_no_log(account: Account, machine: Ma
     assert stat.S_IMODE((booted.tokens / "annex.token").stat().st_mode) == 0o600
     assert stat.S_IMODE(booted.tokens.stat().st_mode) == 0o700
     assert stat.S_IMODE((booted.config / "50-condor-annex.conf").stat().st_mode) == 0o644
-    told = outcome.log + booted.log.read_text() + (booted.folder / "state" / "state.json").read_text()
+    reported = outcome.log + booted.log.read_text() + (booted.folder / "state" / "state.json").read_text()
     session = booted.cloud.calls("GetObject")[-1]["access_key_id"]
     for secret in (TOKEN, TOKEN.rpartition(".")[2], session):
-        assert secret not in told
+        assert secret not in reported
 
 
 def test_a_timer_runs_before_anything_is_asked_and_the_leases_before_anything_is_written(

@@ -73,14 +73,16 @@ def test_at_a_reboot_without_aws_the_machines_own_clock_counts(account: Account,
 
 
 @pytest.mark.parametrize("ahead_s", [0, HOURS_S, -HOURS_S])
-def test_the_log_tells_no_other_end_than_the_timers(
+def test_the_log_shows_the_same_end_as_the_timers(
     account: Account, machine: Make, cloud: Cloud, ahead_s: float
 ) -> None:
     booted = machine(instance(account, ahead_s))
     cloud.set_clock_ahead(ahead_s)
     outcome = booted.boot()
-    told = {int(line.split(" turned off in ")[1].split()[0]) for line in outcome.log.splitlines() if " off in " in line}
-    assert told == set(outcome.timers().values()), outcome.log
+    logged = {
+        int(line.split(" turned off in ")[1].split()[0]) for line in outcome.log.splitlines() if " off in " in line
+    }
+    assert logged == set(outcome.timers().values()), outcome.log
 
 
 def test_a_second_run_leaves_the_timer_by_awss_clock_alone(account: Account, machine: Make, cloud: Cloud) -> None:
@@ -103,7 +105,7 @@ def test_a_clock_that_is_set_after_aws_was_asked_changes_nothing(monkeypatch: py
 
 
 @pytest.mark.parametrize("date", [None, "", "soon", "Tue, 99 Foo 2026 25:61:61 GMT", "1 Jan 99999 00:00:00 GMT"])
-def test_an_answer_without_a_usable_date_tells_no_time(date: str | None) -> None:
+def test_an_answer_without_a_usable_date_sets_no_clock(date: str | None) -> None:
     clock = script.Clock()
     clock.note(script.Answer(200, {} if date is None else {"date": date}, b""))
     assert not clock.is_aws

@@ -43,9 +43,7 @@ def test_a_machine_of_a_launch_template_joins_by_its_fleets_tags(account: Accoun
     assert asked(booted.cloud) == ["DescribeTags", "DescribeTags", "GetObject"]
 
 
-def test_what_setup_makes_serves_launch_templates_that_name_its_profile(
-    account: Account, machine: Make, cloud: Cloud
-) -> None:
+def test_setups_profile_serves_launch_templates_that_name_it(account: Account, machine: Make, cloud: Cloud) -> None:
     made = outputs(cloud, (TOP / "templates" / "annex.json").read_text())
     body = config_bundle("annex-one", time.time() + 3600)
     cloud.client("s3").put_object(Bucket=made["BucketName"], Key="annex/annex-one.tar.gz", Body=body)
@@ -53,7 +51,7 @@ def test_what_setup_makes_serves_launch_templates_that_name_its_profile(
     assert outcome.status == 0, outcome.log
 
 
-def test_the_path_of_the_profile_that_setup_makes_tells_its_bucket(cloud: Cloud) -> None:
+def test_the_path_of_setups_profile_names_its_bucket(cloud: Cloud) -> None:
     made = outputs(cloud, (TOP / "templates" / "annex.json").read_text())
     assert script.bucket_of(made["InstanceProfileARN"]) == made["BucketName"]
 
@@ -68,12 +66,12 @@ def test_the_path_of_the_profile_that_setup_makes_tells_its_bucket(cloud: Cloud)
         "arn:aws:iam::123456789012:instance-profile/htcondor-annex/UPPER/name",
     ],
 )
-def test_no_other_profile_tells_a_bucket(arn: str) -> None:
+def test_no_other_profile_names_a_bucket(arn: str) -> None:
     assert script.bucket_of(arn) is None
 
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-eusc"])
-def test_the_bucket_is_told_in_every_partition(partition: str) -> None:
+def test_the_path_names_the_bucket_in_every_partition(partition: str) -> None:
     assert script.bucket_of(f"arn:{partition}:iam::123456789012:instance-profile/htcondor-annex/b.1/n") == "b.1"
 
 
@@ -88,9 +86,7 @@ def test_a_machine_of_a_launch_specification_asks_once_for_its_tags_and_neither_
     assert asked(booted.cloud) == ["DescribeTags", "GetObject"]
 
 
-def test_tags_that_a_launch_template_copied_from_an_earlier_annex_mislead_nobody(
-    account: Account, machine: Make
-) -> None:
+def test_tags_copied_from_an_earlier_annexs_template_have_no_effect(account: Account, machine: Make) -> None:
     account.annex()
     account.annex("annex-two")
     profile, copied = account.own_profile(), stale_tags()

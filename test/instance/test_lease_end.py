@@ -38,8 +38,8 @@ def test_the_machine_and_annexd_agree_on_everything(
     assert script.lease_end(*asked) == annexd_lease.lease_end(*asked)
 
 
-def end_s(launched_s: float | None = NOW_S, **told: Any) -> int:
-    content = json.dumps(manifest("annex-one", NOW_S + 3600) | told).encode()
+def end_s(launched_s: float | None = NOW_S, **reported: Any) -> int:
+    content = json.dumps(manifest("annex-one", NOW_S + 3600) | reported).encode()
     return int(script._manifest(content).end_s(launched_s))
 
 
@@ -53,7 +53,7 @@ def test_a_moved_end_counts_up_to_max_lease_after_the_machines_launch() -> None:
     assert end_s(**moved(MAX_LEASE_S + 1)) == NOW_S + MAX_LEASE_S
 
 
-def test_of_a_tag_and_a_lease_end_that_disagree_the_earlier_one_counts() -> None:
+def test_the_earlier_of_tag_and_lease_end_counts() -> None:
     assert end_s(**moved(7200) | {"LeaseEnd": NOW_S + 10}) == NOW_S + 10
     assert end_s(LeaseEnd=NOW_S + 9999) == NOW_S + 3600
 

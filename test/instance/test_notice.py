@@ -49,13 +49,13 @@ class Watched:
     """An instance whose notices one watch in this process looks at."""
 
     def __init__(self, cloud: Cloud, instance_id: str, folder: Path) -> None:
-        self.cloud, self.instance_id, self.folder, self.told = cloud, instance_id, folder, list[str]()
+        self.cloud, self.instance_id, self.folder, self.reported = cloud, instance_id, folder, list[str]()
         self.restart()
 
     def restart(self) -> None:
         """As systemd starts the service again."""
         metadata = script.Metadata(self.cloud.metadata_url(self.instance_id), 1.0)
-        self.watch = script.Watch(metadata, str(self.folder), self.told.append)
+        self.watch = script.Watch(metadata, str(self.folder), self.reported.append)
 
     def look(self, **pages: str | None) -> str:
         """What HTCondor is told after AWS announces this."""
@@ -72,9 +72,9 @@ def watched(cloud: Cloud, account: Account, tmp_path: Path) -> Watched:
 
 
 @pytest.mark.parametrize("action", ["terminate", "stop", "hibernate"])
-def test_what_aws_announces_is_shown_to_htcondor(watched: Watched, action: str) -> None:
+def test_notices_of_aws_are_shown_to_htcondor(watched: Watched, action: str) -> None:
     assert watched.look() == ""
-    assert watched.told == [], "404 is no trouble"
+    assert watched.reported == [], "404 is no trouble"
     text = watched.look(interruption=interruption(action=action))
     assert f"AnnexInterruptAt = {AT_S}\nSTARTD_ATTRS = $(STARTD_ATTRS) AnnexInterruptAt\n" in text
     assert "START = False\nPREEMPT = True\n" in text
@@ -122,14 +122,14 @@ def test_a_metadata_service_in_trouble_changes_nothing_and_is_logged_once(
 ) -> None:
     cloud.fault(operation, times=4, **fault)
     assert (watched.look(), watched.look()) == ("", "")
-    assert len(watched.told) == 1, watched.told
+    assert len(watched.reported) == 1, watched.reported
     cloud.clear_faults()
     assert "AnnexInterruptAt" in watched.look(interruption=interruption())
 
 
 def test_a_metadata_service_that_is_not_there_changes_nothing(watched: Watched) -> None:
     known = watched.look(interruption=interruption())
-    watched.watch = script.Watch(script.Metadata("http://127.0.0.1:1"), str(watched.folder), watched.told.append)
+    watched.watch = script.Watch(script.Metadata("http://127.0.0.1:1"), str(watched.folder), watched.reported.append)
     assert watched.look() == known
 
 
@@ -178,5 +178,5 @@ def test_an_invalid_session_token_of_the_metadata_service_is_reported_and_asked_
     def give_token(connection: socket.socket, _: bytes) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(token), token))
 
-    with endpoint(give_token) as url, pytest.raises(script.NotYet, match="a session token that is none"):
+    with endpoint(give_token) as url, pytest.raises(script.NotYet, match="an invalid session token"):
         script.Metadata(url).get("meta-data/instance-id")

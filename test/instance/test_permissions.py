@@ -32,7 +32,7 @@ def allow(action: Any, resource: Any, **more: Any) -> dict[str, Any]:
         {"Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": ONE}},
     ],
 )
-def test_a_policy_that_allows_to_read_an_object_tells_which(document: dict[str, Any]) -> None:
+def test_a_policy_that_allows_to_read_an_object_shows_which(document: dict[str, Any]) -> None:
     found = script.allowed_objects(document)
     assert script.object_to_read(found, "annex-two") == ("bucket", "annex/annex-one.tar.gz")
 
@@ -48,7 +48,7 @@ def test_a_policy_that_allows_to_read_an_object_tells_which(document: dict[str, 
         {},
     ],
 )
-def test_any_other_policy_tells_of_no_object(document: dict[str, Any]) -> None:
+def test_any_other_policy_shows_no_object(document: dict[str, Any]) -> None:
     assert script.allowed_objects(document) == []
 
 
@@ -56,7 +56,7 @@ def test_the_star_is_the_annex_of_the_instance() -> None:
     assert script.object_to_read([ANY], "annex-two") == ("bucket", "annex/annex-two.tar.gz")
 
 
-def test_the_star_without_a_tag_that_tells_the_annex_is_waited_for() -> None:
+def test_a_wildcard_policy_waits_for_the_tag_that_names_the_annex() -> None:
     with pytest.raises(script.NotYet, match="no tag htcondor:annex-id"):
         script.object_to_read([ANY], None)
 
@@ -76,7 +76,7 @@ def test_a_pattern_and_the_object_that_it_stands_for_are_one_object() -> None:
         "*",
     ],
 )
-def test_what_names_no_single_object_is_passed_over(other: str) -> None:
+def test_a_policy_without_a_single_object_is_skipped(other: str) -> None:
     assert script.object_to_read([other, ONE], "annex-one") == ("bucket", "annex/annex-one.tar.gz")
     with pytest.raises(script.NotYet, match="names one object"):
         script.object_to_read([other], "annex-one")
@@ -138,5 +138,5 @@ def test_every_option_is_in_the_manual(option: str) -> None:
 @pytest.mark.parametrize(
     "limit", [f"more than {script.MAX_MEMBERS} files", f"more than {script.MAX_UNPACKED >> 20} MiB"]
 )
-def test_the_manual_tells_the_limits(limit: str) -> None:
+def test_the_manual_states_the_limits(limit: str) -> None:
     assert limit in PAGE

@@ -117,9 +117,9 @@ def test_a_cancelled_annex_drains_and_its_timer_counts_the_grace_from_now(booted
 
 def test_an_annex_that_was_cancelled_without_its_machine_hearing_of_it_ends_at_once(booted: Booted) -> None:
     long_ago_s = int(time.time()) - GRACE_S - 60
-    told = manifest("annex-one", long_ago_s, booted.ordered_end_s, long_ago_s)
-    told["Tags"]["htcondor:annex-cancelled"] = "yes"  # whatever it says, it counts
-    booted.account.put(KEY, config_bundle("annex-one", long_ago_s, told))
+    changed = manifest("annex-one", long_ago_s, booted.ordered_end_s, long_ago_s)
+    changed["Tags"]["htcondor:annex-cancelled"] = "yes"  # whatever it says, it counts
+    booted.account.put(KEY, config_bundle("annex-one", long_ago_s, changed))
     before = len(booted.machine.calls())
     booted.machine.refresh(f"--grace={GRACE_S}")
     wait_for(lambda: any(each["tool"] == "shutdown" for each in booted.machine.calls()[before:]), "the machine's end")
@@ -158,7 +158,7 @@ def test_without_a_network_the_known_end_stays(booted: Booted) -> None:
     assert booted.knows() == before
 
 
-def told(**changes: Any) -> bytes:
+def changed(**changes: Any) -> bytes:
     """An object that extends, but for these members of annex.json."""
     end_s = int(time.time()) + 9 * LEASE_S
     return config_bundle("annex-one", end_s, manifest("annex-one", end_s) | changes)
@@ -172,21 +172,21 @@ def with_member(info: tarfile.TarInfo, content: bytes = b"A = 1\n") -> bytes:
 
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "another annex": lambda: config_bundle("annex-two", time.time() + 9 * LEASE_S),
-    "another fleet's token": lambda: told(ClientToken="annex-one_3999999999_0123456789abcdef"),
-    "a token of no fleet": lambda: told(ClientToken="annex-one"),
-    "a token that is none": lambda: told(ClientToken=["annex-one"]),
-    "two annexes in one": lambda: told(AnnexID="annex-two"),
-    "an annex that is none": lambda: told(AnnexID=7),
-    "an end in words": lambda: told(LeaseEnd="4000000000"),
-    "an end that is true": lambda: told(LeaseEnd=True),
-    "an end with a point": lambda: told(LeaseEnd=1e300),
-    "an end that is nothing": lambda: told(LeaseEnd=None),
-    "an end in milliseconds": lambda: told(LeaseEnd=1_900_000_000_000),
-    "tags that are a list": lambda: told(Tags=["htcondor:annex-lease-end"]),
-    "a tag that is no text": lambda: told(Tags={"htcondor:annex-lease-end": 4_000_000_000}),
-    "no limit": lambda: told(MaxLease=None),
-    "a limit in words": lambda: told(MaxLease="10"),
-    "a limit below nothing": lambda: told(MaxLease=-1),
+    "another fleet's token": lambda: changed(ClientToken="annex-one_3999999999_0123456789abcdef"),
+    "a token of no fleet": lambda: changed(ClientToken="annex-one"),
+    "a token that is none": lambda: changed(ClientToken=["annex-one"]),
+    "two annexes in one": lambda: changed(AnnexID="annex-two"),
+    "an annex that is none": lambda: changed(AnnexID=7),
+    "an end in words": lambda: changed(LeaseEnd="4000000000"),
+    "an end that is true": lambda: changed(LeaseEnd=True),
+    "an end with a point": lambda: changed(LeaseEnd=1e300),
+    "an end that is nothing": lambda: changed(LeaseEnd=None),
+    "an end in milliseconds": lambda: changed(LeaseEnd=1_900_000_000_000),
+    "tags that are a list": lambda: changed(Tags=["htcondor:annex-lease-end"]),
+    "a tag that is no text": lambda: changed(Tags={"htcondor:annex-lease-end": 4_000_000_000}),
+    "no limit": lambda: changed(MaxLease=None),
+    "a limit in words": lambda: changed(MaxLease="10"),
+    "a limit below nothing": lambda: changed(MaxLease=-1),
     "annex.json is no JSON": lambda: tarball([(member("annex.json"), b"{")]),
     "annex.json is too deep": lambda: tarball([(member("annex.json"), b"[" * 100_000)]),
     "no annex.json": lambda: tarball([(member("50-condor-annex.conf"), b"B = 1\n")]),
@@ -194,7 +194,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "nothing": lambda: b"",
     "larger than any": lambda: b"\x1f\x8b" + bytes(5 << 20),
     "unpacks to gigabytes": lambda: gzip.compress(bytes(64 << 20), 1),
-    "cut short": lambda: told()[:-20],
+    "cut short": lambda: changed()[:-20],
     "a link": lambda: with_member(member("60-mine", type=tarfile.SYMTYPE, linkname="/etc/passwd"), b""),
     "a device": lambda: with_member(member("60-mine", type=tarfile.CHRTYPE), b""),
     "a way out": lambda: with_member(member("../../60-mine")),
@@ -236,17 +236,17 @@ def test_an_end_beyond_what_max_lease_allows_is_followed_no_further_than_that(bo
     assert booted.machine.standing() == {UNIT.format(known_s)}
 
 
-def test_an_end_that_nobody_can_read_is_the_one_that_was_ordered(booted: Booted) -> None:
+def test_an_unreadable_end_falls_back_to_the_ordered_one(booted: Booted) -> None:
     end_s = booted.moved(7200)
     booted.machine.refresh()
-    told = manifest("annex-one", end_s, booted.ordered_end_s)
-    told["Tags"] = {"htcondor:annex-lease-end": "for ever"}
-    booted.account.put(KEY, config_bundle("annex-one", end_s, told))
+    changed = manifest("annex-one", end_s, booted.ordered_end_s)
+    changed["Tags"] = {"htcondor:annex-lease-end": "for ever"}
+    booted.account.put(KEY, config_bundle("annex-one", end_s, changed))
     booted.machine.refresh()
     assert booted.machine.state()["lease_end_s"] == booted.ordered_end_s
 
 
-def test_what_has_not_changed_is_not_sent_again_and_ec2_is_never_asked(booted: Booted, cloud: Cloud) -> None:
+def test_an_unchanged_object_is_not_sent_again_and_ec2_is_never_asked(booted: Booted, cloud: Cloud) -> None:
     before, written = booted.knows(), (booted.machine.config / "50-condor-annex.conf").stat().st_mtime_ns
     cloud.clear_audit()
     outcome = booted.machine.refresh()
@@ -288,13 +288,13 @@ while True:
 @pytest.fixture
 def master(booted: Booted) -> Iterator[Path]:
     """What the machine's condor.service runs; the file in which it tells that it has read its configuration again."""
-    told = booted.machine.folder / "told"
-    command = [sys.executable, "-c", MASTER, str(told)]
+    changed = booted.machine.folder / "told"
+    command = [sys.executable, "-c", MASTER, str(changed)]
     process = subprocess.Popen(command, env=booted.machine.environment, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     (booted.machine.folder / "command.pid").write_text(str(process.pid))
-    yield told
+    yield changed
     process.kill()
     process.communicate()
 
@@ -316,7 +316,7 @@ def test_htcondor_reads_its_configuration_again_when_it_is_written(booted: Boote
     assert master.read_text() == "read again\n"
 
 
-def test_an_htcondor_that_could_not_be_told_is_told_by_the_next_refresh(booted: Booted, master: Path) -> None:
+def test_the_next_refresh_informs_an_htcondor_that_missed_the_last_one(booted: Booted, master: Path) -> None:
     tool = booted.machine.folder / "bin" / "systemctl"
     real = tool.read_text()
     tool.write_text(

@@ -18,7 +18,7 @@ from test.instance.machine import Machine
 Make = Callable[[str], Machine]
 
 
-def test_with_what_setup_makes_a_machine_configures_itself(account: Account, machine: Make, cloud: Cloud) -> None:
+def test_a_machine_configures_itself_with_setups_resources(account: Account, machine: Make, cloud: Cloud) -> None:
     made = outputs(cloud, (TOP / "templates" / "annex.json").read_text())
     body = config_bundle("annex-one", time.time() + 3600)
     cloud.client("s3").put_object(Bucket=made["BucketName"], Key="annex/annex-one.tar.gz", Body=body)
@@ -32,7 +32,7 @@ def test_with_what_setup_makes_a_machine_configures_itself(account: Account, mac
         s3.put_object(Bucket=made["BucketName"], Key="annex/annex-one.tar.gz", Body=b"")
 
 
-def test_with_what_generate_role_makes_it_reads_the_one_object(account: Account, machine: Make, cloud: Cloud) -> None:
+def test_the_role_of_generate_role_reads_the_one_object(account: Account, machine: Make, cloud: Cloud) -> None:
     command = [sys.executable, str(TOP / "templates" / "generate-role"), BUCKET, "config-mine"]
     made = outputs(cloud, subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
     account.put("config-mine", CONFIG.encode())

@@ -62,7 +62,7 @@ def test_with_permission_for_two_objects_neither_is_guessed(account: Account, ma
     assert booted.files() == {}
 
 
-def test_what_settles_late_is_waited_for(account: Account, machine: Make, cloud: Cloud) -> None:
+def test_late_settlements_are_waited_for(account: Account, machine: Make, cloud: Cloud) -> None:
     """EC2 and IAM know the role only after a while, S3 fails and breaks off; then all is well."""
     account.annex()
     for operation, kind in (
@@ -156,7 +156,7 @@ def test_a_lease_that_has_ended(account: Account, machine: Make) -> None:
     assert booted.files() == {}
 
 
-def test_a_lease_that_has_ended_by_the_tag_where_no_object_tells_its_end(account: Account, machine: Make) -> None:
+def test_a_lease_that_has_ended_by_the_tag_is_over_without_an_object(account: Account, machine: Make) -> None:
     account.put("config-mine", CONFIG.encode())
     booted = machine(account.instance(account.profile(policy(object_arn("config-mine"))), lease_s=-5))
     assert_turned_off(booted.boot("--patience=600"), r"the lease ended \d+ s ago")
@@ -173,7 +173,7 @@ def test_a_machine_of_a_cancelled_annex_does_not_start(account: Account, machine
 def test_a_lease_without_an_end(account: Account, machine: Make) -> None:
     account.put("config-mine", CONFIG.encode())
     booted = machine(account.instance(account.profile(policy(object_arn("config-mine"))), annex_id=None))
-    assert_turned_off(booted.boot(), "nothing tells when the lease ends")
+    assert_turned_off(booted.boot(), "nothing says when the lease ends")
 
 
 @pytest.mark.parametrize("ahead_s", [7200, -7200])
@@ -222,7 +222,7 @@ def test_a_fault_of_the_script_itself_turns_the_machine_off_too(account: Account
     assert_turned_off(booted.boot(), "because of an internal error")
 
 
-def test_a_user_who_is_not_root_is_told_so(account: Account, machine: Make) -> None:
+def test_running_it_without_root_is_refused_with_a_message(account: Account, machine: Make) -> None:
     booted = machine(account.instance())
     command = [each for each in booted.command() if not each.startswith(("--config-dir", "--token-dir", "--state-dir"))]
     user = 65534 if os.geteuid() == 0 else None

@@ -130,10 +130,10 @@ class Account:
         if code := self.failing.get(operation):
             return error_answer("ec2", 400, code, "a fault of this test")
         try:
-            told = self._operations()[operation](asked)
+            response = self._operations()[operation](asked)
         except EC2ClientError as error:
             return error_answer("ec2", 400, error.code, error.message)
-        return Answer(200, wire.document(operation, told).encode(), XML)
+        return Answer(200, wire.document(operation, response).encode(), XML)
 
     def _operations(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
         return {
@@ -150,12 +150,12 @@ class Account:
         }
 
     def _describe_requests(self, asked: dict[str, Any]) -> dict[str, Any]:
-        told, token = self._described(SPOT, asked, asked.get("SpotFleetRequestIds"))
-        return {"SpotFleetRequestConfigs": told, "NextToken": token}
+        response, token = self._described(SPOT, asked, asked.get("SpotFleetRequestIds"))
+        return {"SpotFleetRequestConfigs": response, "NextToken": token}
 
     def _describe_fleets(self, asked: dict[str, Any]) -> dict[str, Any]:
-        told, token = self._described(EC2, asked, asked.get("FleetIds"))
-        return {"Fleets": told, "NextToken": token}
+        response, token = self._described(EC2, asked, asked.get("FleetIds"))
+        return {"Fleets": response, "NextToken": token}
 
     def _described(self, kind: str, asked: dict[str, Any], ids: list[str] | None) -> tuple[list[Any], str | None]:
         if ids:
@@ -166,16 +166,16 @@ class Account:
             listed = (each for each in shown if each.fleet_id not in self.hidden)
             found, token = page(listed, asked.get("MaxResults"), asked.get("NextToken"))
         self.timeline.sleep(self.pace.item_s * len(found))
-        told = [each.describe(self.timeline.now_s, self.user_data) for each in found]
-        return told, token if ids else self.page_token(token)
+        response = [each.describe(self.timeline.now_s, self.user_data) for each in found]
+        return response, token if ids else self.page_token(token)
 
     def _describe_instances(self, asked: dict[str, Any]) -> dict[str, Any]:
         filters = {each["Name"]: set(each["Values"]) for each in asked["Filters"]}
         states = filters.pop("instance-state-name")
         found = (each for each in self._among(filters) if self.state(each) in states)
-        told, token = page(found, asked.get("MaxResults"), asked.get("NextToken"), 5)
-        self.timeline.sleep(self.pace.item_s * len(told))
-        return {"Reservations": [self._reservation(each) for each in told], "NextToken": token}
+        response, token = page(found, asked.get("MaxResults"), asked.get("NextToken"), 5)
+        self.timeline.sleep(self.pace.item_s * len(response))
+        return {"Reservations": [self._reservation(each) for each in response], "NextToken": token}
 
     def _among(self, filters: dict[str, set[str]]) -> Iterable[Machine]:
         [(name, values)] = filters.items()
@@ -250,8 +250,8 @@ class Account:
             if machine.zone not in zones:
                 self._end(machine)
         if zones:
-            words = "The instance may not be terminated. Modify its 'disableApiTermination' instance attribute."
-            raise EC2ClientError("OperationNotPermitted", words)
+            wording = "The instance may not be terminated. Modify its 'disableApiTermination' instance attribute."
+            raise EC2ClientError("OperationNotPermitted", wording)
         return {"TerminatingInstances": [{"InstanceId": each.instance_id} for each in machines]}
 
     def _end(self, machine: Machine) -> None:

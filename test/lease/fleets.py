@@ -13,7 +13,7 @@ ENDED: Final = {SPOT: "cancelled", EC2: "deleted"}  # the words of their states
 PROVISIONING_S: Final = 300.0  # from the creation to ValidUntil, as annexd asks for
 CODES: Final = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopped": 80}
 
-ACTS, REFUSES, IDLES = "acts", "refuses", "says success and idles"  # to a second cancel: the three worlds
+ACTS, REFUSES, IDLES = "acts", "refuses", "says success and idles"  # the three variants of a second cancellation
 STUCK = "refuses every cancel"
 
 
@@ -55,7 +55,7 @@ class Request:
     token: str
     created_s: float
     tags: dict[str, str]
-    world: str = ACTS
+    variant: str = ACTS
     maintains: bool = False
     machines: list[Machine] = field(default_factory=list)
     cancelled_s: float | None = None
@@ -78,12 +78,12 @@ class Request:
     def cancel(self, now_s: float, reaction_s: float, terminate: bool = True) -> str | None:
         """Return AWS's error code, or None for a success, which may have no effect."""
         state, is_new = self.state(now_s), self.state(now_s) == "active"
-        if self.world == STUCK:
+        if self.variant == STUCK:
             return "unexpectedError"
-        is_second = state.endswith("_running") and terminate and self.world != REFUSES
+        is_second = state.endswith("_running") and terminate and self.variant != REFUSES
         if not is_new and not is_second:
             return "fleetRequestNotInCancellableState" if self.kind == SPOT else "fleetNotInDeletableState"
-        if is_new or self.world == ACTS:
+        if is_new or self.variant == ACTS:
             self.cancelled_s, self.terminates = now_s, terminate
             for machine in self.machines if terminate else ():
                 if not machine.protected:

@@ -48,7 +48,7 @@ def test_annexd_and_the_function_agree_on_everything_and_nothing_outlives_max_le
 
 
 @given(st.from_regex(re.compile(r"[.\-A-Za-z0-9]{1,36}", re.ASCII), fullmatch=True), st.integers(10**9, 4 * 10**9))
-def test_what_is_written_into_a_token_is_read_from_it(annex_id: str, end_s: int) -> None:
+def test_a_token_is_read_back_as_it_was_written(annex_id: str, end_s: int) -> None:
     token = identifiers.leased_token(annex_id, end_s)
     assert len(token) <= 64
     assert token.isascii()

@@ -95,7 +95,7 @@ def living(cloud: Cloud, *fleet_ids: str) -> list[str]:
     return [each["id"] for each in running if each["fleet"] in fleet_ids]
 
 
-def test_what_is_over_is_ended_and_what_is_not_is_left(cloud: Cloud, run: Run) -> None:
+def test_expired_annexes_are_ended_and_others_are_left(cloud: Cloud, run: Run) -> None:
     over, later = request(cloud, -1, 3), request(cloud, 3600, 3)
     copy = request(cloud, -1, 3, ClientToken="")
     receipt = run()

@@ -25,7 +25,7 @@ def watched() -> Enforcer:
 
 def test_both_kinds_end_in_one_run_and_living_ones_of_both_stay(watched: Enforcer) -> None:
     account = watched.account
-    over = [annex(account, f"over-{kind}", -10, 3, kind=kind, world=IDLES) for kind in (SPOT, EC2)]
+    over = [annex(account, f"over-{kind}", -10, 3, kind=kind, variant=IDLES) for kind in (SPOT, EC2)]
     living = [annex(account, f"living-{kind}", 10_000, 3, kind=kind) for kind in (SPOT, EC2)]
     receipt = watched.tick()
     assert account.living(*over) == []
@@ -42,9 +42,7 @@ def test_one_annex_of_two_kinds_ends_as_a_whole(watched: Enforcer) -> None:
 
 @BOTH
 @pytest.mark.parametrize("code", ["UnauthorizedOperation", "InvalidParameterValue"])
-def test_where_one_kind_cannot_be_looked_at_the_other_ends_and_the_run_says_so(
-    watched: Enforcer, one: str, other: str, code: str
-) -> None:
+def test_an_unreadable_kind_is_reported_and_the_other_ends(watched: Enforcer, one: str, other: str, code: str) -> None:
     account = watched.account
     fleets = annexes(account, 10, -10, 2, kind=other)
     stamped = annex(account, "stamped", 200, 2, kind=one)
@@ -63,7 +61,7 @@ def test_where_one_kind_cannot_be_looked_at_the_other_ends_and_the_run_says_so(
 
 
 @BOTH
-def test_where_one_kind_cannot_be_ended_the_other_ends_and_the_right_is_missing(
+def test_a_kind_that_cannot_be_ended_reports_the_missing_right_and_the_other_ends(
     watched: Enforcer, one: str, other: str
 ) -> None:
     account = watched.account
@@ -77,17 +75,17 @@ def test_where_one_kind_cannot_be_ended_the_other_ends_and_the_right_is_missing(
     assert len(account.living(*living)) == 2
 
 
-@pytest.mark.parametrize("world", [ACTS, REFUSES, IDLES])
+@pytest.mark.parametrize("variant", [ACTS, REFUSES, IDLES])
 @pytest.mark.parametrize("maintains", [False, True])
-def test_where_deleting_with_the_instances_is_denied_fleets_are_deleted_without_and_their_instances_ended(
-    watched: Enforcer, world: str, maintains: bool
+def test_fleets_are_deleted_without_their_instances_if_deleting_with_them_is_denied(
+    watched: Enforcer, variant: str, maintains: bool
 ) -> None:
     """On which resources DeleteFleets requires TerminateInstances is undocumented."""
     account = watched.account
     account.may_delete_with_instances = False
     now_s = account.timeline.now_s
     made = {"created_s": now_s + HOUR_S} if maintains else {}  # active as yet
-    fleet = annex(account, "over", -10, 5, kind=EC2, world=world, maintains=maintains, **made)
+    fleet = annex(account, "over", -10, 5, kind=EC2, variant=variant, maintains=maintains, **made)
     living = annex(account, "living", 10_000, 3, kind=EC2)
     receipt = watched.tick()
     assert account.living(fleet) == []
@@ -118,7 +116,7 @@ def test_the_template_of_an_annex_goes_when_the_annex_is_gone_and_not_before(wat
     account = watched.account
     annex(account, "over", 200, 3, kind=EC2)
     annex(account, "later", 10_000, 3, kind=EC2)
-    stuck = annex(account, "stuck", -10, 1, kind=EC2, world=STUCK)
+    stuck = annex(account, "stuck", -10, 1, kind=EC2, variant=STUCK)
     stuck.machines[0].denied = True
     watched.tick()
     assert names(account) == {"over", "later", "stuck"}
@@ -159,7 +157,7 @@ def test_a_template_without_a_fleet_stays_until_the_end_that_was_ordered(watched
     "name",
     ["over", "over_1800000000", "over_1700000000_0123456789abcdef-2", "a b_1700000000_0123456789abcdef", "x" * 64],
 )
-def test_templates_that_are_not_named_as_ours_stay_whatever_their_tags(watched: Enforcer, name: str) -> None:
+def test_templates_not_named_as_ours_stay_with_any_tags(watched: Enforcer, name: str) -> None:
     annex(watched.account, "over", -10, 1, kind=EC2)
     watched.account.make_template(name, **{"htcondor:annex-id": "over"})
     watched.account.make_template(token("untagged", 1_700_000_000), other="tag")

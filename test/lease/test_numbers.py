@@ -20,13 +20,13 @@ from test.whole import WHOLE
 
 A_HUNDRED, A_THOUSAND = 100, 1000
 SIZES = [A_HUNDRED, pytest.param(A_THOUSAND, marks=WHOLE)]
-WORLDS = [(ACTS, A_THOUSAND), *[pytest.param(each, A_THOUSAND, marks=WHOLE) for each in (REFUSES, IDLES)]]
-WORLDS += [(REFUSES, A_HUNDRED), (IDLES, A_HUNDRED)]
+VARIANTS = [(ACTS, A_THOUSAND), *[pytest.param(each, A_THOUSAND, marks=WHOLE) for each in (REFUSES, IDLES)]]
+VARIANTS += [(REFUSES, A_HUNDRED), (IDLES, A_HUNDRED)]
 
 
 def report(what: str, receipt: dict[str, Any], watched: Enforcer) -> None:
-    told = {key: receipt[key] for key in ("duration_s", "calls", "throttled", "ended", "over", "stuck", "errors")}
-    print(what, told, dict(watched.account.calls), f"{max(map(len, watched.lines))} bytes of receipt")
+    figures = {key: receipt[key] for key in ("duration_s", "calls", "throttled", "ended", "over", "stuck", "errors")}
+    print(what, figures, dict(watched.account.calls), f"{max(map(len, watched.lines))} bytes of receipt")
 
 
 def first_cancels(watched: Enforcer) -> dict[str, float]:
@@ -38,15 +38,15 @@ def first_cancels(watched: Enforcer) -> dict[str, float]:
     return first
 
 
-@pytest.mark.parametrize(("world", "number_of_annexes"), WORLDS)
+@pytest.mark.parametrize(("variant", "number_of_annexes"), VARIANTS)
 def test_annexes_that_end_in_one_tick_are_all_cancelled_in_one_run_and_gone_within_three(
-    world: str, number_of_annexes: int
+    variant: str, number_of_annexes: int
 ) -> None:
     watched = enforcer()
     account = watched.account
-    fleets = annexes(account, number_of_annexes, 200, 10, world=world)
+    fleets = annexes(account, number_of_annexes, 200, 10, variant=variant)
     before = watched.tick()
-    report(f"{world}: the tick before, with stamps,", before, watched)
+    report(f"{variant}: the tick before, with stamps,", before, watched)
     assert (before["fleets"], before["instances"], before["complete"]) == (
         number_of_annexes,
         10 * number_of_annexes,
@@ -55,7 +55,7 @@ def test_annexes_that_end_in_one_tick_are_all_cancelled_in_one_run_and_gone_with
     begin_s = watched.next_tick_s
     for number in (1, 2, 3):
         receipt = watched.tick()
-        report(f"{world}: run {number}:", receipt, watched)
+        report(f"{variant}: run {number}:", receipt, watched)
         assert receipt["complete"]
         assert receipt["duration_s"] < 225
         if number == 1:
@@ -66,13 +66,13 @@ def test_annexes_that_end_in_one_tick_are_all_cancelled_in_one_run_and_gone_with
     assert account.living() == []
     assert all(machine.ending_s is not None for fleet in fleets for machine in fleet.machines)
     latest_s = max(machine.ending_s or 0.0 for machine in account.machines.values())
-    print(f"{world}: the last instance was told to end {latest_s - begin_s:.0f} s after the tick")
+    print(f"{variant}: the last instance was told to end {latest_s - begin_s:.0f} s after the tick")
 
 
 @pytest.mark.parametrize("number_of_annexes", SIZES)
 def test_after_an_outage_of_an_hour_all_instances_are_gone_within_three_runs(number_of_annexes: int) -> None:
     watched = enforcer()
-    annexes(watched.account, number_of_annexes, -3600, 10, world=IDLES)
+    annexes(watched.account, number_of_annexes, -3600, 10, variant=IDLES)
     for _ in range(3):
         report("after an outage:", watched.tick(), watched)
     assert watched.account.living() == []

@@ -32,7 +32,7 @@ def odd(change: Callable[[dict[str, Any]], Any]) -> Callable[[Account], list[Req
     """Return an annex with three instances that ends with the good ones, with a changed description."""
 
     def plant(account: Account) -> list[Request]:
-        fleet = annex(account, "odd", ENDS_IN_S, 3, world=IDLES)
+        fleet = annex(account, "odd", ENDS_IN_S, 3, variant=IDLES)
         fleet.strange = change
         return [fleet]
 
@@ -74,9 +74,9 @@ def run_beside(plant: Callable[[Account], Any]) -> tuple[Enforcer, Any, float, l
     """
     watched = enforcer()
     planted = plant(watched.account)
-    good = annexes(watched.account, 80, ENDS_IN_S, 5, world=IDLES)
+    good = annexes(watched.account, 80, ENDS_IN_S, 5, variant=IDLES)
     other = SPOT if watched.account.kind == EC2 else EC2
-    good += annexes(watched.account, 20, ENDS_IN_S, 5, "other", world=IDLES, kind=other)
+    good += annexes(watched.account, 20, ENDS_IN_S, 5, "other", variant=IDLES, kind=other)
     first, tick_s = watched.tick(), watched.next_tick_s
     receipts = [first, watched.tick()]
     end_s = latest_end_s(good, tick_s)
@@ -91,7 +91,7 @@ def undisturbed_s() -> float:
 
 def many_stuck(account: Account, **how: Any) -> list[Request]:
     """Create a hundred annexes that are overdue for hours, with `how` they are kept."""
-    stuck = annexes(account, 100, -3 * HOUR_S, 5, "stuck", world=STUCK)
+    stuck = annexes(account, 100, -3 * HOUR_S, 5, "stuck", variant=STUCK)
     for machine in (machine for fleet in stuck for machine in fleet.machines):
         for name, value in how.items():
             setattr(machine, name, value)
@@ -100,14 +100,14 @@ def many_stuck(account: Account, **how: Any) -> list[Request]:
 
 def many_fresh_and_denied(account: Account) -> list[Request]:
     """Create annexes that become overdue together with the good ones, in the same batches."""
-    fresh = annexes(account, 100, ENDS_IN_S, 5, "fresh", world=STUCK)
+    fresh = annexes(account, 100, ENDS_IN_S, 5, "fresh", variant=STUCK)
     for machine in (machine for fleet in fresh for machine in fleet.machines):
         machine.denied = True
     return fresh
 
 
 def full_of_tags(account: Account) -> list[Request]:
-    fleet = annex(account, "odd", ENDS_IN_S, 3, world=IDLES)
+    fleet = annex(account, "odd", ENDS_IN_S, 3, variant=IDLES)
     fleet.tags.update({f"key-{number}-{'k' * 100}": "v" * 256 for number in range(48)})
     for machine in fleet.machines:
         machine.tags.update({f"key-{number}": "v" * 256 for number in range(49)})
@@ -115,7 +115,7 @@ def full_of_tags(account: Account) -> list[Request]:
 
 
 def protected(account: Account) -> list[Request]:
-    fleets = annexes(account, 20, ENDS_IN_S, 5, "protected", world=IDLES)
+    fleets = annexes(account, 20, ENDS_IN_S, 5, "protected", variant=IDLES)
     for fleet in fleets:
         for machine in fleet.machines[::2]:
             machine.protected = True
@@ -123,7 +123,7 @@ def protected(account: Account) -> list[Request]:
 
 
 def hidden(account: Account) -> list[Request]:
-    fleets = annexes(account, 20, ENDS_IN_S, 3, "hidden", world=IDLES)
+    fleets = annexes(account, 20, ENDS_IN_S, 3, "hidden", variant=IDLES)
     account.hidden = {fleet.fleet_id for fleet in fleets}
     return fleets
 
@@ -131,12 +131,12 @@ def hidden(account: Account) -> list[Request]:
 def tagged(
     name: str, tags: dict[str, str], ends_in_s: float = ENDS_IN_S, **more: Any
 ) -> Callable[[Account], list[Request]]:
-    return lambda account: [annex(account, name, ends_in_s, 3, world=IDLES, tags=tags, **more)]
+    return lambda account: [annex(account, name, ends_in_s, 3, variant=IDLES, tags=tags, **more)]
 
 
 def strange_instance(change: Callable[[dict[str, Any]], Any]) -> Callable[[Account], list[Request]]:
     def plant(account: Account) -> list[Request]:
-        fleet = annex(account, "odd", ENDS_IN_S, 3, world=IDLES)
+        fleet = annex(account, "odd", ENDS_IN_S, 3, variant=IDLES)
         fleet.machines[0].strange = change
         return [fleet]
 
@@ -190,7 +190,7 @@ NEITHER_READ_NOR_ENDED: dict[str, Callable[[Account], Any]] = {
 
 
 @pytest.mark.parametrize("plant", NEITHER_READ_NOR_ENDED.values(), ids=NEITHER_READ_NOR_ENDED.keys())
-def test_what_cannot_be_read_or_ended_delays_no_others(plant: Callable[[Account], Any], undisturbed_s: float) -> None:
+def test_unreadable_and_stuck_fleets_delay_no_others(plant: Callable[[Account], Any], undisturbed_s: float) -> None:
     watched, _, end_s, receipts = run_beside(plant)
     assert end_s <= undisturbed_s + NOTICED_S
     assert watched.account.living(), "this is what could not be ended"
@@ -208,7 +208,7 @@ def test_a_hundred_fleets_that_take_no_cancel_lose_their_instances_all_the_same(
 def test_a_fleet_that_refuses_and_replaces_its_instances_is_reported_and_delays_nobody(undisturbed_s: float) -> None:
     def plant(account: Account) -> Request:
         now_s = account.timeline.now_s
-        made = {"created_s": now_s + 3 * HOUR_S, "world": STUCK, "maintains": True}  # active for hours
+        made = {"created_s": now_s + 3 * HOUR_S, "variant": STUCK, "maintains": True}  # active for hours
         return account.request(token("replaces", now_s + ENDS_IN_S), 5, **made)  # type: ignore[arg-type]
 
     watched, fleet, end_s, receipts = run_beside(plant)
@@ -324,7 +324,7 @@ def test_instances_of_others_with_copied_tags_are_spared(state: str) -> None:
     ],
 )
 @pytest.mark.parametrize("tags", [{}, {END_TAG: utc(1_700_000_000), CANCELLED_TAG: utc(1_700_000_000)}])
-def test_a_fleet_without_a_token_of_ours_is_never_touched_whatever_its_tags(text: str, tags: dict[str, str]) -> None:
+def test_a_fleet_without_our_token_is_never_touched_for_any_tags(text: str, tags: dict[str, str]) -> None:
     watched = enforcer()
     fleet = foreign(watched.account, fleet_token=text)
     fleet.tags.update(tags)

@@ -267,5 +267,5 @@ def test_the_example_request_is_taken_by_the_cloud(enforcing: Cloud) -> None:
     config |= {"IamFleetRole": ROLE, "ClientToken": leased_token("annex-example", int(time.time()) + 3600)}
     ec2 = enforcing.client("ec2")
     fleet = ec2.request_spot_fleet(SpotFleetRequestConfig=config)["SpotFleetRequestId"]
-    [told] = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet])["SpotFleetRequestConfigs"]
-    assert told["SpotFleetRequestState"] in {"active", "submitted"}
+    [response] = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet])["SpotFleetRequestConfigs"]
+    assert response["SpotFleetRequestState"] in {"active", "submitted"}

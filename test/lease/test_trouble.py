@@ -49,9 +49,9 @@ def _launch(account: Account, fleet: Request) -> None:
 ALL = ("DescribeSpotFleetRequests", "DescribeInstances", "CancelSpotFleetRequests", "TerminateInstances", "CreateTags")
 
 
-@pytest.mark.parametrize("world", [ACTS, REFUSES, IDLES])
-def test_what_a_fleet_says_of_its_cancellation_does_not_matter(watched: Enforcer, world: str) -> None:
-    fleet = annex(watched.account, "over", -10, 5, world=world)
+@pytest.mark.parametrize("variant", [ACTS, REFUSES, IDLES])
+def test_the_answer_to_a_cancellation_does_not_matter(watched: Enforcer, variant: str) -> None:
+    fleet = annex(watched.account, "over", -10, 5, variant=variant)
     receipt = watched.tick()
     assert watched.account.living(fleet) == []
     assert (receipt["ended"], receipt["stuck"], watched.error) == (5, 0, "")
@@ -62,7 +62,7 @@ def test_a_fleet_that_still_launches_is_cancelled_and_its_late_instances_are_end
     watched: Enforcer, instances: int
 ) -> None:
     account = watched.account
-    fleet = annex(account, "late", -10, instances, created_s=account.timeline.now_s - 100, world=IDLES)
+    fleet = annex(account, "late", -10, instances, created_s=account.timeline.now_s - 100, variant=IDLES)
     for delay_s in (5.0, 12.0):
         account.timeline.after(delay_s, partial(_launch, account, fleet))
     watched.tick()
@@ -72,7 +72,7 @@ def test_a_fleet_that_still_launches_is_cancelled_and_its_late_instances_are_end
 
 @pytest.mark.parametrize("code", [THROTTLED, "InternalError", "Unavailable"])
 def test_a_fault_that_passes_is_overcome_in_the_same_run(watched: Enforcer, code: str) -> None:
-    fleet = annex(watched.account, "over", -10, 5, world=IDLES)
+    fleet = annex(watched.account, "over", -10, 5, variant=IDLES)
     watched.account.fault = a_few_times(2, code, *ALL)
     receipt = watched.tick()
     assert watched.account.living(fleet) == []
@@ -81,7 +81,7 @@ def test_a_fault_that_passes_is_overcome_in_the_same_run(watched: Enforcer, code
 
 
 def test_throttling_delays_and_is_not_an_error(watched: Enforcer) -> None:
-    fleets = annexes(watched.account, 10, -10, 5, world=IDLES)
+    fleets = annexes(watched.account, 10, -10, 5, variant=IDLES)
     watched.account.fault = a_few_times(6, THROTTLED, *ALL)
     receipt = watched.tick()
     assert receipt["throttled"] >= 4 * 6
@@ -91,7 +91,7 @@ def test_throttling_delays_and_is_not_an_error(watched: Enforcer) -> None:
 
 def test_a_look_at_fleets_that_is_throttled_for_hours_ends_what_is_stamped_three_ticks_late(watched: Enforcer) -> None:
     account = watched.account
-    fleet, later = annex(account, "over", 200, 5, world=IDLES), annex(account, "later", 40_000, 5)
+    fleet, later = annex(account, "over", 200, 5, variant=IDLES), annex(account, "later", 40_000, 5)
     unstamped = annex(account, "unstamped", 200, 5)
     for machine in unstamped.machines:
         account.machines.pop(machine.instance_id)
@@ -111,7 +111,7 @@ def test_a_look_at_fleets_that_is_throttled_for_hours_ends_what_is_stamped_three
     assert account.living(unstamped) == []
 
 
-def test_where_no_instance_can_be_looked_at_the_fleets_are_cancelled_all_the_same(watched: Enforcer) -> None:
+def test_fleets_are_cancelled_even_if_no_instance_can_be_read(watched: Enforcer) -> None:
     fleets = annexes(watched.account, 150, -10, 2)
     watched.account.fault = failing("UnauthorizedOperation", "DescribeInstances")
     watched.tick()
@@ -120,8 +120,8 @@ def test_where_no_instance_can_be_looked_at_the_fleets_are_cancelled_all_the_sam
     }
 
 
-def test_where_the_second_look_fails_the_instances_of_the_first_are_ended(watched: Enforcer) -> None:
-    fleets = annexes(watched.account, 10, -10, 5, world=IDLES)
+def test_the_instances_of_the_first_look_are_ended_if_the_second_fails(watched: Enforcer) -> None:
+    fleets = annexes(watched.account, 10, -10, 5, variant=IDLES)
     seen: list[int] = []
 
     def fault(operation: str, _: dict[str, Any]) -> tuple[str, str] | None:
@@ -133,8 +133,8 @@ def test_where_the_second_look_fails_the_instances_of_the_first_are_ended(watche
     assert watched.account.living(*fleets) == []
 
 
-def test_where_every_cancel_is_throttled_the_instances_are_ended_in_the_same_run(watched: Enforcer) -> None:
-    fleets = annexes(watched.account, 10, -10, 5, world=IDLES)
+def test_instances_are_ended_in_the_same_run_even_if_every_cancel_is_throttled(watched: Enforcer) -> None:
+    fleets = annexes(watched.account, 10, -10, 5, variant=IDLES)
     watched.account.fault = failing(THROTTLED, "CancelSpotFleetRequests")
     receipt = watched.tick()
     assert watched.account.living(*fleets) == []
@@ -143,8 +143,8 @@ def test_where_every_cancel_is_throttled_the_instances_are_ended_in_the_same_run
 
 def test_all_cancels_come_before_any_termination(watched: Enforcer, kind: str) -> None:
     calls = 500 // A_CALL[kind]
-    annexes(watched.account, 250, -10, 2, world=IDLES)
-    annexes(watched.account, 250, -3 * HOUR_S, 2, "stuck", world=IDLES)
+    annexes(watched.account, 250, -10, 2, variant=IDLES)
+    annexes(watched.account, 250, -3 * HOUR_S, 2, "stuck", variant=IDLES)
     made: list[tuple[str, bool]] = []
     watched.account.fault = lambda operation, asked: made.append((operation, bool(asked.get("DryRun"))))
     watched.tick()
@@ -158,8 +158,8 @@ def test_all_cancels_come_before_any_termination(watched: Enforcer, kind: str) -
 
 
 def test_those_overdue_for_long_come_after_those_that_have_just_ended(watched: Enforcer) -> None:
-    good = annexes(watched.account, 50, -10, 2, "z", world=IDLES)
-    stuck = annexes(watched.account, 50, -3 * HOUR_S, 2, "a", world=IDLES)
+    good = annexes(watched.account, 50, -10, 2, "z", variant=IDLES)
+    stuck = annexes(watched.account, 50, -3 * HOUR_S, 2, "a", variant=IDLES)
     watched.tick()
     first = {kind: [machine.ending_s or 0.0 for fleet in fleets for machine in fleet.machines]
              for kind, fleets in {"good": good, "stuck": stuck}.items()}  # fmt: skip
@@ -168,7 +168,7 @@ def test_those_overdue_for_long_come_after_those_that_have_just_ended(watched: E
 
 def test_protection_is_lifted_from_the_protected_alone_and_neighbours_end_with_the_rest(watched: Enforcer) -> None:
     account = watched.account
-    fleet = annex(account, "over", -10, 50, world=IDLES)
+    fleet = annex(account, "over", -10, 50, variant=IDLES)
     living = annex(account, "living", 10_000, 3)
     for machine in (*fleet.machines[:3], *living.machines):
         machine.protected = True
@@ -181,7 +181,7 @@ def test_protection_is_lifted_from_the_protected_alone_and_neighbours_end_with_t
 
 def test_protection_that_may_not_be_lifted_is_stuck_and_reported_by_its_id(watched: Enforcer) -> None:
     account = watched.account
-    fleet = annex(account, "over", -HOUR_S, 5, world=IDLES)
+    fleet = annex(account, "over", -HOUR_S, 5, variant=IDLES)
     fleet.machines[2].protected = True
     account.fault = failing("UnauthorizedOperation", "ModifyInstanceAttribute")
     receipt = watched.tick()
@@ -194,7 +194,7 @@ def test_protection_that_may_not_be_lifted_is_stuck_and_reported_by_its_id(watch
 
 def test_terminations_without_effect_are_repeated_and_reported_as_stuck(watched: Enforcer) -> None:
     account = watched.account
-    fleet = annex(account, "over", -HOUR_S, 5, world=IDLES)
+    fleet = annex(account, "over", -HOUR_S, 5, variant=IDLES)
     for machine in fleet.machines:
         object.__setattr__(machine, "end", lambda _: None)
     receipt = watched.tick()
@@ -205,7 +205,7 @@ def test_terminations_without_effect_are_repeated_and_reported_as_stuck(watched:
 
 def test_nothing_is_started_in_the_last_twenty_seconds_of_the_time_limit_whatever_throttles(watched: Enforcer) -> None:
     """Enforcer fails a run that makes a call later than this."""
-    annexes(watched.account, 100, -10, 5, world=IDLES)
+    annexes(watched.account, 100, -10, 5, variant=IDLES)
     for operations in (("TerminateInstances",), ("DescribeInstances",), ("DescribeSpotFleetRequests",), ALL):
         watched.account.fault = failing(THROTTLED, *operations)
         assert watched.tick()["duration_s"] <= 222
@@ -233,7 +233,7 @@ def test_objects_of_annexes_that_are_over_and_gone_are_removed_and_no_others(
     annex(account, "living", 10_000, 2)
     annex(account, "two", -10, 1)
     annex(account, "two", 10_000, 1)
-    stuck = annex(account, "stuck", -10, 1, world=STUCK)
+    stuck = annex(account, "stuck", -10, 1, variant=STUCK)
     stuck.machines[0].denied = True
     kept = {f"annex/{name}.tar.gz" for name in ("living", "two", "stuck", "over2", "ove", "unknown", "over.tar.gz/x")}
     kept |= {"over.tar.gz", "annex/over.tar", "other/over.tar.gz"}
@@ -269,8 +269,8 @@ def test_an_order_in_progress_keeps_its_object(watched: Enforcer) -> None:
 def test_a_run_that_takes_long_ends_nothing_whose_end_it_read_and_that_was_extended_since(watched: Enforcer) -> None:
     """annexd sends an extension until two minutes before the end."""
     account = watched.account
-    annexes(account, 400, -10, 10, world=IDLES)  # more than three minutes of terminations
-    extended = annex(account, "extended", 130, 3, world=IDLES)
+    annexes(account, 400, -10, 10, variant=IDLES)  # more than three minutes of terminations
+    extended = annex(account, "extended", 130, 3, variant=IDLES)
     late = {"htcondor:annex-lease-end": utc(account.timeline.now_s + 10_000)}
     account.timeline.after(9.0, lambda: extended.tags.update(late))
     assert watched.tick()["duration_s"] > 130
@@ -282,7 +282,7 @@ def test_a_run_that_takes_long_ends_nothing_whose_end_it_read_and_that_was_exten
 @pytest.mark.parametrize("call", range(1, 40))
 def test_a_run_that_is_cut_off_at_any_call_is_completed_by_the_next(watched: Enforcer, call: int) -> None:
     account = watched.account
-    fleets = annexes(account, 3, -10, 60, world=IDLES)
+    fleets = annexes(account, 3, -10, 60, variant=IDLES)
     fleets[0].machines[0].protected = True
     account.objects = {f"annex/good-{number}.tar.gz" for number in range(3)}
     seen: list[str] = []
@@ -304,7 +304,7 @@ def test_a_run_that_is_cut_off_at_any_call_is_completed_by_the_next(watched: Enf
 
 def test_pages_that_shift_while_they_are_read_hide_no_annex(watched: Enforcer) -> None:
     account = watched.account
-    fleets = annexes(account, 450, -10, 1, world=IDLES)
+    fleets = annexes(account, 450, -10, 1, variant=IDLES)
     account.hidden = {fleet.fleet_id for fleet in fleets[195:205]}  # they moved to the page that was read already
 
     def again(token: str | None) -> str | None:
@@ -333,16 +333,16 @@ def test_each_annex_is_stamped_by_one_call_and_only_when_its_end_moves(watched: 
 
 def test_living_annexes_are_stamped_also_in_a_run_that_has_no_time_for_all_its_terminations(watched: Enforcer) -> None:
     account = watched.account
-    annexes(account, 600, -10, 10, "over", world=IDLES)
+    annexes(account, 600, -10, 10, "over", variant=IDLES)
     living = annexes(account, 20, 10_000, 2)
     watched.tick()
     assert account.living(*living) != account.living(), "it had no time for all"
     assert all("htcondor:annex-fleet" in machine.tags for fleet in living for machine in fleet.machines)
 
 
-def test_what_could_not_be_ended_is_stamped_for_the_day_on_which_aws_forgets_its_fleet(watched: Enforcer) -> None:
+def test_stuck_instances_are_stamped_for_the_day_on_which_aws_forgets_their_fleet(watched: Enforcer) -> None:
     account = watched.account
-    fleet = annex(account, "over", -10, 3, world=IDLES)
+    fleet = annex(account, "over", -10, 3, variant=IDLES)
     for machine in fleet.machines:
         machine.denied = True
     watched.tick()

@@ -170,8 +170,8 @@ def refuse_unless_free(account: Account) -> None:
 
 def _has_log_group(logs: Any) -> bool:
     with translate_aws_errors("DescribeLogGroups"):
-        told = logs.describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]
-    return any(each["logGroupName"] == LOG_GROUP for each in told)
+        response = logs.describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]
+    return any(each["logGroupName"] == LOG_GROUP for each in response)
 
 
 def refuse_short_lived(account: Account) -> None:
@@ -190,5 +190,5 @@ def refuse_short_lived(account: Account) -> None:
 
 def has_default_vpc(ec2: Any) -> bool:
     with translate_aws_errors("DescribeVpcs"):
-        told: Mapping[str, Any] = ec2.describe_vpcs(Filters=[{"Name": "isDefault", "Values": ["true"]}])
-    return bool(told["Vpcs"])
+        response: Mapping[str, Any] = ec2.describe_vpcs(Filters=[{"Name": "isDefault", "Values": ["true"]}])
+    return bool(response["Vpcs"])

@@ -32,7 +32,7 @@ def clean_up(account: Account, pace: Durations, say: Say, *, made_service_roles:
     `made_service_roles`: there were none before, so those that -setup created are ours.
     """
     deadline_s = time.monotonic() + pace.clean_up_s
-    work, told, was_empty = CleanUp(account, pace, say), "", False
+    work, answered, was_empty = CleanUp(account, pace, say), "", False
     while True:
         work.round()
         left = work.look()
@@ -41,9 +41,9 @@ def clean_up(account: Account, pace: Durations, say: Say, *, made_service_roles:
         if time.monotonic() > deadline_s:
             return left
         was_empty = not left
-        if left and told != left[0]:
-            told = left[0]
-            say(f"clean-up: {len(left)} left, first of them {told}")
+        if left and answered != left[0]:
+            answered = left[0]
+            say(f"clean-up: {len(left)} left, first of them {answered}")
         time.sleep(pace.poll_s)
     if made_service_roles:
         work.remove_service_roles()
@@ -91,10 +91,10 @@ class CleanUp:
             self._tell(error)
 
     def _tell(self, error: Exception) -> None:
-        words = errors.describe(error, "AWS") if isinstance(error, AWS_ERRORS) else str(error) or repr(error)
-        if self._said != words:
-            self._said = words
-            self._say(f"clean-up, to be retried: {words}")
+        message = errors.describe(error, "AWS") if isinstance(error, AWS_ERRORS) else str(error) or repr(error)
+        if self._said != message:
+            self._said = message
+            self._say(f"clean-up, to be retried: {message}")
 
     def _end_fleets(self) -> None:
         """Cancel all that is not over, also cancelled ones: a response may have been lost."""

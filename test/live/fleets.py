@@ -67,18 +67,18 @@ def state_of(ec2: Any, fleet_id: str) -> str:
     """Return its state; a new fleet may not be shown at once."""
     kind = kind_of(fleet_id)
     try:
-        told = getattr(ec2, kind.describe_method)(**{kind.ids: [fleet_id]})[kind.listed]
+        response = getattr(ec2, kind.describe_method)(**{kind.ids: [fleet_id]})[kind.listed]
     except AWS_ERRORS as error:
         if not errors.is_not_found(error):
             raise
-        told = []
-    return str(told[0][kind.state]) if told else NOT_SHOWN
+        response = []
+    return str(response[0][kind.state]) if response else NOT_SHOWN
 
 
 def instances_of(ec2: Any, fleet_id: str) -> list[dict[str, Any]]:
     """Return DescribeInstances' result for a fleet, by the tag that AWS sets."""
-    told = ec2.describe_instances(Filters=[{"Name": f"tag:{kind_of(fleet_id).instance_tag}", "Values": [fleet_id]}])
-    return [each for reservation in told["Reservations"] for each in reservation["Instances"]]
+    response = ec2.describe_instances(Filters=[{"Name": f"tag:{kind_of(fleet_id).instance_tag}", "Values": [fleet_id]}])
+    return [each for reservation in response["Reservations"] for each in reservation["Instances"]]
 
 
 def running(ec2: Any, fleet_id: str) -> list[dict[str, Any]]:
@@ -104,8 +104,8 @@ def tag_volumes(stage: Stage, instances: list[dict[str, Any]]) -> None:
 
 def is_ending(ec2: Any, fleet_id: str) -> bool:
     """Return whether all known instances end; one missing in a list does not count as ending."""
-    told = instances_of(ec2, fleet_id)
-    return bool(told) and all(each["State"]["Name"] in ENDING for each in told)
+    response = instances_of(ec2, fleet_id)
+    return bool(response) and all(each["State"]["Name"] in ENDING for each in response)
 
 
 def is_gone(ec2: Any, fleet_id: str) -> bool:

@@ -61,8 +61,8 @@ class Host:
 
     def status(self) -> list[dict[str, Any]]:
         """Return annexd's annexes."""
-        told = self.annex("-status", "-json")
-        return list(json.loads(told.stdout)) if told.returncode == 0 and told.stdout.strip() else []
+        response = self.annex("-status", "-json")
+        return list(json.loads(response.stdout)) if response.returncode == 0 and response.stdout.strip() else []
 
     def config(self, run: str, image: str, instance_type: str) -> str:
         """Write a Spot Fleet request config of one small machine, and return its path."""

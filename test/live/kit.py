@@ -59,11 +59,11 @@ class Rehearsed:
         with self._changed:
             self._changed.notify_all()
 
-    def wait_for(self, words: str, timeout_s: float = 120.0) -> None:
+    def wait_for(self, message: str, timeout_s: float = 120.0) -> None:
         """Wait for a line with these words."""
         with self._changed:
-            self._changed.wait_for(lambda: words in self.text() or not self._reader.is_alive(), timeout_s)
-            assert words in self.text(), f"no {words!r}:\n{self.text()}"
+            self._changed.wait_for(lambda: message in self.text() or not self._reader.is_alive(), timeout_s)
+            assert message in self.text(), f"no {message!r}:\n{self.text()}"
 
     def end(self) -> int:
         """Wait for its end, and return its exit status."""
@@ -106,12 +106,12 @@ def leaving_nothing(cloud: Cloud) -> Iterator[None]:
 
 def everything(cloud: Cloud) -> str:
     ec2 = cloud.client("ec2")
-    told: dict[str, Any] = {
+    response: dict[str, Any] = {
         **contents(cloud),
         "volumes": [each["VolumeId"] for each in ec2.describe_volumes()["Volumes"]],
         "templates": [each["LaunchTemplateId"] for each in ec2.describe_launch_templates()["LaunchTemplates"]],
     }
-    return json.dumps(told, indent=1, sort_keys=True, default=str)
+    return json.dumps(response, indent=1, sort_keys=True, default=str)
 
 
 def until(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:

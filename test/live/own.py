@@ -82,15 +82,15 @@ def left(account: Account) -> list[str]:
     """Return a line for each remaining resource, costly ones first; an empty list is the proof."""
     ec2 = account.client("ec2")
     alive = instances(ec2)
-    told = [f"instance {each}" for each in alive]
-    told += [f"fleet {each.fleet_id} ({each.state})" for each in fleets(ec2) if not each.is_over(alive.values())]
-    told += [f"volume {each}" for each in volumes(ec2)]
+    remains = [f"instance {each}" for each in alive]
+    remains += [f"fleet {each.fleet_id} ({each.state})" for each in fleets(ec2) if not each.is_over(alive.values())]
+    remains += [f"volume {each}" for each in volumes(ec2)]
     stack = account.stack(lambda _: None, 0.0).look()
-    told += [f"stack {names.STACK} ({stack.status})"] if stack else []
-    told += [f"bucket {each}" for each in _buckets(account)]
-    told += [f"log group {LOG_GROUP}"] if stack is None and own_log_group(account) else []
-    told += [f"rule {each}" for each in rules(account)] + [f"launch template {each}" for each in templates(ec2)]
-    return told + [f"role {each}" for each in [*left_roles(account), *_left_of_stack(account)]]
+    remains += [f"stack {names.STACK} ({stack.status})"] if stack else []
+    remains += [f"bucket {each}" for each in _buckets(account)]
+    remains += [f"log group {LOG_GROUP}"] if stack is None and own_log_group(account) else []
+    remains += [f"rule {each}" for each in rules(account)] + [f"launch template {each}" for each in templates(ec2)]
+    return remains + [f"role {each}" for each in [*left_roles(account), *_left_of_stack(account)]]
 
 
 def _buckets(account: Account) -> list[str]:
@@ -118,8 +118,8 @@ def own_log_group(account: Account) -> bool:
     if not account.stack_roles or Enforcer(account.session, account.region, say=lambda _: None).look() is not None:
         return False
     with translate_aws_errors("DescribeLogGroups"):
-        told = account.client("logs").describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]
-    return any(each["logGroupName"] == LOG_GROUP for each in told)
+        remains = account.client("logs").describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]
+    return any(each["logGroupName"] == LOG_GROUP for each in remains)
 
 
 def rules(account: Account) -> list[str]:
@@ -132,8 +132,8 @@ def templates(ec2: Any) -> list[str]:
     own = {"Name": "launch-template-name", "Values": [names.TEMPLATE]}
     of_annexes = {"Name": f"tag:{TAG_NAME}", "Values": [names.ANNEX_BY_EC2_FLEET]}
     with translate_aws_errors("DescribeLaunchTemplates"):
-        told = [ec2.describe_launch_templates(Filters=[each])["LaunchTemplates"] for each in (own, of_annexes)]
-    return [each["LaunchTemplateId"] for found in told for each in found]
+        remains = [ec2.describe_launch_templates(Filters=[each])["LaunchTemplates"] for each in (own, of_annexes)]
+    return [each["LaunchTemplateId"] for found in remains for each in found]
 
 
 def _left_of_stack(account: Account) -> list[str]:

@@ -59,9 +59,9 @@ def replay(client: Any, recordings: Sequence[Recording]) -> Any:
 
     def answer(model: Any, **_: object) -> tuple[AWSResponse, dict[str, Any]]:
         at = next(i for i, each in enumerate(left) if each.operation == model.name)
-        told = left.pop(at)
-        metadata = {"HTTPStatusCode": told.status, "HTTPHeaders": {}, "RetryAttempts": 0}
-        return AWSResponse("", told.status, {}, None), {**told.told(), "ResponseMetadata": metadata}
+        response = left.pop(at)
+        metadata = {"HTTPStatusCode": response.status, "HTTPHeaders": {}, "RetryAttempts": 0}
+        return AWSResponse("", response.status, {}, None), {**response.response(), "ResponseMetadata": metadata}
 
     client.meta.events.register("before-call", answer)
     return client

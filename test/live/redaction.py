@@ -48,8 +48,8 @@ class Redactor:
 
     def leaks(self, text: str) -> list[str]:
         """Return the kinds of secrets that are still in a text, without their values."""
-        told = ["account"] if self._account in text else []
-        return told + (["name"] if self._names and re.search(_words(self._names), text) else [])
+        reasons = ["account"] if self._account in text else []
+        return reasons + (["name"] if self._names and re.search(_words(self._names), text) else [])
 
     def _stand_in(self, found: re.Match[str]) -> str:
         kind, original = str(found.lastgroup), found[0]

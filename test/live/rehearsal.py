@@ -148,9 +148,9 @@ def newest_image(ec2: Any, instance_type: str) -> str:
     """Return Amazon's newest small image for a type of instance; raises RehearsalFailed."""
     filters = {"name": IMAGE, "architecture": ARCHITECTURES[instance_type], "state": "available"}
     with translate_aws_errors("DescribeImages"):
-        told = ec2.describe_images(
+        response = ec2.describe_images(
             Owners=["amazon"], Filters=[{"Name": name, "Values": [value]} for name, value in filters.items()]
         )
-    if not told["Images"]:
+    if not response["Images"]:
         raise RehearsalFailed(f"AWS shows no image {IMAGE}: name one with --image")
-    return str(max(told["Images"], key=lambda image: image["CreationDate"])["ImageId"])
+    return str(max(response["Images"], key=lambda image: image["CreationDate"])["ImageId"])

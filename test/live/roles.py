@@ -106,22 +106,22 @@ class Roles:
         arn = f"arn:{self._account.partition}:iam::{self._account.number}:role/{role}"
         began_s = time.monotonic()
         with translate_aws_errors(f"AssumeRole {role}"):
-            told = self._assumed(arn, began_s)
+            response = self._assumed(arn, began_s)
         self.ready_s.setdefault(kind, time.monotonic() - began_s)
-        return Keys(told["AccessKeyId"], told["SecretAccessKey"], told["SessionToken"])
+        return Keys(response["AccessKeyId"], response["SecretAccessKey"], response["SessionToken"])
 
     def _assumed(self, arn: str, began_s: float) -> Mapping[str, str]:
         """Assume a role, with retries: a new one is refused for some seconds."""
         sts = self._account.client("sts")
         while True:
             try:
-                told = sts.assume_role(RoleArn=arn, RoleSessionName="rehearsal", DurationSeconds=SESSION_S)
+                response = sts.assume_role(RoleArn=arn, RoleSessionName="rehearsal", DurationSeconds=SESSION_S)
             except AWS_ERRORS:
                 if time.monotonic() - began_s > self._pace.roles_s:
                     raise
                 time.sleep(self._pace.poll_s)
                 continue
-            credentials: Mapping[str, str] = told["Credentials"]
+            credentials: Mapping[str, str] = response["Credentials"]
             return credentials
 
 

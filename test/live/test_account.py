@@ -48,30 +48,30 @@ def test_the_credentials_are_those_of_the_profile_and_are_never_shown(cloud: Clo
         assert repr(account.keys) == "<redacted>"
 
 
-def test_everything_goes_to_aws_whatever_endpoint_a_profile_names(tmp_path: Path) -> None:
+def test_a_profiles_endpoint_is_ignored(tmp_path: Path) -> None:
     """Otherwise the clean-up would look elsewhere than condor_annex, which has no profile."""
     keys = configured(tmp_path, "[mine]\naws_access_key_id = AKIAQQQQWWWWEEEERRRR\naws_secret_access_key = x\n")
     with surroundings(keys):
         account = Account(REGION, "mine", Recorder())
         clients = [account.client("ec2"), account.watched("ec2")]
         assert {each.meta.endpoint_url for each in clients} == {f"https://ec2.{REGION}.amazonaws.com"}
-        told = account.environment(account.keys)
-    assert told["AWS_CONFIG_FILE"] == os.devnull
-    assert not [name for name in told if "PROFILE" in name or name.startswith("AWS_ENDPOINT_URL")]
+        response = account.environment(account.keys)
+    assert response["AWS_CONFIG_FILE"] == os.devnull
+    assert not [name for name in response if "PROFILE" in name or name.startswith("AWS_ENDPOINT_URL")]
 
 
 @pytest.mark.parametrize(("hours", "is_refused"), [(0.1, True), (1, False)])
 def test_credentials_that_expire_soon_and_are_not_renewed_are_refused(
     tmp_path: Path, hours: float, is_refused: bool
 ) -> None:
-    told = {
+    response = {
         "Version": 1,
         "AccessKeyId": "ASIAQQQQWWWWEEEERRRR",
         "SecretAccessKey": "x",
         "SessionToken": "y",
         "Expiration": (datetime.now(UTC) + timedelta(hours=hours)).isoformat(),
     }
-    program = shlex.join([sys.executable, "-c", f"print({json.dumps(told)!r})"])
+    program = shlex.join([sys.executable, "-c", f"print({json.dumps(response)!r})"])
     keys = configured(tmp_path, f"[mine]\ncredential_process = {program}\n")
     with surroundings(keys):
         account = Account(REGION, "mine", Recorder())

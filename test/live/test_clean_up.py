@@ -54,8 +54,8 @@ def fleet(cloud: Cloud, *, ours: bool = True, **more: Any) -> str:
     }
     if "LaunchTemplateConfigs" not in more:
         config["LaunchSpecifications"] = [{"ImageId": IMAGE, "InstanceType": "t3.nano"}]
-    told = cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config | more)
-    return str(told["SpotFleetRequestId"])
+    response = cloud.client("ec2").request_spot_fleet(SpotFleetRequestConfig=config | more)
+    return str(response["SpotFleetRequestId"])
 
 
 def protected_fleet(cloud: Cloud) -> str:
@@ -71,9 +71,9 @@ def cancelled_running(cloud: Cloud) -> None:
     cloud.client("ec2").cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet(cloud)], TerminateInstances=False)
 
 
-@pytest.mark.parametrize("world", ["acted-upon", "refused", "no-effect"])
-def test_fleets_and_instances_are_ended_in_every_state_and_world(cloud: Cloud, account: Account, world: str) -> None:
-    cloud.behave(second_cancel=world)
+@pytest.mark.parametrize("variant", ["acted-upon", "refused", "no-effect"])
+def test_fleets_and_instances_are_ended_in_each_state_and_variant(cloud: Cloud, account: Account, variant: str) -> None:
+    cloud.behave(second_cancel=variant)
     with leaving_nothing(cloud):
         fleet(cloud)
         fleet(cloud, Type="maintain", TargetCapacity=3)
@@ -83,7 +83,7 @@ def test_fleets_and_instances_are_ended_in_every_state_and_world(cloud: Cloud, a
         assert ended(account) == []
 
 
-def test_what_is_not_the_rehearsals_is_left_alone(cloud: Cloud, account: Account) -> None:
+def test_foreign_resources_are_left_alone(cloud: Cloud, account: Account) -> None:
     other = fleet(cloud, ours=False, ClientToken="other")
     logs = account.client("logs")
     logs.create_log_group(logGroupName=LOG_GROUP)  # kept by somebody on purpose
@@ -132,7 +132,7 @@ def test_the_stack_goes_last_and_not_while_another_annex_lives(cloud: Cloud, acc
     assert ended(account) == []
 
 
-def test_what_cannot_be_ended_is_named(cloud: Cloud, account: Account) -> None:
+def test_resources_that_cannot_be_ended_are_named(cloud: Cloud, account: Account) -> None:
     fleet(cloud)
     cloud.fault("CancelSpotFleetRequests", "denied", 10_000)
     cloud.fault("TerminateInstances", "denied", 10_000)
@@ -144,7 +144,7 @@ def test_what_cannot_be_ended_is_named(cloud: Cloud, account: Account) -> None:
     assert ended(account) == []
 
 
-def test_what_cannot_be_listed_does_not_count_as_gone(cloud: Cloud, account: Account) -> None:
+def test_resources_that_cannot_be_listed_do_not_count_as_gone(cloud: Cloud, account: Account) -> None:
     cloud.fault("DescribeSpotFleetRequests", "denied", 10_000)
     [left] = clean_up(account, replace(PACE, clean_up_s=1.0), lambda _: None, made_service_roles=False)
     assert left.startswith("what could not be listed: ")

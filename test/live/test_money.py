@@ -47,7 +47,7 @@ def test_every_machine_turns_itself_off_within_the_time_that_is_paid_for() -> No
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--yes", "--budget", "0.05"], "the cost exceeds the budget of $0.05: nothing was done"),
         ([], "There is no terminal for a confirmation: use --yes"),
@@ -56,13 +56,13 @@ def test_every_machine_turns_itself_off_within_the_time_that_is_paid_for() -> No
     ],
 )
 def test_nothing_is_made_over_the_budget_without_a_yes_or_with_a_mistake(
-    cloud: Cloud, tmp_path: Path, arguments: list[str], words: str
+    cloud: Cloud, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     key_of(cloud)
     before = everything(cloud)
     rehearsed = Rehearsed(cloud, tmp_path / "report", *arguments)
     assert rehearsed.end() == 2, rehearsed.text()
-    assert words in rehearsed.text()
+    assert message in rehearsed.text()
     assert everything(cloud) == before
     made = [each["operation"] for each in cloud.audit() if each["kind"] == "call"]
     assert not [

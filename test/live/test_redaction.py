@@ -17,7 +17,7 @@ def redactor() -> Redactor:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "response"),
     [
         (f"arn:aws:iam::{OWN}:role/X", f"arn:aws:iam::{ACCOUNT}:role/X"),
         ("<ownerId>999988887777</ownerId>", "<ownerId>222233330001</ownerId>"),
@@ -37,8 +37,8 @@ def redactor() -> Redactor:
         ("in /home/jane/.aws", "in redacted-name-1/.aws"),
     ],
 )
-def test_identities_are_replaced_by_values_of_the_same_format(redactor: Redactor, text: str, told: str) -> None:
-    assert redactor.text(text) == told
+def test_identities_are_replaced_by_values_of_the_same_format(redactor: Redactor, text: str, response: str) -> None:
+    assert redactor.text(text) == response
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_an_upgrade_removes_nothing(tmp_path: Path) -> None:
     assert (folder / JOURNAL).read_text() == "kept"
 
 
-def test_what_its_readme_names_is_in_it(package: Path) -> None:
+def test_the_package_contains_all_that_its_readme_names(package: Path) -> None:
     named = set(re.findall(r"/usr/share/annexd/[\w./-]*\w", (DEBIAN / "README.Debian").read_text()))
     assert named
     assert [path for path in named if not (package / path.lstrip("/")).exists()] == []

@@ -163,6 +163,6 @@ def _run(command: list[str], *, cwd: Path | None = None, check: bool = True) -> 
     except subprocess.TimeoutExpired as error:
         raise FetchError(f"{command[0]} did not end within {COMMAND_TIMEOUT_S} s") from error
     if check and done.returncode != 0:
-        words = (done.stderr.strip() or done.stdout.strip() or f"status {done.returncode}").splitlines()
-        raise FetchError(f"{Path(command[0]).name}: {words[-1]}")
+        message = (done.stderr.strip() or done.stdout.strip() or f"status {done.returncode}").splitlines()
+        raise FetchError(f"{Path(command[0]).name}: {message[-1]}")
     return done.stdout

@@ -121,14 +121,14 @@ def test_a_link_leads_to_nothing_that_its_owner_may_not_read(home: Home) -> None
         home.keys()
 
 
-def test_a_program_can_neither_stop_nor_kill_its_keeper_and_is_killed_with_all_its_processes(
+def test_a_program_can_neither_stop_nor_kill_its_supervisor_and_is_killed_with_all_its_processes(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requester_profiles, "RESOLVE_TIMEOUT_S", 3.0)
-    keeper = "$(awk '{print $4}' /proc/$PPID/stat)"
+    supervisor = "$(awk '{print $4}' /proc/$PPID/stat)"
     home.process(
         f"(setsid sh -c '(setsid sh -c \"echo \\$\\$ >> {home.path}/pids; exec sleep 1000\" &)' &)\n"
-        f"echo $$ >> {home.path}/pids\nkill -STOP {keeper}; kill -9 {keeper}; kill -STOP $PPID\nexec sleep 1000"
+        f"echo $$ >> {home.path}/pids\nkill -STOP {supervisor}; kill -9 {supervisor}; kill -STOP $PPID\nexec sleep 1000"
     )
     begun_s = time.monotonic()
     with as_htcondors_user(), pytest.raises(NoKeys, match="no answer within 3 s"):

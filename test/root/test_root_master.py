@@ -107,7 +107,7 @@ def test_like_the_schedd_annexd_has_roots_real_and_htcondors_effective_user(site
     assert gids[1] == CONDOR.pw_gid
 
 
-def test_what_annexd_writes_belongs_to_htcondors_user(site: Site) -> None:
+def test_files_of_annexd_belong_to_htcondors_user(site: Site) -> None:
     for knob in ("ANNEXD_LOG", "ANNEXD_COMMAND_STATE", "ANNEXD_ADDRESS_FILE"):
         path = Path(site.pool.param(knob) or "")
         assert (path.stat().st_uid, path.stat().st_gid) == (CONDOR.pw_uid, CONDOR.pw_gid), path

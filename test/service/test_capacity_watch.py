@@ -95,12 +95,12 @@ def asked(site: Site, *operations: str) -> int:
     return sum(site.operations().count(each) for each in operations)
 
 
-@pytest.mark.parametrize(("words", "pool"), [("no-spot-capacity", ANYWHERE), ("zone", POOL), ("blacklisted", POOL)])
+@pytest.mark.parametrize(("message", "pool"), [("no-spot-capacity", ANYWHERE), ("zone", POOL), ("blacklisted", POOL)])
 @pytest.mark.parametrize("api", ["spot-fleet", "ec2-fleet"])
 def test_a_pool_that_aws_refuses_is_closed_by_either_api(
-    site: Site, api: str, words: str, pool: CapacityPoolKey
+    site: Site, api: str, message: str, pool: CapacityPoolKey
 ) -> None:
-    site.cloud.behave(capacity_words=words)
+    site.cloud.behave(capacity_words=message)
     site.cloud.set_capacity(**FULL)
     young = ordered(site, api)
     watch = follow(site, lambda: [young], lambda seen: seen.closed)
@@ -209,7 +209,7 @@ def test_without_fleets_of_demand_nothing_is_asked(site: Site) -> None:
     assert asked(site, *HISTORIES, "DescribeInstances") == 0
 
 
-def test_throttling_ends_the_round_is_told_and_pauses_the_place(site: Site) -> None:
+def test_throttling_ends_the_round_is_reported_and_pauses_the_account(site: Site) -> None:
     site.cloud.set_capacity(**FULL)
     young = [ordered(site), ordered(site)]
     site.cloud.clear_audit()
@@ -226,7 +226,7 @@ def test_throttling_ends_the_round_is_told_and_pauses_the_place(site: Site) -> N
     assert asked(site, *HISTORIES) >= 3
 
 
-def test_without_the_right_the_rest_is_still_read_and_the_fault_is_told(site: Site) -> None:
+def test_a_missing_right_is_reported_and_the_rest_is_still_read(site: Site) -> None:
     site.cloud.set_capacity(**FULL)
     young = ordered(site)
     site.cloud.fault("DescribeInstances", "denied", times=1000)
@@ -294,7 +294,7 @@ def test_a_look_at_the_account_teaches_the_watch_and_spares_its_question(site: S
 
 def test_places_and_times_that_nobody_asked_for_are_not_learned(site: Site) -> None:
     """Users name endpoints of their own, and what those answer is theirs alone."""
-    watch, now_s, here = CapacityWatch(site.world(), list), time.time(), target(site)
+    watch, now_s, here = CapacityWatch(site.step_context(), list), time.time(), target(site)
     stranger = replace(here, endpoints=replace(here.endpoints, ec2_url="https://ec2.example.org"))
     refusals = [CapacityNews("m5.large", None, (SPOT,), at_s, "no capacity", False) for at_s in (now_s, now_s + 1e9)]
     found = [FleetCapacity("sfr-1", SCOPE, (each,), 0, False) for each in refusals]

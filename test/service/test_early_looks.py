@@ -30,9 +30,7 @@ def journal(site: Site) -> Iterator[Journal]:
     site.cloud.behave(fleet_trouble="", history_late_s=0.0)
 
 
-def test_what_prevents_instances_from_starting_is_known_long_before_the_next_reconciliation(
-    site: Site, journal: Journal
-) -> None:
+def test_a_failure_to_start_is_known_long_before_the_next_reconciliation(site: Site, journal: Journal) -> None:
     """The event appears late, so that the look at the start does not see it."""
     site.cloud.behave(history_late_s=2.0)
 

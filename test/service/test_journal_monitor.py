@@ -17,7 +17,7 @@ from annexd.service.journal_monitor import JournalMonitor, Times
 from annexd.service.orders import Orders
 from annexd.workflow import Engine, Journal, JournalError
 from test.workflow import disk
-from test.workflow.world import OWNER, Thing, World, engine
+from test.workflow.store import OWNER, Store, Thing, engine
 
 LIMITS = OrderLimits(max_running=4)
 QUICK = Times(look_s=0.01, probe_s=0.05, probe_in_trouble_s=0.05)
@@ -44,7 +44,7 @@ def journal(tmp_path: Path) -> Iterator[Probed]:
 
 
 def context(annexes: Engine) -> CommandContext:
-    """Return the context of a daemon whose orders act on the test world instead of AWS."""
+    """Return the context of a daemon whose orders act on the store of the tests instead of AWS."""
     return CommandContext(AnnexIndex(annexes), StepContext(lambda _: pytest.fail("AWS was asked")), NoBundleSources())
 
 
@@ -68,7 +68,7 @@ def refused(annexes: Engine) -> bool:
 
 
 def test_the_ad_reports_a_full_disk_until_space_is_freed_and_waiting_orders_continue(journal: Probed) -> None:
-    annexes = engine(journal, World())
+    annexes = engine(journal, Store())
     recovered: list[bool] = []
 
     async def lives() -> None:
@@ -91,8 +91,8 @@ def test_the_ad_reports_a_full_disk_until_space_is_freed_and_waiting_orders_cont
 
 
 def test_an_order_that_waits_for_the_journal_continues_as_soon_as_it_can_be_written(journal: Journal) -> None:
-    world = World()
-    annexes = engine(journal, world)
+    store = Store()
+    annexes = engine(journal, store)
     annexes.accept("1", OWNER, LARGE)
 
     async def lives() -> None:
@@ -103,16 +103,16 @@ def test_an_order_that_waits_for_the_journal_continues_as_soon_as_it_can_be_writ
             await orders.continue_unfinished()
             await until(journal.trouble, "the order to meet the full disk")
             await until(lambda: not journal_monitor.status()["AnnexJournalOK"], "the daemon to notice")
-            assert not world.shelf
+            assert not store.things
         await until(lambda: not annexes.unfinished(), "the order to go on, long before a minute has passed")
-        assert len(world.shelf) == 3
+        assert len(store.things) == 3
         watch.cancel()
 
     asyncio.run(lives())
 
 
 def test_a_hanging_disk_blocks_neither_the_event_loop_nor_the_ad(journal: Journal) -> None:
-    annexes = engine(journal, World())
+    annexes = engine(journal, Store())
 
     async def lives() -> None:
         journal_monitor = JournalMonitor(journal, annexes, lambda: None, QUICK)
@@ -138,8 +138,8 @@ def test_a_hanging_disk_blocks_neither_the_event_loop_nor_the_ad(journal: Journa
 
 
 def test_an_idle_order_is_found_when_the_journal_can_be_written_again(journal: Journal) -> None:
-    world = World()
-    annexes = engine(journal, world)
+    store = Store()
+    annexes = engine(journal, store)
     annexes.accept("1", OWNER, LARGE)
 
     async def lives() -> None:
@@ -148,4 +148,4 @@ def test_an_idle_order_is_found_when_the_journal_can_be_written_again(journal: J
         await until(lambda: not annexes.unfinished(), "the order to be carried out")
 
     asyncio.run(lives())
-    assert len(world.shelf) == 3
+    assert len(store.things) == 3

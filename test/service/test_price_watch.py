@@ -91,7 +91,7 @@ def questions(site: Site) -> int:
 
 
 @pytest.mark.parametrize("changes", [{}, EC2_FLEET], ids=["spot-fleet", "ec2-fleet"])
-def test_what_spot_instances_cost_is_the_meters_bill_also_in_the_next_life_of_annexd(
+def test_the_cost_of_spot_instances_equals_the_meters_bill_even_after_a_restart(
     priced: Site, changes: dict[str, Any]
 ) -> None:
     annex_id = str(accepted(priced.order(**changes))["AnnexID"])

@@ -200,7 +200,7 @@ def test_a_program_gets_nothing_of_annexds_environment_or_descriptors(
     assert environment["HOME"] == str(tmp_path) == (tmp_path / "pwd").read_text().strip()
     targets = [line.partition(" -> ")[2] for line in (tmp_path / "fds").read_text().splitlines() if " -> " in line]
     assert targets[:3] == ["/dev/null", f"{tmp_path}/fds", "/dev/null"]
-    assert all(target.startswith("/proc/") for target in targets[3:]), "nothing of the keeper's either"
+    assert all(target.startswith("/proc/") for target in targets[3:]), "nothing of the supervisor's either"
 
 
 # Programs.
@@ -483,7 +483,7 @@ def test_a_token_that_is_about_to_expire_is_refreshed_in_the_users_own_cache(
 
 
 @pytest.mark.parametrize(("token", "expires_in_s"), [("good", -60), ("revoked", HOUR_S)])
-def test_a_user_whose_login_has_expired_is_told_to_log_in(
+def test_a_user_whose_login_has_expired_is_asked_to_log_in(
     home: Home, center: IdentityCenter, token: str, expires_in_s: float
 ) -> None:
     logged_in(home, token, expires_in_s)
@@ -491,6 +491,6 @@ def test_a_user_whose_login_has_expired_is_told_to_log_in(
         sso_keys(home, center)
 
 
-def test_a_user_who_never_logged_in_is_told_to_log_in(home: Home, center: IdentityCenter) -> None:
+def test_a_user_who_never_logged_in_is_asked_to_log_in(home: Home, center: IdentityCenter) -> None:
     with pytest.raises(NoKeys, match="log in"):
         sso_keys(home, center)

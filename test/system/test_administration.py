@@ -98,7 +98,7 @@ def is_set(site: Site, daemon: str, name: str, value: str) -> bool:
 
 
 @pytest.mark.parametrize("how", ["-rset", "-set"])
-def test_what_settable_attrs_allow_is_set_from_the_next_reconfig_on_as_in_the_schedd(site: Site, how: str) -> None:
+def test_settable_attrs_apply_from_the_next_reconfig_on_as_in_the_schedd(site: Site, how: str) -> None:
     name = f"NEW_{how[1:]}"
     for daemon in ("ANNEXD", "SCHEDD"):
         refused = [
@@ -117,7 +117,7 @@ def test_what_settable_attrs_allow_is_set_from_the_next_reconfig_on_as_in_the_sc
     assert verbose[0].replace("ANNEXD", "SCHEDD").partition("# at")[0] == verbose[1].partition("# at")[0]
 
 
-def test_what_is_set_for_good_is_there_after_kill_9_until_it_is_unset(site: Site) -> None:
+def test_a_persistent_setting_survives_kill_9_until_it_is_unset(site: Site) -> None:
     assert set_from_outside(site, "ANNEXD", "-set", "NEW_KEPT = yes") == 0
     assert set_from_outside(site, "ANNEXD", "-rset", "NEW_LOST = yes") == 0
     starts = site.starts()
@@ -233,7 +233,7 @@ def is_warned_again(site: Site, before: int) -> bool:
     return warnings_of_keys(site) > before
 
 
-def test_aws_keys_in_the_configuration_are_warned_of_and_not_told(site: Site) -> None:
+def test_aws_keys_in_the_configuration_cause_a_warning_that_does_not_show_them(site: Site) -> None:
     """The schedd tells them: that is why annexd warns."""
     site.pool.configure('MASTER_ENVIRONMENT = "AWS_ACCESS_KEY_ID=AKIAX AWS_SECRET_ACCESS_KEY=swordfish"')
     site.wait(lambda: "swordfish" in keys_in(site, "SCHEDD", "MASTER_ENVIRONMENT"), "the schedd to know it")

@@ -60,7 +60,7 @@ def test_it_is_let_in_with_a_key_that_is_there_for_annexes_alone(pool: Pool, tmp
     assert is_let_in(pool, token(pool, tmp_path / "tokens"))
 
 
-def test_and_with_the_pools_own(pool: Pool, tmp_path: Path) -> None:
+def test_and_with_the_pools_own_negotiator(pool: Pool, tmp_path: Path) -> None:
     pools = (pool.directory / "passwords.d" / "POOL").read_bytes()
     assert is_let_in(pool, token(pool, tmp_path / "tokens", "POOL", pools))
 
@@ -73,7 +73,7 @@ def test_not_after_its_end(pool: Pool, tmp_path: Path) -> None:
     assert not is_let_in(pool, token(pool, tmp_path / "tokens", exp=int(time.time()) - 1))
 
 
-def test_not_for_whom_the_pool_does_not_know_as_an_annex(pool: Pool, tmp_path: Path) -> None:
+def test_a_token_is_refused_for_a_host_that_is_no_annex(pool: Pool, tmp_path: Path) -> None:
     assert not is_let_in(pool, token(pool, tmp_path / "tokens", sub=f"somebody@{DOMAIN}"))
 
 
@@ -92,7 +92,7 @@ OTHER_ID = "annex-fedcba9876543210fedc"
         (ANNEX_ID.upper(), None, False),
     ],
 )
-def test_whatever_the_case_of_its_name_an_annex_advertises_as_itself_only(
+def test_an_annex_advertises_only_as_itself_in_any_case_of_its_name(
     pool: Pool, tmp_path: Path, subject: str, advertised: str | None, is_taken: bool
 ) -> None:
     env = token(pool, tmp_path / "tokens", sub=f"{subject}@{DOMAIN}")

@@ -82,7 +82,7 @@ def test_an_order_fits_the_next_is_refused_and_what_did_not_run_returns(site: Si
     assert "Refused: budget physics: this can cost $3." in quoted.stdout
     refused = order(site, file, 3)
     assert refused.returncode == REFUSED
-    for words in (
+    for message in (
         "budget physics",
         "this can cost $3.",
         "of $5.00 until 20",
@@ -90,7 +90,7 @@ def test_an_order_fits_the_next_is_refused_and_what_did_not_run_returns(site: Si
         "are left",
         "order 1 instead of 3",
     ):
-        assert words in refused.stderr
+        assert message in refused.stderr
     assert len(site.fleets()) == 1
 
     table = condor_annex(site, "-budget").stdout.splitlines()
@@ -136,11 +136,11 @@ def test_a_faulty_knob_is_named_and_the_budgets_stay_as_they_were(site: Site) ->
     before = len(site.log())
     site.pool.configure("ANNEX_BUDGET_physics_DOLLARS = much\nANNEX_BUDGET_everyone_PERIOD = year\n")
     site.wait(lambda: "Reconfig failed" in site.log()[before:], "the refusal")
-    for words in (
+    for message in (
         "ANNEX_BUDGET_physics_DOLLARS must be dollars",
         "ANNEX_BUDGET_everyone_PERIOD must be one of day, week",
     ):
-        assert words in site.log()[before:]
+        assert message in site.log()[before:]
     assert budget(site)["Dollars"] == 5
     site.pool.configure(knobs(site) + "ANNEX_BUDGET_everyone_PERIOD =\n")
 
@@ -159,7 +159,7 @@ def test_a_user_map_that_changed_counts_after_a_reconfig(site: Site, file: Path)
     assert "Budget physics" not in text
 
 
-def test_a_budget_that_there_is_not_is_told_of(site: Site) -> None:
+def test_an_unknown_budget_is_reported(site: Site) -> None:
     done = condor_annex(site, "-budget", "nobody")
     assert done.returncode == REFUSED
     assert "annexd has no budget nobody" in done.stderr

@@ -168,13 +168,13 @@ def test_a_parent_that_had_neither_a_port_nor_a_socket_for_it_is_reached_through
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [(["-nonsense"], "unknown option -nonsense"), (["-r", "soon"], "-r (-runfor) needs a number of minutes above 0")],
 )
-def test_a_wrong_option_is_named(options: list[str], words: str) -> None:
+def test_a_wrong_option_is_named(options: list[str], message: str) -> None:
     said = subprocess.run([ANNEXD, *options], capture_output=True, text=True, check=False)
     assert said.returncode == 1
-    assert words in said.stderr
+    assert message in said.stderr
 
 
 def test_without_its_configuration_it_says_what_to_do(tmp_path: Path) -> None:

@@ -112,22 +112,22 @@ def test_users_see_their_annexes_and_scripts_too(site: Site, annex: dict[str, An
     [row] = [row.split() for row in rows if annex["AnnexID"] in row]
     assert (row[0], row[3], row[-1]) == ("physics", annex["BulkRequestID"], "leased")
     cancel(site, annex["AnnexID"])
-    [told] = json.loads(status("-json", annex["BulkRequestID"]).stdout)
-    assert (told["State"], told["AnnexName"]) == ("cancelled", "physics")
-    assert told["EndOfLease"] < annex["EndOfLease"]
+    [reported] = json.loads(status("-json", annex["BulkRequestID"]).stdout)
+    assert (reported["State"], reported["AnnexName"]) == ("cancelled", "physics")
+    assert reported["EndOfLease"] < annex["EndOfLease"]
     assert annex["AnnexID"] in status("-wide").stdout
 
 
 @pytest.mark.parametrize(
-    ("name", "status", "words"),
+    ("name", "status", "message"),
     [
         ("annex-0000", errors.REFUSED, "annexd knows no annex annex-0000 of yours"),
         ("a name with spaces", errors.USAGE, "-cancel must be an annex ID"),
     ],
 )
-def test_what_cannot_be_cancelled_is_told(site: Site, name: str, status: int, words: str) -> None:
+def test_an_impossible_cancellation_is_reported(site: Site, name: str, status: int, message: str) -> None:
     done = cancel(site, name)
-    assert (done.returncode, words in done.stderr, done.stdout) == (status, True, ""), done
+    assert (done.returncode, message in done.stderr, done.stdout) == (status, True, ""), done
 
 
 def test_another_user_may_not_and_a_super_user_may(site: Site, annex: dict[str, Any]) -> None:

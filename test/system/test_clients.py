@@ -97,7 +97,7 @@ def test_a_new_and_a_resumed_session_carry_orders(site: Site, method: str) -> No
     assert orders_granted(site) == granted + 3, "each command of a session is authorized again"
 
 
-def test_a_user_who_may_not_order_is_told_so_and_causes_no_calls(site: Site) -> None:
+def test_a_user_without_the_right_to_order_gets_the_reason_and_causes_no_calls(site: Site) -> None:
     fleets = len(site.fleets())
     [(reply, code)] = site.send(site.request(), env=with_token(site, "alice"))
     assert reply is None

@@ -94,14 +94,14 @@ def test_a_reconfig_with_a_fault_is_refused_by_name_and_the_old_configuration_st
     site.wait(lambda: site.log().count("Reconfigured") >= before, "annexd to take the mended configuration")
 
 
-@pytest.mark.parametrize(("how", "words"), [("-graceful", "graceful shutdown"), ("-fast", "fast shutdown")])
-def test_condor_off_ends_it_with_status_0_and_its_ads_are_withdrawn(site: Site, how: str, words: str) -> None:
+@pytest.mark.parametrize(("how", "message"), [("-graceful", "graceful shutdown"), ("-fast", "fast shutdown")])
+def test_condor_off_ends_it_with_status_0_and_its_ads_are_withdrawn(site: Site, how: str, message: str) -> None:
     pid = site.pid()
     workers = children(pid)
     site.pool.tool("condor_off", how, "-daemon", "annexd")
     site.wait(lambda: not process_exists(pid), "annexd to end")
     site.wait(lambda: f"The ANNEXD (pid {pid}) exited with status 0" in site.pool.log("MASTER"), "its exit status")
-    assert f"Performing {words}" in site.log()
+    assert f"Performing {message}" in site.log()
     assert site.ad() is None
     assert site.pool.tool("condor_status", "-generic", "-af", "Name").stdout.strip() == ""
     assert not [worker for worker in workers if process_exists(worker)], "its worker has ended too"

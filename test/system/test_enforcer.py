@@ -75,17 +75,17 @@ def age_heartbeat(site: Site, age_s: float) -> None:
 
 
 def _aged(event: dict[str, Any], older_s: int) -> dict[str, Any]:
-    told = json.loads(event["message"])
-    message = json.dumps(told | {"at": told["at"] - older_s})
+    reported = json.loads(event["message"])
+    message = json.dumps(reported | {"at": reported["at"] - older_s})
     return {"timestamp": event["timestamp"] - older_s * 1000, "message": message}
 
 
-def check_refused(site: Site, *words: str) -> None:
+def check_refused(site: Site, *wording: str) -> None:
     """Cause and repair are told, and nothing was made."""
     fleets = site.cloud.fleets()
     reply = site.order()
     assert reply["Result"] == "Failure", reply
-    assert [each for each in words if each not in reply["ErrorString"]] == [], reply["ErrorString"]
+    assert [each for each in wording if each not in reply["ErrorString"]] == [], reply["ErrorString"]
     assert site.cloud.fleets() == fleets
 
 
@@ -105,17 +105,19 @@ def reserve_no_concurrency(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plant", "words"),
+    ("plant", "wording"),
     [
         (delete_the_function, ("does not exist", "condor_annex -setup creates it")),
         (close_the_function, ("is closed: somebody runs condor_annex -teardown", "-setup opens it again")),
         (reserve_no_concurrency, ("its reserved concurrency is 0", "aws lambda delete-function-concurrency")),
     ],
 )
-def test_a_fault_of_the_function_itself_stops_orders_at_once(site: Site, plant: Plant, words: tuple[str, ...]) -> None:
+def test_a_fault_of_the_function_itself_stops_orders_at_once(
+    site: Site, plant: Plant, wording: tuple[str, ...]
+) -> None:
     accepted(site.order())  # so that annexd remembers a fresh receipt
     plant(site)
-    check_refused(site, *words)
+    check_refused(site, *wording)
 
 
 # Faults around it.
@@ -202,7 +204,7 @@ def test_two_lost_runs_do_not_stop_orders(site: Site) -> None:
     assert reply["Result"] == "Success", reply
 
 
-def test_a_function_whose_log_is_gone_is_one_that_nobody_sees_at_work(site: Site) -> None:
+def test_a_function_without_its_log_counts_as_silent(site: Site) -> None:
     delete_the_log_group(site)
     check_refused(site, "has not been called by its rule for 30 minutes", "condor_annex -check-setup says why")
 

@@ -159,10 +159,10 @@ def test_a_user_runs_the_first_job_and_ends_the_annex(hour: FirstHour) -> None:
     assert "is cancelled" in said
 
 
-def test_what_an_operator_looks_at_is_there(hour: FirstHour) -> None:
+def test_the_logs_and_ads_that_operators_read_exist(hour: FirstHour) -> None:
     said = hour.paste(OPERATIONS, "condor_status -subsystem Annexd")
-    for words in ("AnnexdLog", "STARTING UP", "ADMINISTRATOR"):
-        assert words in said
+    for message in ("AnnexdLog", "STARTING UP", "ADMINISTRATOR"):
+        assert message in said
     hour.wait_for_annexds("annexd")
 
 

@@ -194,12 +194,12 @@ def test_htcondors_own_tools_find_an_annexs_machines_and_turn_them_off(site: Joi
     reply = site.order(lease_s=3600, AnnexName="unwanted", TargetCapacity=1)
     site.wait(lambda: of(site, "unwanted"), "its machine in the pool", 60.0)
 
-    def told(*options: str) -> set[str]:
+    def recorded(*options: str) -> set[str]:
         return set(site.pool.tool("condor_status", *options, "-af", "AnnexName").stdout.split())
 
-    assert told("-annex-name", "unwanted") == {"unwanted"}
-    assert told("-annex-slots") >= {"unwanted", "physics"}
-    site.wait(lambda: "unwanted" in told("-master"), "its condor_master in the pool")
+    assert recorded("-annex-name", "unwanted") == {"unwanted"}
+    assert recorded("-annex-slots") >= {"unwanted", "physics"}
+    site.wait(lambda: "unwanted" in recorded("-master"), "its condor_master in the pool")
     said = site.pool.tool("condor_off", "-annex-name", "unwanted")
     assert said.returncode == 0, said.stderr
 

@@ -133,7 +133,7 @@ def test_an_interrupted_client_says_how_to_ask_and_the_order_goes_on(site: Site,
 
 
 @pytest.mark.parametrize("gap_s", [0.0, 0.0002, 0.001, 0.005])
-def test_a_second_signal_does_not_cut_off_what_is_told(site: Site, gap_s: float) -> None:
+def test_a_second_signal_does_not_cut_off_the_message(site: Site, gap_s: float) -> None:
     client = Client.order(site)
     client.process.send_signal(signal.SIGINT)
     end_s = time.perf_counter() + gap_s

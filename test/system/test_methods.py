@@ -161,7 +161,7 @@ def test_a_line_of_the_map_file_that_cannot_be_used_is_named_in_the_log(pool: Po
 
 
 @pytest.mark.parametrize(("literal", "alice", "bob"), [("True", "slashed", "bob"), ("False", "alice", "alice")])
-def test_what_keys_are_is_the_configurations_to_say(pool: Pool, literal: str, alice: str, bob: str) -> None:
+def test_the_configuration_says_which_files_are_keys(pool: Pool, literal: str, alice: str, bob: str) -> None:
     lines = "SSL /^.*CN=ALICE$/i slashed@mapped.org\nSSL /O=Example alice@mapped.org\n"
     (pool.directory / "keys").write_text(f'{lines}SSL "/O=Example Site/CN=bob" bob@mapped.org\n')
     reconfigure(pool, f"CERTIFICATE_MAPFILE = $(LOCAL_DIR)/keys\nCERTIFICATE_MAPFILE_ASSUME_HASH_KEYS = {literal}")

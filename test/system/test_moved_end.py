@@ -36,9 +36,9 @@ class Site:
     order: FleetOrder
 
     def move(self, end_s: int, cancelled_s: int | None = None) -> None:
-        told = Present(end_s, MAX_LEASE_S, cancelled_s)
+        reported = Present(end_s, MAX_LEASE_S, cancelled_s)
         self.account.put(
-            join_of(self.order).key, present_config_bundle(self.order, self.bundle_sources, told, time.time())
+            join_of(self.order).key, present_config_bundle(self.order, self.bundle_sources, reported, time.time())
         )
 
     def ends(self, kind: str) -> list[str]:

@@ -54,8 +54,8 @@ def told_of(site: Site, annex: dict[str, Any]) -> dict[str, Any]:
     """As scripts see it."""
     done = condor_annex(site, "-status", "-json", annex["AnnexID"])
     assert done.returncode == errors.OK, done.stderr
-    [told] = json.loads(done.stdout)
-    return dict(told)
+    [reported] = json.loads(done.stdout)
+    return dict(reported)
 
 
 def change_ad(annex: dict[str, Any], command_id: str, **more: Any) -> dict[str, Any]:
@@ -79,10 +79,10 @@ def test_an_extension_counts_from_the_present_end_and_is_what_aws_shows(site: Si
 
 def test_the_status_has_both_ends(site: Site, annex: dict[str, Any]) -> None:
     assert condor_annex(site, "-extend", "90m", "physics").returncode == errors.OK
-    told = told_of(site, annex)
-    assert told["EndOfLease"] == annex["EndOfLease"] + 5400
-    assert told["OrderedEndOfLease"] == annex["EndOfLease"]
-    assert told["State"] == "leased"
+    reported = told_of(site, annex)
+    assert reported["EndOfLease"] == annex["EndOfLease"] + 5400
+    assert reported["OrderedEndOfLease"] == annex["EndOfLease"]
+    assert reported["State"] == "leased"
     said = condor_annex(site, "-status", annex["AnnexID"]).stdout
     ends = [line for line in said.splitlines() if "until" in line]
     assert [line.split(":")[0] for line in ends] == ["LeaseLeft", "Ordered"], said
@@ -126,7 +126,7 @@ def test_the_lease_function_goes_by_the_moved_end(site: Site, annex: dict[str, A
     assert {each["tags"][TAG_LEASE_END] for each in instances} == {utc(annex["EndOfLease"] + HOUR_S)}
 
 
-def test_what_comes_too_late_is_refused(site: Site) -> None:
+def test_a_change_that_comes_too_late_is_refused(site: Site) -> None:
     annex = ordered(site, lease_s=60)
     done = condor_annex(site, "-extend", "1h", "physics")
     assert (done.returncode, done.stdout) == (errors.REFUSED, ""), done.stderr
@@ -134,7 +134,7 @@ def test_what_comes_too_late_is_refused(site: Site) -> None:
     assert end_in_aws(site, annex) == utc(annex["EndOfLease"])
 
 
-def test_what_was_cancelled_is_not_extended(site: Site, annex: dict[str, Any]) -> None:
+def test_a_cancelled_annex_is_not_extended(site: Site, annex: dict[str, Any]) -> None:
     assert condor_annex(site, "-cancel", "physics").returncode == errors.OK
     done = condor_annex(site, "-extend", "1h", annex["AnnexID"])
     assert (done.returncode, done.stdout) == (errors.REFUSED, ""), done.stderr
@@ -187,8 +187,8 @@ def test_a_cancellation_beats_an_extension_that_hangs(site: Site, annex: dict[st
     assert condor_annex(site, "-cancel", "physics").returncode == errors.OK
     assert annex["BulkRequestID"] not in [fleet["id"] for fleet in site.fleets()]
     client.wait(60.0)
-    words = f"InvalidState annex {annex['AnnexID']} was cancelled: its end cannot be moved CA_CHANGE_LEASE"
-    assert words in site.log()
+    message = f"InvalidState annex {annex['AnnexID']} was cancelled: its end cannot be moved CA_CHANGE_LEASE"
+    assert message in site.log()
     assert "slow-extension is stuck" not in site.log(), "a moved end of what is cancelled needs no undoing"
     site.wait_until_gone(annex["BulkRequestID"])
     assert told_of(site, annex)["State"] == "cancelled"
@@ -230,9 +230,9 @@ def test_annexd_is_killed_while_s3_hangs_and_the_machines_learn_of_the_new_end_a
     joining.wait(lambda: "Request extend-s3 finished: Success" in joining.log(), "annexd to go on with it", 60.0)
     client.wait(30.0)
     assert end_in_aws(joining, annex) == utc(annex["EndOfLease"] + HOUR_S)
-    told = manifest(joining, annex)
-    assert told["LeaseEnd"] == annex["EndOfLease"] + HOUR_S
-    assert told["Tags"][TAG_LEASE_END] == utc(told["LeaseEnd"])
+    reported = manifest(joining, annex)
+    assert reported["LeaseEnd"] == annex["EndOfLease"] + HOUR_S
+    assert reported["Tags"][TAG_LEASE_END] == utc(reported["LeaseEnd"])
 
 
 def test_a_cancellation_while_s3_hangs_is_what_the_machines_learn(joining: JoiningSite) -> None:
@@ -247,6 +247,6 @@ def test_a_cancellation_while_s3_hangs_is_what_the_machines_learn(joining: Joini
         "the extension to be refused",
         60.0,
     )
-    told = manifest(joining, annex)
-    assert TAG_CANCELLED in told["Tags"]
-    assert told["LeaseEnd"] < annex["EndOfLease"]
+    reported = manifest(joining, annex)
+    assert TAG_CANCELLED in reported["Tags"]
+    assert reported["LeaseEnd"] < annex["EndOfLease"]

@@ -43,8 +43,8 @@ def is_running(site: JoiningSite) -> bool:
 
 def test_a_recommendation_to_rebalance_is_shown_and_neither_it_nor_garbage_stops_anything(site: JoiningSite) -> None:
     at_s = int(time.time())
-    told = {"rebalance": json.dumps({"noticeTime": utc(at_s)}), "interruption": "<html>busy</html>"}
-    site.cloud.announce(instance_id(site), **told)
+    pages = {"rebalance": json.dumps({"noticeTime": utc(at_s)}), "interruption": "<html>busy</html>"}
+    site.cloud.announce(instance_id(site), **pages)
     site.wait(lambda: [str(at_s)] in slots(site, "AnnexRebalanceAt"), "the slot's stamp", SEEN_S)
     assert site.output_of(site.submit("after-rebalance", "echo ran", HERE)) == "ran\n"
     assert ["undefined"] in slots(site, "AnnexInterruptAt")

@@ -51,8 +51,8 @@ def test_at_full_debug_each_step_is_a_line(site: Site) -> None:
     command_id = site.order()["CommandID"]
     lines = [line.partition(f" request {command_id}: ")[2] for line in site.log().splitlines()]
     steps = ("check_lease_function", "request_fleet")
-    told = [line for line in lines if line.startswith(("accepted", "finished", *steps))]
-    assert told == ["accepted", *(f"{step} {kind}" for step in steps for kind in ("intent", "done")), "finished"]
+    kept = [line for line in lines if line.startswith(("accepted", "finished", *steps))]
+    assert kept == ["accepted", *(f"{step} {kind}" for step in steps for kind in ("intent", "done")), "finished"]
 
 
 def _with_token(folder: Path, token: str) -> dict[str, str]:
@@ -93,18 +93,18 @@ def test_all_faults_of_a_request_come_at_once_in_the_words_of_the_ad_and_cost_no
     fleets = len(site.fleets())
     reply = site.order(lease_s=-40, TargetCapacity="many", SpotPrize="0.1", PublicKeyFile="keys/access")
     assert reply["Result"] == "InvalidRequest"
-    for words in (
+    for message in (
         'TargetCapacity must be a positive integer, not "many"',
         "EndOfLease is 4",
         "s in the past",
         "SpotPrize",
         "PublicKeyFile",
     ):
-        assert words in reply["ErrorString"]
+        assert message in reply["ErrorString"]
     assert len(site.fleets()) == fleets
 
 
-def test_when_the_fleet_is_refused_nothing_is_left_and_the_reason_is_told(site: Site) -> None:
+def test_a_refused_fleet_leaves_nothing_and_the_reason_is_reported(site: Site) -> None:
     fleets = len(site.fleets())
     site.cloud.fault("RequestSpotFleet", "error", code="MaxSpotFleetRequestCountExceeded")
     reply = site.order()

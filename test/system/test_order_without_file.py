@@ -108,7 +108,7 @@ def test_the_image_of_the_command_line_wins(site: Site) -> None:
     assert {each["ImageId"] for each in config["LaunchSpecifications"]} == {"ami-0123456789abcdef0"}
 
 
-def test_what_was_saved_is_ordered_by_the_command_that_was_printed(site: Site, tmp_path: Path) -> None:
+def test_the_printed_command_orders_the_saved_request(site: Site, tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     before = len(site.fleets(active=False))
     saved = run(site, *LEASE, *TYPES, "-max-price", "0.1", "-annex-name", "saved", "-save", str(file))
@@ -147,7 +147,7 @@ def test_the_changes_of_a_command_line_to_a_file_are_saved_too(site: Site) -> No
     assert "condor_annex -lease-duration DURATION FILE" in done.stderr
 
 
-def test_what_annexd_refuses_is_told_in_the_options_and_costs_nothing(site: Site) -> None:
+def test_a_refusal_of_annexd_names_the_options_and_costs_nothing(site: Site) -> None:
     before = len(site.fleets(active=False))
     done = run(site, "-lease-duration", "8h", "-count", "99999", *TYPES, "-subnet", "subnet-0123")
     assert done.returncode == REFUSED
@@ -160,7 +160,7 @@ def test_what_annexd_refuses_is_told_in_the_options_and_costs_nothing(site: Site
     assert len(site.fleets(active=False)) == before
 
 
-def test_a_wrong_line_asks_nobody(site: Site) -> None:
+def test_a_wrong_command_line_sends_no_request(site: Site) -> None:
     done = run_plain(site, "-lease-duration", "8h", *TYPES, "-cpus", "4")
     assert (done.returncode, done.stdout) == (USAGE, "")
     for words in ("-instance-type excludes -cpus", "-count is missing", "condor_annex -help lists the options"):

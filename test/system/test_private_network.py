@@ -37,9 +37,9 @@ def test_orders_of_the_same_private_network_arrive_there(site: Site) -> None:
 def test_condor_annex_and_tools_reach_it(site: Site) -> None:
     done = order_an_hour(site)
     assert done.returncode == 0, done.stderr
-    for words in (
+    for message in (
         ["condor_ping", "-addr", site.address, "ADMINISTRATOR"],
         ["condor_reconfig", "-addr", site.address],
         ["condor_config_val", "-addr", site.address, "LOCAL_DIR"],
     ):
-        assert site.pool.tool(*words).returncode == 0, words
+        assert site.pool.tool(*message).returncode == 0, message

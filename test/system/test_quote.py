@@ -63,13 +63,13 @@ def options(site: Site, *more: str) -> tuple[str, ...]:
 def test_a_quote_is_text_for_people_and_its_status_says_that_the_order_would_be_taken(site: Site, file: Path) -> None:
     done = condor_annex(site, "-quote", *options(site, str(file)))
     assert done.returncode == errors.OK, done.stderr
-    for words in (
+    for message in (
         "2 units of Spot until", "at most 2 instances", "m5.large", "$0.0960 a unit and hour", "At most: $",
         "Not in it: traffic", "AWS's Pricing API", "L-34B43A08", "DryRun says yes",
         "not proved by a DryRun: iam:PassRole",
         "The order would not be refused.",
     ):  # fmt: skip
-        assert words in done.stdout
+        assert message in done.stdout
     assert site.fleets() == []
 
 
@@ -81,7 +81,7 @@ def test_a_quote_is_json_for_scripts_and_dry_run_is_another_name_for_it(site: Si
     assert quote["Request"]["TargetCapacity"] == 2
 
 
-def test_what_would_be_refused_ends_with_the_status_of_the_order_in_the_words_of_options(site: Site) -> None:
+def test_a_quote_that_would_be_refused_has_the_orders_status_and_option_names(site: Site) -> None:
     asked = options(site, "-count", "20000", str(written(site)))
     quoted, ordered = condor_annex(site, "-quote", *asked), condor_annex(site, *asked)
     assert (quoted.returncode, quoted.stderr) == (ordered.returncode, ordered.stderr)
@@ -174,17 +174,17 @@ def test_above_the_limit_an_order_at_a_terminal_is_shown_and_without_a_yes_not_m
     assert not any(str(each["state"]) == "active" for each in site.fleets())
 
 
-def test_what_was_confirmed_is_ordered_with_the_bound_that_was_quoted(site: Site, file: Path) -> None:
+def test_a_confirmed_order_has_the_quoted_bound(site: Site, file: Path) -> None:
     done = typed(site, *options(site, str(file)), answer="y")
     assert done.returncode == errors.OK, done.shown
     [fleet] = [each for each in site.fleets() if each["id"] in done.shown]
     assert [each["SpotPrice"] for each in fleet["config"]["LaunchSpecifications"]] == ["0.096000"]
 
 
-def test_an_order_of_which_nobody_knows_what_it_can_cost_is_asked_for_too(site: Site) -> None:
+def test_an_order_of_unknown_cost_needs_confirmation_too(site: Site) -> None:
     done = typed(site, *options(site, str(REQUEST)), answer="n", above="1000000")
     assert done.returncode == errors.NOT_CONFIRMED, done.shown
-    assert "What it can cost at most is unknown. Order it? [y/N]" in done.shown
+    assert "The maximum cost is unknown. Order it? [y/N]" in done.shown
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_limit_that_is_not_a_number_is_reported_before_anything_is_ordered(sit
     assert "ANNEX_CONFIRM_ABOVE must be a number of dollars, not 'much'" in done.shown
 
 
-def test_what_would_be_refused_is_not_asked_about(site: Site, file: Path) -> None:
+def test_no_confirmation_is_asked_for_an_order_that_would_be_refused(site: Site, file: Path) -> None:
     site.cloud.fault("RequestSpotFleet", "denied")
     done = typed(site, *options(site, str(file)), answer="y")
     assert done.returncode == errors.CLOUD_FAILED

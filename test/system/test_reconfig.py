@@ -15,8 +15,8 @@ def reconfigure(site: Site, extra: str) -> str:
     site.pool.configure(extra)
 
     def said() -> str | None:
-        words = site.log()[before:]
-        return words if "Reconfigured" in words or "Reconfig failed" in words else None
+        message = site.log()[before:]
+        return message if "Reconfigured" in message or "Reconfig failed" in message else None
 
     return site.wait(said, "annexd's word on its new configuration") or ""
 
@@ -88,12 +88,12 @@ def test_an_api_that_aws_has_not_is_refused_and_the_one_before_stays(site: Site)
     reconfigure(site, "ANNEX_FLEET_API = SpotFleet")
 
 
-def test_what_only_a_restart_can_change_is_said_and_stays(site: Site) -> None:
+def test_settings_that_require_a_restart_are_reported_and_stay(site: Site) -> None:
     journal = site.pool.param("ANNEXD_COMMAND_STATE")
     said = reconfigure(site, "ANNEXD_COMMAND_STATE = $(SPOOL)/annexd_command_state.other")
     other = f"{site.pool.directory}/spool/annexd_command_state.other"
-    words = f"to {other} requires a restart; {journal} stays in use until then"
-    assert f"changing ANNEXD_COMMAND_STATE {words}" in said
+    message = f"to {other} requires a restart; {journal} stays in use until then"
+    assert f"changing ANNEXD_COMMAND_STATE {message}" in said
     accepted(site.order())
     assert not (site.pool.directory / "spool" / "annexd_command_state.other").exists()
     assert "requires a restart" not in reconfigure(site, f"ANNEXD_COMMAND_STATE = {journal}")
@@ -130,7 +130,7 @@ def test_more_requests_than_may_wait_are_refused_and_a_larger_number_lets_those_
     assert len(site.fleets()) == before + 3
 
 
-def test_condor_annex_gives_up_after_its_timeout_and_tells_how_to_ask_again(site: Site) -> None:
+def test_condor_annex_gives_up_after_its_timeout_and_says_how_to_ask_again(site: Site) -> None:
     before = len(site.fleets())
     site.cloud.fault("RequestSpotFleet", "hang", hang_s=6)
     started_s = time.monotonic()

@@ -25,8 +25,8 @@ def annex(site: Site) -> dict[str, Any]:
 def status(site: Site, annex: dict[str, Any]) -> dict[str, Any]:
     done = condor_annex(site, "-status", "-json", annex["AnnexID"])
     assert done.returncode == errors.OK, done.stderr
-    [told] = json.loads(done.stdout)
-    return dict(told)
+    [reported] = json.loads(done.stdout)
+    return dict(reported)
 
 
 def fleets_of(site: Site, annex: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -51,10 +51,10 @@ def test_an_annex_grows_as_its_user_types_it_and_all_of_it_is_cancelled(site: Si
     site.wait_until_gone(further)
 
 
-def test_what_cannot_be_is_refused_in_words_of_the_option(site: Site, annex: dict[str, Any]) -> None:
+def test_an_impossible_resize_is_refused_with_the_name_of_the_option(site: Site, annex: dict[str, Any]) -> None:
     smaller = condor_annex(site, "-resize", "1", "physics")
     assert (smaller.returncode, smaller.stdout) == (errors.REFUSED, ""), smaller.stderr
-    assert "they cannot be told to leave: -now terminates them with their jobs" in smaller.stderr
+    assert "they cannot be asked to leave: -now terminates them with their jobs" in smaller.stderr
     larger = condor_annex(site, "-resize", "20000", "physics")
     assert larger.returncode == errors.REFUSED
     assert "-resize is 20000, the most allowed here is 10000 (ANNEX_MAX_TARGET_CAPACITY)" in larger.stderr
@@ -102,8 +102,8 @@ def test_the_machines_of_a_further_fleet_join_the_pool_by_the_annexs_own_object(
     assert done.returncode == errors.OK, done.stderr
     waited = condor_annex(joining, "-wait", "joined=2", "-timeout", "90", "physics")
     assert waited.returncode == errors.OK, waited.stderr
-    told = status(joining, annex)
-    assert (told["TargetCapacity"], told["Joined"]) == (2, 2)
+    reported = status(joining, annex)
+    assert (reported["TargetCapacity"], reported["Joined"]) == (2, 2)
     assert condor_annex(joining, "-cancel", "physics").returncode == errors.OK
     joining.wait(lambda: not joining.cloud.running_instances(), "all its machines to be gone", 60.0)
 

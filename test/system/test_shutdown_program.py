@@ -34,7 +34,7 @@ def pool() -> Iterator[Pool]:
             yield pool
 
 
-def test_condor_set_shutdown_tells_condor_master_what_comes_after_annexd(pool: Pool) -> None:
+def test_condor_set_shutdown_sets_the_program_that_follows_annexd(pool: Pool) -> None:
     master, annexd = (int(re.findall(r"\*\* PID = (\d+)", pool.log(daemon))[-1]) for daemon in ("MASTER", "ANNEXD"))
     done = pool.tool("condor_set_shutdown", "-exec", "farewell")
     assert done.returncode == 0, done.stderr

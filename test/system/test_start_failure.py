@@ -26,7 +26,7 @@ def test_a_missing_package_is_named_in_its_log() -> None:
         pool.wait_for(lambda: "exited with status 1" in pool.log("MASTER"), "the status in MasterLog", FOUND_S)
 
 
-def test_what_another_program_than_condor_master_hands_over_is_named_in_its_log() -> None:
+def test_invalid_inheritance_from_another_program_is_named_in_its_log() -> None:
     with Pool(daemons=DAEMONS) as pool:
         starting(pool, "import os, sys; os.environ['CONDOR_INHERIT'] = 'nonsense'")
         pool.wait_for(lambda: "cannot start" in pool.log("ANNEXD"), "the cause in AnnexdLog", FOUND_S)

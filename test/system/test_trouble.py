@@ -85,7 +85,7 @@ def test_an_order_that_the_disk_stops_halfway_is_completed_when_there_is_room(si
     accepted(site.order(CommandID="halfway"))
 
 
-def test_a_lease_that_nobody_enforces_stops_orders_and_is_told_in_the_log_and_the_ad(site: Site) -> None:
+def test_an_unenforced_lease_stops_orders_and_is_reported_in_the_log_and_the_ad(site: Site) -> None:
     fleets = len(site.fleets())
     site.cloud.client("lambda").put_function_concurrency(FunctionName=site.arn, ReservedConcurrentExecutions=0)
     reply = site.order()
@@ -107,7 +107,7 @@ def looks(site: Site) -> int:
     return len(site.cloud.calls("DescribeSpotFleetRequests"))
 
 
-def test_a_lease_that_nobody_ends_is_ended_by_annexd_after_three_runs_and_told_of(site: Site) -> None:
+def test_annexd_ends_a_lease_after_three_failed_runs_and_reports_it(site: Site) -> None:
     other = site.order()
     overdue = site.order(lease_s=3)
     site.cloud.set_clock_ahead(898)  # beyond 900 s nothing that is signed counts in AWS, and annexd believes no clock
@@ -116,8 +116,8 @@ def test_a_lease_that_nobody_ends_is_ended_by_annexd_after_three_runs_and_told_o
     finally:
         site.cloud.set_clock_ahead(0)
     site.wait_until_gone(overdue["BulkRequestID"])
-    words = f"{overdue['BulkRequestID']} was overdue, since the lease function did not end it: annexd has ended it"
-    assert words in site.log()
+    message = f"{overdue['BulkRequestID']} was overdue, since the lease function did not end it: annexd has ended it"
+    assert message in site.log()
     assert other["BulkRequestID"] in [fleet["id"] for fleet in site.fleets()]
 
 
@@ -127,10 +127,10 @@ def test_a_lease_function_that_was_changed_by_hand_is_warned_of_in_the_log_and_t
     functions.update_function_code(FunctionName=site.arn, ZipFile=zipped(changed))
     beat(site.cloud, site.arn)
     site.wait(lambda: (site.ad() or {}).get("AnnexFunctionWarning"), "a warning in the ad")
-    words = f"the lease function {site.arn} differs from lambda/lease.py of this annexd"
-    assert words in (site.ad() or {})["AnnexFunctionWarning"]
-    assert f"WARNING: {words}" in site.log()
-    assert words in site.order()["Warning"]
+    message = f"the lease function {site.arn} differs from lambda/lease.py of this annexd"
+    assert message in (site.ad() or {})["AnnexFunctionWarning"]
+    assert f"WARNING: {message}" in site.log()
+    assert message in site.order()["Warning"]
     functions.update_function_code(FunctionName=site.arn, ZipFile=zipped(CODE.read_text()))
     beat(site.cloud, site.arn)
     site.wait(lambda: "AnnexFunctionWarning" not in (site.ad() or {"AnnexFunctionWarning": 1}), "it to go")
@@ -164,15 +164,15 @@ def test_a_receipt_with_lone_surrogates_does_not_end_annexd_and_is_reported(site
 def test_the_status_says_when_the_lease_function_saw_an_annex_last(site: Site) -> None:
     annex_id, ordered_s = str(site.order(AnnexName="seen")["AnnexID"]), time.time()
 
-    def told() -> dict[str, Any]:
+    def heartbeat_ad() -> dict[str, Any]:
         done = condor_annex(site, "-status", "-json", annex_id)
         return dict(json.loads(done.stdout)[0]) if done.returncode == 0 else {}
 
-    site.wait(lambda: told().get("SeenTime"), "annexd to look at it")
-    assert told()["EnforcerSeenTime"] is None, "no run since it was ordered"
+    site.wait(lambda: heartbeat_ad().get("SeenTime"), "annexd to look at it")
+    assert heartbeat_ad()["EnforcerSeenTime"] is None, "no run since it was ordered"
     site.wait(lambda: time.time() > ordered_s + 1, "the next second, since ticks have whole ones")
     beat(site.cloud, site.arn)
-    site.wait(lambda: (told()["EnforcerSeenTime"] or 0) > ordered_s, "annexd to hear that it was seen")
+    site.wait(lambda: (heartbeat_ad()["EnforcerSeenTime"] or 0) > ordered_s, "annexd to hear that it was seen")
 
 
 def test_an_annexd_on_an_empty_disk_finds_what_there_is(site: Site) -> None:

@@ -138,8 +138,8 @@ def test_each_line_of_wait_counts_as_condor_status_does_while_machines_come_work
             now = joined_and_claimed(site, annex_id)
             assert now == expected
             # annexd may have asked the collector before the change: then a line counts as condor_status did until then.
-            while (told := counts_in(next_line(process))) != now:
-                assert told == before
+            while (reported := counts_in(next_line(process))) != now:
+                assert reported == before
             before = now
         assert process.wait(30) == errors.OK
 

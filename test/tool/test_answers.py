@@ -94,7 +94,7 @@ def test_a_local_time_is_sent_as_that_of_the_users_own_zone(user: User) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "status", "words"),
+    ("reply", "status", "message"),
     [
         (
             {"Result": "InvalidState", "ErrorString": "it is too late: the fleet is half ended", **ANNEX},
@@ -134,10 +134,10 @@ def test_a_local_time_is_sent_as_that_of_the_users_own_zone(user: User) -> None:
     ],
 )
 def test_refusals_name_options_instead_of_attributes(
-    user: User, reply: dict[str, Any], status: int, words: str
+    user: User, reply: dict[str, Any], status: int, message: str
 ) -> None:
     done = user.answered(reply, "-until", "2095-12-25T12:00Z", "physics")
-    assert (done.returncode, words in done.stderr, done.stdout) == (status, True, ""), done.stderr
+    assert (done.returncode, message in done.stderr, done.stdout) == (status, True, ""), done.stderr
 
 
 def test_a_warning_is_printed_beside_the_ends(user: User) -> None:

@@ -79,6 +79,6 @@ def test_dollars_keep_every_decimal_that_counts() -> None:
         (["-budget", "a b"], "what follows -budget must be a name"),
     ],
 )
-def test_what_does_not_go_with_budget_is_refused(arguments: list[str], message: str) -> None:
+def test_options_that_do_not_go_with_budget_are_refused(arguments: list[str], message: str) -> None:
     with pytest.raises(ToolError, match=message):
         parse(arguments)

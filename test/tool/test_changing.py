@@ -78,15 +78,15 @@ def test_a_lease_is_moved_by_a_duration_or_to_a_time(line: str, options: ToolOpt
     ],
 )
 def test_a_fault_is_reported_with_the_next_step(line: str, fault: str, next_step: str) -> None:
-    assert any(told.startswith(fault) and next_step in told for told in faults(line)), faults(line)
+    assert any(reported.startswith(fault) and next_step in reported for reported in faults(line)), faults(line)
 
 
 @pytest.mark.parametrize(("name", "option"), FOREIGN.items())
 def test_an_option_that_does_not_change_a_lease_is_refused(name: str, option: Option) -> None:
-    told = faults(f"-{name} {'x' if option.value else ''} -extend 1h physics")
+    reported = faults(f"-{name} {'x' if option.value else ''} -extend 1h physics")
     with_it = {f"-{each} cannot be used with -extend" for each in OPTIONS if OPTIONS[each].field == option.field}
     with_it.add(f"-extend cannot be used with -{name}")
-    assert any(fault.startswith(tuple(with_it)) for fault in told), told
+    assert any(fault.startswith(tuple(with_it)) for fault in reported), reported
 
 
 def test_an_extension_counts_from_where_the_end_is_and_so_is_sent_as_a_length() -> None:
@@ -118,12 +118,12 @@ def test_an_end_is_sent_with_keys_that_are_given_and_no_others() -> None:
 def test_an_end_in_the_past_is_refused_with_what_ends_an_annex_now(now: bool) -> None:
     with pytest.raises(ToolError) as raised:
         change_ad(ToolOptions(until_s=NOON_S, now=now, file="physics"), NOON_S + 90061)
-    [told] = raised.value.faults
+    [reported] = raised.value.faults
     assert raised.value.status == USAGE
-    assert told.startswith("-until 2026-12-01 12:00:00 UTC was 1d1h1m ago: give a future time")
-    assert told.endswith("condor_annex -cancel physics ends the annex now")
+    assert reported.startswith("-until 2026-12-01 12:00:00 UTC was 1d1h1m ago: give a future time")
+    assert reported.endswith("condor_annex -cancel physics ends the annex now")
 
 
-def test_what_became_of_a_change_can_be_asked_for_after_its_end() -> None:
+def test_the_result_of_a_change_can_be_queried_after_its_end() -> None:
     ad = change_ad(ToolOptions(until_s=NOON_S, file="physics", command_id="mine"), NOON_S + 1)
     assert (ad["EndOfLease"], ad["CommandID"]) == (NOON_S, "mine")

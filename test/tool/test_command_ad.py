@@ -86,7 +86,7 @@ def test_a_path_that_is_not_text_is_refused_since_the_bindings_would_crash() -> 
         max_size=4,
     )
 )
-def test_what_the_file_holds_is_what_annexd_reads(
+def test_annexd_reads_exactly_the_content_of_the_file(
     tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]
 ) -> None:
     """Pass values through classad2's writer and annexd's reader; others are refused before."""

@@ -56,8 +56,8 @@ def test_it_prints_the_request_id_alone_and_all_else_on_standard_error(user: Use
     assert fleet(user, done.stdout.strip())["TargetCapacity"] == json.loads(REQUEST.read_text())["TargetCapacity"]
     assert done.stdout.count("\n") == 1
     assert done.stderr.count("\n") == 1  # our own example gives no other note
-    for words in ("the lease of annex", "ends at"):
-        assert words in done.stderr
+    for message in ("the lease of annex", "ends at"):
+        assert message in done.stderr
 
 
 def test_count_and_user_data_of_the_command_line_reach_the_cloud(user: User) -> None:
@@ -148,8 +148,12 @@ def test_a_failed_authentication_is_reported(user: User) -> None:
 def test_faults_that_annexd_finds_are_printed(user: User) -> None:
     done = user.annex(*user.keys, *LEASE, "-", stdin='{"TargetCapacity": "many", "SpotPrize": "1"}')
     assert done.returncode == errors.REFUSED
-    for words in ('TargetCapacity must be a positive integer, not "many"', "SpotPrize", "nothing says what to launch"):
-        assert words in done.stderr
+    for message in (
+        'TargetCapacity must be a positive integer, not "many"',
+        "SpotPrize",
+        "nothing says what to launch",
+    ):
+        assert message in done.stderr
     assert done.stdout == ""
 
 
@@ -162,7 +166,7 @@ def test_a_wrong_value_is_reported_with_its_option(user: User) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "words"),
+    ("content", "status", "message"),
     [
         ('{"TargetCapacity": 3, // three\n}', errors.BAD_FILE, "there is an extra comma"),
         ('{"MinCount": 1, "MaxCount": 1}', errors.BAD_FILE, "is a request for instances (aws ec2 run-instances)"),
@@ -174,10 +178,10 @@ def test_a_wrong_value_is_reported_with_its_option(user: User) -> None:
         ),
     ],
 )
-def test_a_file_that_cannot_be_ordered_costs_nothing(user: User, content: str, status: int, words: str) -> None:
+def test_a_file_that_cannot_be_ordered_costs_nothing(user: User, content: str, status: int, message: str) -> None:
     user.site.cloud.clear_audit()
     done = user.annex(*user.keys, *LEASE, "-", stdin=content)
-    assert (done.returncode, words in done.stderr, done.stdout) == (status, True, ""), done.stderr
+    assert (done.returncode, message in done.stderr, done.stdout) == (status, True, ""), done.stderr
     assert user.site.cloud.calls("RequestSpotFleet") == []
 
 

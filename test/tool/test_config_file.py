@@ -52,7 +52,7 @@ def test_the_aws_command_lines_file_is_taken_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted({*OWN, "logsurl"}))
-def test_what_belongs_to_the_command_cannot_be_set_by_the_file(tmp_path: Path, name: str) -> None:
+def test_a_file_cannot_set_attributes_of_the_command(tmp_path: Path, name: str) -> None:
     assert f'"{name}" is not part of the config of a fleet' in fault_of(tmp_path, {name: "x"})
 
 
@@ -78,17 +78,17 @@ def test_default_user_data_is_for_specifications_that_have_none(tmp_path: Path) 
 
 @pytest.mark.parametrize("how", ["user_data", "default_user_data"])
 def test_user_data_cannot_be_given_to_a_launch_template_and_that_is_said(tmp_path: Path, how: str) -> None:
-    words = fault_of(tmp_path, {"LaunchTemplateConfigs": [{}]}, **{how: "x"})
-    assert "belongs into the launch template" in words
+    message = fault_of(tmp_path, {"LaunchTemplateConfigs": [{}]}, **{how: "x"})
+    assert "belongs into the launch template" in message
 
 
 def test_user_data_larger_than_ec2_takes_is_refused(tmp_path: Path) -> None:
-    words = fault_of(tmp_path, {"LaunchSpecifications": [{}]}, user_data="x" * (MAX_USER_DATA_BYTES + 1))
-    assert str(MAX_USER_DATA_BYTES) in words
+    message = fault_of(tmp_path, {"LaunchSpecifications": [{}]}, user_data="x" * (MAX_USER_DATA_BYTES + 1))
+    assert str(MAX_USER_DATA_BYTES) in message
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         ("", "is empty"),
         ("TargetCapacity", "is not JSON: Expecting value at line 1, column 1"),
@@ -124,17 +124,17 @@ def test_user_data_larger_than_ec2_takes_is_refused(tmp_path: Path) -> None:
         (b"[" + b" " * MAX_FILE_BYTES, "is larger than"),
     ],
 )
-def test_a_file_that_is_not_a_config_is_refused_with_the_place(tmp_path: Path, content: object, words: str) -> None:
-    assert words in fault_of(tmp_path, content)
+def test_a_file_that_is_not_a_config_is_refused_with_the_place(tmp_path: Path, content: object, message: str) -> None:
+    assert message in fault_of(tmp_path, content)
 
 
-def test_all_faults_of_a_file_are_told_at_once_but_not_thousands(tmp_path: Path) -> None:
+def test_all_faults_of_a_file_are_reported_at_once_but_not_thousands(tmp_path: Path) -> None:
     assert fault_of(tmp_path, {"A b": 1, "B": 2**70}).count("\n") == 1
     assert fault_of(tmp_path, {"A": [2**70] * 1000}).endswith("... and 980 more faults")
 
 
 @given(at=st.integers(0, len(CONTENT)), replaced=st.integers(0, 3) | st.just(len(CONTENT)), by=st.binary(max_size=2))
-def test_whatever_is_in_the_file_the_answer_is_a_config_or_words(
+def test_any_file_gives_a_config_or_a_message(
     tmp_path_factory: pytest.TempPathFactory, at: int, replaced: int, by: bytes
 ) -> None:
     """The example, cut off or with some bytes changed anywhere."""

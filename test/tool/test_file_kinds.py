@@ -11,7 +11,7 @@ REQUEST = {"SpotFleetRequestId": "sfr-1", "SpotFleetRequestState": "active", "Sp
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "message"),
     [
         (CONFIG, None),
         ({"SpotFleetRequestConfig": CONFIG}, None),
@@ -28,24 +28,24 @@ REQUEST = {"SpotFleetRequestId": "sfr-1", "SpotFleetRequestState": "active", "Sp
         ),
     ],
 )
-def test_a_file_with_one_request_is_accepted_with_a_note_about_the_rest(value: Any, words: str | None) -> None:
+def test_a_file_with_one_request_is_accepted_with_a_note_about_the_rest(value: Any, message: str | None) -> None:
     config, notes = config_in(value)
     assert config == CONFIG
-    assert len(notes) == (words is not None)
-    assert words is None or words in notes[0]
+    assert len(notes) == (message is not None)
+    assert message is None or message in notes[0]
 
 
 EC2_FLEET = {"LaunchTemplateConfigs": [], "TargetCapacitySpecification": {"TotalTargetCapacity": 2}}
 SPEC: dict[str, Any] = {"ImageId": "ami-1", "InstanceType": "m5.large"}
 
 
-def test_what_ec2_fleet_takes_is_taken_as_it_is() -> None:
+def test_an_ec2_fleet_request_is_accepted_unchanged() -> None:
     assert config_in(dict(EC2_FLEET)) == (EC2_FLEET, [])
     assert config_in(EC2_FLEET | {"DryRun": False}) == (EC2_FLEET, ['"DryRun": false is ignored: condor_annex orders'])
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "message"),
     [
         ({"DryRun": True, "SpotFleetRequestConfig": CONFIG}, '"DryRun": true, which only checks a request: remove it'),
         ({"SpotFleetRequestConfig": CONFIG, "TargetCapacity": 5}, 'has "TargetCapacity" beside SpotFleetRequestConfig'),
@@ -83,10 +83,10 @@ def test_what_ec2_fleet_takes_is_taken_as_it_is() -> None:
         ({"DryRun": True, "SpotFleetRequestConfig": dict.fromkeys("abcdefghijk", "")}, "is a skeleton"),
     ],
 )
-def test_another_commands_file_is_called_by_its_name_with_the_next_step(value: Any, words: str) -> None:
+def test_another_commands_file_is_called_by_its_name_with_the_next_step(value: Any, message: str) -> None:
     with pytest.raises(NotTaken) as caught:
         config_in(value)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_free_text_is_not_taken_for_a_template_of_another_program() -> None:

@@ -62,7 +62,7 @@ def test_temporary_keys_have_a_third_file(monkeypatch: pytest.MonkeyPatch, tmp_p
     }
 
 
-def test_what_is_given_is_not_mixed_with_what_is_configured() -> None:
+def test_given_keys_are_not_mixed_with_configured_ones() -> None:
     assert keys(param=CONFIGURED) == {
         "PublicKeyFile": "/k/id",
         "SecretKeyFile": "/k/secret",
@@ -83,22 +83,22 @@ def test_half_a_pair_in_the_configuration_is_reported() -> None:
 @pytest.mark.parametrize(
     "arguments", [("-access-key-file", "a", "-secret-key-file", "b"), ("-session-token-file", "a")]
 )
-def test_keys_come_from_one_place_whatever_they_are_for(task: tuple[str, ...], arguments: tuple[str, ...]) -> None:
+def test_keys_come_from_one_place_for_every_use(task: tuple[str, ...], arguments: tuple[str, ...]) -> None:
     with pytest.raises(ToolError, match=f"-profile and {arguments[0]} exclude each other") as caught:
         parse(["-profile", "p", *arguments, *task])
     assert caught.value.status == USAGE
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (("-access-key-file", "a"), "-secret-key-file is missing"),
         (("-secret-key-file", "a", "-session-token-file", "b"), "-access-key-file is missing"),
         (("-session-token-file", "a"), "-access-key-file and -secret-key-file are missing"),
     ],
 )
-def test_keys_come_whole(arguments: tuple[str, ...], words: str) -> None:
-    with pytest.raises(ToolError, match=words) as caught:
+def test_keys_come_whole(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ToolError, match=message) as caught:
         keys(*arguments)
     assert caught.value.status == USAGE
 

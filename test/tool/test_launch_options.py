@@ -48,7 +48,7 @@ def faults(*arguments: str) -> tuple[str, ...]:
     ],
     ids=" ".join,
 )
-def test_what_the_options_say_is_a_spot_fleet_request_of_aws_model_without_faults(options: tuple[str, ...]) -> None:
+def test_options_become_a_faultless_spot_fleet_request_of_aws_model(options: tuple[str, ...]) -> None:
     unknown: list[str] = []
     made = config(*options)
     assert checked_config({**made, **ROLE}, unknown) == {**made, **ROLE}
@@ -70,7 +70,7 @@ def test_each_type_is_a_launch_specification_and_aws_chooses_by_price_and_capaci
         ((*NEEDS, "-gpus", "2"), {"AcceleratorTypes": ["gpu"], "AcceleratorCount": {"Min": 2}}),
     ],
 )
-def test_what_a_machine_must_have_becomes_requirements(options: tuple[str, ...], requirements: dict[str, Any]) -> None:
+def test_needs_of_a_machine_become_requirements(options: tuple[str, ...], requirements: dict[str, Any]) -> None:
     [only] = machines(*options)
     least = {"VCpuCount": {"Min": 4}, "MemoryMiB": {"Min": 8192}}
     assert only == {"ImageId": IMAGE, "InstanceRequirements": {**least, **requirements}}
@@ -82,7 +82,7 @@ def test_on_demand_is_the_whole_capacity() -> None:
     assert not {"AllocationStrategy", "SpotPrice"} & made.keys()
 
 
-def test_what_all_machines_have_in_common_is_said_of_each() -> None:
+def test_common_members_are_in_each_specification() -> None:
     options = ("-subnet", "subnet-0123456789abcdef0", "-subnet", "subnet-0123456789abcdef1", "-key-name", "me")
     for each in machines(*TYPES, *options, "-volume-size", "50"):
         assert each["SubnetId"] == "subnet-0123456789abcdef0,subnet-0123456789abcdef1"
@@ -115,14 +115,14 @@ def test_without_any_image_it_is_amazon_linux_and_that_it_holds_no_htcondor_is_s
     assert config_of(parse([*ENOUGH, *options, "-image", IMAGE]), lambda _: None)[1] == []
 
 
-def test_a_default_image_that_is_none_is_named_by_its_knob() -> None:
+def test_an_invalid_default_image_is_reported_with_its_knob() -> None:
     with pytest.raises(ToolError, match=r"ANNEX_DEFAULT_IMAGE must be an image ID .* not 'debian'"):
         config(*TYPES, default_image="debian")
     assert machines(*TYPES, "-image", IMAGE, default_image="debian")
 
 
 @pytest.mark.parametrize("name", ["a1.large", "m6g.large", "c7gn.xlarge", "is4gen.large", "g5g.xlarge", "x2gd.metal"])
-def test_arm_is_told_by_the_name_of_a_type(name: str) -> None:
+def test_arm_is_recognized_by_the_name_of_a_type(name: str) -> None:
     assert is_arm(name)
 
 
@@ -178,7 +178,7 @@ def test_a_volume_is_in_gigabytes(text: str, gib: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         (("-instance-type", "m5"), "-instance-type must be instance types separated by commas"),
         (("-instance-type", "m5.large,,c5.large"), "('' is not one), not 'm5.large,,c5.large'"),
@@ -209,13 +209,13 @@ def test_a_volume_is_in_gigabytes(text: str, gib: int) -> None:
         (("-subnet", "subnet-0123456789abcdef0", "c.json"), "-subnet cannot be used with a file"),
     ],
 )
-def test_what_is_wrong_is_told_in_the_options_that_were_typed(options: tuple[str, ...], words: str) -> None:
+def test_faults_name_the_options_that_were_typed(options: tuple[str, ...], message: str) -> None:
     [fault] = faults(*ENOUGH, *options)
-    assert words in fault
+    assert message in fault
 
 
-def test_all_faults_of_an_order_without_a_file_are_told_at_once() -> None:
-    told = faults("-instance-type", "m5", "-memory", "0", "-on-demand", "-max-price", "no", "-image", "x")
+def test_all_faults_of_an_order_without_a_file_are_reported_at_once() -> None:
+    reported = faults("-instance-type", "m5", "-memory", "0", "-on-demand", "-max-price", "no", "-image", "x")
     expected = (
         "-instance-type must be",
         "-memory must be",
@@ -226,9 +226,9 @@ def test_all_faults_of_an_order_without_a_file_are_told_at_once() -> None:
         "-max-price is for",
         "-count is missing",
     )
-    for words in expected:
-        assert any(fault.startswith(words) for fault in told), (words, told)
-    assert len(told) == len(expected)
+    for message in expected:
+        assert any(fault.startswith(message) for fault in reported), (message, reported)
+    assert len(reported) == len(expected)
 
 
 def test_without_a_file_and_without_these_options_both_ways_are_named() -> None:
@@ -242,12 +242,12 @@ def test_they_are_of_an_order_only(task: tuple[str, ...]) -> None:
     assert any("-cpus cannot be used with" in fault for fault in faults(*task, "-cpus", "1"))
 
 
-def test_a_fault_that_annexd_finds_is_told_as_the_option_and_once_for_all_types() -> None:
-    words = (
+def test_a_fault_that_annexd_finds_names_the_option_and_is_shown_once_for_all_types() -> None:
+    message = (
         "TargetCapacity is 20000, the most allowed here is 10000 (ANNEX_MAX_TARGET_CAPACITY); "
         "LaunchSpecifications[0].SubnetId is wrong; LaunchSpecifications[1].SubnetId is wrong"
     )
-    assert in_options(words, OPTION_OF_LAUNCH) == (
+    assert in_options(message, OPTION_OF_LAUNCH) == (
         "-count is 20000, the most allowed here is 10000 (ANNEX_MAX_TARGET_CAPACITY); -subnet is wrong"
     )
-    assert in_options(words, OPTION_OF) == words
+    assert in_options(message, OPTION_OF) == message

@@ -52,9 +52,9 @@ def test_a_missing_lease_duration_says_so() -> None:
 
 
 def test_all_faults_of_a_line_are_reported_at_once() -> None:
-    told = faults("-count", "many", "-frobnicate", "-events-url", "ftp://x", "-name")
+    found = faults("-count", "many", "-frobnicate", "-events-url", "ftp://x", "-name")
     for words in ("-count must be", "option -frobnicate", "-events-url must be", "-name needs a value", "-lease-d"):
-        assert any(words in fault for fault in told), told
+        assert any(words in fault for fault in found), found
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,10 @@ def test_an_invalid_annex_name_is_not_sent(name: str) -> None:
 
 
 def test_options_of_an_order_cannot_be_used_with_a_cancellation() -> None:
-    told = faults("-cancel", "physics", "-lease-duration", "1h", "-count", "3", "config.json")
-    assert set(told) == {f"{each} cannot be used with -cancel" for each in ("-lease-duration", "-count", "config.json")}
+    found = faults("-cancel", "physics", "-lease-duration", "1h", "-count", "3", "config.json")
+    assert set(found) == {
+        f"{each} cannot be used with -cancel" for each in ("-lease-duration", "-count", "config.json")
+    }
     assert faults("-setup", "-cancel", "physics") == ("-cancel cannot be used with -setup",)
 
 

@@ -49,17 +49,17 @@ def test_a_size_and_an_annex_are_enough(line: str, options: ToolOptions) -> None
         ("-resize 5 -extend 1h x", "-resize cannot be used with -extend", "a command of its own"),
     ],
 )
-def test_every_fault_is_told_with_what_is_right(line: str, fault: str, next_step: str) -> None:
-    told = faults(line)
-    assert any(each.startswith(fault) and next_step in each for each in told), told
+def test_every_fault_is_reported_with_the_expected_form(line: str, fault: str, next_step: str) -> None:
+    reported = faults(line)
+    assert any(each.startswith(fault) and next_step in each for each in reported), reported
 
 
 @pytest.mark.parametrize(("name", "option"), FOREIGN.items())
 def test_an_option_that_does_not_change_a_size_is_refused(name: str, option: Option) -> None:
-    told = faults(f"-{name} {'x' if option.value else ''} -resize 5 physics")
+    reported = faults(f"-{name} {'x' if option.value else ''} -resize 5 physics")
     with_it = {f"-{each} cannot be used with -resize" for each in OPTIONS if OPTIONS[each].field == option.field}
     with_it.add(f"-resize cannot be used with -{name}")
-    assert any(fault.startswith(tuple(with_it)) for fault in told), told
+    assert any(fault.startswith(tuple(with_it)) for fault in reported), reported
 
 
 def test_now_is_sent_where_it_is_given() -> None:
@@ -89,30 +89,30 @@ def test_the_new_size_and_the_further_fleet_are_printed(capsys: pytest.CaptureFi
         "EndOfLease": 1796126400,
     }
     show.resized(ad)
-    told = capsys.readouterr()
-    assert told.out == "Annex annex-1 has 5 units: 3 more were ordered (sfr-2)\n"
-    assert "the lease of annex annex-1 ends at" in told.err
+    reported = capsys.readouterr()
+    assert reported.out == "Annex annex-1 has 5 units: 3 more were ordered (sfr-2)\n"
+    assert "the lease of annex annex-1 ends at" in reported.err
 
 
 @pytest.mark.parametrize(
-    ("busy", "words"), [(None, "2 machines leave"), (0, "2 machines leave"), (1, "2 machines leave, 1 of them when")]
+    ("busy", "message"), [(None, "2 machines leave"), (0, "2 machines leave"), (1, "2 machines leave, 1 of them when")]
 )
-def test_what_leaves_is_printed_and_whether_it_has_jobs(
-    busy: int | None, words: str, capsys: pytest.CaptureFixture[str]
+def test_leaving_machines_are_printed_with_their_jobs(
+    busy: int | None, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ad = {"Result": "Success", "AnnexID": "annex-1", "TargetCapacity": 3, "LeavingMachines": 2, "BusyMachines": busy}
     show.resized(ad)
-    assert capsys.readouterr().out.startswith(f"Annex annex-1 has 3 units: {words}")
+    assert capsys.readouterr().out.startswith(f"Annex annex-1 has 3 units: {message}")
 
 
 @pytest.mark.parametrize(
-    ("ad", "status", "words"),
+    ("ad", "status", "message"),
     [
         ({"Result": "Success"}, COMMUNICATION, "without a TargetCapacity"),
         ({"Result": "InvalidRequest", "ErrorString": "TargetCapacity is missing"}, REFUSED, "-resize is missing"),
     ],
 )
-def test_any_answer_but_success_is_an_error(ad: dict[str, Any], status: int, words: str) -> None:
-    with pytest.raises(ToolError, match=words) as raised:
+def test_any_answer_but_success_is_an_error(ad: dict[str, Any], status: int, message: str) -> None:
+    with pytest.raises(ToolError, match=message) as raised:
         show.resized(ad)
     assert raised.value.status == status

@@ -13,8 +13,8 @@ def test_an_attribute_is_shown_as_its_option() -> None:
 
 
 def test_an_attribute_that_follows_its_option_stays() -> None:
-    words = "-service-url (ServiceURL) is https://x, but annexd lends its keys for its own only"
-    assert in_options(words) == words
+    message = "-service-url (ServiceURL) is https://x, but annexd lends its keys for its own only"
+    assert in_options(message) == message
 
 
 def test_the_end_of_a_lease_is_the_option_that_was_typed() -> None:

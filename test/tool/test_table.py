@@ -77,8 +77,8 @@ def test_the_ends_of_one_annex_are_shown_in_full() -> None:
 
 @pytest.mark.usefixtures("utc")
 def test_why_fewer_run_than_were_asked_for_follows_the_table_and_cannot_write_on_the_terminal() -> None:
-    told = lines([ANNEX | {"Trouble": "AWS says: \x1b[2Jx\n\u202ey"}, ORDERING | {"AnnexName": None}], NOW_S)
-    assert told[-1] == "physics: AWS says:  [2Jx  y"
+    shown = lines([ANNEX | {"Trouble": "AWS says: \x1b[2Jx\n\u202ey"}, ORDERING | {"AnnexName": None}], NOW_S)
+    assert shown[-1] == "physics: AWS says:  [2Jx  y"
     unnamed = lines([ANNEX | {"AnnexName": None, "Trouble": "no capacity"}], NOW_S)
     assert unnamed[-1] == f"{ANNEX['AnnexID']}: no capacity"
 
@@ -86,9 +86,9 @@ def test_why_fewer_run_than_were_asked_for_follows_the_table_and_cannot_write_on
 @pytest.mark.parametrize("value", [None, "soon", True, 0, -1, 2**62, 1.5, [1]])
 def test_a_time_that_is_not_known_or_none_is_a_dash(value: object) -> None:
     annex = {name: what for name, what in ANNEX.items() if name not in TIMES} | {"State": "ordering"}
-    for told in (lines([annex], NOW_S, wide=True), lines([annex | dict.fromkeys(TIMES, value)], NOW_S, wide=True)):
-        assert told[2].split()[-5:] == ["-", "-", "-", "3.50", "ordering"]
-        assert told[3:] == ["", NOTE]
+    for shown in (lines([annex], NOW_S, wide=True), lines([annex | dict.fromkeys(TIMES, value)], NOW_S, wide=True)):
+        assert shown[2].split()[-5:] == ["-", "-", "-", "3.50", "ordering"]
+        assert shown[3:] == ["", NOTE]
 
 
 def test_a_lease_that_is_over_has_nothing_left() -> None:
@@ -104,12 +104,12 @@ def test_json_output_is_annexds_reply(capsys: pytest.CaptureFixture[str]) -> Non
 def test_without_annexes_there_is_a_sentence_instead_of_a_table_and_an_empty_json_list(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for as_json, told in ((False, ""), (True, "[]\n")):
+    for as_json, shown in ((False, ""), (True, "[]\n")):
         show({"Result": "Success", "Annexes": "[]"}, as_json=as_json, asked_for="")
         printed = capsys.readouterr()
-        assert printed.out == told
-        words = "" if as_json else f"condor_annex: {NO_ANNEXES}\n"
-        assert printed.err == words
+        assert printed.out == shown
+        message = "" if as_json else f"condor_annex: {NO_ANNEXES}\n"
+        assert printed.err == message
 
 
 @pytest.mark.usefixtures("utc")
@@ -120,9 +120,9 @@ def test_a_failed_order_is_a_row_with_its_reason_below_the_table() -> None:
         "Trouble": "RequestSpotFleet: UnauthorizedOperation",
         "FailedTime": 5,
     }
-    told = lines([ANNEX, failed], NOW_S)
-    assert told[3].split()[-1] == "failed"
-    assert told[-1] == "physics: RequestSpotFleet: UnauthorizedOperation"
+    shown = lines([ANNEX, failed], NOW_S)
+    assert shown[3].split()[-1] == "failed"
+    assert shown[-1] == "physics: RequestSpotFleet: UnauthorizedOperation"
 
 
 @pytest.mark.parametrize(

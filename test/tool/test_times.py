@@ -40,9 +40,9 @@ def read(text: str) -> int | str:
 
 
 def refusal(text: str) -> str:
-    told = read(text)
-    assert isinstance(told, str), told
-    return told
+    shown = read(text)
+    assert isinstance(shown, str), shown
+    return shown
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_time_is_read_in_the_zone_that_it_says_or_in_that_of_the_clocks_here(z
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("2025-12-01", "a date and time such as 2025-12-01T18:00"),
         ("2025-12-01 12:00 CET", "zone names are ambiguous"),
@@ -121,8 +121,8 @@ def test_a_time_is_read_in_the_zone_that_it_says_or_in_that_of_the_clocks_here(z
         ],
     ],
 )
-def test_an_invalid_time_is_refused_with_the_expected_form(text: str, words: str) -> None:
-    assert words in refusal(text)
+def test_an_invalid_time_is_refused_with_the_expected_form(text: str, message: str) -> None:
+    assert message in refusal(text)
 
 
 @pytest.mark.parametrize(
@@ -177,15 +177,15 @@ def test_a_local_time_is_the_one_that_the_zone_has_or_refused_if_it_has_two(zone
 
     @given(st.integers(946684800, 2240524800))  # 2000 to 2040
     def check(seconds: int) -> None:
-        told = read(datetime.fromtimestamp(seconds).isoformat())
-        two = re.findall(r"\d{4}-\S+", told) if isinstance(told, str) else []
-        assert told == seconds or (len(two) == 2 and seconds in map(read_time, two)), told
+        shown = read(datetime.fromtimestamp(seconds).isoformat())
+        two = re.findall(r"\d{4}-\S+", shown) if isinstance(shown, str) else []
+        assert shown == seconds or (len(two) == 2 and seconds in map(read_time, two)), shown
 
     check()
 
 
 @pytest.mark.parametrize("name", [name for name in ZONES if "," not in name and name != "UTC0"])
-def test_what_is_read_is_what_zoneinfo_reads(zone: SetZone, name: str) -> None:
+def test_times_are_read_as_zoneinfo_reads_them(zone: SetZone, name: str) -> None:
     """zoneinfo is an independent implementation."""
     zone(name)
     rules = ZoneInfo(name)
@@ -193,16 +193,16 @@ def test_what_is_read_is_what_zoneinfo_reads(zone: SetZone, name: str) -> None:
     @given(st.datetimes(datetime(2005, 1, 1), datetime(2037, 1, 1)))
     def check(date: datetime) -> None:
         meant = {date.replace(microsecond=0, fold=fold, tzinfo=rules).timestamp() for fold in (0, 1)}
-        told = read(date.isoformat(timespec="seconds"))
-        assert meant == {told} or (len(meant) == 2 and "(local clocks" in str(told)), told
+        shown = read(date.isoformat(timespec="seconds"))
+        assert meant == {shown} or (len(meant) == 2 and "(local clocks" in str(shown)), shown
 
     check()
 
 
 @given(text=st.text(max_size=30) | st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.,+Z -]{0,16}", fullmatch=True))
 def test_any_text_is_a_time_or_refused_with_a_message(text: str) -> None:
-    told = read(text)
-    assert isinstance(told, int) or told.startswith(("it must be a date", "it must be a time", "it must be an"))
+    shown = read(text)
+    assert isinstance(shown, int) or shown.startswith(("it must be a date", "it must be a time", "it must be an"))
 
 
 @given(seconds=st.integers(1, LATEST_S - 1))
@@ -211,7 +211,7 @@ def test_every_time_that_is_shown_can_be_typed_where_clocks_show_utc(seconds: in
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "shown"),
     [
         (0, "0s"),
         (0.4, "0s"),
@@ -225,9 +225,9 @@ def test_every_time_that_is_shown_can_be_typed_where_clocks_show_utc(seconds: in
         (3599.7, "1h"),
     ],
 )
-def test_a_duration_is_shown_in_the_units_that_can_be_typed(seconds: float, told: str) -> None:
-    assert shown_duration(seconds) == told
-    assert (shown_distance(seconds + 0.0), shown_distance(-3600)) == (f"{told} from now", "1h ago")
+def test_a_duration_is_shown_in_the_units_that_can_be_typed(seconds: float, shown: str) -> None:
+    assert shown_duration(seconds) == shown
+    assert (shown_distance(seconds + 0.0), shown_distance(-3600)) == (f"{shown} from now", "1h ago")
 
 
 @given(seconds=st.integers(1, 10**9))

@@ -120,11 +120,11 @@ def test_a_line_is_printed_when_something_has_changed(capsys: pytest.CaptureFixt
 
 def test_as_json_each_line_is_an_object(capsys: pytest.CaptureFixture[str]) -> None:
     Lines(as_json=True)(ANNEX, NOW_S)
-    told = json.loads(capsys.readouterr().out)
-    assert {name: told[name] for name in ("TargetCapacity", "Running", "Booted", "Joined", "Claimed")} == {
+    reported = json.loads(capsys.readouterr().out)
+    assert {name: reported[name] for name in ("TargetCapacity", "Running", "Booted", "Joined", "Claimed")} == {
         "TargetCapacity": 10, "Running": 7, "Booted": 5, "Joined": 4, "Claimed": 1,
     }  # fmt: skip
-    assert (told["Time"], told["EndOfLease"]) == (int(NOW_S), ANNEX["EndOfLease"])
+    assert (reported["Time"], reported["EndOfLease"]) == (int(NOW_S), ANNEX["EndOfLease"])
 
 
 def test_the_bar_shows_the_same_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def test_the_goal_may_be_left_out(arguments: list[str], goal: Goal, file: str) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["-wait"], "the annex is missing"),
         (["-wait", "joined=0", "physics"], "-wait must be joined=N"),
@@ -170,7 +170,7 @@ def test_the_goal_may_be_left_out(arguments: list[str], goal: Goal, file: str) -
         (["-wait", "-cancel", "physics"], "cannot be used with -wait"),
     ],
 )
-def test_what_does_not_go_with_wait_is_refused(arguments: list[str], words: str) -> None:
-    with pytest.raises(ToolError, match=words) as error:
+def test_options_that_do_not_go_with_wait_are_refused(arguments: list[str], message: str) -> None:
+    with pytest.raises(ToolError, match=message) as error:
         parse(arguments)
     assert error.value.status == USAGE

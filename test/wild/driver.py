@@ -30,12 +30,12 @@ ROLE = "arn:aws:iam::123456789012:role/HTCondorAnnex-Fleet"
 
 
 @dataclass(frozen=True)
-class Told:
+class Outcome:
     """What its user gets: what is said, who refuses it and why, and what has reached AWS."""
 
     notes: list[str]
     by: str = ""
-    words: str = ""
+    message: str = ""
     fleet: dict[str, Any] | None = None
     annex_id: str = ""
 
@@ -66,7 +66,7 @@ def _defaults(site: Site) -> Defaults:
     )
 
 
-def order(site: Site, file: Path, *options: str, api: str = "spot-fleet") -> Told:
+def order(site: Site, file: Path, *options: str, api: str = "spot-fleet") -> Outcome:
     """`condor_annex -lease-duration 1h -public-key-file ... file`, but for the way over the network."""
     public, secret = KEYS
     keys = ("-public-key-file", public, "-secret-key-file", secret)
@@ -76,7 +76,7 @@ def order(site: Site, file: Path, *options: str, api: str = "spot-fleet") -> Tol
         config, notes = config_file.read(given)
         ad = _as_annexd_reads(command_ad(config, given, lambda _: None, site.now_s()))
     except ToolError as error:
-        return Told([], "condor_annex", "\n".join(error.faults))
+        return Outcome([], "condor_annex", "\n".join(error.faults))
     journal = site.journal()
     try:
         reply = bulk_request(
@@ -86,13 +86,13 @@ def order(site: Site, file: Path, *options: str, api: str = "spot-fleet") -> Tol
         journal.close()
     notes += [str(reply["Warning"])] if "Warning" in reply else []
     if reply["Result"] != "Success":
-        return Told(
+        return Outcome(
             notes,
             "annexd" if reply["Result"] == "InvalidRequest" else str(reply["Result"]),
             str(reply.get("ErrorString")),
         )
     [fleet] = [each for each in site.cloud.fleets() if each["id"] == reply["BulkRequestID"]]
-    return Told(notes, fleet=fleet["config"], annex_id=str(reply["AnnexID"]))
+    return Outcome(notes, fleet=fleet["config"], annex_id=str(reply["AnnexID"]))
 
 
 def _as_annexd_reads(ad: dict[str, Any]) -> dict[str, Any]:

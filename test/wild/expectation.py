@@ -13,7 +13,7 @@ STEP = re.compile(r"([A-Za-z]+)|\[(\d+|\*)\]")
 
 @dataclass(frozen=True)
 class Sent:
-    """What reaches AWS, told by what differs from the file."""
+    """What reaches AWS, shown as what differs from the file."""
 
     inside: Sequence[str | int] = ()
     without: Sequence[str] = ()
@@ -44,7 +44,7 @@ class Case:
     by: str = ""
     refused: str = ""
     sent: Sent | None = None
-    told: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
     @property
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""The same files by EC2 Fleet: what a Spot Fleet would get, EC2 Fleet gets, or its user is told what it has not."""
+"""The same files by EC2 Fleet: what a Spot Fleet would get, EC2 Fleet gets, or its user learns what it has not."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,20 +36,20 @@ def names(some: list[Case]) -> list[str]:
 
 
 @pytest.mark.parametrize("case", SENT, ids=names(SENT))
-def test_what_reaches_aws_as_a_spot_fleet_does_so_as_an_ec2_fleet(case: Case, annexd: Site, tmp_path: Path) -> None:
+def test_a_spot_fleet_config_reaches_aws_equally_as_an_ec2_fleet(case: Case, annexd: Site, tmp_path: Path) -> None:
     text = with_templates(annexd, case.text)
     file = tmp_path / "config.json"
     file.write_text(text, encoding="utf-8")
-    told = order(annexd, file, *case.options, api="ec2-fleet")
+    outcome = order(annexd, file, *case.options, api="ec2-fleet")
     if case.file in BY_SPOT_FLEET_ONLY:
-        assert BY_SPOT_FLEET_ONLY[case.file] in told.words
-        assert "-fleet-api spot-fleet" in told.words
+        assert BY_SPOT_FLEET_ONLY[case.file] in outcome.message
+        assert "-fleet-api spot-fleet" in outcome.message
         return
-    assert (told.by, told.words) == ("", "")
-    assert told.fleet is not None
+    assert (outcome.by, outcome.message) == ("", "")
+    assert outcome.fleet is not None
     assert case.sent is not None
-    spot, ec2 = case.sent.config(text), without_the_leases_own(told.fleet)
-    data = versions(annexd, told.fleet)
+    spot, ec2 = case.sent.config(text), without_the_leases_own(outcome.fleet)
+    data = versions(annexd, outcome.fleet)
     for name, place in MOVED.items():
         if name in spot and not (name in OF_MAINTAIN and spot.get("Type") != "maintain"):
             value = spot[name]
@@ -62,9 +62,9 @@ def test_what_reaches_aws_as_a_spot_fleet_does_so_as_an_ec2_fleet(case: Case, an
 def versions(annexd: Site, fleet: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The data of the fleet's own template, by number; the template is removed."""
     ec2, name = annexd.cloud.client("ec2", BYSTANDER), fleet["ClientToken"]
-    told = ec2.describe_launch_template_versions(LaunchTemplateName=name)["LaunchTemplateVersions"]
+    response = ec2.describe_launch_template_versions(LaunchTemplateName=name)["LaunchTemplateVersions"]
     ec2.delete_launch_template(LaunchTemplateName=name)
-    return {str(each["VersionNumber"]): each["LaunchTemplateData"] for each in told}
+    return {str(each["VersionNumber"]): each["LaunchTemplateData"] for each in response}
 
 
 def at(config: Mapping[str, Any], place: str) -> Any:
@@ -123,15 +123,15 @@ def line(pool: Mapping[str, Any], zone: str, price: Any, made_of: Mapping[str, A
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=names(REFUSED))
-def test_what_is_wrong_for_a_spot_fleet_is_as_wrong_for_an_ec2_fleet(case: Case, annexd: Site, tmp_path: Path) -> None:
+def test_faults_of_a_spot_fleet_are_faults_of_an_ec2_fleet(case: Case, annexd: Site, tmp_path: Path) -> None:
     text = with_templates(annexd, case.text)
     file = tmp_path / "config.json"
     file.write_text(text, encoding="utf-8")
-    told = order(annexd, file, *case.options, api="ec2-fleet")
+    outcome = order(annexd, file, *case.options, api="ec2-fleet")
     if case.file == ROLE_ALONE:
-        assert told.by == ""
+        assert outcome.by == ""
         return
-    words = told.words.replace(f"{tmp_path}/", "")
+    wording = outcome.message.replace(f"{tmp_path}/", "")
     wrong = [each for each in case.refused.split("; ") if not any(name in each for name in OF_SPOT_FLEET)]
-    assert [each for each in wrong if each not in words] == []
+    assert [each for each in wrong if each not in wording] == []
     assert annexd.live_fleets() == []

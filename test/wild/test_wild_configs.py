@@ -10,7 +10,7 @@ import pytest
 
 from test.annex.conftest import deployed, site
 from test.annex.site import Site
-from test.wild.driver import TOP, Told, order, set_up, tags_of, with_templates, without_the_leases_own
+from test.wild.driver import TOP, Outcome, order, set_up, tags_of, with_templates, without_the_leases_own
 from test.wild.expectation import CONFIGS, Case, cases
 
 __all__ = ["deployed", "site"]  # the fixtures of annexd's own tests
@@ -28,30 +28,32 @@ def annexd(site: Site) -> Iterator[Site]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.file[:-5]}: {case.name}" for case in CASES])
-def test_what_must_reach_aws_does_or_its_user_gets_a_message(case: Case, annexd: Site, tmp_path: Path) -> None:
+def test_required_members_reach_aws_or_the_user_gets_a_message(case: Case, annexd: Site, tmp_path: Path) -> None:
     text = with_templates(annexd, case.text)
     file = tmp_path / "config.json"
     file.write_text(text, encoding="utf-8")
-    told = order(annexd, file, *case.options)
-    assert [UNTIL.sub("until VALID-UNTIL only", words) for words in _of(tmp_path, told.notes)] == list(case.told)
-    assert (told.by, *_of(tmp_path, [told.words])) == (case.by, case.refused)
+    outcome = order(annexd, file, *case.options)
+    assert [UNTIL.sub("until VALID-UNTIL only", wording) for wording in _of(tmp_path, outcome.notes)] == list(
+        case.notes
+    )
+    assert (outcome.by, *_of(tmp_path, [outcome.message])) == (case.by, case.refused)
     if case.sent is None:
         assert annexd.live_fleets() == []
     else:
-        _check_fleet(told, case.sent.config(text))
+        _check_fleet(outcome, case.sent.config(text))
 
 
-def _of(folder: Path, words: list[str]) -> list[str]:
-    return [each.replace(f"{folder}/", "") for each in words]
+def _of(folder: Path, wording: list[str]) -> list[str]:
+    return [each.replace(f"{folder}/", "") for each in wording]
 
 
-def _check_fleet(told: Told, expected: Mapping[str, Any]) -> None:
-    assert told.fleet is not None
-    assert str(told.fleet["ClientToken"]).startswith(f"{told.annex_id}_")
-    assert told.fleet["ValidUntil"]
-    for holder in (told.fleet, *told.fleet.get("LaunchSpecifications", ())):
+def _check_fleet(outcome: Outcome, expected: Mapping[str, Any]) -> None:
+    assert outcome.fleet is not None
+    assert str(outcome.fleet["ClientToken"]).startswith(f"{outcome.annex_id}_")
+    assert outcome.fleet["ValidUntil"]
+    for holder in (outcome.fleet, *outcome.fleet.get("LaunchSpecifications", ())):
         assert tags_of(holder) >= OURS
-    assert without_the_leases_own(told.fleet) == expected
+    assert without_the_leases_own(outcome.fleet) == expected
 
 
 def test_every_file_has_a_source_and_an_expectation() -> None:
@@ -68,15 +70,15 @@ def _names(name: str) -> set[str]:
 
 
 def test_the_example_works_right_after_setup_and_nothing_is_to_be_said(annexd: Site) -> None:
-    told = order(annexd, TOP / "templates" / "config.json")
-    assert (told.notes, told.by, told.words) == ([], "", "")
+    outcome = order(annexd, TOP / "templates" / "config.json")
+    assert (outcome.notes, outcome.by, outcome.message) == ([], "", "")
     example = json.loads((TOP / "templates" / "config.json").read_text(encoding="utf-8"))
-    _check_filled(told, example)
+    _check_filled(outcome, example)
 
 
-def _check_filled(told: Told, example: Mapping[str, Any]) -> None:
-    assert told.fleet is not None
-    sent = without_the_leases_own(told.fleet)
+def _check_filled(outcome: Outcome, example: Mapping[str, Any]) -> None:
+    assert outcome.fleet is not None
+    sent = without_the_leases_own(outcome.fleet)
     assert {name: sent[name] for name in example if name != "LaunchSpecifications"} == {
         name: value for name, value in example.items() if name != "LaunchSpecifications"
     }

@@ -1,4 +1,4 @@
-"""A journal on a real disk, and a world to act on."""
+"""A journal on a real disk, and a store to act on."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from annexd.workflow import Journal
-from test.workflow.world import World
+from test.workflow.store import Store
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def store() -> Store:
+    return Store()
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def journal(path: Path, world: World) -> Iterator[Journal]:
-    journal = Journal(path, now_s=world.clock)
+def journal(path: Path, store: Store) -> Iterator[Journal]:
+    journal = Journal(path, now_s=store.clock)
     yield journal
     journal.close()

@@ -14,7 +14,7 @@ import pytest
 from annexd.workflow import Engine, Journal, Kind, Refused, Retry, RetryPolicy, State
 from annexd.workflow.pruning import MAX_RECORDS
 from test.whole import WHOLE
-from test.workflow.world import OWNER, Thing, World, engine
+from test.workflow.store import OWNER, Store, Thing, engine
 
 YEAR_S = 365 * 86400.0
 
@@ -25,10 +25,10 @@ def path(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def opened(path: Path, world: World, **more: Any) -> Iterator[tuple[Journal, Engine]]:
-    journal = Journal(path, now_s=world.clock)
+def opened(path: Path, store: Store, **more: Any) -> Iterator[tuple[Journal, Engine]]:
+    journal = Journal(path, now_s=store.clock)
     try:
-        yield journal, engine(journal, world, **more)
+        yield journal, engine(journal, store, **more)
     finally:
         journal.close()
 
@@ -43,8 +43,8 @@ def everything(_: State, __: float) -> bool:
     return True
 
 
-def histories(path: Path, world: World, command_ids: list[str]) -> dict[str, list[Any]]:
-    with opened(path, world) as (journal, _):
+def histories(path: Path, store: Store, command_ids: list[str]) -> dict[str, list[Any]]:
+    with opened(path, store) as (journal, _):
         return {each: list(journal.history(each)) for each in command_ids}
 
 
@@ -52,15 +52,15 @@ COMMANDS = ["1", "2", "3"]
 
 
 def test_archived_requests_are_answered_as_before_and_cost_the_journal_nothing(path: Path) -> None:
-    world = World()
-    with opened(path, world) as (journal, one):
+    store = Store()
+    with opened(path, store) as (journal, one):
         ordered(one, COMMANDS)
         before = {each: one.state(each) for each in COMMANDS}
         counts = one.counts()
         assert one.move_to_archive(everything) == COMMANDS
         assert journal.of_kind(Kind.ACCEPTED) == ()
         assert {each: one.state(each) for each in COMMANDS} == before
-    with opened(path, world) as (_, one):
+    with opened(path, store) as (_, one):
         assert {each: one.state(each) for each in COMMANDS} == before, "also after a restart"
         assert one.counts() == counts
         assert one.accept("2", OWNER, Thing("other")).order == Thing("2"), "the same ID orders nothing again"
@@ -68,8 +68,8 @@ def test_archived_requests_are_answered_as_before_and_cost_the_journal_nothing(p
 
 
 def test_only_ended_requests_are_moved(path: Path) -> None:
-    world = World()
-    with opened(path, world) as (journal, one):
+    store = Store()
+    with opened(path, store) as (journal, one):
         ordered(one, ["1", "2"])
         one.accept("under way", OWNER, Thing("x"))
         assert one.move_to_archive(lambda state, _: state.command_id == "1") == ["1"]
@@ -78,14 +78,14 @@ def test_only_ended_requests_are_moved(path: Path) -> None:
 
 
 def test_no_record_number_is_used_twice(path: Path) -> None:
-    world = World()
-    with opened(path, world) as (journal, one):
+    store = Store()
+    with opened(path, store) as (journal, one):
         ordered(one, ["1"])
         newest = journal.last_seq()
         one.move_to_archive(everything)
         assert journal.last_seq() == newest
     path.unlink()
-    with opened(path, world) as (journal, one):
+    with opened(path, store) as (journal, one):
         assert journal.last_seq() == newest, "nor after the journal was lost"
         ordered(one, ["2"])
         assert one.move_to_archive(everything) == ["2"]
@@ -132,38 +132,38 @@ def die_while_moving(journal: Journal, one: Engine, at: int, *, after: bool) -> 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_crash_at_any_statement_of_a_move_loses_and_duplicates_nothing(tmp_path: Path, after: bool) -> None:
-    world, path = World(), tmp_path / "whole" / "command_state"
+    store, path = Store(), tmp_path / "whole" / "command_state"
     path.parent.mkdir()
-    with opened(path, world) as (_, one):
+    with opened(path, store) as (_, one):
         ordered(one, COMMANDS)
         counts = one.counts()
-    before = histories(path, world, COMMANDS)
+    before = histories(path, store, COMMANDS)
     shutil.copytree(path.parent, tmp_path / "counted")
-    with opened(tmp_path / "counted" / "command_state", world) as (journal, one):
+    with opened(tmp_path / "counted" / "command_state", store) as (journal, one):
         statements = die_while_moving(journal, one, 0, after=after)
     assert statements > 5
     for at in range(1, statements + 1):
         crashed = tmp_path / f"{at}" / "command_state"
         shutil.copytree(path.parent, crashed.parent)
-        journal = Journal(crashed, now_s=world.clock)
+        journal = Journal(crashed, now_s=store.clock)
         with pytest.raises(Died):
-            die_while_moving(journal, engine(journal, world), at, after=after)
+            die_while_moving(journal, engine(journal, store), at, after=after)
         left = tmp_path / f"{at}-left"
         shutil.copytree(crashed.parent, left)  # as a crash leaves it: nothing was closed or rolled back
-        assert histories(left / "command_state", world, COMMANDS) == before, f"statement {at}"
-        with opened(left / "command_state", world) as (_, one):
+        assert histories(left / "command_state", store, COMMANDS) == before, f"statement {at}"
+        with opened(left / "command_state", store) as (_, one):
             assert one.counts() == counts
             one.move_to_archive(everything)
             assert one.counts() == counts
-        assert histories(left / "command_state", world, COMMANDS) == before
+        assert histories(left / "command_state", store, COMMANDS) == before
 
 
 @pytest.mark.parametrize("content", [b"this is no database" * 300, b"", None], ids=["damaged", "empty", "a folder"])
 def test_an_unusable_archive_does_not_prevent_new_orders(path: Path, content: bytes | None) -> None:
     archive = path.with_name("command_state.archive")
     archive.mkdir() if content is None else archive.write_bytes(content)
-    world = World()
-    with opened(path, world) as (journal, one):
+    store = Store()
+    with opened(path, store) as (journal, one):
         ordered(one, ["1"])
         moved = one.move_to_archive(everything)
         assert bool(moved) == (journal.archive_trouble() == "") == (content == b"")
@@ -171,12 +171,12 @@ def test_an_unusable_archive_does_not_prevent_new_orders(path: Path, content: by
 
 
 def test_an_archive_of_another_version_is_not_changed(path: Path) -> None:
-    world = World()
-    with opened(path, world):
+    store = Store()
+    with opened(path, store):
         pass
     with closing(sqlite3.connect(path.with_name("command_state.archive"))) as database:
         database.execute("PRAGMA user_version=99")
-    with opened(path, world) as (journal, one):
+    with opened(path, store) as (journal, one):
         ordered(one, ["1"])
         assert one.move_to_archive(everything) == []
         assert "not an archive of this version of annexd" in journal.archive_trouble()
@@ -190,18 +190,18 @@ def test_a_workflow_stuck_for_long_has_a_bounded_number_of_records(path: Path, s
         "fleet forward after": [Refused("a fault")],
         "fleet backward before": [Refused("no keys")] * 30_000,
     }
-    world = World(script=script)
-    with opened(path, world, pace=pace) as (journal, one):
+    store = Store(script=script)
+    with opened(path, store, pace=pace) as (journal, one):
         one.accept("1", OWNER, Thing("1"))
-        began_s = world.now_s
-        while (outcome := one.run("1")).retry_at_s is not None and world.now_s < began_s + seconds:
-            world.now_s = outcome.retry_at_s
+        began_s = store.now_s
+        while (outcome := one.run("1")).retry_at_s is not None and store.now_s < began_s + seconds:
+            store.now_s = outcome.retry_at_s
         assert len(journal.history("1")) <= MAX_RECORDS
         assert one.state("1").stuck_steps[0].stuck_error.endswith("no keys")
         script["fleet backward before"].clear()
-        world.now_s += 86400
+        store.now_s += 86400
         assert one.run("1").retry_at_s is None
-    assert world.shelf == set()
+    assert store.things == set()
 
 
 def test_a_call_of_unknown_effect_is_undone_after_any_number_of_retries(path: Path) -> None:
@@ -210,9 +210,9 @@ def test_a_call_of_unknown_effect_is_undone_after_any_number_of_retries(path: Pa
         "fleet forward before": [None, *[Retry("throttled", untouched=True)] * 50, Refused("denied", untouched=True)],
         "fleet backward before": [Refused("no keys")] * 400,
     }
-    world = World(script=script)
-    with opened(path, world, pace=RetryPolicy(base_s=0.001, forward_deadline_s=1e9, max_attempts=1000)) as (_, one):
+    store = Store(script=script)
+    with opened(path, store, pace=RetryPolicy(base_s=0.001, forward_deadline_s=1e9, max_attempts=1000)) as (_, one):
         one.accept("1", OWNER, Thing("1"))
         while (outcome := one.run("1")).retry_at_s is not None:
-            world.now_s = outcome.retry_at_s
-    assert world.shelf == set()
+            store.now_s = outcome.retry_at_s
+    assert store.things == set()

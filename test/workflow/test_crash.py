@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from annexd.workflow import Journal, Kind, Outcome, Refused, Retry, RetryPolicy
-from test.workflow.world import FLEET, LEASE, OWNER, TARGET, Crash, CrashingJournal, Thing, World, engine
+from test.workflow.store import FLEET, LEASE, OWNER, TARGET, Crash, CrashingJournal, Store, Thing, engine
 
 ORDER = Thing("annex")
 EVERYTHING = {(LEASE, "annex"), (TARGET, "annex"), (FLEET, "annex")}
@@ -32,14 +32,14 @@ def script(course: str) -> dict[str, list[BaseException | None]]:
     return {moment: list(errors) for moment, errors in COURSES[course].items()}
 
 
-def live(world: World, open_journal: Callable[[], Journal]) -> Outcome | None:
+def live(store: Store, open_journal: Callable[[], Journal]) -> Outcome | None:
     """Run one daemon; return None if it died."""
     journal = open_journal()
     try:
-        one = engine(journal, world)
+        one = engine(journal, store)
         one.accept("1", OWNER, ORDER)
         while (outcome := one.run("1")).retry_at_s is not None:
-            world.now_s = outcome.retry_at_s
+            store.now_s = outcome.retry_at_s
     except Crash:
         return None
     else:
@@ -48,23 +48,23 @@ def live(world: World, open_journal: Callable[[], Journal]) -> Outcome | None:
         journal.close()
 
 
-def settle(world: World, path: Path) -> Outcome:
-    outcome = live(world, lambda: Journal(path, now_s=world.clock))
+def settle(store: Store, path: Path) -> Outcome:
+    outcome = live(store, lambda: Journal(path, now_s=store.clock))
     assert outcome is not None
     return outcome
 
 
-def check(world: World, outcome: Outcome) -> None:
+def check(store: Store, outcome: Outcome) -> None:
     """Check the guarantee: nothing billed without a lease, all there after a success, nothing left after a failure."""
-    assert not world.billed_without_lease
-    assert world.shelf == (EVERYTHING if outcome.result == "Success" else set())
+    assert not store.billed_without_lease
+    assert store.things == (EVERYTHING if outcome.result == "Success" else set())
 
 
 def appends_of(course: str, path: Path) -> int:
-    world = World(script=script(course))
-    outcome = settle(world, path)
-    check(world, outcome)
-    with_all = Journal(path, now_s=world.clock)
+    store = Store(script=script(course))
+    outcome = settle(store, path)
+    check(store, outcome)
+    with_all = Journal(path, now_s=store.clock)
     count = len(with_all.history("1"))
     with_all.close()
     return count
@@ -75,16 +75,16 @@ def appends_of(course: str, path: Path) -> int:
 def test_a_crash_at_any_append_leaves_nothing_without_a_lease(course: str, written: bool, tmp_path: Path) -> None:
     count = appends_of(course, tmp_path / "whole")
     for at in range(1, count + 1):
-        world, path = World(script=script(course)), tmp_path / f"crash-{at}"
+        store, path = Store(script=script(course)), tmp_path / f"crash-{at}"
         died = live(
-            world,
-            lambda p=path, a=at, w=world: CrashingJournal(  # type: ignore[misc]
+            store,
+            lambda p=path, a=at, w=store: CrashingJournal(  # type: ignore[misc]
                 p, at=a, written=written, now_s=w.clock
             ),
         )
         assert died is None
-        assert not world.billed_without_lease, f"at append {at} of {count}"
-        check(world, settle(world, path))
+        assert not store.billed_without_lease, f"at append {at} of {count}"
+        check(store, settle(store, path))
 
 
 MOMENTS = [
@@ -97,35 +97,35 @@ MOMENTS = [
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_crash_in_any_effect_leaves_nothing_without_a_lease(moment: str, path: Path) -> None:
-    world = World(script=script("a failure after the effect") if "backward" in moment else {})
-    world.script.setdefault(moment, []).insert(0, Crash())
+    store = Store(script=script("a failure after the effect") if "backward" in moment else {})
+    store.script.setdefault(moment, []).insert(0, Crash())
     if moment == "fleet forward after":
-        world.script[moment] = [Crash()]
-    assert live(world, lambda: Journal(path, now_s=world.clock)) is None
-    assert not world.billed_without_lease
-    check(world, settle(world, path))
+        store.script[moment] = [Crash()]
+    assert live(store, lambda: Journal(path, now_s=store.clock)) is None
+    assert not store.billed_without_lease
+    check(store, settle(store, path))
 
 
 def test_a_step_that_kills_the_process_is_given_up_and_undone(path: Path) -> None:
-    world = World(script={"fleet forward after": [Crash() for _ in range(100)]})
+    store = Store(script={"fleet forward after": [Crash() for _ in range(100)]})
     lives = 0
-    while live(world, lambda: Journal(path, now_s=world.clock)) is None:
+    while live(store, lambda: Journal(path, now_s=store.clock)) is None:
         lives += 1
     assert lives == RetryPolicy().max_deaths
-    outcome = settle(world, path)
+    outcome = settle(store, path)
     assert "annexd died" in outcome.error
-    assert world.shelf == set()
+    assert store.things == set()
 
 
 def test_an_undo_that_kills_the_process_is_not_retried_at_each_start(path: Path) -> None:
-    world = World(
+    store = Store(
         script={"fleet forward after": [Refused("a fault")], "fleet backward before": [Crash() for _ in range(3)]}
     )
     deaths = 0
     for _ in range(6):  # starts in quick succession, each with one attempt only
-        journal = Journal(path, now_s=world.clock)
+        journal = Journal(path, now_s=store.clock)
         try:
-            one = engine(journal, world)
+            one = engine(journal, store)
             one.accept("1", OWNER, ORDER)
             one.run("1")
         except Crash:
@@ -133,25 +133,25 @@ def test_an_undo_that_kills_the_process_is_not_retried_at_each_start(path: Path)
         finally:
             journal.close()
     assert deaths == 2
-    assert world.shelf >= EVERYTHING
+    assert store.things >= EVERYTHING
 
 
 def test_a_restart_continues_where_the_journal_ends(path: Path) -> None:
-    world = World(script={"fleet forward before": [Crash()]})
-    assert live(world, lambda: Journal(path, now_s=world.clock)) is None
-    world.calls.clear()
-    assert settle(world, path).result == "Success"
-    assert set(world.calls) == {"fleet forward"}
+    store = Store(script={"fleet forward before": [Crash()]})
+    assert live(store, lambda: Journal(path, now_s=store.clock)) is None
+    store.calls.clear()
+    assert settle(store, path).result == "Success"
+    assert set(store.calls) == {"fleet forward"}
 
 
 def test_a_journal_that_cannot_be_written_stops_before_the_effect(path: Path) -> None:
     for at in range(2, 9):
-        world = World()
-        journal = CrashingJournal(path.with_suffix(f".{at}"), at=at, written=False, now_s=world.clock)
-        one = engine(journal, world)
+        store = Store()
+        journal = CrashingJournal(path.with_suffix(f".{at}"), at=at, written=False, now_s=store.clock)
+        one = engine(journal, store)
         one.accept("1", OWNER, ORDER)
         with pytest.raises(Crash):
             one.run("1")
         intents = {record.step for record in journal.history("1") if record.kind is Kind.INTENT}
-        assert {step for step, _ in world.shelf} <= intents
+        assert {step for step, _ in store.things} <= intents
         journal.close()

@@ -1,18 +1,18 @@
 """A state that is folded on from where it was is the state that the whole history amounts to."""
 
 from annexd.workflow import Journal, Refused, Retry, Wait, fold
-from test.workflow.world import OWNER, Thing, World, engine
+from test.workflow.store import OWNER, Store, Thing, engine
 
 ORDER = Thing("annex")
 
 
 def test_a_run_that_folds_on_knows_what_a_restarted_annexd_reads_of_the_whole_history(
-    journal: Journal, world: World
+    journal: Journal, store: Store
 ) -> None:
-    one = engine(journal, world)
+    one = engine(journal, store)
     one.accept("1", OWNER, ORDER)
     unknown, waits = Retry("lost"), Retry("not yet", untouched=True, wait=Wait("the role", 60.0, "make one"))
-    world.script = {
+    store.script = {
         "lease forward after": [unknown],
         "fleet forward before": [waits, waits, Refused("denied")],
         "lease backward before": [unknown],

@@ -16,7 +16,7 @@ from annexd.workflow import Journal, JournalError, Kind, Record, fold
 from annexd.workflow.journal import SCHEMA_VERSION
 from annexd.workflow.record import Ended
 from test.whole import WHOLE
-from test.workflow.world import Crash
+from test.workflow.store import Crash
 
 BODIES: list[dict[str, object]] = [{"number": number, "text": "ä" * number} for number in range(6)]
 
@@ -289,7 +289,7 @@ def test_an_order_and_what_it_reserves_are_written_together_or_not_at_all(path: 
     journal.close()
 
 
-def test_what_is_settled_is_counted_once_and_outlives_its_records(path: Path) -> None:
+def test_settled_costs_are_counted_once_and_outlive_their_records(path: Path) -> None:
     journal = Journal(path)
     journal.append("1", "", Kind.ACCEPTED, {"owner": "a", "workflow": "", "order": {}}, {"amount": 1})
     journal.append("1", "", Kind.FINISHED, {"result": "Success", "error": ""})

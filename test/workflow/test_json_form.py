@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from annexd.workflow import Engine, Journal, Kind, Unreadable, from_json, to_json
-from test.workflow.world import FLEET, LEASE, OWNER, Thing, World, engine
+from test.workflow.store import FLEET, LEASE, OWNER, Store, Thing, engine
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ WHOLE = Whole(
 )
 
 
-def test_what_is_written_is_read_back_as_it_was() -> None:
+def test_a_record_is_read_back_as_it_was_written() -> None:
     assert from_json(Whole, to_json(WHOLE)) == WHOLE
     assert from_json(Whole, to_json(replace(WHOLE, inner=None))).inner is None
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"number": "5"}, "number is str, not an integer"),
         ({"number": True}, "number is bool, not an integer"),
@@ -51,8 +51,8 @@ def test_what_is_written_is_read_back_as_it_was() -> None:
         ({"unheard_of": 1}, "unheard_of is unknown"),
     ],
 )
-def test_a_field_that_is_missing_unknown_or_of_another_type_is_named(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(Unreadable, match=words):
+def test_a_field_that_is_missing_unknown_or_of_another_type_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(Unreadable, match=message):
         from_json(Whole, {**to_json(WHOLE), **changes})
 
 
@@ -67,23 +67,23 @@ def test_a_type_without_one_json_form_is_refused_before_anything_is_written() ->
 
 
 @pytest.mark.parametrize(
-    ("record", "words"),
+    ("record", "message"),
     [
         (("", Kind.ACCEPTED, {"owner": OWNER, "workflow": "", "order": {"thyng": "x"}}), "padding is missing"),
         ((LEASE, Kind.INTENT, {"thing": 5, "after": [], "padding": ""}), "thing is int, not a string"),
-        ((FLEET, Kind.DONE, {"padding": ""}), "shelf is missing"),
+        ((FLEET, Kind.DONE, {"padding": ""}), "things is missing"),
     ],
 )  # fmt: skip
 def test_a_record_with_a_wrong_field_stops_its_own_order_only_and_names_the_field(
-    journal: Journal, world: World, record: tuple[str, Kind, dict[str, Any]], words: str
+    journal: Journal, store: Store, record: tuple[str, Kind, dict[str, Any]], message: str
 ) -> None:
-    one: Engine = engine(journal, world)
+    one: Engine = engine(journal, store)
     if record[1] is not Kind.ACCEPTED:
         one.accept("broken", OWNER, Thing("x"))
     journal.append("broken", *record)
     one.accept("1", OWNER, Thing("annex"))
     outcome = one.run("broken")
-    assert f"({record[1]}) cannot be read: {words}" in outcome.error
+    assert f"({record[1]}) cannot be read: {message}" in outcome.error
     assert outcome.retry_at_s is not None, "it is tried again after an update"
     assert one.run("1").result == "Success"
     assert one.counts().stuck == 1

@@ -10,7 +10,7 @@ import pytest
 from annexd.workflow import Engine, Journal, JournalError, Json, Kind
 from annexd.workflow.journal_health import SLOW_S, JournalHealth
 from test.workflow import disk
-from test.workflow.world import OWNER, Thing, World, engine, steps
+from test.workflow.store import OWNER, Store, Thing, engine, steps
 
 ORDER = Thing("x", "p" * 20_000)  # larger than what SQLite has set aside in its files
 SYNC_FAILS = """
@@ -33,9 +33,9 @@ def log_of(path: Path) -> Path:
 
 
 def test_on_a_full_disk_an_order_is_refused_with_the_reason_and_accepted_once_space_is_free(
-    journal: Journal, world: World
+    journal: Journal, store: Store
 ) -> None:
-    annexes = engine(journal, world)
+    annexes = engine(journal, store)
     annexes.accept("1", OWNER, Thing("x"))
     with disk.full(log_of(journal.path)):
         with pytest.raises(JournalError, match=r"cannot be written: its disk fails .*annexd will retry"):
@@ -52,21 +52,21 @@ def test_on_a_full_disk_an_order_is_refused_with_the_reason_and_accepted_once_sp
 
 @pytest.mark.parametrize("records", range(12))
 def test_a_disk_full_at_any_record_stops_the_order_and_it_completes_once_space_is_free(
-    path: Path, world: World, records: int
+    path: Path, store: Store, records: int
 ) -> None:
-    journal = FillingJournal(path, records, now_s=world.clock)
-    annexes = Engine(journal, steps(world), now_s=world.clock, wait=world.wait)
+    journal = FillingJournal(path, records, now_s=store.clock)
+    annexes = Engine(journal, steps(store), now_s=store.clock, wait=store.wait)
     try:
         annexes.accept("1", OWNER, Thing("x"))
         annexes.run("1")
     except JournalError:
-        assert not world.billed_without_lease
+        assert not store.billed_without_lease
     journal.make_room()
     if annexes.unfinished():
         annexes.run("1")
     accepted = annexes.find("1", OWNER)
     assert accepted is None or accepted.finished == ("Success", "")
-    assert len(world.shelf) == (0 if accepted is None else 3)
+    assert len(store.things) == (0 if accepted is None else 3)
     journal.close()
 
 
@@ -102,8 +102,8 @@ def test_a_record_that_the_disk_does_not_confirm_is_unknown(path: Path) -> None:
     journal.close()
 
 
-def test_a_removed_journal_accepts_no_order_but_accepted_ones_continue(journal: Journal, world: World) -> None:
-    annexes = engine(journal, world)
+def test_a_removed_journal_accepts_no_order_but_accepted_ones_continue(journal: Journal, store: Store) -> None:
+    annexes = engine(journal, store)
     annexes.accept("1", OWNER, Thing("x"))
     aside = journal.path.rename(journal.path.with_name("aside"))
     with pytest.raises(JournalError, match=r"is missing: the file was moved.*; move it back, or restart"):

@@ -17,10 +17,10 @@ def credentials(view: View) -> Iterator[Finding]:
     try:
         yield view.ok("credentials", f"{view.identity['Arn']}")
     except AccountError as error:
-        yield view.fault("credentials", error.lines[0], _mend(error))
+        yield view.fault("credentials", error.lines[0], _repair(error))
 
 
-def _mend(error: AccountError) -> str:
+def _repair(error: AccountError) -> str:
     cause = error.__cause__
     if isinstance(cause, AWS_ERRORS) and errors.is_expired(cause):
         return "get new credentials (aws sso login, or a new session), and correct this host's clock if it is wrong"

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from annexd.account.checks.finding import Finding
 from annexd.account.checks.roles import grants_of
-from annexd.account.checks.view import ANEW, View
+from annexd.account.checks.view import RECREATE, View
 
 BUCKET: Final = "Bucket"
 PREFIX: Final = "annex/"
@@ -16,7 +16,7 @@ def bucket(view: View) -> Iterator[Finding]:
     s3, name = view.client("s3"), view.name(BUCKET)
     place = view.found("GetBucketLocation", s3.get_bucket_location, Bucket=name)
     if place is None:
-        yield view.fault("bucket", f"{name} is gone", ANEW)
+        yield view.fault("bucket", f"{name} is gone", RECREATE)
         return
     for check in (_public, _encryption, _transport, _expiry):
         yield from check(view, s3, name)
@@ -30,7 +30,7 @@ def _public(view: View, s3: Any, name: str) -> Iterator[Finding]:
     controls = view.found("GetBucketOwnershipControls", s3.get_bucket_ownership_controls, Bucket=name) or {}
     rules = controls.get("OwnershipControls", {}).get("Rules") or [{}]
     if status.get("PolicyStatus", {}).get("IsPublic"):
-        repair = f"aws s3api delete-bucket-policy --bucket {name}, then {ANEW}"
+        repair = f"aws s3api delete-bucket-policy --bucket {name}, then {RECREATE}"
         yield view.fault("bucket's privacy", "its bucket policy makes it public", repair)
     elif open_ways:
         block_all = ",".join(f"{way}=true" for way in expected)
@@ -66,7 +66,7 @@ def _transport(view: View, s3: Any, name: str) -> Iterator[Finding]:
         yield view.ok("bucket's policy", "it requires TLS")
         return
     what = "allows access without TLS" if expected - found else "has more statements than the one that requires TLS"
-    yield view.fault("bucket's policy", f"its policy {what}", f"restore it in S3, or {ANEW}")
+    yield view.fault("bucket's policy", f"its policy {what}", f"restore it in S3, or {RECREATE}")
 
 
 def _expiry(view: View, s3: Any, name: str) -> Iterator[Finding]:
@@ -79,10 +79,10 @@ def _expiry(view: View, s3: Any, name: str) -> Iterator[Finding]:
         if rule["Status"] == "Enabled" and _prefix(rule) in (PREFIX, "") and rule.get("Expiration", {}).get("Days")
     ]
     if not days:
-        yield view.fault("bucket's expiry", "objects never expire", f"restore the lifecycle rule, or {ANEW}")
+        yield view.fault("bucket's expiry", "objects never expire", f"restore the lifecycle rule, or {RECREATE}")
     elif min(days) < expected["ExpirationInDays"]:
         what = f"objects expire after {min(days)} days, before the longest lease ends"
-        yield view.fault("bucket's expiry", what, f"set it to {expected['ExpirationInDays']} days, or {ANEW}")
+        yield view.fault("bucket's expiry", what, f"set it to {expected['ExpirationInDays']} days, or {RECREATE}")
     else:
         yield view.ok("bucket's expiry", f"objects expire after {min(days)} days")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from annexd.account.checks.finding import Finding
-from annexd.account.checks.view import AGAIN, ANEW, View
+from annexd.account.checks.view import AGAIN, RECREATE, View
 from annexd.account.errors import AccountError
 from annexd.account.session import translate_aws_errors
 from annexd.account.setup import is_current, missing_outputs
@@ -56,7 +56,7 @@ def drift(view: View) -> Iterator[Finding]:
             return
         changed = list(_changed(cloudformation, view.stack_name))
     if changed:
-        yield view.fault("drift", f"changed since its creation: {', '.join(changed)}", f"restore it, or {ANEW}")
+        yield view.fault("drift", f"changed since its creation: {', '.join(changed)}", f"restore it, or {RECREATE}")
     else:
         yield view.ok("drift", "nothing was changed since its creation")
 

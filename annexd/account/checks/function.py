@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from annexd.account.checks.finding import Finding
-from annexd.account.checks.view import ANEW, REMADE, REOPEN, View
+from annexd.account.checks.view import RECREATE, REMADE, REOPEN, View
 from annexd.account.errors import AccountError
 from annexd.account.template import FUNCTION, LOG_GROUP, LOGICAL_ID, function_code
 from annexd.annex.lease.heartbeat import is_closed
@@ -26,7 +26,7 @@ def lease_function(view: View) -> Iterator[Finding]:
     response = view.function["Configuration"]
     if response.get("State") == "Failed" or response.get("LastUpdateStatus") == "Failed":
         reason = response.get("StateReason") or response.get("LastUpdateStatusReason") or "no reason given"
-        yield view.fault("lease function", f"it has failed: {reason}", ANEW)
+        yield view.fault("lease function", f"it has failed: {reason}", RECREATE)
     elif is_closed(response):
         yield view.fault("lease function", "a -teardown closed it: it ends annexes, but annexd refuses orders", REOPEN)
     else:
@@ -43,7 +43,7 @@ def its_code(view: View) -> Iterator[Finding]:
     if deployed == {FILE: function_code().encode()}:
         yield view.ok("lease function's code", "it is identical to lambda/lease.py")
     else:
-        yield view.fault("lease function's code", "it differs from lambda/lease.py: leases may not end", ANEW)
+        yield view.fault("lease function's code", "it differs from lambda/lease.py: leases may not end", RECREATE)
 
 
 def its_settings(view: View) -> Iterator[Finding]:
@@ -59,7 +59,9 @@ def its_settings(view: View) -> Iterator[Finding]:
     wrong += [] if log == LOG_GROUP else [f"it writes to the log group {log}, which annexd does not read"]
     if wrong:
         command = f"aws lambda update-function-configuration --region {view.region} --function-name {FUNCTION}"
-        yield view.fault("lease function's settings", "; ".join(wrong), f"restore them with {command} ..., or {ANEW}")
+        yield view.fault(
+            "lease function's settings", "; ".join(wrong), f"restore them with {command} ..., or {RECREATE}"
+        )
     else:
         yield view.ok("lease function's settings", f"they match the template; {response['Runtime']}")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from annexd.account.checks.finding import Finding
-from annexd.account.checks.view import ANEW, REMADE, View
+from annexd.account.checks.view import RECREATE, REMADE, View
 from annexd.account.template import FUNCTION, LOG_GROUP, MAX_LEASE
 from annexd.annex.lease.heartbeat import CHECK
 from annexd.annex.request.lease_length import duration
@@ -39,7 +39,7 @@ def target(view: View) -> Iterator[Finding]:
     found = [each for page in pages for each in page["Targets"]]
     [expected] = view.deployed.properties(RULE)["Targets"]
     same = [each for each in found if each["Arn"] == expected["Arn"]]
-    put_back = f"restore it in EventBridge, or {ANEW}"
+    put_back = f"restore it in EventBridge, or {RECREATE}"
     if not same:
         yield view.fault("rule's target", "the rule does not call the lease function", put_back)
     elif len(found) > 1:
@@ -96,7 +96,7 @@ def heartbeat(view: View) -> Iterator[Finding]:
         yield view.fault("heartbeat", what, "wait five minutes, then run condor_annex -setup")
     elif receipt.lacking:
         what = f"it lacks the permission to {', '.join(receipt.lacking)}"
-        yield view.fault("heartbeat", what, f"restore it in IAM, or {ANEW}")
+        yield view.fault("heartbeat", what, f"restore it in IAM, or {RECREATE}")
     elif receipt.stuck:
         names = ", ".join(receipt.stuck_ids[:5])
         why = f" ({receipt.error_texts[0]})" if receipt.error_texts else ""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from annexd.account.checks.finding import Finding
-from annexd.account.checks.view import ANEW, View
+from annexd.account.checks.view import RECREATE, View
 from annexd.account.network import Network, Networks, network_in
 
 
@@ -32,7 +32,7 @@ def _own(view: View, networks: Networks, chosen: Network) -> Iterator[Finding]:
     elif full:
         yield view.fault("network", f"{', '.join(full)} of {chosen.vpc_id} has no free IP address", repair)
     else:
-        yield view.ok("network", f"{chosen.words()} are there")
+        yield view.ok("network", f"{chosen.description()} are there")
 
 
 def security_group(view: View) -> Iterator[Finding]:
@@ -40,7 +40,7 @@ def security_group(view: View) -> Iterator[Finding]:
     ec2 = view.client("ec2")
     response = view.found("DescribeSecurityGroups", ec2.describe_security_groups, GroupIds=[group_id])
     if response is None or not response["SecurityGroups"]:
-        yield view.fault("security group", f"{group_id} was deleted", ANEW)
+        yield view.fault("security group", f"{group_id} was deleted", RECREATE)
         return
     [group] = response["SecurityGroups"]
     command = f"aws ec2 revoke-security-group-ingress --region {view.region} --group-id {group_id}"

@@ -148,9 +148,9 @@ def _known(view: View, name: str) -> str | None:
 
 def _judged(view: View, check: str, operation: str, error: Exception) -> Finding:
     """Return the finding for a refusal."""
-    words = errors.describe(error, f"{operation} (DryRun)")
+    error_text = errors.describe(error, f"{operation} (DryRun)")
     if not errors.is_denied(error):
-        return view.unknown(check, f"{words}, which does not concern permissions")
+        return view.unknown(check, f"{error_text}, which does not concern permissions")
     message = str(error)
     if policy := control_policy_in(message):
         return view.fault(check, f"AWS denies {operation} to everybody here", organization_remedy(policy, operation))
@@ -161,7 +161,7 @@ def _judged(view: View, check: str, operation: str, error: Exception) -> Finding
         return view.ok(
             check, f"these credentials are for -setup and may not order ({operation}); {POLICIES}, and check with those"
         )
-    return view.fault(check, words, POLICIES)
+    return view.fault(check, error_text, POLICIES)
 
 
 def _is_explicit(view: View, message: str) -> bool:

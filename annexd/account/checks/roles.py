@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from annexd.account import service_roles
 from annexd.account.checks.finding import Finding
-from annexd.account.checks.view import ANEW, REMADE, View
+from annexd.account.checks.view import RECREATE, REMADE, View
 
 Grant = tuple[str, str, str, str]  # effect, action, resource, condition
 ROLES: Final = {  # logical IDs in the template, by title
@@ -25,18 +25,18 @@ def _role(view: View, title: str, logical_id: str) -> Iterator[Finding]:
     name = view.name(logical_id)
     role = view.found("GetRole", view.client("iam").get_role, RoleName=name)
     if role is None:
-        yield view.fault(title, "it was deleted", REMADE if logical_id == "LeaseRole" else ANEW)
+        yield view.fault(title, "it was deleted", REMADE if logical_id == "LeaseRole" else RECREATE)
         return
-    expected, attached_shall = _expected(view, logical_id)
+    expected, wanted_policies = _expected(view, logical_id)
     grants, attached = _actual(view, name)
     faults = _differences("may not", expected - grants) + _differences("may unnecessarily", grants - expected)
-    faults += [f"lacks the attached policy {arn}" for arn in sorted(attached_shall - attached)]
-    faults += [f"has the unnecessary attached policy {arn}" for arn in sorted(attached - attached_shall)]
+    faults += [f"lacks the attached policy {arn}" for arn in sorted(wanted_policies - attached)]
+    faults += [f"has the unnecessary attached policy {arn}" for arn in sorted(attached - wanted_policies)]
     faults += _trust(view, logical_id, role["Role"])
     if role["Role"].get("PermissionsBoundary"):
         faults.append(f"has the boundary {role['Role']['PermissionsBoundary'].get('PermissionsBoundaryArn')}")
     if faults:
-        yield view.fault(title, f"{name} {'; '.join(faults)}", f"restore it in IAM, or {ANEW}")
+        yield view.fault(title, f"{name} {'; '.join(faults)}", f"restore it in IAM, or {RECREATE}")
     else:
         yield view.ok(title, "it has exactly the rights in the template")
 
@@ -124,7 +124,7 @@ def profile(view: View) -> Iterator[Finding]:
     held = [role["RoleName"] for role in response["InstanceProfile"]["Roles"]] if response else []
     role = view.name("InstanceRole")
     if response is None:
-        yield view.fault("instance profile", "it was deleted: no instance can be launched with it", ANEW)
+        yield view.fault("instance profile", "it was deleted: no instance can be launched with it", RECREATE)
     elif held != [role]:
         yield view.fault(
             "instance profile",

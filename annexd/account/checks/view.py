@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 AGAIN: Final = "condor_annex -setup creates it"
 REMADE: Final = "condor_annex -setup creates it again, even while annexes live"
 REOPEN: Final = "condor_annex -setup opens it again"
-ANEW: Final = "once no annex lives, replace it with condor_annex -teardown and -setup"
+RECREATE: Final = "once no annex lives, replace it with condor_annex -teardown and -setup"
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Access(Protocol):
 
 
 def no_access(target: AccountTarget, /) -> Clients:
-    """Where nobody can be asked: an order that names its images by their IDs needs nobody."""
+    """Refuse every account: an order that names its images by their IDs needs none."""
     raise Refused(f"nothing in {target.endpoints.region} can be queried here", untouched=True, local=True)
 
 
@@ -169,13 +169,13 @@ class KeyFiles:
             raise _unusable(f"{attribute} {path} {error}") from error
 
 
-def _unusable(words: str) -> Refused:
+def _unusable(message: str) -> Refused:
     """Return a refusal for a fault of the requester; AWS was not called."""
-    return Refused(words, untouched=True, local=True, result=INVALID_REQUEST)
+    return Refused(message, untouched=True, local=True, result=INVALID_REQUEST)
 
 
 def _token_hint(source: KeySource, credentials: Credentials) -> str:
-    """Say where a session token belongs, if a missing token is the fault."""
+    """Return where a session token belongs, if a missing token is the fault."""
     if credentials.session_token is not None or not credentials.access_key_id.startswith(TEMPORARY):
         return ""
     return (

@@ -70,5 +70,5 @@ NO_REASON: Final = (
 
 def advice(quoted: str) -> str:
     """Return meaning and next step of what AWS says, or where to look."""
-    found = (words for pattern, words in ADVICE.items() if re.search(pattern, quoted, re.IGNORECASE))
+    found = (advice for pattern, advice in ADVICE.items() if re.search(pattern, quoted, re.IGNORECASE))
     return next(found, CONSOLE)

@@ -20,7 +20,7 @@ from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import answers
 
 LONGEST_REASON: Final = 290  # with what stands for the part that is cut out, 300
-TOLD_IN: Final = frozenset({ERROR, "information"})  # types of events
+REPORTING_KINDS: Final = frozenset({ERROR, "information"})  # types of events
 NO_ROOM: Final = "Server.InsufficientInstanceCapacity"  # StateReason, botocore's EC2 model
 ZONE: Final = r"[a-z]{2,4}(?:-[a-z]{2,12}){1,2}-\d{1,2}(?:[a-z]|(?:-[a-z0-9]{1,6}){1,3})\b"  # local zones, too
 KIND: Final = r"[a-z][a-z0-9-]{0,15}\.[a-z0-9-]{1,16}"
@@ -91,31 +91,34 @@ class FleetCapacity:
     @classmethod
     def read(cls, fleet_id: str, scope: FleetScope, events: Sequence[Event]) -> Self:
         refusals = tuple(refusals_in(events, scope.markets))
-        is_silent = not any(each.kind in TOLD_IN or each.sub_type in TERMINATING for each in events)
+        is_silent = not any(each.kind in REPORTING_KINDS or each.sub_type in TERMINATING for each in events)
         return cls(fleet_id, scope, refusals, len(lives(events, "launched")), is_silent)
 
 
 def refusals_in(events: Iterable[Event], markets: tuple[str, ...]) -> Iterator[CapacityNews]:
     """Yield what events say about capacity; `markets`: those of the fleet, for words that name none."""
     for event in events:
-        words = f"{event.sub_type}: {event.about}" if event.about else event.sub_type
-        is_limit = bool(LIMITS.search(words))
-        if event.kind in TOLD_IN and (is_limit or NO_CAPACITY.search(words)):
+        text = f"{event.sub_type}: {event.about}" if event.about else event.sub_type
+        is_limit = bool(LIMITS.search(text))
+        if event.kind in REPORTING_KINDS and (is_limit or NO_CAPACITY.search(text)):
             kind, zone = _pool_in(event.about)
             why = event.about.rpartition("Error message:")[2].strip()
             reason = shortened(f"{event.sub_type}: {why}" if why else event.sub_type, LONGEST_REASON)
-            yield CapacityNews(kind, zone, _markets_in(words, markets), event.at_s, reason, is_limit)
+            yield CapacityNews(kind, zone, _markets_in(text, markets), event.at_s, reason, is_limit)
 
 
-def _pool_in(words: str) -> tuple[str | None, str | None]:
-    named, asked, sufficient = SPECIFICATION.search(words), ASKED_ZONE.search(words), SUFFICIENT.search(words)
+def _pool_in(text: str) -> tuple[str | None, str | None]:
+    named, asked, sufficient = SPECIFICATION.search(text), ASKED_ZONE.search(text), SUFFICIENT.search(text)
     kind = (named and named["kind"]) or (sufficient and (sufficient["kind"] or sufficient["other"]))
     return kind or None, (named and named["zone"]) or (asked and asked["zone"]) or None
 
 
-def _markets_in(words: str, markets: tuple[str, ...]) -> tuple[str, ...]:
-    """The sub-type spotFleetRequestConfigurationInvalid says nothing: EC2 Fleets of On-Demand have it, too."""
-    of_spot, of_on_demand = OF_SPOT.search(words), OF_ON_DEMAND.search(words)
+def _markets_in(text: str, markets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the markets of an event.
+
+    The sub-type spotFleetRequestConfigurationInvalid shows none: EC2 Fleets of On-Demand have it, too.
+    """
+    of_spot, of_on_demand = OF_SPOT.search(text), OF_ON_DEMAND.search(text)
     if bool(of_spot) == bool(of_on_demand):
         return markets
     return (SPOT,) if of_spot else (ON_DEMAND,)
@@ -145,8 +148,8 @@ def _taken(seen: Mapping[str, Any]) -> Taken:
     return Taken(answers.text(seen, "InstanceId"), pool_in(seen), at_s, code in INTERRUPTED)
 
 
-def _time_in(words: str) -> float | None:
-    found = AT.search(words[: answers.LONGEST_TEXT])
+def _time_in(text: str) -> float | None:
+    found = AT.search(text[: answers.LONGEST_TEXT])
     try:
         return datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC).timestamp() if found else None
     except ValueError:

@@ -13,7 +13,7 @@ SHARED: Final = "default"  # tenancy
 
 @dataclass(frozen=True)
 class CapacityPool:
-    """All in AWS's words; empty where AWS does not tell.  `platform`: its PlatformDetails."""
+    """All as AWS names it; empty where AWS names nothing.  `platform`: its PlatformDetails."""
 
     kind: str = ""  # instance type
     zone: str = ""
@@ -22,7 +22,7 @@ class CapacityPool:
     tenancy: str = SHARED
 
 
-UNTOLD: Final = CapacityPool()
+UNKNOWN_POOL: Final = CapacityPool()
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Launch:
     """An instance that runs: when it was launched, in seconds since the epoch, and of which capacity."""
 
     at_s: float
-    pool: CapacityPool = UNTOLD
+    pool: CapacityPool = UNKNOWN_POOL
 
 
 def pool_in(seen: Mapping[str, Any]) -> CapacityPool:
     """Return the capacity of an instance that DescribeInstances shows."""
     placement = seen.get("Placement") or {}
     tenancy = placement.get("Tenancy") or SHARED
-    told = (seen.get("InstanceType"), placement.get("AvailabilityZone"), seen.get("PlatformDetails"))
-    return _pool(*(str(each or "")[:LONGEST] for each in (*told, seen.get("InstanceLifecycle"), tenancy)))
+    attributes = (seen.get("InstanceType"), placement.get("AvailabilityZone"), seen.get("PlatformDetails"))
+    return _pool(*(str(each or "")[:LONGEST] for each in (*attributes, seen.get("InstanceLifecycle"), tenancy)))
 
 
 @lru_cache(maxsize=1024)  # ten thousand instances are of a few pools

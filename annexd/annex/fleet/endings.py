@@ -1,4 +1,4 @@
-"""Tell why instances of a fleet ended without being asked to: AWS's reason, and a machine's own last words.
+"""Report why instances of a fleet ended without being asked to: AWS's reason, and a machine's own last message.
 
 A machine that cannot be configured says why on its console, and turns itself off.  So does an idle machine, which has
 said before that HTCondor may start.  Of each fleet one console is read: a cause is mostly the same for all.
@@ -19,12 +19,12 @@ SELF: Final = "Client.InstanceInitiatedShutdown"  # EC2 API reference, StateReas
 INTERRUPTED: Final = frozenset({"Server.SpotInstanceTermination", "Server.SpotInstanceShutdown"})
 GONE: Final = ["shutting-down", "terminated", "stopping", "stopped"]
 LONGEST_CONSOLE: Final = 65536
-LONGEST_WORDS: Final = 400
+LONGEST_MESSAGE: Final = 400
 SAID: Final = re.compile(r"condor-annex-ec2: (done: HTCondor may start|this machine cannot be configured)([^\r\n]*)")
 
 
 def endings(ec2: Any, fleet: Fleet) -> str:
-    """Return words about the instances that AWS interrupted or that could not join; empty without any.
+    """Return a text about the instances that AWS interrupted or that could not join; empty without any.
 
     Raises Retry or Refused when AWS lists no instances.  If a console cannot be read, the text says so.
     """
@@ -40,11 +40,11 @@ def endings(ec2: Any, fleet: Fleet) -> str:
         ]
     counts = Counter(reason for reason, _ in gone)
     interrupted = sum(counts[reason] for reason in INTERRUPTED)
-    told = [f"AWS has interrupted {interrupted} of its Spot instances"] if interrupted else []
+    reasons = [f"AWS has interrupted {interrupted} of its Spot instances"] if interrupted else []
     own = max((instance_id for reason, instance_id in gone if reason == SELF), default=None)
-    if own is not None and (words := _words_of(ec2, own)):
-        told.append(f"{counts[SELF]} of its instances turned themselves off; {words}")
-    return "; ".join(told)
+    if own is not None and (message := _message_of(ec2, own)):
+        reasons.append(f"{counts[SELF]} of its instances turned themselves off; {message}")
+    return "; ".join(reasons)
 
 
 def _reason(seen: Mapping[str, Any]) -> str:
@@ -52,21 +52,21 @@ def _reason(seen: Mapping[str, Any]) -> str:
     return str(reason.get("Code")) if isinstance(reason, Mapping) else ""
 
 
-def _words_of(ec2: Any, instance_id: str) -> str:
+def _message_of(ec2: Any, instance_id: str) -> str:
     """Return why this machine could not join; empty if it could, or as long as AWS has no output of it."""
     try:
         with translate_aws_errors("GetConsoleOutput"):
             answer = ec2.get_console_output(InstanceId=instance_id)
     except (Retry, Refused) as error:
         return f"annexd cannot read the console of {instance_id}, which shows whether it could join: {error}"
-    last = last_words(str(answer.get("Output") or ""))
+    last = last_message(str(answer.get("Output") or ""))
     return f"{instance_id} says on its console: {last}" if last else ""
 
 
-def last_words(console: str) -> str:
+def last_message(console: str) -> str:
     """Return the boot script's reason in a console's output, on one line; empty if HTCondor could start after all."""
     said = list(SAID.finditer(console[-LONGEST_CONSOLE:]))
     if not said or said[-1][1].startswith("done"):
         return ""
-    words = "".join(char if char.isprintable() else " " for char in f"{said[-1][1]}{said[-1][2]}")
-    return " ".join(words.split())[:LONGEST_WORDS]
+    message = "".join(char if char.isprintable() else " " for char in f"{said[-1][1]}{said[-1][2]}")
+    return " ".join(message.split())[:LONGEST_MESSAGE]

@@ -55,13 +55,13 @@ def _event(row: Mapping[str, Any]) -> Event:
 
 
 def _line(value: object) -> str:
-    words = value[: answers.LONGEST_TEXT] if isinstance(value, str) else ""
-    return " ".join("".join(char if char.isprintable() else " " for char in words).split())
+    text = value[: answers.LONGEST_TEXT] if isinstance(value, str) else ""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
-def shortened(words: str, longest: int) -> str:
+def shortened(text: str, longest: int) -> str:
     """Return AWS's text cut in the middle: the cause is at its end."""
-    return words if len(words) <= longest else f"{words[: longest // 3]} ... {words[-(longest - longest // 3) :]}"
+    return text if len(text) <= longest else f"{text[: longest // 3]} ... {text[-(longest - longest // 3) :]}"
 
 
 def lives(events: Sequence[Event], sub_type: str) -> dict[str, float]:

@@ -26,7 +26,7 @@ NO_RIGHT: Final = (
 def resolved(
     ad: Mapping[str, Any], access: Callable[[], Clients], look_s: float = LOOK_S
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the command ad with the IDs of its images and the names of their root devices, and what to tell of it.
+    """Return the command ad with the IDs of its images and the names of their root devices, and its notes.
 
     Nothing is asked where it names neither a parameter nor a root volume.  Raises InvalidRequest, Refused or Retry.
     """

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from annexd.annex.fleet.capacity_pool import UNTOLD, CapacityPool, pool_in
+from annexd.annex.fleet.capacity_pool import UNKNOWN_POOL, CapacityPool, pool_in
 from annexd.annex.fleet.kinds import (
     ENDED,
     FLEET_TAGS,
@@ -76,17 +76,17 @@ class Fleet:
 
     @property
     def is_ended(self) -> bool:
-        """Tell whether it launches no more instances; existing ones may still run."""
+        """Return whether it launches no more instances; existing ones may still run."""
         return self.state in ENDED
 
     @property
     def runs_on(self) -> bool:
-        """Tell whether it was ended without its instances, as after every provisioning delay."""
+        """Return whether it was ended without its instances, as after every provisioning delay."""
         return self.state in RUNNING_ON
 
     @property
     def is_cancelled(self) -> bool:
-        """Tell whether its lease was ended early."""
+        """Return whether its lease was ended early."""
         return TAG_CANCELLED in self.tags
 
     @property
@@ -112,11 +112,11 @@ class Instance:
     owner: str = ""
     stamped_end_s: int | None = None
     launched_s: float | None = None  # by AWS's clock
-    pool: CapacityPool = UNTOLD
+    pool: CapacityPool = UNKNOWN_POOL
 
     @property
     def is_running(self) -> bool:
-        """Whether it runs or is about to, as AWS's bill counts it."""
+        """Return whether it runs or is about to, as AWS's bill counts it."""
         return self.state in BILLED
 
 
@@ -233,7 +233,7 @@ def _check_refusals(answer: Mapping[str, Any], kind: FleetKind, fleet_id: str) -
 
 
 def stop_fleet(ec2: Any, fleet_id: str) -> None:
-    """Let a fleet launch no more; its instances run on.  Raises Retry or Refused.
+    """Stop a fleet from launching more; its instances run on.  Raises Retry or Refused.
 
     Both APIs end a fleet so, of either type: its target can be changed for the type maintain only.
     """

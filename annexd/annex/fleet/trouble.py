@@ -19,7 +19,7 @@ from annexd.annex.fleet.kinds import ENDED, TERMINATING
 from annexd.workflow import Refused, Retry
 
 MOST_ASKED: Final = 20  # fleets in one inventory, the newest
-MOST_TOLD: Final = 1000  # fleets: an account may have so many that run
+MOST_EXPLAINED: Final = 1000  # fleets: an account may have so many that run
 RECENT_S: Final = 7200.0  # an older cause no longer applies, or AWS has repeated it
 SETTLE_S: Final = 90.0  # a younger fleet without instances and without an error has no trouble yet
 SHORT_LIFE_S: Final = 180.0  # machines that cannot join turn themselves off after 15 minutes
@@ -74,7 +74,7 @@ def troubles_of(ec2: Any, inventory: Inventory, now_s: float, max_lease_s: float
         and _is_short(fleet, instances[fleet.fleet_id])
     ]
     suspects.sort(key=lambda fleet: fleet.created_s or 0.0, reverse=True)
-    judged = list(zip(suspects, _judgements(ec2, suspects[:MOST_TOLD], instances, now_s), strict=False))
+    judged = list(zip(suspects, _judgements(ec2, suspects[:MOST_EXPLAINED], instances, now_s), strict=False))
     return HistoryNews(
         {fleet.fleet_id: each.trouble for fleet, each in judged if each.trouble is not None},
         tuple(capacity for _, each in judged for capacity in each.capacity),
@@ -115,10 +115,14 @@ def _judgement(ec2: Any, fleet: Fleet, instances: int, now_s: float) -> _Judgeme
     return _Judgement(_with_endings(trouble, endings(ec2, fleet)) if has_lost else trouble, capacity)
 
 
-def _with_endings(trouble: Trouble | None, words: str) -> Trouble | None:
-    if not words:
+def _with_endings(trouble: Trouble | None, ended_text: str) -> Trouble | None:
+    if not ended_text:
         return trouble
-    return Trouble(words) if trouble is None else replace(trouble, text=f"{words}; {trouble.text}"[:LONGEST_TEXT])
+    return (
+        Trouble(ended_text)
+        if trouble is None
+        else replace(trouble, text=f"{ended_text}; {trouble.text}"[:LONGEST_TEXT])
+    )
 
 
 def _is_short(fleet: Fleet, instances: int) -> bool:
@@ -162,14 +166,14 @@ def _judged(fleet: Fleet, history: History, now_s: float) -> Trouble | None:
     if (has_ended or fleet.is_one_time) and fleet.target is not None and history.launched >= fleet.target:
         return None  # all requested instances were launched; the missing ones have ended, as idle machines do
     if has_ended and history.launched == 0:
-        return Trouble(_text(_ended_words(fleet, now_s), history.news), has_failed=True)
+        return Trouble(_text(_ended_text(fleet, now_s), history.news), has_failed=True)
     if history.news:
-        return Trouble(_text(_count_words(fleet), history.news))
+        return Trouble(_text(_count_text(fleet), history.news))
     if has_ended:
         return None
     if fleet.activity == ERROR:
-        return Trouble(_text(f"{_count_words(fleet)}; AWS reports an error that is not in its history yet", ()))
-    return Trouble(f"{_count_words(fleet)}; {NO_REASON}") if _is_settled(fleet, now_s) else None
+        return Trouble(_text(f"{_count_text(fleet)}; AWS reports an error that is not in its history yet", ()))
+    return Trouble(f"{_count_text(fleet)}; {NO_REASON}") if _is_settled(fleet, now_s) else None
 
 
 def _is_settled(fleet: Fleet, now_s: float) -> bool:
@@ -180,7 +184,7 @@ def _unexplained(fleet: Fleet, error: str, now_s: float) -> Trouble | None:
     """Describe a fleet whose history is unreadable: whether it launched anything is unknown."""
     if fleet.state in ENDED or not (fleet.activity == ERROR or _is_settled(fleet, now_s)):
         return None
-    return Trouble(f"{_count_words(fleet)}; annexd cannot read why: {error}"[:LONGEST_TEXT])
+    return Trouble(f"{_count_text(fleet)}; annexd cannot read why: {error}"[:LONGEST_TEXT])
 
 
 def _text(what: str, news: Sequence[str]) -> str:
@@ -190,14 +194,14 @@ def _text(what: str, news: Sequence[str]) -> str:
     return f"{what}; AWS says: {quoted}; that means: {advice(quoted)}"[:LONGEST_TEXT]
 
 
-def _count_words(fleet: Fleet) -> str:
+def _count_text(fleet: Fleet) -> str:
     has = "?" if fleet.fulfilled is None else f"{fleet.fulfilled:.10g}"
     asked = "" if fleet.target is None else f" of {fleet.target}"
     still = "starts no more" if fleet.state in ENDED else "is still trying"
     return f"AWS has started {has}{asked} and {still}"
 
 
-def _ended_words(fleet: Fleet, now_s: float) -> str:
+def _ended_text(fleet: Fleet, now_s: float) -> str:
     if fleet.valid_until_s is not None and now_s >= fleet.valid_until_s:
         return (
             "AWS started nothing within the provisioning delay, and has stopped trying: order again, with more "

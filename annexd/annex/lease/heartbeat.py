@@ -52,7 +52,7 @@ class Receipt:
 
 
 def is_closed(configuration: Mapping[str, Any]) -> bool:
-    """Tell whether -teardown is about to delete this function; `configuration` is GetFunction's."""
+    """Return whether -teardown is about to delete this function; `configuration` is GetFunction's."""
     return str(configuration.get("Description") or "") == CLOSED_DESCRIPTION
 
 

@@ -27,7 +27,7 @@ def new_command_id() -> str:
 
 
 def is_end(value: object) -> bool:
-    """Tell whether the lease function accepts this as the end of a lease, in seconds since the epoch."""
+    """Return whether the lease function accepts this as the end of a lease, in seconds since the epoch."""
     return isinstance(value, int) and not isinstance(value, bool) and EARLIEST_END_S <= value <= LATEST_END_S
 
 

@@ -37,7 +37,7 @@ def moment_s(text: str) -> float | None:
 
 
 def tags(annex_id: str, owner: str, end_of_lease_s: int, name: str | None = None) -> list[dict[str, str]]:
-    """Return the tags that tell people and tools who owns a fleet and when its lease ends."""
+    """Return the tags that show people and tools who owns a fleet and when its lease ends."""
     return [
         {"Key": TAG_ANNEX_ID, "Value": annex_id},
         {"Key": TAG_OWNER, "Value": NOT_IN_TAGS.sub("_", owner)[:LONGEST_TAG]},

@@ -36,7 +36,7 @@ class PricedPool:
 
     @property
     def is_bound_sent(self) -> bool:
-        """Whether the request itself says the bound."""
+        """Return whether the request itself says the bound."""
         return self.pool.price_bound is not None
 
     def offers(self, price: Callable[[SpotPrices], Fraction]) -> Iterator[WeightedPrice]:
@@ -168,7 +168,7 @@ def _unknown_prices(capacity: Capacity, pools: Sequence[PricedPool]) -> Iterator
 def range_at(
     capacity: Capacity, pools: Sequence[PricedPool], price: Callable[[SpotPrices], Fraction], length_s: float
 ) -> tuple[Fraction, Fraction] | None:
-    """Return what the instances would cost at such prices, in the cheapest pool alone and in the dearest mixture."""
+    """Return the cost of the instances at such prices, in the cheapest pool alone and in the most expensive mixture."""
     hours = Fraction(int(length_s), HOUR_S)
     offers = [offer for each in pools for offer in each.offers(price)]
     on_demand = [WeightedPrice(each.pool.weight, each.on_demand) for each in pools if each.on_demand is not None]

@@ -30,7 +30,7 @@ class Image:
 
 
 def images_of(pools: tuple[Pool, ...], ec2: Any, asking: Asking) -> dict[str, Image]:
-    """Return what AWS tells of the images, by ID."""
+    """Return AWS's description of the images, by ID."""
     wanted = sorted({pool.image for pool in pools if pool.image})
     found: dict[str, Image] = {}
     for image in wanted[:20]:  # one by one: an unknown ID fails a whole call

@@ -43,7 +43,7 @@ class ListPrices:
         self.sources: dict[str, None] = {}
 
     def on_demand(self, kind: str, system: str) -> Fraction | None:
-        """Of an instance and hour."""
+        """Return the price of an instance for an hour."""
         return self._price(
             (system, kind),
             lambda table: table.on_demand.get((system, kind)),
@@ -62,7 +62,7 @@ class ListPrices:
         )
 
     def address_hour(self) -> Fraction | None:
-        """Of a public IPv4 address that is in use."""
+        """Return the price of a public IPv4 address in use for an hour."""
         group = {"group": "VPCPublicIPv4Address"}
         return self._price("address", lambda table: table.address_hour, "AmazonVPC", "Hrs", group)
 
@@ -112,7 +112,7 @@ def _products(pricing: Any, service: str, region: str, filters: Mapping[str, str
 def _product(text: Any) -> Mapping[str, Any]:
     product = json.loads(text) if isinstance(text, str) and len(text) <= LONGEST_PRODUCT else None
     if not isinstance(product, dict):
-        raise answers.UnknownShape(what="PriceList holds something that is no product")
+        raise answers.UnknownShape(what="PriceList has an entry that is not a product")
     return product
 
 

@@ -1,4 +1,4 @@
-"""The capacity pools of an order, whichever of AWS's requests says them: the one module that reads it for a quote.
+"""The capacity pools of an order, from either of AWS's requests: the one module that reads them for a quote.
 
 All else of a quote knows `Capacity` and `Pool` only, so that another form of request needs another reader and no more.
 """
@@ -138,5 +138,5 @@ def _volume(mapping: Mapping[str, Any]) -> Volume:
 
 
 def _price(text: Any) -> Fraction | None:
-    """Dollars of a unit and hour: botocore's EC2 model, SpotPrice, "per unit hour"."""
+    """Return the dollars of a unit for an hour: botocore's EC2 model, SpotPrice, "per unit hour"."""
     return None if text is None else price_in(str(text))

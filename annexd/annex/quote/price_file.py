@@ -2,7 +2,7 @@
 
 https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/reading-service-price-list-file-for-services.html: "The
 first five rows of the CSV file contain the metadata for the price list file. The sixth row has the column names".  A
-row is a product with one of its prices.  Of what has several prices where one is expected, the dearest is taken.
+row is a product with one of its prices.  If a product has several prices where one is expected, the highest is taken.
 """
 
 import csv
@@ -33,7 +33,7 @@ def region_prices(lines: Iterable[str], region: str) -> Prices:
     metadata = {row[0]: row[1] for row in islice(rows, METADATA_ROWS) if len(row) > 1}
     names = next(rows, [])
     if "OfferCode" not in metadata or "PricePerUnit" not in names:
-        raise BadPriceFile("it is no price file of AWS's (five rows of metadata, then the names of columns)")
+        raise BadPriceFile("it is not a price file of AWS (five rows of metadata, then the names of columns)")
     prices: Prices = {"published": metadata.get("Publication Date", "")}
     for row in rows:
         _add(prices, dict(zip(names, row, strict=False)), region)
@@ -54,7 +54,7 @@ def _add(prices: Prices, row: Row, region: str) -> None:
 
 
 def _is_instance(row: Row) -> bool:
-    """An instance that is shared, used, without software beside its system and without a licence brought along."""
+    """Return whether it is an instance, shared and used, without extra software or an own licence."""
     return (
         row.get("Product Family") in ("Compute Instance", "Compute Instance (bare metal)")
         and row.get("Unit") == "Hrs"
@@ -69,12 +69,12 @@ def _is_instance(row: Row) -> bool:
 
 
 def _column(row: Row, name: str) -> str:
-    """AWS writes some names in more than one case."""
+    """Return a column's value; AWS writes some names in more than one case."""
     return next((value for written, value in row.items() if written.lower().replace(" ", "") == name.lower()), "")
 
 
 def _put(prices: Prices, name: str, row: Row) -> None:
-    """The dearest, where a name has several: a most stays a most."""
+    """Store the highest price where a name has several: an upper bound stays one."""
     known = price_in(prices.get(name))
     if known is None or Fraction(row["PricePerUnit"]) > known:
         prices[name] = row["PricePerUnit"]

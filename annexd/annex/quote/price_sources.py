@@ -29,7 +29,7 @@ def _table(defaults: Defaults, region: str, asking: Asking) -> PriceTable | None
 
 
 def _pricing(target: AccountTarget, clients: Clients, defaults: Defaults, asking: Asking) -> Any | None:
-    """A client of the Pricing API; None where there is none for this region, or for these endpoints."""
+    """Return a client of the Pricing API; None where this region, or these endpoints, have none."""
     region = api_region(target.endpoints.region)
     if region is None or not (defaults.pricing_url or is_aws_host(target.endpoints.ec2_url)):
         return None

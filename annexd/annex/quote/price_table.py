@@ -45,7 +45,7 @@ class PriceTable:
         except KeyError as error:
             raise BadTable(f"{path} has no prices of {region}: templates/generate-prices adds them") from error
         except (ValueError, AttributeError, TypeError, RecursionError) as error:
-            raise BadTable(f"{path} is no table of templates/generate-prices") from error
+            raise BadTable(f"{path} is not a table made by templates/generate-prices") from error
 
     @classmethod
     def _of_region(cls, path: str, region: str, entry: Mapping[str, Any]) -> Self:

@@ -50,7 +50,7 @@ class Quota:
 
     @property
     def is_short(self) -> bool:
-        """Whether it is certain that the order does not fit beside what runs."""
+        """Return whether it is certain that the order does not fit beside what runs."""
         return None not in (self.value, self.needed) and (self.needed or 0) + (self.used or 0) > (self.value or 0)
 
 
@@ -87,7 +87,7 @@ def quotas_of(capacity: Capacity, ec2: Any, quotas: Any | None, asking: Asking) 
 
 
 def _needed(capacity: Capacity, units: int, group: str, vcpus: Mapping[str, int]) -> int | None:
-    """The most, if all came from the worst pool of this quota."""
+    """Return the upper bound: all units from the worst pool of this quota."""
     pools = [pool for pool in capacity.pools if pool.instance_type and class_of(pool.instance_type) == group]
     if not all(pool.instance_type in vcpus for pool in pools):
         return None
@@ -102,7 +102,7 @@ def _used(running: Counter[tuple[str, str]] | None, market: str, group: str, vcp
 
 
 def _running(ec2: Any) -> Counter[tuple[str, str]]:
-    """How many instances run or start, by market and type."""
+    """Count the instances that run or start, by market and type."""
     states = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
     reservations = answers.listed(ec2, "describe_instances", "Reservations", Filters=states)
     return Counter(
@@ -113,7 +113,7 @@ def _running(ec2: Any) -> Counter[tuple[str, str]]:
 
 
 def _vcpus(ec2: Any, kinds: set[str], asking: Asking) -> dict[str, int]:
-    """By type, of those that AWS knows: a filter, since an unknown type fails a call that names it."""
+    """Return the vCPUs by type, of known types.  It uses a filter, since a call that names an unknown type fails."""
     found: dict[str, int] = {}
     wanted = sorted(kinds)
     for i in range(0, min(len(wanted), 5 * MOST_TYPES), MOST_TYPES):

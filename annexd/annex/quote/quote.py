@@ -48,7 +48,7 @@ LONGEST_S: Final = 180.0  # of all calls to AWS together
 def quote_annex(
     ad: Mapping[str, Any],
     owner: str,
-    world: StepContext,
+    context: StepContext,
     defaults: Defaults,
     now_s: float,
     bundle_sources: BundleSources,
@@ -58,16 +58,16 @@ def quote_annex(
     try:
         check_command(ad, COMMAND)
         as_order = {name: value for name, value in ad.items() if name.lower() != "command"} | {"Command": ORDER}
-        _, order, whole = order_in(as_order, owner, defaults, now_s, world.access)
+        _, order, whole = order_in(as_order, owner, defaults, now_s, context.access)
         preview = Preview(completed(order, bundle_sources))
         with time_limit(LONGEST_S):
             if reservations is not None:
                 preview = reservations.preview(owner, preview.order, defaults)
             order = preview.order
-            capacity = _capacity_of(order, whole, owner, defaults, now_s, world)
+            capacity = _capacity_of(order, whole, owner, defaults, now_s, context)
             if preview.needs:
                 capacity = _as_bounded(capacity, order)
-            quote = _quote(order, capacity, world, defaults)
+            quote = _quote(order, capacity, context, defaults)
             quote = replace(quote, refusals=(*preview.refusals, *quote.refusals), budgets=_budgets(preview))
     except ANSWERED as error:
         return reply_of_error(error, None, begun=False)
@@ -90,7 +90,7 @@ def _budgets(preview: Preview) -> tuple[Json, ...]:
 
 
 def _capacity_of(
-    order: FleetOrder, ad: Mapping[str, Any], owner: str, defaults: Defaults, now_s: float, world: StepContext
+    order: FleetOrder, ad: Mapping[str, Any], owner: str, defaults: Defaults, now_s: float, context: StepContext
 ) -> Capacity:
     """Return the pools of the file, under its own names: both APIs start the same instances of it."""
     if order.api == SPOT_FLEET:
@@ -102,14 +102,14 @@ def _capacity_of(
     same = {name: value for name, value in ad.items() if name.lower() not in apart}
     same = {name: value for name, value in same.items() if not name.lower().startswith(ON_DEMAND)}  # as it is sent
     _, by_spot_fleet, _ = order_in(
-        {**same, "FleetAPI": SPOT_FLEET, FLEET_ROLE: NO_ROLE}, owner, defaults, now_s, world.access
+        {**same, "FleetAPI": SPOT_FLEET, FLEET_ROLE: NO_ROLE}, owner, defaults, now_s, context.access
     )
     by_file = capacity_of(by_spot_fleet.config)
     return replace(by_file, spot_units=sent.spot_units, on_demand_units=sent.on_demand_units)
 
 
 def _as_bounded(capacity: Capacity, order: FleetOrder) -> Capacity:
-    """Return the pools with the bounds that their budgets have sent, by type and weight: the dearest of each."""
+    """Return the pools with the bounds that their budgets have sent, by type and weight: the most expensive of each."""
     if order.api == SPOT_FLEET:
         return capacity  # it was read from what is sent
     bounds: dict[tuple[str | None, Fraction], Fraction] = {}
@@ -126,13 +126,13 @@ def _as_bounded(capacity: Capacity, order: FleetOrder) -> Capacity:
     return replace(capacity, pools=tuple(pools))
 
 
-def _quote(order: FleetOrder, capacity: Capacity, world: StepContext, defaults: Defaults) -> Quote:
-    clients = world.access(order.target)
+def _quote(order: FleetOrder, capacity: Capacity, context: StepContext, defaults: Defaults) -> Quote:
+    clients = context.access(order.target)
     asking, warnings = Asking(), list(order.notes)
-    refusals = list(_lease_refusals(order, world, clients, warnings))
+    refusals = list(_lease_refusals(order, context, clients, warnings))
     tried = dry_run(clients.ec2, order)
     refusals += [tried.refusal] if tried.refusal else []
-    now_s = world.aws_now_s(clients)
+    now_s = context.aws_now_s(clients)
     findings = Findings(tuple(refusals), tuple(warnings), tried)
     return _priced(order, capacity, clients, defaults, asking, now_s, findings)
 
@@ -146,11 +146,11 @@ class Findings:
     tried: DryRun
 
 
-def _lease_refusals(order: FleetOrder, world: StepContext, clients: Clients, warnings: list[str]) -> Iterator[str]:
+def _lease_refusals(order: FleetOrder, context: StepContext, clients: Clients, warnings: list[str]) -> Iterator[str]:
     """Yield why the order would be refused since its lease could not be kept."""
     try:
-        enforcer = lease_function_of(world, order.target, clients)
-        check_max_lease(enforcer, order.end_of_lease_s, world.aws_now_s(clients))
+        enforcer = lease_function_of(context, order.target, clients)
+        check_max_lease(enforcer, order.end_of_lease_s, context.aws_now_s(clients))
         if message := warning_of(enforcer.receipt, order.target.lease_function_arn):
             warnings.append(message)
     except (Refused, Retry) as error:

@@ -15,7 +15,7 @@ from annexd.annex.quote.money import price_in
 from annexd.aws import answers
 
 RIGHT: Final = "ec2:DescribeSpotPriceHistory"
-DAYS: Final = 90  # AWS tells no more
+DAYS: Final = 90  # AWS keeps no more
 DAY_S: Final = 86400
 MOST_ZONES: Final = 100  # of a region, with its Local Zones
 MOST_TYPES: Final = 30  # each is some pages
@@ -32,7 +32,7 @@ class SpotPrices:
 
 
 def history(ec2: Any, kind: str, platform: str, now_s: float, asking: Asking) -> dict[str, SpotPrices]:
-    """Return what an instance type cost, by zone; empty where AWS does not tell."""
+    """Return what an instance type cost, by zone; empty where AWS shows none."""
     return asking.ask(RIGHT, lambda: _by_zone(ec2, kind, platform, now_s)) or {}
 
 
@@ -48,7 +48,7 @@ def _by_zone(ec2: Any, kind: str, platform: str, now_s: float) -> dict[str, Spot
 def changes(
     ec2: Any, kinds: Sequence[str], platform: str, since_s: float, until_s: float, asking: Asking
 ) -> dict[tuple[str, str], list[tuple[float, Fraction]]]:
-    """Return when prices began, and the prices, by type and zone; empty where AWS does not tell."""
+    """Return when prices began, and the prices, by type and zone; empty where AWS shows none."""
     found: dict[tuple[str, str], list[tuple[float, Fraction]]] = {}
     rows = asking.ask(RIGHT, lambda: list(_rows(ec2, kinds, platform, since_s, until_s))) or ()
     for pool, at_s, price in rows:
@@ -74,7 +74,7 @@ def _row(row: Mapping[str, Any], kinds: Sequence[str]) -> tuple[tuple[str, str],
     """Raises UnknownShape for what is no price of these types."""
     price, moment = price_in(answers.text(row, "SpotPrice")), answers.value(row, "Timestamp", datetime)
     if price is None or row.get("InstanceType") not in kinds:
-        raise answers.UnknownShape(what="a Spot price is no price of what was asked for")
+        raise answers.UnknownShape(what="a Spot price is not of the requested type and zone")
     pool = answers.text(row, "InstanceType"), answers.text(row, "AvailabilityZone")
     return pool, moment.timestamp(), price
 

@@ -28,7 +28,8 @@ def most_dollars(units: int, offers: Sequence[WeightedPrice]) -> Fraction:
     """Return the most that an hour of `units` can cost.
 
     All but the last instance weigh less than the target together, and so at most the largest multiple of the weights'
-    common measure below it; they cost at most the dearest unit each.  With equal weights this is what really comes.
+    common measure below it; each costs at most what the most expensive unit does.  With equal weights the bound is
+    exact.
     """
     if units <= 0 or not offers:
         return Fraction(0)
@@ -43,7 +44,7 @@ def alone(units: int, offer: WeightedPrice) -> Fraction:
 
 
 def _measure(offers: Sequence[WeightedPrice]) -> Fraction:
-    """The greatest weight of which all weights are multiples."""
+    """Return the greatest weight of which all weights are multiples."""
     return reduce(_common, (each.weight for each in offers))
 
 

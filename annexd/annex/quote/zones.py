@@ -10,7 +10,7 @@ RIGHT: Final = "ec2:DescribeSubnets"
 
 
 def zones_of_subnets(capacity: Capacity, ec2: Any, asking: Asking) -> dict[str, str]:
-    """Return the zones of the subnets that are named, by subnet; empty where AWS does not tell."""
+    """Return the zones of the subnets that are named, by subnet; empty where AWS shows none."""
     named = sorted({subnet for pool in capacity.pools for subnet in pool.subnets})
     if not named:
         return {}

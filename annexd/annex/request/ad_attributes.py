@@ -90,7 +90,7 @@ class AdAttributes:
         return None
 
     def missing(self, name: str) -> bool:
-        """Tell whether the attribute is missing, as opposed to invalid."""
+        """Return whether the attribute is missing, as opposed to invalid."""
         return self.value(name) in (None, "")
 
 

@@ -48,8 +48,10 @@ def _instances(config: Part, capacity: int, most: int, name: str) -> Iterator[st
 
 
 def _on_demand(config: Part, capacity: int | None, api: str) -> Iterator[str]:
-    """A part of the target capacity.  botocore's EC2 model, LaunchSpecifications: "If you include On-Demand capacity in
-    your request, you must use LaunchTemplateConfigs.", of which EC2 Fleet gets some.
+    """Yield the faults of the On-Demand part of the target capacity.
+
+    botocore's EC2 model, LaunchSpecifications: "If you include On-Demand capacity in your request, you must use
+    LaunchTemplateConfigs.", of which EC2 Fleet gets some.
     """
     on_demand = config.get("OnDemandTargetCapacity") or 0
     if on_demand < 0:
@@ -64,7 +66,10 @@ def _on_demand(config: Part, capacity: int | None, api: str) -> Iterator[str]:
 
 
 def _pools_to_use(config: Part) -> Iterator[str]:
-    """botocore's EC2 model: "Valid only when Spot AllocationStrategy is set to lowest-price", which is the default."""
+    """Yield faults by botocore's EC2 model:
+
+    "Valid only when Spot AllocationStrategy is set to lowest-price", the default.
+    """
     number, strategy = config.get("InstancePoolsToUseCount"), config.get("AllocationStrategy", "lowestPrice")
     if number is not None and number < 1:
         yield f"InstancePoolsToUseCount must be a positive integer, not {number}"
@@ -73,7 +78,7 @@ def _pools_to_use(config: Part) -> Iterator[str]:
 
 
 def _unit(config: Part) -> Iterator[str]:
-    """botocore's EC2 model: "only when using attribute-based instance type selection"."""
+    """Yield faults by botocore's EC2 model: "only when using attribute-based instance type selection"."""
     unit = config.get("TargetCapacityUnitType", "units")
     by_type = [path for path, pool in pools(config) if "InstanceType" in pool]
     if unit not in ("units", None) and by_type and not any(_by_attributes(config)):
@@ -81,6 +86,6 @@ def _unit(config: Part) -> Iterator[str]:
 
 
 def _by_attributes(config: Part) -> Iterator[bool]:
-    """Also a template that nothing overrides may do it: into that nobody can look from here."""
+    """Yield whether pools select by attributes; a template without overrides may, and its content is unknown here."""
     yield from ("InstanceRequirements" in pool for _, pool in pools(config))
     yield from (not template.get("Overrides") for _, template in templates(config))

@@ -1,6 +1,7 @@
 """Walks through a Spot Fleet request config, each part with its path in the file: `LaunchSpecifications[0].ImageId`.
 
-A config that is being checked holds None where a value was wrong: those parts are left out here, told already.
+A config that is being checked holds None where a value was wrong: those parts are left out here, since they are
+reported already.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,7 +38,7 @@ def parts(holder: Part, name: str, path: str = "") -> Iterator[tuple[str, Part]]
 
 
 def texts(value: Any, path: str = "", name: str = "") -> Iterator[tuple[str, str, str]]:
-    """(path, member's name, text) of every name, ID and price in it; the items of a list have the list's name."""
+    """Yield (path, member's name, text) of every name, ID and price; the items of a list have the list's name."""
     if isinstance(value, str):
         yield path, name, value
     elif isinstance(value, Mapping):

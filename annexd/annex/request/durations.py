@@ -28,8 +28,8 @@ def _is_number(text: str) -> bool:
     return text.isascii() and whole.isdigit() and (rest.isdigit() if dot else True) and len(text) <= 18
 
 
-def positive(text: str, words: str) -> int:
-    """Parse a number above 0.  Raises ValueError with `words`."""
+def positive(text: str, expected: str) -> int:
+    """Parse a number above 0.  Raises ValueError with `expected` as its message."""
     if not (text.isascii() and text.isdigit() and len(text) <= 18 and int(text) > 0):
-        raise ValueError(words)
+        raise ValueError(expected)
     return int(text)

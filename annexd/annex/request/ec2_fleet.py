@@ -68,12 +68,12 @@ def _put(config: Json, place: str, value: Any) -> None:
 
 
 def _spelled(value: Any) -> Any:
-    """Values of enumerations are written with hyphens here."""
+    """Return a value of an enumeration as EC2 Fleet writes it, with hyphens."""
     return STRATEGIES.get(value, value) if isinstance(value, str) else value
 
 
 def _capacity(config: Json) -> None:
-    """What is not On-Demand is Spot, as of a Spot Fleet."""
+    """Make capacity that is not On-Demand Spot, as a Spot Fleet does."""
     config["TargetCapacitySpecification"]["DefaultTargetCapacityType"] = "spot"
     if config.get("Type") != "maintain":
         for name in OF_MAINTAIN:

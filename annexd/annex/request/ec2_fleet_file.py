@@ -58,7 +58,7 @@ def _faults(config: Part, defaults: Defaults) -> Iterator[str]:
 
 
 def _faults_of_capacity(wanted: Part, config: Part, defaults: Defaults) -> Iterator[str]:
-    """AWS refuses parts that are more than the whole, and a rest of no type (EC2 user guide)."""
+    """Yield faults: AWS refuses parts that exceed the total, and a rest of no type (EC2 user guide)."""
     total, parts = wanted.get("TotalTargetCapacity"), ("OnDemandTargetCapacity", "SpotTargetCapacity")
     yield from faults_of_total(config, total, defaults.max_target_capacity, TOTAL)
     numbers = [wanted.get(name) or 0 for name in parts]

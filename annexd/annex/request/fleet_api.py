@@ -20,8 +20,8 @@ def read_api(text: str) -> str | None:
     return next((api for api in OPTIONS if api.lower() == wanted), None)
 
 
-def switch_words(api: str) -> str:
-    """Say how to order by the other API than this one."""
+def switch_hint(api: str) -> str:
+    """Return how to order by the other API than this one."""
     other = SPOT_FLEET if api == EC2_FLEET else EC2_FLEET
     name = "a Spot Fleet" if other == SPOT_FLEET else "an EC2 Fleet"
     return f"-fleet-api {OPTIONS[other]} (ANNEX_FLEET_API = {other}) orders {name} instead, if this account allows it"

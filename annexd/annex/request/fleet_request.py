@@ -62,7 +62,7 @@ def read_fleet(
     """
     names = {name.lower() for name in fleet}
     api = _api(own, names, defaults)
-    notes = [words for name, words in NOT_TAKEN.items() if name in names]
+    notes = [note for name, note in NOT_TAKEN.items() if name in names]
     fleet = {name: value for name, value in fleet.items() if name.lower() not in NOT_TAKEN}
     read = _of_ec2_fleet if names & OF_EC2_FLEET else _of_spot_fleet
     found = read(fleet, api, defaults, joins, bounds)
@@ -104,7 +104,7 @@ def _of_ec2_fleet(
 def _of_spot_fleet(
     fleet: Mapping[str, Any], api: str, defaults: Defaults, joins: bool, bounds: Mapping[str, str]
 ) -> Rendered:
-    """A Spot Fleet request config, for either API."""
+    """Render a Spot Fleet request config, for either API."""
     role_is_own = any(name.lower() == FLEET_ROLE.lower() for name in fleet)
     if api == EC2_FLEET:
         fleet = {name: value for name, value in fleet.items() if name.lower() != FLEET_ROLE.lower()}
@@ -133,7 +133,7 @@ def _translated(config: Mapping[str, Any], defaults: Defaults, *, joins: bool, r
 
 
 def _notes_of_copies(config: Mapping[str, Any], defaults: Defaults, joins: bool) -> list[str]:
-    """What to tell about launch templates of the user's, whose copies get the instance profile where they have none."""
+    """Return notes on the user's launch templates; their copies get the instance profile where they have none."""
     notes = notes_of_network(config, defaults)
     if joins and defaults.instance_profile_arn is None:
         what = "an instance profile that may read the annex's object in S3"

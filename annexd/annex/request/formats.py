@@ -33,8 +33,8 @@ def faults_of_formats(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"{path} must be {fault}, not {shown(text)}"
 
 
-def _matching(pattern: "re.Pattern[str]", words: str) -> Callable[[str, str], str | None]:
-    return lambda _, text: None if pattern.fullmatch(text) else words
+def _matching(pattern: "re.Pattern[str]", expected: str) -> Callable[[str, str], str | None]:
+    return lambda _, text: None if pattern.fullmatch(text) else expected
 
 
 def _id(prefix: str, of: str) -> Callable[[str, str], str | None]:
@@ -42,14 +42,14 @@ def _id(prefix: str, of: str) -> Callable[[str, str], str | None]:
 
 
 def _arn(path: str, text: str) -> str | None:
-    """An `Arn` is that of the profile here, or of a load balancer's target group."""
+    """Check an `Arn`: it is that of the profile here, or of a load balancer's target group."""
     if not path.endswith("IamInstanceProfile.Arn") or PROFILE.fullmatch(text):
         return None
     return "like arn:aws:iam::123456789012:instance-profile/NAME"
 
 
 def _subnets(path: str, text: str) -> str | None:
-    """Several in one text, with commas between, in a launch specification (botocore's model of SubnetId)."""
+    """Check subnet IDs: a launch specification has several in one text, separated by commas (botocore's SubnetId)."""
     separated = [text] if path.startswith("LaunchTemplateConfigs") else text.split(",")
     if all(re.fullmatch(f"subnet-{ID}", each.strip()) for each in separated):
         return None
@@ -65,7 +65,7 @@ def _image(_: str, text: str) -> str | None:
 
 
 def _price(_: str, text: str) -> str | None:
-    """In dollars; AWS's model has it as text."""
+    """Check a price in dollars; AWS's model has it as text."""
     return None if PRICE.fullmatch(text) and text.strip("0.") else "a number above 0, like 0.05"
 
 

@@ -63,7 +63,8 @@ def faults_of_size(order: FleetOrder, units: int, defaults: Defaults) -> Iterato
 def weights_of(order: FleetOrder) -> Mapping[str, float] | None:
     """Return the units that a machine of each instance type counts as; types that are not in it count as one.
 
-    None where the type does not tell: the order counts other units, or has two weights for one type or for none.
+    None where the type does not determine it: the order counts other units, or has two weights for one type or for
+    none.
     """
     whole = order.config.get(CAPACITY) or order.config
     if whole.get("TargetCapacityUnitType", "units") != "units":

@@ -77,7 +77,7 @@ def _mappings(specification: Part) -> list[Part]:
 
 
 def _objects(value: Any) -> list[Part]:
-    """What of a list is not an object was refused before."""
+    """Return the objects of a list; anything else in it was refused before."""
     return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list | tuple) else []
 
 
@@ -90,7 +90,7 @@ def _changed(ad: Part, change: Callable[[Part], Part]) -> dict[str, Any]:
 
 
 def _spelled(part: Part, name: str) -> str:
-    """As the request has it: an ad does not tell names by case."""
+    """Return the name as the request spells it: attribute names of an ad are case-insensitive."""
     return name if name in part else next((written for written in part if written.lower() == name.lower()), name)
 
 

@@ -112,7 +112,7 @@ def read_join(own: AdAttributes, end_of_lease_s: int, now_s: float, defaults: De
 
 
 def join_order(join: Join, annex_id: str, owner: str, end_of_lease_s: int) -> JoinOrder:
-    """What an order holds of it, without the digests of files.
+    """Return what an order holds of it, without the digests of files.
 
     Raises InvalidRequest for a requester whose name START cannot hold.
     """

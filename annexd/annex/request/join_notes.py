@@ -1,7 +1,8 @@
 """Warn of settings in a request that may keep the machines from joining the pool.
 
-It is told and not refused: a profile of one's own may have been given the right, and a subnet without public addresses
-a way out.  What is in a launch template, a subnet or a security group cannot be seen from here (docs/joining.md).
+This is a warning, not a refusal: another profile may have the permission, and a subnet without public addresses may
+have another route.  What is in a launch template, a subnet or a security group cannot be seen from here
+(docs/joining.md).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ OTHERWISE: Final = "A machine that cannot join turns itself off, and costs money
 
 
 def joining_notes(config: Mapping[str, Any], profile: str | None) -> list[str]:
-    """`profile` is the ARN of the one that -setup made, if it is known here."""
+    """Return warnings; `profile` is the ARN of the one that -setup made, if it is known here."""
     if "LaunchTemplateConfigs" in config:
         what = profile or "an instance profile that may read the annex's object in S3"
         return [f"LaunchTemplateConfigs: the instances join the pool only if the template names {what}"]
@@ -22,7 +23,7 @@ def joining_notes(config: Mapping[str, Any], profile: str | None) -> list[str]:
 
 
 def _notes_of_profiles(specifications: Sequence[Part], profile: str | None) -> list[str]:
-    """With a profile of -setup's, any other is suspect; without one, only none at all is: somebody made the others."""
+    """Warn of any profile but -setup's.  Without one of -setup's, warn only of none: somebody made the others."""
     if profile is None:
         lacking = [i for i, each in enumerate(specifications) if "IamInstanceProfile" not in each]
         return [_without_profile(_named(lacking))] if lacking else []
@@ -58,7 +59,7 @@ def _without_address(named: str) -> str:
 
 
 def _is_private(specification: Part) -> bool:
-    """Only a lone interface can have one (botocore's EC2 model, AssociatePublicIpAddress)."""
+    """Return whether it has no public address; only a lone interface can have one (botocore's EC2 model)."""
     interfaces = specification.get("NetworkInterfaces") or ()
     return any(interface.get("AssociatePublicIpAddress") is False for interface in interfaces)
 
@@ -68,7 +69,7 @@ def _is_another(given: Part | None, profile: str) -> bool:
 
 
 def _name_of(given: Part) -> str:
-    """A profile is told apart by its ARN; a name alone is one of the same account."""
+    """Return a profile's ARN, by which profiles differ; a name alone is one of the same account."""
     return str(given.get("Arn") or given.get("Name"))
 
 
@@ -77,7 +78,7 @@ def _name(arn: str) -> str:
 
 
 def _named(indexes: Sequence[int]) -> str:
-    """LaunchSpecifications[0], [2] to [5]: the user looks for them in the file."""
+    """Return `LaunchSpecifications[0], [2] to [5]`: the user looks for them in the file."""
     runs: list[list[int]] = []
     for index in indexes:
         if runs and runs[-1][-1] == index - 1:

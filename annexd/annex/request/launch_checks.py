@@ -1,6 +1,6 @@
 """Check what to launch, by rules that AWS documents but its service model lacks.
 
-Each cites botocore's EC2 model (2016-11-15) by the shape, unless it says otherwise.  AWS tells of most of these only
+Each cites botocore's EC2 model (2016-11-15) by the shape, unless it says otherwise.  AWS reports most of these only
 after the lease is made, and of some only in the fleet's history.
 """
 
@@ -34,7 +34,7 @@ def faults_of_templates(config: Part) -> Iterator[str]:
 
 
 def _ways(config: Part) -> Iterator[str]:
-    """SpotFleetRequestConfigData: "If you specify LaunchSpecifications, you can't specify LaunchTemplateConfigs"."""
+    """Yield faults: "If you specify LaunchSpecifications, you can't specify LaunchTemplateConfigs" (Spot Fleet)."""
     given = [way for way in LAUNCH_WAYS if way in config]
     if len(given) == 2 and all(config[way] for way in given):
         yield "LaunchSpecifications and LaunchTemplateConfigs exclude each other"
@@ -57,7 +57,7 @@ def _faults_of_specification(path: str, specification: Part, api: str) -> Iterat
 
 
 def _faults_of_mapping(path: str, mapping: Part) -> Iterator[str]:
-    """EbsBlockDevice: a zone "is not supported when using ... RequestSpotFleet"."""
+    """Yield faults of EbsBlockDevice: a zone "is not supported when using ... RequestSpotFleet"."""
     if "DeviceName" not in mapping:
         yield f"{path}DeviceName is missing"
     zones = {"AvailabilityZone", "AvailabilityZoneId"} & (mapping.get("Ebs") or {}).keys()
@@ -68,7 +68,7 @@ def _faults_of_mapping(path: str, mapping: Part) -> Iterator[str]:
 
 
 def _faults_of_placement(path: str, specification: Part) -> Iterator[str]:
-    """SpotPlacement: "The host tenancy is not supported for Spot Instances"."""
+    """Yield faults of SpotPlacement: "The host tenancy is not supported for Spot Instances"."""
     placement = specification.get("Placement") or {}
     yield from _faults_of_zone(f"{path}Placement.", placement)
     if placement.get("Tenancy") == "host":
@@ -76,21 +76,24 @@ def _faults_of_placement(path: str, specification: Part) -> Iterator[str]:
 
 
 def _faults_of_zone(path: str, place: Part) -> Iterator[str]:
-    """SpotPlacement and LaunchTemplateOverrides: "Either AvailabilityZone or AvailabilityZoneId ... but not both"."""
+    """Yield faults of SpotPlacement and overrides: "Either AvailabilityZone or AvailabilityZoneId ... but not both"."""
     if {"AvailabilityZone", "AvailabilityZoneId"} <= place.keys():
         yield f"{path}AvailabilityZone and AvailabilityZoneId exclude each other"
 
 
 def _faults_of_priority(path: str, override: Part) -> Iterator[str]:
-    """LaunchTemplateOverrides: "Valid values are whole numbers starting at 0"."""
+    """Yield faults of LaunchTemplateOverrides: "Valid values are whole numbers starting at 0"."""
     priority = override.get("Priority")
     if priority is not None and (priority < 0 or priority != int(priority)):
         yield f"{path}Priority must be 0 or a positive integer, not {priority}"
 
 
 def _faults_of_interfaces(path: str, specification: Part, api: str) -> Iterator[str]:
-    """SpotFleetLaunchSpecification: "If you specify a network interface, you must specify any security groups as part
-    of the network interface instead", and the same for subnets."""
+    """Yield faults of a SpotFleetLaunchSpecification.
+
+    "If you specify a network interface, you must specify any security groups as part of the network interface instead",
+    and the same for subnets.
+    """
     interfaces = list(parts(specification, "NetworkInterfaces", path))
     if interfaces:
         yield from (
@@ -103,7 +106,7 @@ def _faults_of_interfaces(path: str, specification: Part, api: str) -> Iterator[
 
 
 def _faults_of_interface(path: str, interface: Part, api: str, *, alone: bool) -> Iterator[str]:
-    """InstanceNetworkInterfaceSpecification, and of EFA SpotFleetLaunchSpecification."""
+    """Yield faults of InstanceNetworkInterfaceSpecification, and of EFA SpotFleetLaunchSpecification."""
     if "DeviceIndex" not in interface:
         yield f"{path}DeviceIndex is missing: it is 0 for the first interface"
     if "NetworkInterfaceId" in interface:
@@ -115,8 +118,10 @@ def _faults_of_interface(path: str, interface: Part, api: str, *, alone: bool) -
 
 
 def _faults_of_template(path: str, template: Part) -> Iterator[str]:
-    """FleetLaunchTemplateSpecification: an ID or a name, "but not both"; of Version, "You must specify a value,
-    otherwise the request fails"."""
+    """Yield faults of FleetLaunchTemplateSpecification.
+
+    It has an ID or a name, "but not both".  Of Version: "You must specify a value, otherwise the request fails".
+    """
     named = template.get("LaunchTemplateSpecification", {})
     if named is None:
         return
@@ -130,8 +135,11 @@ def _faults_of_template(path: str, template: Part) -> Iterator[str]:
 
 
 def _faults_of_types(config: Part) -> Iterator[str]:
-    """EC2 user guide, "Examples of configurations that are valid and not valid" (attribute-based selection): "either
-    InstanceRequirements or InstanceType, but not both, even if they're in different Overrides structures"."""
+    """Yield faults of instance types.
+
+    EC2 user guide, "Examples of configurations that are valid and not valid" (attribute-based selection): "either
+    InstanceRequirements or InstanceType, but not both, even if they're in different Overrides structures".
+    """
     types = [path for path, pool in pools(config) if "InstanceType" in pool]
     by_attributes = [
         (path, pool["InstanceRequirements"]) for path, pool in pools(config) if "InstanceRequirements" in pool
@@ -147,7 +155,7 @@ def _faults_of_types(config: Part) -> Iterator[str]:
 
 
 def _faults_of_type(config: Part) -> Iterator[str]:
-    """SpotFleetRequestConfigData.Type and SpotCapacityRebalance ("Only available for fleets of type maintain")."""
+    """Yield faults of Type and SpotCapacityRebalance ("Only available for fleets of type maintain")."""
     kind, strategies = config.get("Type", "request"), config.get("SpotMaintenanceStrategies")
     if kind == "instant":
         yield "Type must be request or maintain: instant is for EC2 Fleet, and AWS does not use it for a Spot Fleet"

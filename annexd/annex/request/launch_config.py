@@ -34,7 +34,7 @@ def launch_config(launch: LaunchChoice) -> Config:
 
 
 def is_arm(instance_type: str) -> bool:
-    """Whether AWS's name says Graviton, by a `g` behind the generation (EC2 user guide, "naming conventions").
+    """Return whether AWS's name says Graviton, by a `g` behind the generation (EC2 user guide, "naming conventions").
 
     a1 is older than that rule.
     """
@@ -44,7 +44,7 @@ def is_arm(instance_type: str) -> bool:
 
 
 def _capacity(launch: LaunchChoice) -> Config:
-    """price-capacity-optimized is what AWS recommends (botocore's EC2 model, AllocationStrategy)."""
+    """Choose price-capacity-optimized, as AWS recommends (botocore's EC2 model, AllocationStrategy)."""
     count = launch.target_capacity
     if launch.on_demand:
         return {"Type": "request", "TargetCapacity": count, "OnDemandTargetCapacity": count}
@@ -53,7 +53,7 @@ def _capacity(launch: LaunchChoice) -> Config:
 
 
 def _requirements(launch: LaunchChoice) -> Config:
-    """AWS adds a protection: no type that costs more than twice (Spot) or 1.2 times (On-Demand) the cheapest."""
+    """Return requirements; AWS itself excludes types of more than twice (Spot) or 1.2 times the lowest price."""
     gpus = {"AcceleratorTypes": ["gpu"], "AcceleratorCount": {"Min": launch.gpus}} if launch.gpus else NO_GPUS
     return {
         "InstanceRequirements": {
@@ -65,7 +65,7 @@ def _requirements(launch: LaunchChoice) -> Config:
 
 
 def _machine(launch: LaunchChoice) -> Config:
-    """What all kinds of machines have in common.  `root` is the image's root volume: annexd asks for its name."""
+    """Return what all kinds of machines share.  `root` is the image's root volume: annexd asks for its name."""
     volume = {"VolumeSize": launch.volume_gib, "VolumeType": "gp3", "DeleteOnTermination": True}
     return {
         "ImageId": launch.image,

@@ -12,13 +12,13 @@ MOST_CPUS: Final = 4096  # u7inh-32tb.480xlarge has 1,920
 MOST_MIB: Final = 64 * 2**20  # it has 32 TiB
 MOST_GPUS: Final = 32  # p2.16xlarge has 16
 MOST_GIB: Final = 65536  # of a gp3 volume (botocore's EC2 model, EbsBlockDevice)
-MOST_PRICE: Final = 1000  # dollars an hour, twice that of the dearest instances
+MOST_PRICE: Final = 1000  # dollars an hour, twice that of the most expensive instances
 LONGEST_KEY_NAME: Final = 255  # botocore's EC2 model, CreateKeyPairRequest
 LONGEST_NUMBER: Final = 18
 
 
 def instance_types(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Each once; also several in one value, with commas between."""
+    """Return each type once; one value may have several, separated by commas."""
     from annexd.annex.request.formats import INSTANCE_TYPE  # its patterns cost what a usage message need not pay
 
     types = [each.strip() for text in texts for each in text.split(",")]
@@ -44,7 +44,7 @@ def volume_gib(text: str) -> int:
 
 
 def image(text: str) -> str:
-    """In AWS's spelling, which has `resolve:` before `ssm:`."""
+    """Return the image in AWS's spelling, which has `resolve:` before `ssm:`."""
     from annexd.annex.request.formats import AMI, IMAGE_PARAMETER
 
     spelled = f"resolve:{text}" if text.startswith("ssm:") else text
@@ -54,7 +54,7 @@ def image(text: str) -> str:
 
 
 def max_price(text: str) -> str:
-    """In dollars, as AWS's model has it: as text."""
+    """Return the price in dollars, as text: AWS's model has it so."""
     from annexd.annex.request.formats import PRICE
 
     if not PRICE.fullmatch(text) or not text.strip("0.") or float(text) > MOST_PRICE:
@@ -74,7 +74,7 @@ def _number(text: str, most: int) -> int:
     return int(text)
 
 
-def _size(text: str, unit: str, most: int, words: str) -> int:
+def _size(text: str, unit: str, most: int, expected: str) -> int:
     """Return how many of this unit it is, rounded up."""
     upper = text.upper().replace(" ", "").removesuffix("B")
     upper = upper.removesuffix("I") if upper[-2:-1] in UNITS else upper
@@ -84,5 +84,5 @@ def _size(text: str, unit: str, most: int, words: str) -> int:
     is_number = whole.isdigit() and (rest.isdigit() if dot else True) and text.isascii()
     size = float(digits) * UNITS[given] / UNITS[unit] if is_number and len(digits) <= LONGEST_NUMBER else 0.0
     if not 0 < size <= most:
-        raise ValueError(f"a size above 0, {words}")
+        raise ValueError(f"a size above 0, {expected}")
     return math.ceil(size)

@@ -60,7 +60,7 @@ def fault_of_length(length_s: float, longest_s: int) -> str | None:
 
 
 def is_too_short(length_s: float, defaults: Defaults) -> bool:
-    """Tell whether it is shorter than the shortest lease less the grace, which is at most a tenth of it."""
+    """Return whether it is shorter than the shortest lease less the grace, which is at most a tenth of it."""
     return length_s < defaults.shortest_lease_s - min(GRACE_S, defaults.shortest_lease_s / 10)
 
 

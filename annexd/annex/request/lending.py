@@ -1,8 +1,8 @@
 """Restrict lent keys to the administrator's endpoints and lease function.
 
-With ANNEX_ALLOW_DEFAULT_CREDENTIALS annexd pays for requests without key files.  Whoever chose one of the endpoints of
-such a request would get signatures, and the X-Amz-Security-Token, of the administrator's account at his host; whoever
-chose the lease function would get instances that nobody ends.
+With ANNEX_ALLOW_DEFAULT_CREDENTIALS annexd pays for requests without key files.  If a requester chose one of the
+endpoints of such a request, that host would get signatures, and the X-Amz-Security-Token, of the administrator's
+account; if a requester chose the lease function, nobody would end the instances.
 """
 
 from typing import Final

@@ -48,7 +48,7 @@ def in_network(specification: Mapping[str, Any], defaults: Defaults) -> dict[str
 
 
 def notes_of_network(config: Mapping[str, Any], defaults: Defaults) -> list[str]:
-    """Tell of a group that may be of another VPC than the subnet, and of a template that may lack a subnet."""
+    """Warn of a group that may be of another VPC than the subnet, and of a template that may lack a subnet."""
     group = defaults.security_group_id
     notes = [
         f"{path.rstrip('.')}: {group} belongs to the VPC that -setup chose. If {each['SubnetId']} belongs to another "
@@ -69,6 +69,6 @@ def _names_subnet(config: Mapping[str, Any]) -> bool:
 
 
 def _is_known(specification: Mapping[str, Any], defaults: Defaults) -> bool:
-    """Whether it is certain that it is in the VPC of our security group."""
+    """Return whether it is certain that it is in the VPC of our security group."""
     named = (specification.get("SubnetId") or "").replace(",", " ").split()
     return not set(named) - set(defaults.subnet_ids)

@@ -34,7 +34,7 @@ class Order:
 
     @property
     def summary(self) -> str:
-        """Say in half a line what is ordered, for the log."""
+        """Return half a line about what is ordered, for the log."""
         return f"annex {self.annex_id}, until {lease.utc(self.end_of_lease_s)}"
 
 
@@ -51,7 +51,7 @@ class FleetOrder(Order):
     client_token: str
     config: Mapping[str, Any]
     notes: tuple[str, ...]  # what was ignored or changed, for the reply
-    join: JoinOrder | None  # how the instances come into the pool, if they are told
+    join: JoinOrder | None  # how the instances join the pool, if they are to join
     api: str = SPOT_FLEET
     versions: tuple[TemplateVersion, ...] = ()
 
@@ -61,7 +61,7 @@ class FleetOrder(Order):
 
     @property
     def units(self) -> object:
-        """How much is ordered, as AWS counts it."""
+        """Return how much is ordered, as AWS counts it."""
         wanted = self.config.get("TargetCapacitySpecification") or {}
         return wanted.get("TotalTargetCapacity") if self.api == EC2_FLEET else self.config.get("TargetCapacity")
 
@@ -185,7 +185,7 @@ def new_order(
     account: str | None = None,
     new_id: Callable[[], str] = new_annex_id,
 ) -> FleetOrder:
-    """The order for `owner` (user@domain), under a new annex ID.  `account`: see Defaults.account_of.
+    """Return the order for `owner` (user@domain), under a new annex ID.  `account`: see Defaults.account_of.
 
     Raises InvalidRequest.
     """
@@ -211,7 +211,7 @@ def new_order(
 
 
 def _named(config: Json, template: str, tags: list[dict[str, str]]) -> Json:
-    """A CreateFleet request with the name of its launch template, and with our tags on the fleet.
+    """Return a CreateFleet request with the name of its launch template, and with our tags on the fleet.
 
     Tags on instances are the template's: "the TagSpecifications of type instance" are for fleets of type instant only.
     """
@@ -244,7 +244,7 @@ def _tagged(config: Json, tags: list[dict[str, str]]) -> Json:
 
 
 def _with(given: list[Mapping[str, Any]] | None, resource: str, tags: list[dict[str, str]]) -> list[Json]:
-    """`given` tag specifications and ours, in one entry a type of resource: EC2 refuses two."""
+    """Merge `given` tag specifications and ours into one entry a type of resource: EC2 refuses two."""
     others = [dict(entry) for entry in given or () if entry.get("ResourceType") != resource]
     same = [tag for entry in given or () if entry.get("ResourceType") == resource for tag in entry.get("Tags", ())]
     return [*others, {"ResourceType": resource, "Tags": [*same, *tags]}]

@@ -51,21 +51,21 @@ class BulkRequest:
     keys: KeySource
     fleet: FleetRequest
     annex_name: str | None = None
-    join: Join | None = None  # how the instances come into the pool, if they are told
+    join: Join | None = None  # how the instances join the pool, if they are to join
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The request to AWS, without what only the order knows: token and tags."""
+        """Return the request to AWS, without what only the order knows: token and tags."""
         return self.fleet.config
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was ignored or changed, for the reply."""
+        """Return what was ignored or changed, for the reply."""
         return self.fleet.notes
 
     @classmethod
     def from_ad(cls, ad: Mapping[str, Any], now_s: float, defaults: Defaults) -> "BulkRequest":
-        """The request in `ad` (bool, int, float, str, None, lists and dicts of them), or InvalidRequest."""
+        """Return the request in `ad` (bool, int, float, str, None, lists and dicts of them).  Raises InvalidRequest."""
         check_command(ad)
         own = AdAttributes(ad)
         faults = own.faults
@@ -100,7 +100,7 @@ def commands_in(ad: Mapping[str, Any]) -> list[Any]:
 
 
 def command_id_of(ad: Mapping[str, Any]) -> str | None:
-    """The CommandID of an ad that is otherwise not looked at; None when it has no usable one."""
+    """Return the CommandID of an ad that is otherwise not examined; None when it has no usable one."""
     for name, value in ad.items():
         if name.lower() == "commandid" and isinstance(value, str) and COMMAND_ID.fullmatch(value):
             return value
@@ -108,7 +108,7 @@ def command_id_of(ad: Mapping[str, Any]) -> str | None:
 
 
 def own_of(command: str, ad: Mapping[str, Any], names: Set[str]) -> AdAttributes:
-    """The attributes of a command that has these, in lower case, and no others."""
+    """Return the attributes of a command that has these, in lower case, and no others."""
     own = AdAttributes(ad, names)
     own.faults += [
         f"{name[:64]} is not an attribute of {command}" for name in ad if name.lower() not in names | ADDED_BY_HTCONDOR

@@ -1,4 +1,4 @@
-"""Tell two requests apart that have one CommandID: a repeated request must ask for the same.
+"""Distinguish two requests with one CommandID: a repeated request must ask for the same.
 
 A client that computes the end of the lease from a duration (-lease-duration) has another end each time it asks.  Where
 the duration is in the ad, it counts instead of the end.
@@ -14,12 +14,12 @@ from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.request import command_id_of
 from annexd.workflow import Engine, State
 
-ALWAYS_ANEW: Final = frozenset({"commandid", "pricebounds"}) | ADDED_BY_HTCONDOR  # bounds: of a quote before it
+ALWAYS_NEW: Final = frozenset({"commandid", "pricebounds"}) | ADDED_BY_HTCONDOR  # bounds: of a quote before it
 
 
 def digest_of(ad: Mapping[str, Any]) -> str:
     """Return a digest of all that a command ad asks for."""
-    asked = {name.lower(): value for name, value in ad.items() if name.lower() not in ALWAYS_ANEW}
+    asked = {name.lower(): value for name, value in ad.items() if name.lower() not in ALWAYS_NEW}
     if "leaseduration" in asked:
         asked.pop("endoflease", None)
     return sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=1)
 def _model() -> "ServiceModel":
-    """The first call takes 0.1 s."""
+    """Load botocore's model; the first call takes 0.1 s."""
     from botocore.model import ServiceModel
 
     return ServiceModel(model_loader().load_service_model("ec2", "service-2"), "ec2")

@@ -2,7 +2,7 @@
 
 The ancestor spelled the fields itself, and dropped or refused whatever it did not know: numeric weights,
 placement, tags, a config without SpotPrice.  Here botocore's model decides what there is and of which
-type; a name is only brought to the model's spelling, since ClassAds do not tell case, and a number
+type; a name is only brought to the model's spelling, since ClassAds ignore case, and a number
 becomes text where the model wants text (`SpotPrice` is a string to AWS, and a number to everybody else).
 The other way round, text becomes a number, `true` or `false` where the model wants one: CloudFormation writes all
 values as text, and so do two of the EC2 user guide's own examples.
@@ -69,7 +69,7 @@ NEXT_STEP: Final = {  # by the path of what is missing
 def checked_config(
     ad: Mapping[str, Any], faults: list[str], shape: "StructureShape | None" = None, path: str = ""
 ) -> dict[str, Any]:
-    """`ad` in AWS's spelling and types; whatever cannot be is added to `faults`, by its path in the ad.
+    """Return `ad` in AWS's spelling and types; add the rest to `faults`, by its path in the ad.
 
     `shape` is that of a Spot Fleet request config unless it is another; a `path` ends with a dot.
     """
@@ -103,18 +103,18 @@ def _structure(ad: Mapping[str, Any], shape: "StructureShape", path: str, faults
 
 
 def _in_order(ad: Mapping[str, Any], spelling: Mapping[str, str]) -> list[tuple[str, Any]]:
-    """The model's, then what it does not know: an ad has none, and the same faults should be told in the same order."""
+    """Sort by the model, unknown names last: an ad has no order, and equal faults are reported in the same order."""
     rank = {name: i for i, name in enumerate(spelling)}
     return sorted(ad.items(), key=lambda item: (rank.get(item[0].lower(), len(rank)), item[0]))
 
 
 def _is_empty(value: Any) -> bool:
-    """Tell whether a value is empty; None, which stands for an invalid value, is not."""
+    """Return whether a value is empty; None, which stands for an invalid value, is not."""
     return value is not None and value in ("", [], {})
 
 
 def _says_nothing(config: Mapping[str, Any], shape: "StructureShape") -> bool:
-    """Tell whether a tag of a skeleton, or a tag specification, has no content."""
+    """Return whether a tag of a skeleton, or a tag specification, has no content."""
     if shape.name == "Tag":
         return not any(value != "" for value in config.values())
     return shape.name in ("TagSpecification", "SpotFleetTagSpecification") and "Tags" not in config
@@ -151,7 +151,7 @@ def _value(value: Any, shape: "Shape", path: str, faults: list[str]) -> Any:
 
 
 def _choices(shape: "Shape") -> list[str]:
-    """All there are; AWS's own pages write `Default` for `default`."""
+    """Return all choices; AWS's own pages write `Default` for `default`."""
     return list(getattr(shape, "enum", ())) if shape.name in CLOSED else []
 
 

@@ -23,8 +23,11 @@ LONGEST_VALUE: Final = 256
 
 
 def faults_of_tags(config: Part, resource: str = "spot-fleet-request") -> Iterator[str]:
-    """botocore's EC2 model: of the request, "ResourceType must be spot-fleet-request, otherwise the Spot Fleet request
-    fails"; of a launch specification, "the only resource type that is supported is instance"."""
+    """Yield faults of tags.
+
+    Botocore's EC2 model says of the request: "ResourceType must be spot-fleet-request, otherwise the Spot Fleet request
+    fails"; and of a launch specification: "the only resource type that is supported is instance".
+    """
     for path, holder, tagged in _holders(config, resource):
         keys: list[str] = []
         for inner, entry in parts(holder, "TagSpecifications", path):
@@ -63,7 +66,7 @@ def _faults_of_tag(path: str, tag: Part) -> Iterator[str]:
 
 
 def _faults_of_keys(path: str, keys: list[str]) -> Iterator[str]:
-    """EC2 user guide, "Tag restrictions": each key once on a resource."""
+    """Yield faults by the EC2 user guide, "Tag restrictions": each key once on a resource."""
     repeated = [key for key, times in Counter(keys).items() if times > 1]
     if repeated:
         yield f"{path} has the key {shown(repeated[0])} more than once"

@@ -20,7 +20,7 @@ OF_ITS_OWN: Final = {"HttpTokens": "required", "HttpEndpoint": "enabled"}  # of 
 
 
 def copied(version: TemplateVersion, source: Mapping[str, Any]) -> Json:
-    """Return the data of this version, from what DescribeLaunchTemplateVersions told of its source."""
+    """Return the data of this version, from what DescribeLaunchTemplateVersions returned for its source."""
     data: Json = _as_asked(source, template_shape())
     for mapping in data.get("BlockDeviceMappings") or ():
         if "Ebs" in mapping:  # where neither says it, the image does
@@ -35,7 +35,7 @@ def copied(version: TemplateVersion, source: Mapping[str, Any]) -> Json:
 
 
 def _as_asked(value: Any, shape: "Shape") -> Any:
-    """An answer's data as a request has it: times as text, and without what AWS adds by itself, such as a state."""
+    """Return an answer's data as a request has it: times as text, without what AWS adds itself, such as a state."""
     if shape.type_name == "structure":
         members = shape.members
         return {name: _as_asked(inner, members[name]) for name, inner in value.items() if name in members}
@@ -45,7 +45,7 @@ def _as_asked(value: Any, shape: "Shape") -> Any:
 
 
 def _merged(given: list[Json], own: list[Json]) -> list[Json]:
-    """Tags of the template's, and ours on instances, which nobody else's replace."""
+    """Merge the template's tags and ours on instances, which replace all others of the same key."""
     ours = [tag for entry in own for tag in entry["Tags"]]
     others = [each for each in given if each.get("ResourceType") != INSTANCE]
     kept = [

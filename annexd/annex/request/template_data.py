@@ -2,7 +2,7 @@
 
 EC2 Fleet takes launch templates only, so annexd makes one for each fleet; specifications that differ in more than an
 override of EC2 Fleet can carry become versions of it.  A template also says what a launch specification cannot: that
-the instance metadata service asks for a token and tells the tags, and that an instance that shuts down is gone.
+the instance metadata service asks for a token and shows the tags, and that an instance that shuts down is gone.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ AS_THEY_ARE: Final = (
     "TagSpecifications",
     "UserData",
 )
-# Of all machines: the metadata service tells nobody without a token, and tells them their annex; what shuts down ends.
+# Of all machines: the metadata service requires a token and shows the annex; a machine that shuts down is terminated.
 OWN_METADATA: Final = {"HttpEndpoint": "enabled", "HttpTokens": "required", "InstanceMetadataTags": "enabled"}
 SHUTDOWN: Final = {"InstanceInitiatedShutdownBehavior": "terminate"}
 
@@ -47,7 +47,7 @@ class TemplateVersion:
 
     @property
     def source_name(self) -> str:
-        """Say which template of the user's is meant."""
+        """Return which template of the user's is meant."""
         source = self.source or {}
         name = source.get("LaunchTemplateName") or source.get("LaunchTemplateId")
         return f"launch template {name}, version {source.get('Version')}"
@@ -65,7 +65,7 @@ def launch_template_data(specification: Part) -> Json:
 
 
 def _groups(specification: Part) -> Json:
-    """SecurityGroups of a launch specification are objects with an ID, a name or both."""
+    """Return the IDs and names of SecurityGroups; in a launch specification each is an object with one or both."""
     groups = specification.get("SecurityGroups") or ()
     ids = [each["GroupId"] for each in groups if each.get("GroupId")]
     names = [each["GroupName"] for each in groups if each.get("GroupName") and not each.get("GroupId")]

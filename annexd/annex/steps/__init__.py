@@ -17,21 +17,21 @@ from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.workflow import Step, Workflow
 
 
-def annex_steps(world: StepContext) -> Workflow[FleetOrder]:
-    """The steps of every annex, in their order: what an Engine of annexes is made with."""
+def annex_steps(context: StepContext) -> Workflow[FleetOrder]:
+    """Return the steps of every annex, in their order: what an Engine of annexes is made with."""
     steps = (
-        Limited(CheckLeaseFunction(world)),
-        Limited(ReadTemplates(world)),
-        Limited(PutObject(world)),
-        Limited(CreateTemplate(world)),
-        Limited(RequestFleet(world)),
+        Limited(CheckLeaseFunction(context)),
+        Limited(ReadTemplates(context)),
+        Limited(PutObject(context)),
+        Limited(CreateTemplate(context)),
+        Limited(RequestFleet(context)),
     )
     return Workflow(FleetOrder, steps)
 
 
-def further_steps(world: StepContext) -> tuple[Step[FleetOrder, Any, Any], ...]:
+def further_steps(context: StepContext) -> tuple[Step[FleetOrder, Any, Any], ...]:
     """Return those of a further fleet of an annex, whose object in S3 is there."""
-    return CheckLeaseFunction(world), ReadTemplates(world), CreateTemplate(world), RequestFleet(world)
+    return CheckLeaseFunction(context), ReadTemplates(context), CreateTemplate(context), RequestFleet(context)
 
 
 __all__ = ["StepContext", "annex_steps", "further_steps"]

@@ -13,7 +13,7 @@ class AnnexCommands(Protocol):
         """Return those that change its size, oldest first."""
 
     def leaving(self, annex_id: str, /) -> tuple[str, ...]:
-        """Return the instances that were told to leave when it was made smaller."""
+        """Return the instances that were asked to leave when it was made smaller."""
 
     def fleet_ids(self, annex_id: str, /) -> tuple[str, ...]:
         """Return its fleets, the oldest first."""

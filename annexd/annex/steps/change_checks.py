@@ -58,7 +58,7 @@ def lasting(fleets: list[Fleet]) -> list[Fleet]:
 
 
 def is_cancelled(fleets: list[Fleet]) -> bool:
-    """Tell whether all fleets are cancelled, so that even a lost call can no longer change the end."""
+    """Return whether all fleets are cancelled, so that even a lost call can no longer change the end."""
     return bool(fleets) and all(fleet.is_cancelled for fleet in fleets)
 
 

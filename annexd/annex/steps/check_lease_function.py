@@ -34,7 +34,7 @@ class LeaseFunction:
 
 
 def lease_function_of(
-    world: StepContext, target: AccountTarget, clients: Clients, *, fresh: bool = False
+    context: StepContext, target: AccountTarget, clients: Clients, *, fresh: bool = False
 ) -> LeaseFunction:
     """Check the lease function, with a receipt at most a minute old, or with `fresh` a new one.
 
@@ -42,8 +42,8 @@ def lease_function_of(
     """
     arn = target.lease_function_arn
     configuration = _usable_function(clients.functions, arn)
-    now_s = world.aws_now_s(clients)
-    receipt = world.heartbeats.newest(clients.logs, repr(target.endpoints), arn, now_s, fresh=fresh)
+    now_s = context.aws_now_s(clients)
+    receipt = context.heartbeats.newest(clients.logs, repr(target.endpoints), arn, now_s, fresh=fresh)
     fault = fault_of(receipt, arn, now_s)
     if fault is not None or receipt is None or receipt.max_lease_s is None:
         raise Refused(fault or "", untouched=True)
@@ -124,17 +124,17 @@ class CheckLeaseFunction:
     shows_late = False
     result_type = LeaseFunctionSeen
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, order: FleetOrder, _results: Results) -> LeaseCheck:
         return LeaseCheck(order.target.lease_function_arn, order.end_of_lease_s)
 
     def forward(self, order: FleetOrder, intent: LeaseCheck) -> LeaseFunctionSeen:
-        clients = self._world.access(order.target)
-        checked_at_s = self._world.now_s()  # before the look, which may take long
-        enforcer = lease_function_of(self._world, order.target, clients)
-        check_max_lease(enforcer, intent.end_of_lease_s, self._world.aws_now_s(clients))
+        clients = self._context.access(order.target)
+        checked_at_s = self._context.now_s()  # before the look, which may take long
+        enforcer = lease_function_of(self._context, order.target, clients)
+        check_max_lease(enforcer, intent.end_of_lease_s, self._context.aws_now_s(clients))
         return LeaseFunctionSeen(
             at_s=enforcer.receipt.at_s,
             checked_at_s=checked_at_s,

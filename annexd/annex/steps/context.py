@@ -28,19 +28,19 @@ class StepContext:
         return self.now_s() + clients.clock.skew_s
 
 
-def require_settled(world: StepContext, asked_at_s: float, missing: str | None = None) -> None:
+def require_settled(context: StepContext, asked_at_s: float, missing: str | None = None) -> None:
     """Raise Retry as long as an earlier call whose answer was lost may still take effect.
 
     Until then it may undo what comes next, and `not found` is not the truth: `missing` is what was not found.
     `asked_at_s`: when the call was made; 0 if there was none.
     """
-    wait_s = asked_at_s + world.settle_s - world.now_s()
+    wait_s = asked_at_s + context.settle_s - context.now_s()
     if wait_s > 0:
-        message = f"AWS was asked for it only {world.settle_s - wait_s:.0f} s ago, which may still take effect"
+        message = f"AWS was asked for it only {context.settle_s - wait_s:.0f} s ago, which may still take effect"
         raise Retry(f"{missing} does not exist, but {message}" if missing else message, untouched=True)
 
 
-def before_the_end(world: StepContext, end_of_lease_s: int) -> None:
+def before_the_end(context: StepContext, end_of_lease_s: int) -> None:
     """Refuse an order whose lease has ended: the lease function could remove its parts meanwhile."""
-    if world.now_s() >= end_of_lease_s:
+    if context.now_s() >= end_of_lease_s:
         raise Refused("the lease ended before the instances were asked for", untouched=True)

@@ -13,7 +13,7 @@ from annexd.annex.lease import lease
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps.context import StepContext, before_the_end, require_settled, translate_aws_errors
 from annexd.annex.steps.read_templates import TemplatesRead
-from annexd.annex.steps.switch import told_how_to_switch
+from annexd.annex.steps.switch import with_switch_hint
 from annexd.aws import answers
 from annexd.aws.errors import AWS_ERRORS, is_existing, is_not_found
 from annexd.workflow import Nothing, Refused, Results
@@ -40,21 +40,21 @@ class CreateTemplate:
     shows_late = False
     result_type = Nothing
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, order: FleetOrder, results: Results) -> TemplateIntent:
         owner, versions = order.target.requester.owner, results.of(TemplatesRead).versions
         tags = lease.tags(order.annex_id, owner, order.end_of_lease_s, order.annex_name) if versions else []
         name = order.client_token if versions else ""
-        return TemplateIntent(name, tuple(tags), versions, order.end_of_lease_s, self._world.now_s())
+        return TemplateIntent(name, tuple(tags), versions, order.end_of_lease_s, self._context.now_s())
 
     def forward(self, order: FleetOrder, intent: TemplateIntent) -> Nothing:
         if not intent.name:
             return Nothing()
-        before_the_end(self._world, intent.end_of_lease_s)
-        ec2 = self._world.access(order.target).ec2
-        with told_how_to_switch(order.api):
+        before_the_end(self._context, intent.end_of_lease_s)
+        ec2 = self._context.access(order.target).ec2
+        with with_switch_hint(order.api):
             _create(ec2, intent)
             for number in range(2, len(intent.versions) + 1):
                 _add_version(ec2, intent, number)
@@ -67,7 +67,7 @@ class CreateTemplate:
         """
         if not intent.name:
             return
-        ec2, known = self._world.access(order.target).ec2, True
+        ec2, known = self._context.access(order.target).ec2, True
         with translate_aws_errors(f"DeleteLaunchTemplate {intent.name}"):
             try:
                 ec2.delete_launch_template(LaunchTemplateName=intent.name)
@@ -76,7 +76,7 @@ class CreateTemplate:
                     raise
                 known = False
         new_at_s = asked_at_s if known else max(asked_at_s, intent.planned_at_s)
-        require_settled(self._world, new_at_s, f"the launch template {intent.name}")
+        require_settled(self._context, new_at_s, f"the launch template {intent.name}")
 
 
 def _create(ec2: Any, intent: TemplateIntent) -> None:

@@ -1,6 +1,6 @@
 """Cancel an annex: end its lease now, by a tag that nothing overrides, and end its fleets.
 
-The tag is what counts: with it the lease function ends whatever is left, whoever dies in the next moment.
+The tag counts: with it the lease function ends everything that is left, even if annexd dies in the next moment.
 """
 
 import contextlib
@@ -44,8 +44,8 @@ class EndFleets:
     shows_late = False
     result_type = FleetsEnded
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, order: CancelOrder, results: Results) -> EndIntent:
         stopped = results.of(OrderStopped)
@@ -53,12 +53,12 @@ class EndFleets:
 
     def forward(self, order: CancelOrder, intent: EndIntent) -> FleetsEnded:
         if intent.is_gone:
-            return FleetsEnded(int(self._world.now_s()))
-        clients = self._world.access(order.target)
-        now_s = int(self._world.aws_now_s(clients))
-        fleets = fleets_of(self._world, clients.ec2, intent.fleets)
+            return FleetsEnded(int(self._context.now_s()))
+        clients = self._context.access(order.target)
+        now_s = int(self._context.aws_now_s(clients))
+        fleets = fleets_of(self._context, clients.ec2, intent.fleets)
         untagged = {fleet.fleet_id for fleet in fleets if not _ended(clients.ec2, fleet, now_s)}
-        for fleet in fleets_of(self._world, clients.ec2, intent.fleets):
+        for fleet in fleets_of(self._context, clients.ec2, intent.fleets):
             if fleet.state not in ENDED or not (fleet.is_cancelled or fleet.fleet_id in untagged):
                 raise Retry(f"{fleet.fleet_id} is {fleet.state} and was cancelled just now; annexd checks it again")
             _terminate_the_rest(clients.ec2, fleet)
@@ -66,11 +66,11 @@ class EndFleets:
         return FleetsEnded(now_s)
 
     def _tell_machines(self, order: CancelOrder, clients: Clients, now_s: int) -> None:
-        """Tell the machines, so that late ones leave, and all leave if AWS accepted a cancellation to no effect."""
+        """Inform the machines, so that late ones leave, and all leave if an accepted cancellation has no effect."""
         if order.subject.order is not None:
             with contextlib.suppress(Retry, Refused):  # what has ended the fleet has ended them
                 present = Present(now_s, DAY_S, cancelled_s=now_s)
-                put_present(self._world, clients, order.subject.order, present)
+                put_present(self._context, clients, order.subject.order, present)
 
     def backward(self, _order: CancelOrder, _intent: EndIntent, _asked_at_s: float) -> None:
         """Do nothing: a lease is never extended by an undo."""

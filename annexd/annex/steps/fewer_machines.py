@@ -1,8 +1,8 @@
 """The steps that make an annex smaller: no more launches, then machines that take no more jobs and leave by themselves.
 
 Which machines leave is chosen once, idle ones first by the collector's ads.  Those ads may be old, so nothing depends
-on them: a machine itself, told by the annex's object in S3, refuses new jobs and is turned off once it has none.  Only
-`now` terminates it with its jobs.
+on them: a machine that finds itself listed in the annex's object in S3 refuses new jobs and is turned off once it has
+none.  Only `now` terminates it with its jobs.
 """
 
 import math
@@ -47,16 +47,16 @@ class StopLaunching:
     shows_late = False
     result_type = Nothing
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, _order: ShrinkOrder, results: Results) -> Turn:
         return results.of(Turn)
 
     def forward(self, order: ShrinkOrder, intent: Turn) -> Nothing:
-        require_settled(self._world, intent.unclear_at_s)
-        ec2 = self._world.access(order.target).ec2
-        fleets = lasting(fleets_of(self._world, ec2, intent.fleets))
+        require_settled(self._context, intent.unclear_at_s)
+        ec2 = self._context.access(order.target).ec2
+        fleets = lasting(fleets_of(self._context, ec2, intent.fleets))
         if is_cancelled(fleets):
             message = f"annex {order.annex_id} was cancelled: all its machines end"
             raise Refused(message, untouched=True, result="InvalidState")
@@ -64,11 +64,11 @@ class StopLaunching:
         for fleet_id in launching:
             stop_fleet(ec2, fleet_id)
         if launching:
-            raise Retry(f"{launching[0]} was told to launch no more; annexd checks it again")
+            raise Retry(f"{launching[0]} was asked to launch no more; annexd checks it again")
         return Nothing()
 
     def backward(self, _order: ShrinkOrder, _intent: Turn, _asked_at_s: float) -> None:
-        """Do nothing: what launches no more cannot be told to launch again."""
+        """Do nothing: a fleet that launches no more cannot be made to launch again."""
 
 
 class ChooseMachines:
@@ -79,15 +79,15 @@ class ChooseMachines:
     shows_late = False
     result_type = Leaving
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, _order: ShrinkOrder, results: Results) -> Turn:
         return results.of(Turn)
 
     def forward(self, order: ShrinkOrder, intent: Turn) -> Leaving:
-        ec2 = self._world.access(order.target).ec2
-        fleets = lasting(fleets_of(self._world, ec2, intent.fleets))
+        ec2 = self._context.access(order.target).ec2
+        fleets = lasting(fleets_of(self._context, ec2, intent.fleets))
         staying = [one for fleet in fleets for one in staying_in(ec2, fleet.fleet_id, intent.fleets.leaving)]
         staying.sort(key=lambda one: _reluctance(one, order))
         chosen = tuple(_chosen(staying, order))
@@ -100,7 +100,7 @@ class ChooseMachines:
 
 
 def staying_in(ec2: Any, fleet_id: str, leaving: Container[str]) -> list[Instance]:
-    """Return the instances of a fleet that neither end nor were told to leave.  Raises Retry or Refused."""
+    """Return the instances of a fleet that neither end nor were asked to leave.  Raises Retry or Refused."""
     living = living_instances(ec2, fleet_id)
     return [one for one in living if one.state != ENDING and one.instance_id not in leaving]
 
@@ -133,8 +133,8 @@ class TellLeaving:
     shows_late = False
     result_type = Nothing
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, _order: ShrinkOrder, results: Results) -> LeavingIntent:
         fleets, leaving = results.of(Turn).fleets, results.of(Leaving)
@@ -143,7 +143,7 @@ class TellLeaving:
     def forward(self, order: ShrinkOrder, intent: LeavingIntent) -> Nothing:
         if order.subject.order is not None and intent.leaving.instance_ids:
             present = Present(intent.leaving.end_s, intent.leaving.max_lease_s, leaving=intent.fleets.leaving)
-            put_present(self._world, self._world.access(order.target), order.subject.order, present)
+            put_present(self._context, self._context.access(order.target), order.subject.order, present)
         return Nothing()
 
     def backward(self, _order: ShrinkOrder, _intent: LeavingIntent, _asked_at_s: float) -> None:
@@ -158,8 +158,8 @@ class TerminateLeaving:
     shows_late = False
     result_type = Nothing
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, _order: ShrinkOrder, results: Results) -> LeavingIntent:
         return LeavingIntent(results.of(Turn).fleets, results.of(Leaving))
@@ -167,7 +167,7 @@ class TerminateLeaving:
     def forward(self, order: ShrinkOrder, intent: LeavingIntent) -> Nothing:
         if not order.now or not intent.leaving.instance_ids:
             return Nothing()
-        ec2, leaving = self._world.access(order.target).ec2, set(intent.leaving.instance_ids)
+        ec2, leaving = self._context.access(order.target).ec2, set(intent.leaving.instance_ids)
         living = [one for fleet_id in intent.fleets.fleet_ids for one in living_instances(ec2, fleet_id)]
         running = [one.instance_id for one in living if one.instance_id in leaving and one.state != ENDING]
         if running:

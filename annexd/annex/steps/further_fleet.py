@@ -22,16 +22,16 @@ class CheckAnnex:
     shows_late = False
     result_type = Nothing
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, _order: GrowOrder, results: Results) -> Turn:
         return results.of(Turn)
 
     def forward(self, order: GrowOrder, intent: Turn) -> Nothing:
-        require_settled(self._world, intent.unclear_at_s)
-        ec2 = self._world.access(order.target).ec2
-        fleets = lasting(fleets_of(self._world, ec2, intent.fleets))
+        require_settled(self._context, intent.unclear_at_s)
+        ec2 = self._context.access(order.target).ec2
+        fleets = lasting(fleets_of(self._context, ec2, intent.fleets))
         if is_cancelled(fleets):
             message = f"annex {order.annex_id} was cancelled: it gets no more machines"
             raise Refused(message, untouched=True, result="InvalidState")

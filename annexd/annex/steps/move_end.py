@@ -45,22 +45,22 @@ class MoveEnd:
     shows_late = False
     result_type = EndMoved
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, _order: ChangeOrder, results: Results) -> MoveIntent:
         return MoveIntent(results.of(Turn).fleets, results.of(LeaseRead))
 
     def forward(self, order: ChangeOrder, intent: MoveIntent) -> EndMoved:
-        clients, end_s = self._world.access(order.target), intent.lease.end_of_lease_s
-        fleets = lasting(fleets_of(self._world, clients.ec2, intent.fleets))
+        clients, end_s = self._context.access(order.target), intent.lease.end_of_lease_s
+        fleets = lasting(fleets_of(self._context, clients.ec2, intent.fleets))
         todo, written = [fleet for fleet in fleets if fleet.written_end_s != end_s], list[Fleet]()
         try:
             for fleet in todo:
                 self._write(order, intent.lease, clients, fleet)
                 written.append(fleet)
             if todo:
-                wait_until_seen(self._world, clients.ec2, intent.fleets, end_s)
+                wait_until_seen(self._context, clients.ec2, intent.fleets, end_s)
         except (Retry, Refused) as error:
             error.untouched = error.untouched and not written  # whatever AWS said to the last call
             raise
@@ -68,41 +68,41 @@ class MoveEnd:
 
     def _write(self, order: ChangeOrder, lease: LeaseRead, clients: Clients, fleet: Fleet) -> None:
         check_lives(fleet)
-        check_times(order, lease.from_s, lease.end_of_lease_s, self._world.aws_now_s(clients))
+        check_times(order, lease.from_s, lease.end_of_lease_s, self._context.aws_now_s(clients))
         if lease.is_longer:
-            check_is_waited_for(order, self._world.now_s())
-        if lease.is_longer and not 0 <= self._world.now_s() - lease.checked_at_s <= CHECK_AGAIN_S:
-            lease_function_of(self._world, order.target, clients)
+            check_is_waited_for(order, self._context.now_s())
+        if lease.is_longer and not 0 <= self._context.now_s() - lease.checked_at_s <= CHECK_AGAIN_S:
+            lease_function_of(self._context, order.target, clients)
         if not write_tag(clients.ec2, fleet.fleet_id, TAG_LEASE_END, utc(lease.end_of_lease_s)):
             raise Refused(NO_RIGHT, untouched=True)
 
     def backward(self, order: ChangeOrder, intent: MoveIntent, asked_at_s: float) -> None:
-        """Restore the end of an extended lease, then tell the machines; a shortened lease is not extended again."""
+        """Restore the end of an extended lease, then inform the machines; a shortened lease is not extended again."""
         lease, annex = intent.lease, intent.fleets
         if not lease.is_longer:
             return
-        ec2 = self._world.access(order.target).ec2
+        ec2 = self._context.access(order.target).ec2
         listed = fleets_of_annex(ec2, annex.annex_id, annex.fleet_ids)  # none: nothing is left of it
         if is_cancelled(listed):
             return
-        require_settled(self._world, asked_at_s)
+        require_settled(self._context, asked_at_s)
         fleets = [each for each in listed if each.written_end_s == lease.end_of_lease_s]
         for fleet in fleets:
             if not write_tag(ec2, fleet.fleet_id, TAG_LEASE_END, utc(lease.from_s)):
                 raise Refused(NO_RIGHT)
         if fleets:
-            wait_until_seen(self._world, ec2, annex, lease.from_s)
+            wait_until_seen(self._context, ec2, annex, lease.from_s)
         try:
-            tell(self._world, order, intent, lease.from_s)
+            tell(self._context, order, intent, lease.from_s)
         except (Retry, Refused) as error:  # the lease ends then, whatever its machines believe
             if isinstance(error, Retry) and error.wait is None:
                 raise
 
 
-def wait_until_seen(world: StepContext, ec2: Any, annex: AnnexFleets, end_s: int) -> None:
+def wait_until_seen(context: StepContext, ec2: Any, annex: AnnexFleets, end_s: int) -> None:
     """Return when the fleets show this end.  Raises Retry if they do not within seconds."""
     for pause_s in LOOK_AGAIN_S:
-        if all(fleet.written_end_s == end_s for fleet in lasting(fleets_of(world, ec2, annex))):
+        if all(fleet.written_end_s == end_s for fleet in lasting(fleets_of(context, ec2, annex))):
             return
-        world.pause(pause_s)
+        context.pause(pause_s)
     raise Retry(f"annex {annex.annex_id} does not show its new end yet; annexd checks it again")

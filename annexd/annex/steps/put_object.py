@@ -1,4 +1,4 @@
-"""The object in S3 that tells the instances how to join the pool, and when their lease ends.
+"""The object in S3 that instances read to join the pool, and to learn when their lease ends.
 
 Not every annex has one: without a bucket there is nothing to do or undo.  The lease function deletes it after the end.
 """
@@ -49,19 +49,19 @@ class PutObject:
     shows_late = False
     result_type = Nothing
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, order: FleetOrder, results: Results) -> PutIntent:
         place = None if order.join is None else _place(order, order.join)
         max_lease_s = results.of(LeaseFunctionSeen).max_lease_s
-        return PutIntent(place, order.end_of_lease_s, max_lease_s, self._world.now_s())
+        return PutIntent(place, order.end_of_lease_s, max_lease_s, self._context.now_s())
 
     def forward(self, order: FleetOrder, intent: PutIntent) -> Nothing:
         if intent.place is not None:
-            before_the_end(self._world, intent.end_of_lease_s)
-            body = config_bundle(order, self._world.bundle_sources, intent.max_lease_s)
-            _put(self._world.access(order.target).s3, intent.place, body)
+            before_the_end(self._context, intent.end_of_lease_s)
+            body = config_bundle(order, self._context.bundle_sources, intent.max_lease_s)
+            _put(self._context.access(order.target).s3, intent.place, body)
         return Nothing()
 
     def backward(self, order: FleetOrder, intent: PutIntent, asked_at_s: float) -> None:
@@ -69,7 +69,7 @@ class PutObject:
         place = intent.place
         if place is None:
             return
-        s3 = self._world.access(order.target).s3
+        s3 = self._context.access(order.target).s3
         with translate_aws_errors(f"DeleteObject {place}"):
             try:
                 answer = s3.delete_object(Bucket=place.bucket, Key=place.key, ExpectedBucketOwner=place.bucket_owner)
@@ -79,15 +79,15 @@ class PutObject:
                 if not is_not_found(error):
                     raise
                 self._require_known_bucket(place, intent.planned_at_s)
-        require_settled(self._world, asked_at_s, str(place))
+        require_settled(self._context, asked_at_s, str(place))
 
     def _require_known_bucket(self, place: S3Object, planned_at_s: float) -> None:
         """Raise Retry while S3's NoSuchBucket may mean that a new bucket is not known everywhere yet."""
-        if self._world.now_s() < planned_at_s + PROPAGATION_S:
+        if self._context.now_s() < planned_at_s + PROPAGATION_S:
             raise Retry(f"S3 does not know the bucket {place.bucket}, which may be new; annexd asks again")
 
 
-def put_present(world: StepContext, clients: Clients, order: FleetOrder, present: Present) -> None:
+def put_present(context: StepContext, clients: Clients, order: FleetOrder, present: Present) -> None:
     """Replace the annex's object with one that has the present end and a new token for the pool.
 
     `order` is the annex's own, `clients` those of the lease change.  Machines read it within five minutes.  It
@@ -96,7 +96,7 @@ def put_present(world: StepContext, clients: Clients, order: FleetOrder, present
     """
     if order.join is None:
         return
-    body = present_config_bundle(order, world.bundle_sources, present, world.aws_now_s(clients))
+    body = present_config_bundle(order, context.bundle_sources, present, context.aws_now_s(clients))
     _put(clients.s3, _place(order, order.join), body)
 
 

@@ -32,17 +32,17 @@ class ReadLease:
     shows_late = False
     result_type = LeaseRead
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, _order: ChangeOrder, results: Results) -> Turn:
         return results.of(Turn)
 
     def forward(self, order: ChangeOrder, intent: Turn) -> LeaseRead:
-        require_settled(self._world, intent.unclear_at_s)
-        clients, checked_at_s = self._world.access(order.target), self._world.now_s()
-        fleets = lasting(fleets_of(self._world, clients.ec2, intent.fleets))
-        now_s = self._world.aws_now_s(clients)
+        require_settled(self._context, intent.unclear_at_s)
+        clients, checked_at_s = self._context.access(order.target), self._context.now_s()
+        fleets = lasting(fleets_of(self._context, clients.ec2, intent.fleets))
+        now_s = self._context.aws_now_s(clients)
         from_s = min(fleet.written_end_s for fleet in fleets)
         wanted_s = order.wanted_end_s
         end_s = from_s + (order.extension_s or 0) if wanted_s is None else wanted_s
@@ -57,7 +57,7 @@ class ReadLease:
 
     def _check_extension(self, order: ChangeOrder, end_s: int, now_s: float) -> None:
         """Refuse an extension that was delayed too long, and an end beyond ANNEX_MAX_LEASE after earlier changes."""
-        check_is_waited_for(order, self._world.now_s())
+        check_is_waited_for(order, self._context.now_s())
         if fault := fault_of_length(end_s - now_s, order.longest_s):
             raise Refused(fault, untouched=True, result="InvalidRequest")
 
@@ -68,7 +68,7 @@ class ReadLease:
         oldest_s = _oldest_s(fleets)
         if end_s <= from_s:
             return math.ceil(from_s - oldest_s)
-        enforcer = lease_function_of(self._world, order.target, clients)
+        enforcer = lease_function_of(self._context, order.target, clients)
         check_max_lease(enforcer, end_s, oldest_s)
         return enforcer.max_lease_s
 

@@ -38,15 +38,15 @@ class ReadTemplates:
     shows_late = False
     result_type = TemplatesRead
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, order: FleetOrder, _results: Results) -> ReadIntent:
         sources = [each.source for each in order.versions if each.source is not None]
         return ReadIntent(tuple(each for i, each in enumerate(sources) if each not in sources[:i]))
 
     def forward(self, order: FleetOrder, intent: ReadIntent) -> TemplatesRead:
-        ec2 = self._world.access(order.target).ec2 if intent.sources else None
+        ec2 = self._context.access(order.target).ec2 if intent.sources else None
         response = [_told(ec2, source) for source in intent.sources]
         versions, notes, faults = list[Mapping[str, Any]](), list[str](), list[str]()
         for version in order.versions:
@@ -64,7 +64,7 @@ class ReadTemplates:
         return TemplatesRead(tuple(versions), "; ".join(notes))
 
     def backward(self, _order: FleetOrder, _intent: ReadIntent, _asked_at_s: float) -> None:
-        """Nothing was made."""
+        """Do nothing: this step creates nothing."""
 
 
 def _copy(version: TemplateVersion, response: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from annexd.annex.request.fleet_api import EC2_FLEET
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, LeaseFunctionSeen, lease_function_of
 from annexd.annex.steps.context import StepContext, before_the_end, require_settled, translate_aws_errors
-from annexd.annex.steps.switch import told_how_to_switch
+from annexd.annex.steps.switch import with_switch_hint
 from annexd.aws import Clients, answers
 from annexd.workflow import Refused, Results, Retry
 
@@ -45,29 +45,29 @@ class RequestFleet:
     shows_late = True
     result_type = FleetRequested
 
-    def __init__(self, world: StepContext) -> None:
-        self._world = world
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
 
     def plan(self, order: FleetOrder, results: Results) -> FleetIntent:
         checked_at_s = results.of(LeaseFunctionSeen).checked_at_s
         return FleetIntent(order.client_token, order.valid_until_s, order.end_of_lease_s, checked_at_s)
 
     def forward(self, order: FleetOrder, intent: FleetIntent) -> FleetRequested:
-        before_the_end(self._world, intent.end_of_lease_s)
-        clients = self._world.access(order.target)
-        if self._world.now_s() >= intent.valid_until_s:
+        before_the_end(self._context, intent.end_of_lease_s)
+        clients = self._context.access(order.target)
+        if self._context.now_s() >= intent.valid_until_s:
             return _found_late(clients.ec2, intent.client_token, kind_of_api(order.api))
         self._check_again(order, intent, clients)
-        with told_how_to_switch(order.api):
+        with with_switch_hint(order.api):
             return FleetRequested(_requested(clients.ec2, order))
 
     def _check_again(self, order: FleetOrder, intent: FleetIntent, clients: Clients) -> None:
         """Check that the lease function has worked within the last minute before anything is billed."""
-        begun_s = self._world.now_s()
+        begun_s = self._context.now_s()
         if 0 <= begun_s - intent.checked_at_s <= CHECK_AGAIN_S:
             return
-        lease_function_of(self._world, order.target, clients)
-        looked_s = self._world.now_s() - begun_s
+        lease_function_of(self._context, order.target, clients)
+        looked_s = self._context.now_s() - begun_s
         if not 0 <= looked_s <= CHECK_AGAIN_S:
             raise Retry(f"the check of the lease function took {looked_s:.0f} s: it may be closed now", untouched=True)
 
@@ -76,14 +76,14 @@ class RequestFleet:
 
         EC2's list may leave out for a while what it has just answered with.
         """
-        ec2, kind = self._world.access(order.target).ec2, kind_of_api(order.api)
+        ec2, kind = self._context.access(order.target).ec2, kind_of_api(order.api)
         fleets = fleets_with_token(ec2, intent.client_token, kind)
         if not fleets:
-            require_settled(self._world, asked_at_s, f"the {kind.name} with this token")
+            require_settled(self._context, asked_at_s, f"the {kind.name} with this token")
             return
         for fleet in fleets:
             end_fleet(ec2, fleet.fleet_id, fleet.state)
-            if fleet.state not in OVER and self._world.now_s() < intent.valid_until_s + self._world.settle_s:
+            if fleet.state not in OVER and self._context.now_s() < intent.valid_until_s + self._context.settle_s:
                 raise Retry(f"{fleet.fleet_id} is {fleet.state}: AWS may not show yet what it launched last")
 
 
@@ -102,7 +102,7 @@ def _requested(ec2: Any, order: FleetOrder) -> str:
 
 
 def _found_late(ec2: Any, token: str, kind: FleetKind) -> FleetRequested:
-    """annexd was away for so long that AWS would not take the request again: was it made before?"""
+    """Find the fleet of an earlier request, after an outage so long that AWS would not accept the request again."""
     for fleet in fleets_with_token(ec2, token, kind):
         return FleetRequested(fleet.fleet_id)
     raise Refused("annexd could not request the instances within the provisioning delay", untouched=True)

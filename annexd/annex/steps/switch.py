@@ -6,13 +6,13 @@ annexd never does so by itself: what the account, or its organization, does not 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from annexd.annex.request.fleet_api import switch_words
+from annexd.annex.request.fleet_api import switch_hint
 from annexd.aws.errors import is_api_refused
 from annexd.workflow import Refused
 
 
 @contextmanager
-def told_how_to_switch(api: str) -> Iterator[None]:
+def with_switch_hint(api: str) -> Iterator[None]:
     """Add it to what is Refused inside without any effect, if it is the API that was refused and not the order."""
     try:
         yield
@@ -20,5 +20,5 @@ def told_how_to_switch(api: str) -> Iterator[None]:
         cause = error.__cause__
         if not (error.untouched and isinstance(cause, Exception) and is_api_refused(cause)):
             raise
-        message = f"{error}; {switch_words(api)}"
+        message = f"{error}; {switch_hint(api)}"
         raise Refused(message, untouched=True, result=error.result, local=error.local) from cause

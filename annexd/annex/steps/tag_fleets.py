@@ -12,7 +12,7 @@ from annexd.workflow import Refused, Retry
 @dataclass(frozen=True)
 class AnnexFleets:
     """What the fleets of an annex are found by; `ordered_at_s`: when the newest was asked for, or 0;
-    `leaving`: instances that were told to leave.
+    `leaving`: instances that were asked to leave.
     """
 
     annex_id: str
@@ -21,14 +21,14 @@ class AnnexFleets:
     leaving: tuple[str, ...] = ()
 
 
-def fleets_of(world: StepContext, ec2: Any, annex: AnnexFleets) -> list[Fleet]:
+def fleets_of(context: StepContext, ec2: Any, annex: AnnexFleets) -> list[Fleet]:
     """Return the fleets of the annex.
 
     Raises Retry, also as long as EC2 may not show yet what was ordered a short while ago; Refused if there are none.
     """
     fleets = fleets_of_annex(ec2, annex.annex_id, annex.fleet_ids)
     is_whole = bool(fleets) and len(fleets) >= len(annex.fleet_ids)
-    if not is_whole and world.now_s() < annex.ordered_at_s + world.settle_s:
+    if not is_whole and context.now_s() < annex.ordered_at_s + context.settle_s:
         raise Retry(f"AWS does not show all fleets of annex {annex.annex_id} yet", untouched=True)
     if not fleets:
         message = f"AWS shows these keys nothing of annex {annex.annex_id}: it is over, or not in this region"

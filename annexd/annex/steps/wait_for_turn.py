@@ -32,8 +32,8 @@ class WaitForTurn:
     shows_late = False
     result_type = Turn
 
-    def __init__(self, world: StepContext, engine: Engine, commands: AnnexCommands) -> None:
-        self._world, self._engine, self._commands = world, engine, commands
+    def __init__(self, context: StepContext, engine: Engine, commands: AnnexCommands) -> None:
+        self._context, self._engine, self._commands = context, engine, commands
 
     def plan(self, order: ChangeOrder | GrowOrder | ShrinkOrder, _results: Results) -> TurnIntent:
         return TurnIntent(order.annex_id, order.subject.key, order.subject.order_command_id, order.command_id)
@@ -50,7 +50,7 @@ class WaitForTurn:
             if change.finished is None:
                 raise Retry(f"{command_id} is still changing this annex", untouched=True)
             acts += change.step(MoveEnd.name), change.step(TellMachines.name)
-            if change.finished[0] == SUCCESS and acts[-1].asked_at_s + self._world.settle_s < self._world.now_s():
+            if change.finished[0] == SUCCESS and acts[-1].asked_at_s + self._context.settle_s < self._context.now_s():
                 break  # those before it were done when its turn came
         unclear_at_s = max(map(_unclear_at_s, acts), default=0.0)
         if state is None:

@@ -83,13 +83,13 @@ def is_scalar(value: object) -> bool:
 
 
 def config_val(call: Call) -> None:
-    """CONFIG_VAL: answer a name with its value, or `Not defined`."""
+    """Answer CONFIG_VAL: a name with its value, or `Not defined`."""
     name = _name_in(call)
     call.connection.reply(call.connection.message().string(redacted(name, param(name) or NOT_DEFINED)))
 
 
 async def dc_config_val(call: Call) -> None:
-    """DC_CONFIG_VAL: answer with value, `NAME = raw`, source, default and use count, or with names for ?names."""
+    """Answer DC_CONFIG_VAL with value, `NAME = raw`, source, default and use count, or with names for ?names."""
     name = _name_in(call)
     answer = call.connection.message()
     if name.startswith("?"):
@@ -137,7 +137,7 @@ def _names_matching(pattern: str) -> list[str]:
 
 
 def purge_log(call: Call) -> None:
-    """DC_PURGE_LOG: answer 0; only a startd has a history to purge."""
+    """Answer DC_PURGE_LOG with 0; only a startd has a history to purge."""
     message = call.payload()
     message.integer()
     message.end()
@@ -145,5 +145,5 @@ def purge_log(call: Call) -> None:
 
 
 def time_offset(call: Call) -> None:
-    """DC_TIME_OFFSET: read the message and send no answer, as the daemons of HTCondor 25."""
+    """Read DC_TIME_OFFSET's message and send no answer, as the daemons of HTCondor 25."""
     call.payload()

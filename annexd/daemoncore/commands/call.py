@@ -22,7 +22,7 @@ class Call:
 
     @property
     def user(self) -> str:
-        """The sender, user@domain; unauthenticated@unmapped if authentication was not required."""
+        """Return the sender, user@domain; unauthenticated@unmapped if authentication was not required."""
         return self.received.identity.user
 
     def payload(self) -> MessageReader:

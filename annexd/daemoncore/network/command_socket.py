@@ -28,7 +28,7 @@ class CommandSocket:
 
     @property
     def shared_port_id(self) -> str | None:
-        """The daemon's name at condor_shared_port; None on a TCP port."""
+        """Return the daemon's name at condor_shared_port; None on a TCP port."""
         inherited = self._inheritance
         if inherited is not None and inherited.shared_port is not None:
             return inherited.shared_port.shared_port_id

@@ -56,7 +56,7 @@ class ConnectionCounts:
     """What became of connections since the start."""
 
     accepted: int = 0
-    denied: int = 0  # who it was may not send that command
+    denied: int = 0  # refused for a missing permission
     dropped: int = 0  # before a command was authenticated: silence, evictions, broken or hostile messages
 
     def counters(self) -> dict[str, int]:

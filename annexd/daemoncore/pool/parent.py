@@ -28,7 +28,7 @@ class ParentTimes:
 
     @property
     def keepalive_s(self) -> float:
-        """The interval of DaemonCore: three keepalives in each time-out, less the time of the parent's scan."""
+        """Return the interval of DaemonCore: three keepalives in each time-out, less the time of the parent's scan."""
         return max(self.not_responding_s / 3 - 30, 1)
 
 

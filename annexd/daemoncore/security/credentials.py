@@ -82,7 +82,7 @@ class ServerCredentials:
 
     @property
     def usable(self) -> frozenset[str]:
-        """The authentication methods that have their credentials."""
+        """Return the authentication methods that have their credentials."""
         needs = {"IDTOKENS": self.issuer_keys, "PASSWORD": self.password, "SSL": self.tls}
         return WITHOUT_CREDENTIALS | {method for method, found in needs.items() if found}
 

@@ -29,7 +29,7 @@ def test_impossible_jobs_change_nothing() -> None:
     assert simulate(trace, Annexd()) == simulate(without, Annexd())
 
 
-def test_a_user_over_his_quota_gets_no_machines_for_what_he_may_not_run() -> None:
+def test_a_user_over_the_quota_gets_no_machines_for_jobs_beyond_it() -> None:
     trace = MIXES["a user over his quota"](SEED)
     jobs = tuple(replace(job, runs_s=1800) for job in trace.jobs if job.user == "alice")
     trace = replace(trace, jobs=jobs[:60], quotas={"alice": 8})
@@ -37,7 +37,7 @@ def test_a_user_over_his_quota_gets_no_machines_for_what_he_may_not_run() -> Non
     assert asking.machines.total() < not_asking.machines.total() / 3
 
 
-def test_each_mix_is_told_with_all_rules_and_a_verdict() -> None:
+def test_each_mix_is_reported_with_all_rules_and_a_verdict() -> None:
     found = list(results("flocked jobs", [SEED]))
     assert [each.rule for each in found] == list(RULES)
     assert "possible jobs never ran" in str(next(each for each in found if "Google" in each.rule))

@@ -34,8 +34,8 @@ def run_short_lease(stage: Stage) -> None:
         gone = stage.wait(lambda: fleets.is_gone(ec2, fleet_id), end_s + late_s - time.time())
         after_s = time.time() - end_s
         state = fleets.state_of(ec2, fleet_id)
-    words = f"gone {after_s:.0f} s after the end of the lease; the fleet is {state}"
-    stage.found("short-lease", gone and after_s > 0, words if gone else f"NOT {words}")
+    message = f"gone {after_s:.0f} s after the end of the lease; the fleet is {state}"
+    stage.found("short-lease", gone and after_s > 0, message if gone else f"NOT {message}")
     if not gone:
         raise RehearsalFailed("the lease function did not end a lease: everything is being ended")
 
@@ -127,11 +127,11 @@ def _look(stage: Stage, fleet_id: str) -> bool:
     )
     with stage.looking_at("history") as ec2:
         since = datetime.now(UTC) - timedelta(hours=1)
-        told = ec2.describe_spot_fleet_request_history(SpotFleetRequestId=fleet_id, StartTime=since)["HistoryRecords"]
-    events = [f"{each['EventType']}/{each['EventInformation'].get('EventSubType')}" for each in told]
+        answer = ec2.describe_spot_fleet_request_history(SpotFleetRequestId=fleet_id, StartTime=since)["HistoryRecords"]
+    events = [f"{each['EventType']}/{each['EventInformation'].get('EventSubType')}" for each in answer]
     launched = "instanceChange/launched" in events and not any(each.startswith("error") for each in events)
     stage.found("history", launched if first else None, ", ".join(events) or "nothing")
-    times = [each["Timestamp"] for each in told]
+    times = [each["Timestamp"] for each in answer]
     stage.found("history-order", times == sorted(times) if len(set(times)) > 1 else None, _order_words(times))
     return first is not None
 
@@ -149,8 +149,8 @@ def _extend(stage: Stage, fleet_id: str) -> None:
     took_s = time.monotonic() - begun_s
     with stage.looking_at("extend") as ec2:
         ec2.describe_fleets()  # recorded, since annexd's inventory lists both kinds of fleets
-        told = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"][0]
-    tag = {each["Key"]: each["Value"] for each in told.get("Tags") or ()}.get(TAG_LEASE_END)
+        answer = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"][0]
+    tag = {each["Key"]: each["Value"] for each in answer.get("Tags") or ()}.get(TAG_LEASE_END)
     said = f"-extend answered after {took_s:.1f} s; the fleet's {TAG_LEASE_END} is {tag}"
     stage.found("extend", done.returncode == 0 and tag is not None, said if done.returncode == 0 else _words(done))
 

@@ -45,17 +45,17 @@ def _states(stage: Stage, ec2: Any, fleet_id: str, until_s: float) -> list[tuple
 def _second_cancel(stage: Stage, fleet_id: str) -> tuple[bool, str]:
     """Return which of the three known behaviours AWS has; a fourth one would be a failure."""
     with stage.looking_at("second-cancel") as ec2:
-        told = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
+        response = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
         ends = stage.wait(lambda: fleets.is_ending(ec2, fleet_id), stage.pace.gone_s)
         after = fleets.state_of(ec2, fleet_id)
         for each in fleets.instances_of(ec2, fleet_id):
             ec2.terminate_instances(InstanceIds=[each["InstanceId"]])
     stage.found(
-        "empty-lists", len(told.keys() & LISTS) == len(LISTS), f"told: {', '.join(sorted(told.keys() & LISTS))}"
+        "empty-lists", len(response.keys() & LISTS) == len(LISTS), f"told: {', '.join(sorted(response.keys() & LISTS))}"
     )
-    for refusal in told.get("UnsuccessfulFleetRequests") or ():
+    for refusal in response.get("UnsuccessfulFleetRequests") or ():
         return not ends, f"refused ({refusal['Error']['Code']}), the fleet stays {after}"
-    answer = told["SuccessfulFleetRequests"][0]["CurrentSpotFleetRequestState"]
+    answer = response["SuccessfulFleetRequests"][0]["CurrentSpotFleetRequestState"]
     if ends:
         return True, f"acted-upon: the answer says {answer}, and the instance ends"
     return answer == "cancelled_running", f"no-effect: the answer says {answer}, and the instance runs on"

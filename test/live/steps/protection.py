@@ -22,10 +22,10 @@ def run(stage: Stage) -> None:
             return
         tags = sorted(tag["Key"] for tag in instance.get("Tags") or ())
         stage.found("on-demand-tagged", SPOT_FLEET.instance_tag in tags, f"its tags are {', '.join(tags) or 'none'}")
-        told = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
+        response = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
         ends = stage.wait(lambda: _state(ec2, instance) in fleets.ENDING, stage.pace.gone_s / 2)
         state = fleets.state_of(ec2, fleet_id)
-    answer = [each["CurrentSpotFleetRequestState"] for each in told.get("SuccessfulFleetRequests") or ()]
+    answer = [each["CurrentSpotFleetRequestState"] for each in response.get("SuccessfulFleetRequests") or ()]
     stage.found(
         "protected-cancel",
         not ends,
@@ -42,8 +42,8 @@ def _started(stage: Stage, ec2: Any) -> dict[str, Any] | None:
     ]
 
     def running() -> list[dict[str, Any]]:
-        told = ec2.describe_instances(Filters=own)
-        return [each for group in told["Reservations"] for each in group["Instances"] if not each.get(LIFECYCLE)]
+        response = ec2.describe_instances(Filters=own)
+        return [each for group in response["Reservations"] for each in group["Instances"] if not each.get(LIFECYCLE)]
 
     found = stage.wait(running, stage.pace.launch_s)
     fleets.tag_volumes(stage, found)
@@ -52,8 +52,8 @@ def _started(stage: Stage, ec2: Any) -> dict[str, Any] | None:
 
 def _state(ec2: Any, instance: Mapping[str, Any]) -> str:
     """Return the state by DescribeInstances, by its ID."""
-    told = ec2.describe_instances(InstanceIds=[instance["InstanceId"]])["Reservations"]
-    return str(told[0]["Instances"][0]["State"]["Name"]) if told else fleets.TERMINATED
+    response = ec2.describe_instances(InstanceIds=[instance["InstanceId"]])["Reservations"]
+    return str(response[0]["Instances"][0]["State"]["Name"]) if response else fleets.TERMINATED
 
 
 def _request(stage: Stage, ec2: Any) -> str:

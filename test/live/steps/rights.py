@@ -29,8 +29,8 @@ def run(stage: Stage) -> None:
         except AccountError as error:
             stage.found(fact, None, str(error))
             continue
-        code, words = _dry_run(stage, fact, keys)
-        stage.found(fact, code == expected, f"{code}: {words}" if code != MAY else code)
+        code, message = _dry_run(stage, fact, keys)
+        stage.found(fact, code == expected, f"{code}: {message}" if code != MAY else code)
 
 
 def _dry_run(stage: Stage, fact: str, keys: Keys) -> tuple[str, str]:

@@ -52,7 +52,7 @@ def _set_up(stage: Stage, keys: Keys, fact: str | None) -> bool:
     """Run -setup, and return whether it worked."""
     begun_s = time.monotonic()
     stage.account.mark_change()
-    told = stage.host.annex(
+    response = stage.host.annex(
         "-setup",
         "-region",
         stage.account.region,
@@ -64,9 +64,9 @@ def _set_up(stage: Stage, keys: Keys, fact: str | None) -> bool:
         str(stage.host.file),
         aws=stage.account.environment(keys),
     )
-    took_s, lines = time.monotonic() - begun_s, told.stderr.strip().splitlines()
-    works = told.returncode == 0
-    said = f"-setup took {took_s:.0f} s" if works else f"status {told.returncode}: {' | '.join(lines[-6:])}"
+    took_s, lines = time.monotonic() - begun_s, response.stderr.strip().splitlines()
+    works = response.returncode == 0
+    said = f"-setup took {took_s:.0f} s" if works else f"status {response.returncode}: {' | '.join(lines[-6:])}"
     if fact:
         stage.found(fact, works, said)
     if works:
@@ -86,9 +86,9 @@ def _look_at_heartbeat(stage: Stage) -> None:
             for event in page["StackEvents"]
             if (event["LogicalResourceId"], event["ResourceStatus"]) == (RULE, MADE)
         )
-        told = stage.account.watched("logs").filter_log_events(
+        response = stage.account.watched("logs").filter_log_events(
             logGroupName=LOG_GROUP, filterPattern=RECEIPT, startTime=int((made_s - 60) * 1000)
         )["events"]
-        took_s = [receipt.at_s - made_s for each in told if (receipt := read(each["message"])) is not None]
+        took_s = [receipt.at_s - made_s for each in response if (receipt := read(each["message"])) is not None]
     said = f"{min(took_s):.0f} s after the rule was made" if took_s else "-setup saw it; it is not shown now"
     stage.found("first-heartbeat", min(took_s) < LATEST_S if took_s else None, said)

@@ -1,10 +1,10 @@
 """Run one job with the requester's rights, and leave no process of it behind.
 
-annexd runs this file stand-alone (`main`), with a pipe of which it keeps the other end.  The keeper forks a worker that
-becomes the requester, reads its answer, and kills every process that the worker has started: as the reaper of its
-descendants (prctl(2), PR_SET_CHILD_SUBREAPER) it inherits those that would otherwise continue as daemons.  The keeper
-has annexd's rights, so that the requester cannot stop or kill it; it runs none of the requester's programs and does not
-parse the answer.  If annexd exits, the pipe closes and the keeper still kills the processes.
+annexd runs this file stand-alone (`main`), with a pipe of which it keeps the other end.  The supervisor forks a worker
+that becomes the requester, reads its answer, and kills every process that the worker has started: as the reaper of its
+descendants (prctl(2), PR_SET_CHILD_SUBREAPER) it inherits those that would otherwise continue as daemons.  The
+supervisor has annexd's rights, so that the requester cannot stop or kill it; it runs none of the requester's programs
+and does not parse the answer.  If annexd exits, the pipe closes and the supervisor still kills the processes.
 """
 
 import ctypes
@@ -71,9 +71,9 @@ def _answer(pipe: int, life: int, deadline_s: float) -> bytes | None:
 
 
 def _kill_children(deadline_s: float) -> None:
-    """Kill children until none is left: orphans of each one that ends become children of the keeper.
+    """Kill children until none is left: orphans of each one that ends become children of the supervisor.
 
-    Only children are killed: their process IDs cannot be reused before the keeper has waited for them.
+    Only children are killed: their process IDs cannot be reused before the supervisor has waited for them.
     """
     while time.monotonic() < deadline_s:
         try:
@@ -102,7 +102,7 @@ def _parent(stat: Path) -> int:
 
 
 def _run_worker(request: dict[str, Any], answering: int) -> NoReturn:
-    """Do the job with the requester's rights and environment, and nothing of annexd's."""
+    """Run the job with the requester's rights and environment, and nothing of annexd's."""
     try:
         os.setsid()
         signal.pthread_sigmask(signal.SIG_SETMASK, [])

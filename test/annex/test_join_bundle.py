@@ -159,7 +159,7 @@ def test_files_that_changed_since_the_order_are_not_sent() -> None:
         )
 
 
-def test_a_key_that_is_gone_is_told() -> None:
+def test_a_missing_key_is_reported() -> None:
     one, bundle_sources = order(), BundleSources()
     bundle_sources.key = None
     with pytest.raises(Refused, match="there is no signing key POOL"):
@@ -177,9 +177,9 @@ def present(
     end_s: int = int(NOW_S) + 9000,
     cancelled_s: int | None = None,
 ) -> dict[str, bytes]:
-    told = Present(end_s, MAX_LEASE_S, cancelled_s)
+    written = Present(end_s, MAX_LEASE_S, cancelled_s)
     return unpacked(
-        present_config_bundle(one, bundle_sources or BundleSources({"/home/alice/config": FILES}), told, LATER_S)
+        present_config_bundle(one, bundle_sources or BundleSources({"/home/alice/config": FILES}), written, LATER_S)
     )
 
 
@@ -200,8 +200,12 @@ def test_a_moved_end_is_in_the_manifest_in_its_tags_and_in_what_htcondor_reads()
 def test_the_end_that_machines_compute_of_it_is_the_end_that_annexd_was_asked_for() -> None:
     one = replace(order(), client_token=leased_token("annex-one", int(NOW_S) + 3600))
     for end_s, cancelled_s in ((int(NOW_S) + 9000, None), (int(NOW_S) + 60, None), (int(LATER_S), int(LATER_S))):
-        told = json.loads(present(one, end_s=end_s, cancelled_s=cancelled_s)["annex.json"])
-        assert lease_end(told["ClientToken"], told["Tags"], NOW_S, told["MaxLease"]) == told["LeaseEnd"] == end_s
+        written = json.loads(present(one, end_s=end_s, cancelled_s=cancelled_s)["annex.json"])
+        assert (
+            lease_end(written["ClientToken"], written["Tags"], NOW_S, written["MaxLease"])
+            == written["LeaseEnd"]
+            == end_s
+        )
 
 
 def test_a_moved_end_brings_a_new_token_that_ends_with_it_and_is_the_same_annexs() -> None:
@@ -225,7 +229,7 @@ def test_a_lease_can_be_moved_after_its_user_has_changed_the_folder_and_new_mach
     assert found.keys() == {"annex.json", "50-condor-annex.conf", "annex.token", "70-new.conf"}
 
 
-def test_a_folder_or_a_key_that_cannot_be_used_any_more_is_told() -> None:
+def test_a_folder_or_a_key_that_became_unusable_is_reported() -> None:
     one, without_key = order(ConfigDir="/home/alice/config"), BundleSources({"/home/alice/config": FILES})
     without_key.key = None
     with pytest.raises(Refused, match="can no longer be used: /home/alice/config cannot be opened"):
@@ -236,7 +240,7 @@ def test_a_folder_or_a_key_that_cannot_be_used_any_more_is_told() -> None:
         present(one, without_key)
 
 
-def test_a_cancelled_annex_is_told_so_without_key_and_folder() -> None:
+def test_machines_learn_of_a_cancellation_without_key_and_folder() -> None:
     one, nothing = order(ConfigDir="/home/alice/config"), BundleSources()
     nothing.key = None
     found = present(one, nothing, int(LATER_S), int(LATER_S))
@@ -245,14 +249,14 @@ def test_a_cancelled_annex_is_told_so_without_key_and_folder() -> None:
     assert f"LeaseEnd = {int(LATER_S)}" in lines(found)
 
 
-def test_every_fault_of_the_folder_is_told() -> None:
+def test_every_fault_of_the_folder_is_reported() -> None:
     files = {"annex.token": b"", ".hidden": b"", "x~": b"", "a.rpmsave": b"", "big": b"x" * (MOST_BYTES + 1)}
-    [told] = faults(BundleSources({"/c": files}), ConfigDir="/c")
-    for words in ("'annex.token' is annexd's own name", "'.hidden'", "'x~'", "'a.rpmsave'", "the limit is 1048576"):
-        assert words in told
+    [written] = faults(BundleSources({"/c": files}), ConfigDir="/c")
+    for message in ("'annex.token' is annexd's own name", "'.hidden'", "'x~'", "'a.rpmsave'", "the limit is 1048576"):
+        assert message in written
 
 
-def test_a_folder_that_cannot_be_read_and_a_missing_key_are_told_at_once() -> None:
+def test_an_unreadable_folder_and_a_missing_key_are_reported_at_once() -> None:
     bundle_sources = BundleSources()
     bundle_sources.key = None
     first, second = faults(bundle_sources, ConfigDir="/nowhere")
@@ -262,7 +266,7 @@ def test_a_folder_that_cannot_be_read_and_a_missing_key_are_told_at_once() -> No
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"ConfigDir": "config"}, "ConfigDir must be an absolute path"),
         ({"MaxIdleTime": 0}, "MaxIdleTime must be a number of seconds from 1"),
@@ -279,12 +283,12 @@ def test_a_folder_that_cannot_be_read_and_a_missing_key_are_told_at_once() -> No
         ({"JoinPool": False, "ConfigDir": "/c"}, "ConfigDir is only for instances that join the pool"),
     ],
 )
-def test_faults_of_what_is_asked_for(changes: dict[str, Any], words: str) -> None:
-    assert any(words in fault for fault in faults(**changes)), faults(**changes)
+def test_faults_of_the_requested_join_are_reported(changes: dict[str, Any], message: str) -> None:
+    assert any(message in fault for fault in faults(**changes)), faults(**changes)
 
 
 @given(name=st.text(max_size=12), users=st.text(max_size=12) | st.text(alphabet='ab@. ,"$()\\|=', max_size=12))
-def test_whatever_a_request_says_no_line_of_the_configuration_is_its_own(name: str, users: str) -> None:
+def test_no_request_can_add_a_line_to_the_configuration(name: str, users: str) -> None:
     try:
         text = config(AnnexName=name, AnnexOwner=users)
     except InvalidRequest:
@@ -299,7 +303,7 @@ def test_whatever_a_request_says_no_line_of_the_configuration_is_its_own(name: s
     assert text.count("$(") == "\n".join(ours).count("$(")
 
 
-def test_a_requester_whose_name_no_expression_can_hold_is_told_what_to_do() -> None:
+def test_a_requester_whose_name_fits_no_expression_gets_the_remedy() -> None:
     assert "-no-owner" in faults(owner='eve"@example.org')[0]
     assert join_of(order(owner='eve"@example.org', NoOwner=True)).users == ()
 
@@ -335,7 +339,7 @@ def test_missing_role_profile_and_group_are_filled_in() -> None:
     assert specification(request)["SecurityGroups"] == [{"GroupId": GROUP}]
 
 
-def test_what_the_request_says_wins() -> None:
+def test_the_request_takes_precedence() -> None:
     own = SPECIFICATION | {"IamInstanceProfile": {"Name": "own"}, "SecurityGroups": [{"GroupId": f"sg-{ID}"}]}
     request = filled(LaunchSpecifications=[own])
     assert specification(request)["IamInstanceProfile"] == {"Name": "own"}
@@ -353,7 +357,7 @@ def test_instances_that_do_not_join_need_no_profile() -> None:
     assert "IamInstanceProfile" not in specification(filled(JoinPool=False))
 
 
-def test_what_a_launch_template_lacks_is_told() -> None:
+def test_the_gaps_of_a_launch_template_are_reported() -> None:
     configs = [{"LaunchTemplateSpecification": {"LaunchTemplateId": f"lt-{ID}", "Version": "1"}}]
     request = filled(LaunchSpecifications=None, LaunchTemplateConfigs=configs)
     assert request.config["LaunchTemplateConfigs"] == configs

@@ -1,4 +1,4 @@
-"""What the evidence leaves open can be chosen; annexd's own calls, rights and reading do in each world."""
+"""What the evidence leaves open can be chosen; annexd's own calls, rights and reading do in each variant."""
 
 from __future__ import annotations
 
@@ -55,18 +55,18 @@ def passing(*services: str) -> dict[str, Any]:
     return policy(allow(["ec2:*"]), allow("iam:PassRole", Condition=condition))
 
 
-@pytest.mark.parametrize("world", PASSED_AS)
-def test_a_role_is_passed_to_the_service_of_the_chosen_world(enforcing: Cloud, world: str) -> None:
-    enforcing.behave(passed_as=world)
-    needed = {"ec2": {EC2}, "spotfleet": {SPOT_FLEET}, "both": {EC2, SPOT_FLEET}}[world]
+@pytest.mark.parametrize("variant", PASSED_AS)
+def test_a_role_is_passed_to_the_service_of_the_chosen_variant(enforcing: Cloud, variant: str) -> None:
+    enforcing.behave(passed_as=variant)
+    needed = {"ec2": {EC2}, "spotfleet": {SPOT_FLEET}, "both": {EC2, SPOT_FLEET}}[variant]
     for number, services in enumerate(({EC2}, {SPOT_FLEET}, {EC2, SPOT_FLEET})):
         user = enforcing.user(f"user-{number}", passing(*sorted(services)))
-        assert (code_of(of(enforcing, user, "ec2")) == "success") == (needed <= services), (world, services)
+        assert (code_of(of(enforcing, user, "ec2")) == "success") == (needed <= services), (variant, services)
 
 
-@pytest.mark.parametrize("world", FLEET_TAGGING)
-def test_the_tags_of_a_fleet_need_a_right_on_the_resource_of_the_chosen_world(enforcing: Cloud, world: str) -> None:
-    enforcing.behave(fleet_tagging=world)
+@pytest.mark.parametrize("variant", FLEET_TAGGING)
+def test_the_tags_of_a_fleet_need_a_right_on_the_resource_of_the_chosen_variant(enforcing: Cloud, variant: str) -> None:
+    enforcing.behave(fleet_tagging=variant)
     rest = allow(["ec2:RequestSpotFleet", "ec2:RunInstances", "iam:PassRole"])
     on_fleets = policy(rest, allow("ec2:CreateTags", "arn:aws:ec2:*:*:spot-fleet-request/*"))
     on_all = policy(rest, allow("ec2:CreateTags"))
@@ -74,12 +74,12 @@ def test_the_tags_of_a_fleet_need_a_right_on_the_resource_of_the_chosen_world(en
         code_of(of(enforcing, enforcing.user(name, each), "ec2")) == "success"
         for name, each in (("narrow", on_fleets), ("wide", on_all))
     ]
-    assert codes == [world == "the-fleet", True]
+    assert codes == [variant == "the-fleet", True]
 
 
 @pytest.mark.parametrize("passed_as", PASSED_AS)
 @pytest.mark.parametrize("fleet_tagging", FLEET_TAGGING)
-def test_user_json_orders_in_every_world(enforcing: Cloud, passed_as: str, fleet_tagging: str) -> None:
+def test_user_json_orders_in_every_variant(enforcing: Cloud, passed_as: str, fleet_tagging: str) -> None:
     enforcing.behave(passed_as=passed_as, fleet_tagging=fleet_tagging)
     role = f"arn:aws:iam::123456789012:role/{STACK}-FleetRole-ABC"
     alice = enforcing.user("alice", *policies("user", STACK))
@@ -151,19 +151,19 @@ def test_why_a_fleet_starts_nothing_is_read_from_a_history_in_either_order(cloud
     assert "no Spot capacity available" in trouble.text
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_a_cancellation_is_read_whether_empty_lists_are_told_or_left_out(cloud: Cloud, told: bool) -> None:
-    cloud.behave(tells_empty_lists=told)
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_cancellation_is_read_with_and_without_empty_lists(cloud: Cloud, answered: bool) -> None:
+    cloud.behave(tells_empty_lists=answered)
     ec2 = cloud.client("ec2")
     fleet = ordered(ec2)
     cancel_fleet(ec2, fleet)
     cancel_fleet(ec2, fleet)  # it is over, and that is as good
     assert cloud.running_instances() == []
     answer = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
-    assert ("SuccessfulFleetRequests" in answer) == told
+    assert ("SuccessfulFleetRequests" in answer) == answered
 
 
-def test_instances_are_told_whole_if_so_chosen_and_annexd_reads_a_page_of_them(cloud: Cloud) -> None:
+def test_instances_are_shown_whole_if_chosen_and_annexd_reads_a_page_of_them(cloud: Cloud) -> None:
     """A page of 300 whole ones stays below annexd's bounds."""
     cloud.behave(whole_instances=True)
     ec2 = cloud.client("ec2")
@@ -178,7 +178,7 @@ def test_instances_are_told_whole_if_so_chosen_and_annexd_reads_a_page_of_them(c
 @pytest.mark.parametrize(
     ("knob", "value"), [("passed_as", "lambda"), ("fleet_tagging", "nothing"), ("second_cancel", "perhaps")]
 )
-def test_a_world_that_there_is_not_is_refused(cloud: Cloud, knob: str, value: str) -> None:
+def test_an_unknown_variant_is_refused(cloud: Cloud, knob: str, value: str) -> None:
     with pytest.raises(CloudError, match=knob):
         cloud.behave(**{knob: value})
 

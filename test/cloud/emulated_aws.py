@@ -49,7 +49,7 @@ class Broken:
     hang_s: float = 0.0
 
 
-class World:
+class EmulatedAws:
     """moto with what acts put into it; one for a process, since moto's state is global."""
 
     def __init__(

@@ -11,36 +11,36 @@ from test.cloud import Cloud
 from test.live.kit import Rehearsed, leaving_nothing
 from test.whole import WHOLE
 
-WORLDS = {  # besides acted-upon, which the first test is in
+VARIANTS = {  # besides acted-upon, which the first test is in
     "refused": "refused (fleetRequestNotInCancellableState)",
     "no-effect": "no-effect: the answer says cancelled_running",
 }
 
 
-@pytest.mark.parametrize("world", ["no-effect", pytest.param("refused", marks=WHOLE)])
+@pytest.mark.parametrize("variant", ["no-effect", pytest.param("refused", marks=WHOLE)])
 def test_a_rehearsal_reports_the_effect_of_a_second_cancellation_and_leaves_nothing(
-    cloud: Cloud, tmp_path: Path, world: str
+    cloud: Cloud, tmp_path: Path, variant: str
 ) -> None:
-    cloud.behave(second_cancel=world)
+    cloud.behave(second_cancel=variant)
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "expiry")
         assert rehearsed.end() == 0, rehearsed.text()
-    assert WORLDS[world] in rehearsed.facts()["second-cancel"]
+    assert VARIANTS[variant] in rehearsed.facts()["second-cancel"]
     assert rehearsed.facts()["second-cancel"].startswith("as assumed")
 
 
 @WHOLE
 @pytest.mark.parametrize(
-    ("world", "fact", "said"),
+    ("variant", "fact", "said"),
     [
         ({"tells_empty_lists": False}, "empty-lists", "**otherwise**: told: SuccessfulFleetRequests"),
         ({"expiry_late_s": 30.0}, "state-at-expiry", "**otherwise**: "),
     ],
 )
-def test_a_rehearsal_finds_out_in_which_world_a_fleet_expires_and_is_cancelled(
-    cloud: Cloud, tmp_path: Path, world: dict[str, Any], fact: str, said: str
+def test_a_rehearsal_finds_out_in_which_variant_a_fleet_expires_and_is_cancelled(
+    cloud: Cloud, tmp_path: Path, variant: dict[str, Any], fact: str, said: str
 ) -> None:
-    cloud.behave(**world)
+    cloud.behave(**variant)
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "expiry")
         assert rehearsed.end() == 0, rehearsed.text()
@@ -48,7 +48,7 @@ def test_a_rehearsal_finds_out_in_which_world_a_fleet_expires_and_is_cancelled(
 
 
 @pytest.mark.parametrize(
-    ("world", "facts"),
+    ("variant", "facts"),
     [
         ({"cancel_ends_protected": True}, {"protected-cancel": "otherwise", "on-demand-tagged": "as assumed"}),
         pytest.param(
@@ -59,14 +59,14 @@ def test_a_rehearsal_finds_out_in_which_world_a_fleet_expires_and_is_cancelled(
     ],
 )
 def test_a_rehearsal_finds_out_what_becomes_of_a_protected_instance(
-    cloud: Cloud, tmp_path: Path, world: dict[str, Any], facts: dict[str, str]
+    cloud: Cloud, tmp_path: Path, variant: dict[str, Any], facts: dict[str, str]
 ) -> None:
-    cloud.behave(**world)
+    cloud.behave(**variant)
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "protection")
         assert rehearsed.end() == 0, rehearsed.text()
-    told = rehearsed.facts()
-    assert {key: told[key].strip("*").partition(":")[0].strip("*") for key in facts} == facts
+    response = rehearsed.facts()
+    assert {key: response[key].strip("*").partition(":")[0].strip("*") for key in facts} == facts
 
 
 @pytest.mark.parametrize("looks", [pytest.param(True, marks=WHOLE), False])

@@ -1,6 +1,6 @@
-"""A small world for the engine: shelves that steps put things on, and time that passes only by waiting.
+"""A small store that an engine acts on, and time that passes only by waiting.
 
-The shelves outlive an engine as AWS outlives annexd.  Failures are scripted by step, direction and moment: an error
+It outlives an engine as AWS outlives annexd.  Failures are scripted by step, direction and moment: an error
 before the effect is a call that never arrived, an error after it is a lost answer.
 """
 
@@ -38,7 +38,7 @@ class PutIntent:
 
 @dataclass(frozen=True)
 class Placed:
-    shelf: str
+    things: str
     padding: str = ""
 
 
@@ -47,11 +47,11 @@ class Crash(BaseException):
 
 
 @dataclass
-class World:
-    """The things on the shelves, the calls made, and the scripted failures."""
+class Store:
+    """The things in the store, the calls made, and the scripted failures."""
 
     now_s: float = START_S
-    shelf: set[tuple[str, str]] = field(default_factory=set)
+    things: set[tuple[str, str]] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
     script: dict[str, list[BaseException | None]] = field(default_factory=dict)
     billed_without_lease: bool = False
@@ -75,53 +75,53 @@ class World:
             raise error
 
     def put(self, step: str, name: str) -> None:
-        self.shelf.add((step, name))
-        armed = {(LEASE, name), (TARGET, name)} <= self.shelf
+        self.things.add((step, name))
+        armed = {(LEASE, name), (TARGET, name)} <= self.things
         self.billed_without_lease |= step == FLEET and not armed
 
     def take(self, step: str, name: str) -> None:
-        self.shelf.discard((step, name))
-        self.billed_without_lease |= step != FLEET and (FLEET, name) in self.shelf
+        self.things.discard((step, name))
+        self.billed_without_lease |= step != FLEET and (FLEET, name) in self.things
 
 
 @dataclass(frozen=True)
 class Put:
-    """A step that puts the order's thing on its shelf, once, however often it is asked."""
+    """A step that puts the order's thing into the store, once, however often it is asked."""
 
-    world: World
+    store: Store
     name: str
     shows_late: bool = False
     intent_type: type[PutIntent] = PutIntent
     result_type: type[Placed] = Placed
 
     def plan(self, order: Thing, results: Results) -> PutIntent:
-        self.world.meet(f"{self.name} plan")
+        self.store.meet(f"{self.name} plan")
         return PutIntent(order.thing, tuple(sorted(results.by_step)))
 
     def forward(self, order: Thing, intent: PutIntent) -> Placed:
         assert order.thing == intent.thing
-        self.world.calls[f"{self.name} forward"] += 1
-        self.world.meet(f"{self.name} forward before")
-        self.world.put(self.name, intent.thing)
-        self.world.meet(f"{self.name} forward after")
+        self.store.calls[f"{self.name} forward"] += 1
+        self.store.meet(f"{self.name} forward before")
+        self.store.put(self.name, intent.thing)
+        self.store.meet(f"{self.name} forward after")
         return Placed(self.name)
 
     def backward(self, order: Thing, intent: PutIntent, asked_at_s: float) -> None:
         assert order.thing == intent.thing
-        self.world.calls[f"{self.name} backward"] += 1
-        self.world.seen_asked_at_s[self.name] = asked_at_s
-        self.world.meet(f"{self.name} backward before")
-        self.world.take(self.name, intent.thing)
-        self.world.meet(f"{self.name} backward after")
+        self.store.calls[f"{self.name} backward"] += 1
+        self.store.seen_asked_at_s[self.name] = asked_at_s
+        self.store.meet(f"{self.name} backward before")
+        self.store.take(self.name, intent.thing)
+        self.store.meet(f"{self.name} backward after")
 
 
-def steps(world: World) -> Workflow[Thing]:
-    return Workflow(Thing, tuple(Put(world, name) for name in (LEASE, TARGET, FLEET)))
+def steps(store: Store) -> Workflow[Thing]:
+    return Workflow(Thing, tuple(Put(store, name) for name in (LEASE, TARGET, FLEET)))
 
 
-def engine(journal: Journal, world: World, pace: RetryPolicy | None = None) -> Engine:
+def engine(journal: Journal, store: Store, pace: RetryPolicy | None = None) -> Engine:
     """Return an engine as a newly started daemon makes it, whose random pauses are always the longest."""
-    return Engine(journal, steps(world), pace=pace, now_s=world.clock, wait=world.wait, random=lambda: 1.0)
+    return Engine(journal, steps(store), pace=pace, now_s=store.clock, wait=store.wait, random=lambda: 1.0)
 
 
 class CrashingJournal(Journal):
