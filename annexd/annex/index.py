@@ -67,7 +67,7 @@ class _Move:
 
 @dataclass(frozen=True)
 class Moves:
-    """How often an annex's end was to be moved, whether it is just now, and whether somebody has shortened its lease."""
+    """The moves of an annex's end: how many, whether one is under way, and whether the last one shortened the lease."""
 
     number: int
     is_under_way: bool

@@ -35,9 +35,8 @@ class Lease:
 
 @dataclass(frozen=True)
 class Terms:
-    """What an offer allows: from its beginning on a lease may last `longest_s` in all; `paused`: why nothing is."""
+    """What an offer allows: a lease may last `longest_s` in all; `paused`: why it allows nothing now."""
 
-    lease_s: int
     longest_s: int
     paused: str = ""
 
@@ -58,7 +57,7 @@ def extensions(leases: Iterable[Lease], offers: Mapping[str, Terms], now_s: floa
     found = []
     for lease in leases:
         terms = offers.get(lease.offer)
-        if terms is not None and terms.longest_s > terms.lease_s and due_s(lease) <= now_s < lease.end_s:
+        if terms is not None and due_s(lease) <= now_s < lease.end_s:
             why, length_s = _why_not(lease, terms, now_s), _length_s(lease, terms)
             found.append(Extension(lease.annex_id, lease.offer, lease.end_s, 0 if why else length_s, why))
     return found

@@ -107,11 +107,12 @@ class _Reading:
             self.unusable[name] = str(error)
             config = {}
         default = Offer(name, config, "", 0, 0)
+        lease_s = self._seconds(name, "LEASE", 4 * 3600)
         found = Offer(
             name,
             config,
             start=self._expression(name, "START", "true"),
-            lease_s=self._seconds(name, "LEASE", 4 * 3600),
+            lease_s=lease_s,
             max_machines=self._number(name, "MAX", None),
             jobs=self._expression(name, "JOBS", default.jobs),
             rank=self._expression(name, "RANK", default.rank),
@@ -120,8 +121,15 @@ class _Reading:
             idle_s=self._seconds(name, "IDLE", default.idle_s),
             on_demand=self.choice(_knob(name, "MARKET"), SPOT, (SPOT, ON_DEMAND)) == ON_DEMAND,
             machine_ad=self._look_up.text(_knob(name, "AD")),
+            max_lease_s=self._longest_s(name, lease_s),
         )
         return None if name in self.unusable else found
+
+    def _longest_s(self, name: str, lease_s: int) -> int:
+        longest_s = self._seconds(name, "MAX_LEASE", lease_s)
+        if longest_s < lease_s:
+            self._look_up.faults.append(f"{_knob(name, 'MAX_LEASE')} is shorter than {_knob(name, 'LEASE')}")
+        return longest_s
 
     def _config(self, name: str) -> Mapping[str, Any]:
         """Raises ValueError with what is wrong with the order of an offer."""
