@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from annexd.annex.request.durations import read_duration
 from annexd.annex.request.launch_config import LaunchChoice, launch_config
 from annexd.annex.request.launch_values import image, instance_types, max_price, volume_gib
+from annexd.annex.request.lease_length import duration
 from annexd.daemoncore.config.parameters import Parameters, is_expression, param
 from annexd.daemoncore.regular_file import open_regular
 from annexd.demand.ghost_negotiators import faults_of_names
@@ -128,7 +129,8 @@ class _Reading:
     def _longest_s(self, name: str, lease_s: int) -> int:
         longest_s = self._seconds(name, "MAX_LEASE", lease_s)
         if longest_s < lease_s:
-            self._look_up.faults.append(f"{_knob(name, 'MAX_LEASE')} is shorter than {_knob(name, 'LEASE')}")
+            shorter = f"{_knob(name, 'MAX_LEASE')} is {duration(longest_s)}, and shorter than {_knob(name, 'LEASE')}"
+            self._look_up.faults.append(f"{shorter} ({duration(lease_s)})")
         return longest_s
 
     def _config(self, name: str) -> Mapping[str, Any]:
