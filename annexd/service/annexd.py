@@ -40,6 +40,7 @@ from annexd.service.bundle_sources import HostBundleSources
 from annexd.service.capacity_watch import CapacityWatch, WatchedFleet
 from annexd.service.configuration import Configuration
 from annexd.service.demand import Demand
+from annexd.service.demand_extensions import ExtendContext
 from annexd.service.demand_look import DemandSources
 from annexd.service.demand_orders import OrderContext
 from annexd.service.demand_report import demand_ads, offer_ads
@@ -125,7 +126,10 @@ class Annexd(Daemon[Configuration]):
         ordering = OrderContext(
             self._orders.order, self._offers.facts, self._capacity.picture, lambda: self.settings.annex.subnet_ids
         )
-        self._demand = Demand(sources, ordering, self._offers, start.environment, settings.name, settings.demand)
+        extending = ExtendContext(self._orders.extend, lambda: self.settings.annex.max_lease_s)
+        self._demand = Demand(
+            sources, ordering, extending, self._offers, start.environment, settings.name, settings.demand
+        )
         self._offer_ads = self._ads(lambda: offer_ads(self._demand.report()), OF_OFFERS)
         self._demand_ads = self._ads(lambda: demand_ads(self._demand.report()), OF_DEMAND)
 

@@ -1,4 +1,4 @@
-"""Turn the pool's idle jobs into leased machines: look, decide and order, once an interval."""
+"""Turn the pool's idle jobs into leased machines: look, decide, order and extend, once an interval."""
 
 import asyncio
 import time
@@ -9,6 +9,7 @@ from annexd.daemoncore import log
 from annexd.daemoncore.threads import in_thread
 from annexd.demand.decision import decide
 from annexd.service.capacity_watch import WatchedFleet
+from annexd.service.demand_extensions import DemandExtensions, ExtendContext
 from annexd.service.demand_look import DemandLook, DemandSources
 from annexd.service.demand_orders import DemandOrders, OrderContext
 from annexd.service.demand_report import report
@@ -19,12 +20,13 @@ from annexd.workflow import Json
 
 
 class Demand:
-    """Looks, decides and orders; `name` is that of annexd in the pool."""
+    """Looks, decides, orders and extends; `name` is that of annexd in the pool."""
 
     def __init__(
         self,
         sources: DemandSources,
         ordering: OrderContext,
+        extending: ExtendContext,
         book: OfferBook,
         environment: Mapping[str, str],
         name: str,
@@ -34,6 +36,7 @@ class Demand:
         self._look = DemandLook(sources, book, environment, name, settings)
         self._soon = asyncio.Event()
         self._orders = DemandOrders(ordering, self._soon.set)
+        self._extensions = DemandExtensions(extending, self._soon.set)
         self._report: Json = report(settings, {}, [], None, None, [])
         self._fleets: Sequence[WatchedFleet] = ()
 
@@ -48,6 +51,7 @@ class Demand:
     def reconfigure(self, settings: DemandSettings) -> None:
         self._settings = settings
         self._orders.reconfigure()
+        self._extensions.reconfigure()
         self._look.reconfigure(settings)
         self._soon.set()
 
@@ -72,6 +76,7 @@ class Demand:
     async def withdraw(self) -> None:
         """Remove the ghosts from the pool, and end the workers."""
         self._orders.cancel()
+        self._extensions.cancel()
         if self._settings.mode != OFF:
             await self._look.withdraw_ghosts()
         await self._look.close()
@@ -87,9 +92,11 @@ class Demand:
         self._fleets = found.fleets
         now = situation(found, lambda offer: self._orders.why_closed(offer, found))
         decision = await in_thread(partial(decide, now))
+        extensions = self._extensions.decide(found)
         await self._look.show(found, decision.ghosts)
         if settings.mode == ENFORCE:
+            self._extensions.extend(found, extensions)
             for offer in settings.offers:
                 if machines := decision.orders.get(offer.name):
                     self._orders.order(settings, offer, machines)
-        self._report = report(settings, found.facts, now.offers, found.groups, decision, found.faults)
+        self._report = report(settings, found.facts, now.offers, found.groups, decision, found.faults, extensions)

@@ -33,6 +33,7 @@ from annexd.workflow import JournalError
 
 COPY_S: Final = 300.0  # between two looks for other priority factors and ceilings
 WITHDRAW_S: Final = 5.0
+POOL_S: Final = 60.0  # after which the counts of annexes' machines are too old to extend a lease
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Found:
     rooms: list[FreeRoom] = field(default_factory=list)
     room_ads: dict[str, str] = field(default_factory=dict)
     annexes: list[OfferedAnnex] = field(default_factory=list)
+    knows_jobs: bool = False  # whether the collector has just said which machines of annexes have jobs
     fleets: Sequence[WatchedFleet] = ()
     paused: Mapping[str, str] = field(default_factory=dict)
     matches: Matches = field(default_factory=lambda: Matches({}, {}))
@@ -67,6 +69,12 @@ class Found:
     limited: frozenset[str] = frozenset()  # users with a ceiling and groups with a quota
     faults: list[str] = field(default_factory=list)
     may_order: bool = True
+
+    def why_paused(self, offer: str) -> str:
+        """Return who paused an offer, or ""."""
+        if offer not in self.paused:
+            return ""
+        return f"paused by {self.paused[offer]} (condor_annex -resume {offer})"
 
 
 class DemandLook:
@@ -185,6 +193,7 @@ class DemandLook:
     async def _look_at_annexes(self, found: Found) -> None:
         index, pool, looks = self._sources.index, self._sources.pool(), self._sources.looks()
         now_s, boot_s = time.time(), found.settings.boot_s
+        found.knows_jobs = not pool.fault and now_s - pool.at_s < POOL_S
 
         def read() -> None:
             found.annexes = list(offered_annexes(index, looks, pool, now_s, boot_s))

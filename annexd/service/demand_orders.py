@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.account_target import AccountTarget
@@ -18,13 +18,11 @@ from annexd.daemoncore import log
 from annexd.demand.narrowing import Narrowed, Places, narrowed
 from annexd.demand.offer import Offer, sized
 from annexd.service.capacity_watch import CapacityPicture
+from annexd.service.cool_downs import CoolDowns
 from annexd.service.demand_look import Found
 from annexd.service.demand_settings import DemandSettings
 from annexd.service.offer_book import OfferFacts, order_ad
 from annexd.workflow import SUCCESS
-
-FIRST_COOL_DOWN_S: Final = 180.0  # after an order by this offer failed, doubling
-LONGEST_COOL_DOWN_S: Final = 3600.0
 
 
 @dataclass(frozen=True)
@@ -37,26 +35,17 @@ class OrderContext:
     subnets: Callable[[], Sequence[str]]
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    """Why the last order by an offer failed, and until when no other is sent."""
-
-    text: str
-    until_s: float
-    length_s: float
-
-
 class DemandOrders:
     """`done` is called after each order, whatever came of it."""
 
     def __init__(self, context: OrderContext, done: Callable[[], None]) -> None:
         self._context, self._done = context, done
         self._running: dict[str, asyncio.Task[None]] = {}  # by offer
-        self._refusals: dict[str, _Refusal] = {}
+        self._cool_downs = CoolDowns()  # by offer
 
     def reconfigure(self) -> None:
         """Forget what failed: it may have been the configuration."""
-        self._refusals.clear()
+        self._cool_downs.forget()
 
     def cancel(self) -> None:
         """Stop what is under way; the journal goes on with what was accepted."""
@@ -65,16 +54,14 @@ class DemandOrders:
 
     def why_closed(self, offer: Offer, found: Found) -> str:
         """Return why the offer takes no orders now, or ""."""
-        if offer.name in found.paused:
-            return f"paused by {found.paused[offer.name]} (condor_annex -resume {offer.name})"
+        if paused := found.why_paused(offer.name):
+            return paused
         if fault := found.facts[offer.name].fault:
             return fault
         if offer.name in self._running:
             return "its last order is under way"
-        refusal = self._refusals.get(offer.name)
-        if refusal and refusal.until_s > found.at_s:
-            until = time.strftime("%H:%M:%S", time.localtime(refusal.until_s))
-            return f"no further order before {until}, since the last one failed: {refusal.text}"
+        if refusal := self._cool_downs.refusal(offer.name, found.at_s):
+            return f"no further order before {refusal[0]}, since the last one failed: {refusal[1]}"
         return self._open_part(offer, 1).words
 
     def order(self, settings: DemandSettings, offer: Offer, machines: int) -> None:
@@ -86,7 +73,7 @@ class DemandOrders:
         try:
             refused = await self._send(settings, offer, machines)
             if refused is None:
-                self._refusals.pop(offer.name, None)
+                self._cool_downs.allow(offer.name)
                 return
             text, fitting = refused
             if 0 < fitting < machines:  # a part is better than none; the rest waits as after any refusal
@@ -120,7 +107,5 @@ class DemandOrders:
         return narrowed(config, closed, FleetScope.of(config).markets, Places({}, tuple(self._context.subnets())))
 
     def _refuse(self, offer: Offer, text: str) -> None:
-        before = self._refusals.get(offer.name)
-        length_s = min(2 * before.length_s, LONGEST_COOL_DOWN_S) if before else FIRST_COOL_DOWN_S
-        self._refusals[offer.name] = _Refusal(text, time.time() + length_s, length_s)
+        length_s = self._cool_downs.refuse(offer.name, text)
         log.always(f"Demand: offer {offer.name} orders nothing for {length_s:.0f} s: {text}")
