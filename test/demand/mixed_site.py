@@ -67,10 +67,11 @@ class MixedSite(JoiningSite):
     def __init__(self, mix: Mix) -> None:
         self.mix = mix
         hardware = {each.name: (HARDWARE + (GPUS if each.gpus else "")).format(each) for each in mix.offers}
-        super().__init__(mix.config, machines=MACHINES, hardware=hardware)
+        self.elsewhere = Pool() if mix.flocks else None  # whose jobs flock here
+        ports = [self.elsewhere.port] if self.elsewhere else []
+        super().__init__(mix.config, machines=MACHINES, hardware=hardware, ports=ports)
         self.user = self.pool.run("id", "-un").stdout.strip()
         self.gate = self.pool.directory / "gate"
-        self.elsewhere: Pool | None = None
         self._submitted: list[tuple[Batch, Path]] = []
 
     def __enter__(self) -> Self:
@@ -81,6 +82,10 @@ class MixedSite(JoiningSite):
         if self.mix.confirms:
             self.confirm()
         self.pool.configure("ANNEX_DEMAND = enforce\n")
+        if self.elsewhere:
+            with self.elsewhere.config_file.open("a") as config:
+                config.write(ELSEWHERE.format(collector=self.pool.collector, user=self.user))
+            self.elsewhere.start()
         return self
 
     def __exit__(
@@ -133,16 +138,10 @@ class MixedSite(JoiningSite):
             *batch.commands,
             f"queue {batch.count}",
         ]
-        pool = self._another_pool() if batch.flocks else self.pool
+        pool = self.elsewhere if batch.flocks and self.elsewhere else self.pool
         done = pool.tool("condor_submit", stdin="\n".join(lines) + "\n")
         assert done.returncode == 0, done.stderr
         self._submitted.append((batch, stem))
-
-    def _another_pool(self) -> Pool:
-        if self.elsewhere is None:
-            self.elsewhere = Pool(ELSEWHERE.format(collector=self.pool.collector, user=self.user))
-            self.elsewhere.start()
-        return self.elsewhere
 
     def _tool(self, name: str, *arguments: str, pool: Pool | None = None) -> str:
         done = (pool or self.pool).tool(name, *arguments)

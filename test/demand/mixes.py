@@ -73,13 +73,17 @@ class Batch:
 
 @dataclass(frozen=True)
 class Mix:
-    """`confirms`: the pool's negotiators are asked.  `is_short`: jobs do not wait for each other."""
+    """`confirms`: the pool's negotiators are asked.
+
+    `is_short`: jobs do not wait until all run.  `flocks`: some come from another pool.
+    """
 
     batches: Callable[[Random], Iterable[Batch]]
     offers: tuple[MixOffer, ...]
     config: str = ""
     confirms: bool = False
     is_short: bool = False
+    flocks: bool = False
 
     def of(self, seed: int) -> list[Batch]:
         return list(self.batches(Random(seed)))  # noqa: S311  jobs to be repeated, not a secret
@@ -214,7 +218,7 @@ MIXES: Final[Mapping[str, Mix]] = {
     "over-his-quota": Mix(_over_quota, (PAIR,), QUOTAS.format(physics=2, biology=5), confirms=True),
     "many-autoclusters": Mix(_autoclusters, (EIGHT,)),
     "short-jobs": Mix(_short, (ONE,), is_short=True),
-    "flocked": Mix(_flocked, (ONE,)),
+    "flocked": Mix(_flocked, (ONE,), flocks=True),
     "held-and-released": Mix(_held, (ONE,)),
     "limit-of-20-jobs": Mix(_limited, (SIXTEEN, T4_ALONE), confirms=True),
 }

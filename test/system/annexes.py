@@ -5,7 +5,7 @@ knows nothing of the pool.  All else it has from the annex's object.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -63,10 +63,11 @@ exec "$0" -f
 """
 
 
-def image(pool: Pool, machines: int, *more: str, hardware: Mapping[str, str]) -> Boot:
+def image(pool: Pool, machines: int, *more: str, hardware: Mapping[str, str], ports: Sequence[int]) -> Boot:
     """An image with the HTCondor of a pool, of which so many instances may boot at one time, with these options.
 
     `hardware` says by offer, as configuration, what a machine finds itself to have; else it has what this host has.
+    `ports` are those of other pools that the machines reach.
     """
     htcondor, folder, found = pool.htcondor, pool.directory / "machines", pool.directory / "hardware"
     folder.mkdir()
@@ -79,7 +80,7 @@ def image(pool: Pool, machines: int, *more: str, hardware: Mapping[str, str]) ->
         command=("/bin/sh", "-c", START, str(htcondor.executable("condor_master")), str(found)),
         options=("--patience=30", *more),
         environment={"CONDOR_CONFIG": str(config), "HOME": "{machine}"},
-        ports=(pool.port,),
+        ports=(pool.port, *ports),
         directory=str(folder),
         maximum=machines,
     )
@@ -96,6 +97,7 @@ class JoiningSite(Site):
         machines: int = 2,
         options: tuple[str, ...] = (),
         hardware: Mapping[str, str] | None = None,
+        ports: Sequence[int] = (),
     ) -> None:
         config = f"{ANNEXD_CONFIG}\n{POOL}\nANNEX_MIN_LEASE = 1\n{extra_config}"
         self.pool = Pool(config, daemons=(*DAEMONS, "NEGOTIATOR"))
@@ -103,7 +105,7 @@ class JoiningSite(Site):
             speed=speed,
             termination_s=0.5,
             enforce_iam=True,
-            boot=image(self.pool, machines, *options, hardware=hardware or {}),
+            boot=image(self.pool, machines, *options, hardware=hardware or {}, ports=ports),
             behaviour={"logs_late_s": 0.0},
         )
         self.public_key_file, self.secret_key_file = self.key_files()
