@@ -17,8 +17,8 @@ DISK_PART: Final = 0.75  # of the root volume: the image itself is on it
 DEFAULT_VOLUME_GIB: Final = 8  # of Amazon's own images
 KIB_IN_GIB: Final = 1024 * 1024
 ARCHITECTURES: Final = {"x86_64": "X86_64", "arm64": "aarch64"}
-# Of GPUs as EC2 names them, which says no more: NVIDIA's pages cuda-gpus and cuda-legacy-gpus (read 2026-11-29).  A10G is
-# EC2's own kind of A10, T4g a T4 beside Graviton.
+# Of GPUs as EC2 names them, which does not say it: developer.nvidia.com/cuda-gpus and cuda-legacy-gpus, 2026-11-29.
+# A10G is EC2's own kind of A10, T4g a T4 beside Graviton.
 CAPABILITY: Final = {
     "M60": 5.2,
     "V100": 7.0,
