@@ -62,14 +62,18 @@ QUEUE_SUPER_USERS = root, condor, {user}
 
 
 class MixedSite(JoiningSite):
-    """`with MixedSite(mix) as site:`; annexd orders for the jobs that `submit` brings."""
+    """`with MixedSite(mix) as site:`; annexd orders for the jobs that `begin` brings.
 
-    def __init__(self, mix: Mix) -> None:
-        self.mix = mix
+    `knobs` overrule the configuration of demand; so many `machines` boot at one time.  `is_quick`: the negotiators of
+    -demand-config do not take the time that they are written with.
+    """
+
+    def __init__(self, mix: Mix, knobs: str = "", *, machines: int = MACHINES, is_quick: bool = True) -> None:
+        self.mix, self._knobs, self._is_quick = mix, knobs, is_quick
         hardware = {each.name: (HARDWARE + (GPUS if each.gpus else "")).format(each) for each in mix.offers}
         self.elsewhere = Pool() if mix.flocks else None  # whose jobs flock here
         ports = [self.elsewhere.port] if self.elsewhere else []
-        super().__init__(mix.config, machines=MACHINES, hardware=hardware, ports=ports)
+        super().__init__(mix.config, machines=machines, hardware=hardware, ports=ports)
         self.user = self.pool.run("id", "-un").stdout.strip()
         self.gate = self.pool.directory / "gate"
         self._submitted: list[tuple[Batch, Path]] = []
@@ -100,12 +104,12 @@ class MixedSite(JoiningSite):
         names = ", ".join(each.name for each in self.mix.offers)
         confirm = "" if self.mix.confirms else "ANNEX_DEMAND_CONFIRM = none\n"
         offers = "".join(OFFER.format(each, step=STEP) for each in self.mix.offers)
-        return CONFIG.format(user=self.user, offers=names, **keys) + confirm + offers
+        return CONFIG.format(user=self.user, offers=names, **keys) + confirm + offers + self._knobs
 
     def confirm(self) -> None:
-        """Paste what -demand-config writes; but its negotiators do not take their time."""
+        """Paste what -demand-config writes."""
         printed = condor_annex(self, "-demand-config").stdout
-        names = re.findall(r"^(\w+) = \$\(NEGOTIATOR\)$", printed, re.MULTILINE)
+        names = re.findall(r"^(\w+) = \$\(NEGOTIATOR\)$", printed, re.MULTILINE) if self._is_quick else []
         self.pool.configure(printed + "".join(GHOSTS.format(name=name) for name in names))
 
     def begin(self, stage: int, batches: Iterable[Batch]) -> None:
