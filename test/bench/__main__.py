@@ -90,7 +90,7 @@ def _options() -> argparse.Namespace:
         ("--kinds", 2_000, "demand, demand-jobs: of different jobs"),
         ("--slots", 10_000, "demand-jobs: how many free slots"),
         ("--offers", 20, "demand: how many"),
-        ("--latencies", 10, "demand-latency: jobs, without confirmation and with it"),
+        ("--latencies", 5, "demand-latency: jobs, without confirmation and with it"),
         ("--commands", 100_000, "soak: how many"),
         ("--seeds", 5, "demand-policy: traces of each mix"),
     ):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from annexd.demand.situation import NO_OFFER
 from test.demand.least import Least
 from test.demand.mixes import STEP, Batch, Mix, MixOffer
 from test.pool import Pool
@@ -95,6 +97,8 @@ class MixedSite(JoiningSite):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            sys.stdout.write(f"--- demand\n{condor_annex(self, '-demand').stdout}\n")
         if self.elsewhere:
             self.elsewhere.stop()
         super().__exit__(kind, error, trace)
@@ -165,9 +169,10 @@ class MixedSite(JoiningSite):
         found: dict[str, Any] = json.loads(condor_annex(self, "-demand", "-json").stdout)
         return found
 
-    def offers(self) -> dict[str, dict[str, Any]]:
-        found = json.loads(condor_annex(self, "-offers", "-json").stdout)
-        return {each["Offer"]: each for each in found}
+    def without_offer(self) -> int:
+        """Return how many idle jobs annexd says that no machine of an offer can run."""
+        parts = [part for group in self.demand()["Groups"] for part in group["Parts"]]
+        return sum(part["Jobs"] for part in parts if part["State"] == NO_OFFER)
 
     def settle(self) -> None:
         """Return after so many further decisions, each of which might have led to an order."""

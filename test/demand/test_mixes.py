@@ -36,20 +36,22 @@ def test_of_a_mix_all_that_can_run_ends_on_the_machines_of_an_exact_packing_and_
             so_far = [each for each in batches if each.stage <= stage]
             if any(each.stage == stage for each in batches):
                 site.begin(stage, batches)
-                _see_all_run(site, so_far)
+                _see_all_run_that_can(site, so_far)
                 site.settle()
                 _judge(site, mix.least(so_far))
         site.gate.touch()
         possible = sum(each.count for each in batches if each.offers)
-        site.wait(lambda: site.outputs() == ["done\n"] * possible, f"all to end: {site.demand()}", 2 * PATIENCE_S)
+        site.wait(lambda: site.outputs() == ["done\n"] * possible, "all to end", 2 * PATIENCE_S)
         _judge(site, mix.least(batches))
         print(f"{name} {seed}: {mix.least(batches)}, ordered {site.ordered()}")
 
 
-def _see_all_run(site: MixedSite, batches: Sequence[Batch]) -> None:
+def _see_all_run_that_can(site: MixedSite, batches: Sequence[Batch]) -> None:
     wanted = sum(each.running for each in batches)
     if not site.mix.is_short:
         site.wait(lambda: site.statuses().count(RUNNING) >= wanted, f"{wanted} jobs to run", PATIENCE_S)
+    impossible = sum(each.count for each in batches if not each.offers)
+    site.wait(lambda: site.without_offer() == impossible, f"{impossible} impossible jobs", PATIENCE_S)
 
 
 def _judge(site: MixedSite, least: Least) -> None:
