@@ -12,6 +12,7 @@ from test.bench import (
     annexes,
     demand_decision,
     demand_jobs,
+    demand_latency,
     growth,
     matching,
     memory,
@@ -58,6 +59,10 @@ PARTS: Mapping[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
         "a whole decision about very many idle jobs",
         lambda asked: demand_decision.compare(asked.idle, asked.kinds, asked.slots, asked.offers),
     ),
+    "demand-latency": (
+        "from a job's idle age to the accepted order of its machine, in a real pool",
+        lambda asked: demand_latency.compare(asked.latencies),
+    ),
     "soak": ("memory after very many commands", lambda asked: soak.compare(asked.commands)),
     "demand-policy": (
         "cost and waiting of jobs under annexd's and two peers' rules of ordering, in virtual time",
@@ -102,6 +107,7 @@ def _options() -> argparse.Namespace:
         ("--kinds", 2_000, "demand, demand-jobs, demand-decision: of different jobs"),
         ("--slots", 10_000, "demand-jobs, demand-decision: how many free slots"),
         ("--offers", 20, "demand, demand-decision: how many"),
+        ("--latencies", 5, "demand-latency: jobs, without confirmation and with it"),
         ("--commands", 100_000, "soak: how many"),
         ("--seeds", 5, "demand-policy: traces of each mix"),
     ):
