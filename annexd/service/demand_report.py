@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from annexd.demand.decision import Decision, OfferNow
 from annexd.demand.idle_jobs import IdleGroup
+from annexd.demand.situation import Decision, OfferNow
 from annexd.service.demand_settings import OFF, DemandSettings
 from annexd.service.offer_book import MICRO, OfferFacts
 from annexd.workflow import Json

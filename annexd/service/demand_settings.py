@@ -17,7 +17,7 @@ from annexd.annex.request.launch_config import LaunchChoice, launch_config
 from annexd.annex.request.launch_values import image, instance_types, max_price, volume_gib
 from annexd.daemoncore.config.parameters import Parameters, is_expression, param
 from annexd.daemoncore.regular_file import open_regular
-from annexd.demand.ghost_negotiators import OFFER
+from annexd.demand.ghost_negotiators import faults_of_names
 from annexd.demand.offer import Offer, fault_of_weights
 
 Value = TypeVar("Value")
@@ -86,13 +86,11 @@ class _Reading:
 
     def names(self) -> list[str]:
         names = list(dict.fromkeys(self._look_up.words("ANNEX_OFFERS")))
-        wrong = [name for name in names if not OFFER.fullmatch(name)]
-        if wrong:
-            words = "must be names of letters, digits and _, beginning with a letter, of 32 characters at most"
-            self._look_up.faults.append(f"ANNEX_OFFERS {words}, not {', '.join(wrong)}")
+        faults = faults_of_names(names)
+        self._look_up.faults += faults.values()
         if len(names) > MOST_OFFERS:
             self._look_up.faults.append(f"ANNEX_OFFERS has {len(names)} offers, and {MOST_OFFERS} are the most")
-        return [name for name in names[:MOST_OFFERS] if name not in wrong]
+        return [name for name in names[:MOST_OFFERS] if name not in faults]
 
     def choice(self, knob: str, default: str, choices: tuple[str, ...]) -> str:
         text = self._look_up.text(knob, default).strip().strip('"').lower()

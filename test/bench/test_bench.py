@@ -60,6 +60,11 @@ def test_all_idle_jobs_and_free_slots_are_counted_where_that_is_measured() -> No
     assert said.count("; 21 slots of ") == 3, said
 
 
+def test_every_job_is_in_the_whole_decision_whose_time_is_measured() -> None:
+    said = run("demand-decision", "--idle", "40", "--kinds", "4", "--slots", "20", "--offers", "4")
+    assert len(re.findall(r"^(cold|warm): +[0-9.]+ s, of these .* 4 groups shown", said, re.MULTILINE)) == 4, said
+
+
 @pytest.mark.parametrize("operation", rates.OPERATIONS)
 def test_both_daemons_do_what_is_measured(pool: Pool, operation: str) -> None:
     row = rates.Comparison(pool, "shared port").row(operation, clients=2, seconds=0.05, turns=1, pings=2)

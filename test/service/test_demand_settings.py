@@ -53,7 +53,7 @@ def test_all_faults_of_the_knobs_are_named_at_once() -> None:
     knobs = {
         **SMALL,
         "ANNEX_DEMAND": "yes",
-        "ANNEX_OFFERS": "small 7up",
+        "ANNEX_OFFERS": "small 7up SMALL",
         "ANNEX_OFFER_small_START": "TARGET.Cpus >",
         "ANNEX_OFFER_small_MARKET": "black",
         "ANNEX_OFFER_small_STEP": "0",
@@ -64,6 +64,7 @@ def test_all_faults_of_the_knobs_are_named_at_once() -> None:
     for word in (
         "ANNEX_DEMAND must be off, observe or enforce, not yes",
         "7up",
+        "SMALL is in ANNEX_OFFERS twice",
         "START",
         "MARKET",
         "STEP",
