@@ -6,7 +6,6 @@ from typing import Final
 
 from annexd.demand.packing import Resources
 
-FREE: Final = "free slots"
 FLIGHT: Final = "in flight"
 Fit = Callable[[str, str], bool]  # whether the ClassAds of a group and of a machine match, by their keys
 

@@ -72,13 +72,8 @@ class Annexd(Daemon[Configuration]):
         self._access = access = KeyFiles(files.read, defaults=settings.annex, profiles=self._profiles)
         self._bundle_sources = HostBundleSources(SigningKeys.read(Parameters()), files.read_folder)
         steps = StepContext(access, bundle_sources=self._bundle_sources)
-        engine = Engine(self._journal, annex_steps(steps), steady_s=time.monotonic, tell=log.always)
-        index = AnnexIndex(engine)
-        add_cancelling(engine, steps, index)
-        add_resizing(engine, steps, index)
-        add_changing(engine, steps, index)
-        add_switching(engine)
-        self._journal_monitor = JournalMonitor(self._journal, engine, self.update_ad_soon)
+        index = _index(self._journal, steps)
+        self._journal_monitor = JournalMonitor(self._journal, index.engine, self.update_ad_soon)
         self._statistics = JournalStatistics(self._journal, index, self.update_ad_soon)
         self._capacity = CapacityWatch(steps, self._demand_fleets)
         self._reconciler = Reconciler(
@@ -92,13 +87,13 @@ class Annexd(Daemon[Configuration]):
         )
         self._prices = PriceWatch(steps, self._reconciler.usage, self._reconciler.targets, settings.annex)
         self._pool_outbound = outbound = Outbound(start.environment)
-        self._pool_view = view = PoolView(outbound, lambda: self.settings.publication.collectors)
+        self._pool_view = view = PoolView(outbound, self._collectors)
         self._annex_ads = AnnexAds(
             outbound,
             lambda: known_annexes(index, time.time(), self._reconciler.looks(), view.snapshot()),
             self._shown_version,
             self.identity,
-            lambda: self.settings.publication.collectors,
+            self._collectors,
             lambda: self.settings.publication.update_interval_s,
         )
         self._reservations = reservations = Reservations(index, steps, budget_knobs.rules(settings.budgets))
@@ -116,22 +111,21 @@ class Annexd(Daemon[Configuration]):
         )
         self._orders = Orders(context, settings.annex, settings.orders, self._journal_monitor.recount, view.refresh)
         self._offers = OfferBook(steps, self._bundle_sources, settings.annex)
-        sources = DemandSources(
-            index,
-            self._reconciler.looks,
-            view.snapshot,
-            view.refresh,
-            lambda: self.settings.publication.collectors,
-        )
+        self._demand = self._make_demand(start, settings, index)
+        self._offer_ads = self._ads(lambda: offer_ads(self._demand.report()), OF_OFFERS)
+        self._demand_ads = self._ads(lambda: demand_ads(self._demand.report()), OF_DEMAND)
+
+    def _make_demand(self, start: Start, settings: Configuration, index: AnnexIndex) -> Demand:
+        view = self._pool_view
+        sources = DemandSources(index, self._reconciler.looks, view.snapshot, view.refresh, self._collectors)
         ordering = OrderContext(
             self._orders.order, self._offers.facts, self._capacity.picture, lambda: self.settings.annex.subnet_ids
         )
         extending = ExtendContext(self._orders.extend, lambda: self.settings.annex.max_lease_s)
-        self._demand = Demand(
-            sources, ordering, extending, self._offers, start.environment, settings.name, settings.demand
-        )
-        self._offer_ads = self._ads(lambda: offer_ads(self._demand.report()), OF_OFFERS)
-        self._demand_ads = self._ads(lambda: demand_ads(self._demand.report()), OF_DEMAND)
+        return Demand(sources, ordering, extending, self._offers, start.environment, settings.name, settings.demand)
+
+    def _collectors(self) -> Sequence[str]:
+        return self.settings.publication.collectors
 
     def _ads(self, describe: Callable[[], list[Json]], kind: AdKind) -> AnnexAds:
         return AnnexAds(
@@ -139,7 +133,7 @@ class Annexd(Daemon[Configuration]):
             describe,
             describe,
             self.identity,
-            lambda: self.settings.publication.collectors,
+            self._collectors,
             lambda: self.settings.publication.update_interval_s,
             kind,
         )
@@ -218,6 +212,17 @@ class Annexd(Daemon[Configuration]):
 
     def close(self) -> None:
         self._journal.close()
+
+
+def _index(journal: Journal, steps: StepContext) -> AnnexIndex:
+    """Return the index of the journal's annexes, whose engine knows all workflows."""
+    engine = Engine(journal, annex_steps(steps), steady_s=time.monotonic, tell=log.always)
+    index = AnnexIndex(engine)
+    add_cancelling(engine, steps, index)
+    add_resizing(engine, steps, index)
+    add_changing(engine, steps, index)
+    add_switching(engine)
+    return index
 
 
 def _preload(defaults: Defaults) -> None:
