@@ -124,7 +124,7 @@ class Annexd(Daemon[Configuration]):
         extending = ExtendContext(self._orders.extend, lambda: self.settings.annex.max_lease_s)
         return Demand(sources, ordering, extending, self._offers, start.environment, settings.name, settings.demand)
 
-    def _collectors(self) -> Sequence[str]:
+    def _collectors(self) -> tuple[str, ...]:
         return self.settings.publication.collectors
 
     def _ads(self, describe: Callable[[], list[Json]], kind: AdKind) -> AnnexAds:
