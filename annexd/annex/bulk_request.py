@@ -9,11 +9,11 @@ from annexd.annex.fleet.access import Access, no_access
 from annexd.annex.fleet.images import resolved
 from annexd.annex.join.config_bundle import BundleSources, NoBundleSources, completed
 from annexd.annex.reply import ReplyAd, reply_of
-from annexd.annex.request.account_target import AccountTarget, Requester
+from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.join_config import MachineOffer
-from annexd.annex.request.order import FleetOrder, new_order
+from annexd.annex.request.order import FleetOrder, new_order, target_of
 from annexd.annex.request.request import COMMAND, BulkRequest
 from annexd.annex.request.same_request import digest_of
 from annexd.annex.reservations import Reservations
@@ -62,6 +62,11 @@ def _of_offer(order: FleetOrder, offer: MachineOffer | None) -> FleetOrder:
     return replace(order, join=replace(order.join, offer=offer))
 
 
+def target_in(ad: Mapping[str, Any], owner: str, defaults: Defaults, now_s: float) -> AccountTarget:
+    """Return where the order of this ad would be carried out.  Asks nobody.  Raises InvalidRequest."""
+    return target_of(BulkRequest.from_ad(ad, now_s, defaults), owner, defaults.account_of(owner))
+
+
 def order_in(
     ad: Mapping[str, Any], owner: str, defaults: Defaults, now_s: float, access: Access
 ) -> tuple[str, FleetOrder, Mapping[str, Any]]:
@@ -71,8 +76,7 @@ def order_in(
     """
     account = defaults.account_of(owner)
     request = BulkRequest.from_ad(ad, now_s, defaults)
-    target = AccountTarget(Requester(owner, account, request.keys), request.endpoints, request.lease_function_arn)
-    whole, notes = resolved(ad, lambda: access(target))
+    whole, notes = resolved(ad, lambda: access(target_of(request, owner, account)))
     if whole != ad:
         request = BulkRequest.from_ad(whole, now_s, defaults)
     order = new_order(request, owner, account=account)

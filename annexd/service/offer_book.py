@@ -16,7 +16,7 @@ from typing import Any, Final
 import classad2
 import htcondor2
 
-from annexd.annex.bulk_request import order_in
+from annexd.annex.bulk_request import target_in
 from annexd.annex.join.config_bundle import BundleSources
 from annexd.annex.quote.money import price_in
 from annexd.annex.quote.quote import COMMAND as QUOTE
@@ -131,11 +131,11 @@ class OfferBook:
             return OfferFacts(fault=str(reply.get("ErrorString")), at_s=now_s)
         price = price_of(json.loads(str(reply["Quote"])), on_demand=offer.on_demand)
         as_order = order_ad(offer, sized(offer, 1), settings, now_s, COMMAND)
-        _, order, _ = order_in(as_order, settings.owner, self._defaults, now_s, self._context.access)
-        text, source = self._machine(offer, order.target)
+        target = target_in(as_order, settings.owner, self._defaults, now_s)
+        text, source = self._machine(offer, target)
         values = bindings.literals(text)
         has, rank = resources_in(values), rank_of(offer.rank, values, price)
-        return OfferFacts(text, has, source, price, rank, now_s, str(reply.get("ErrorString") or ""), order.target)
+        return OfferFacts(text, has, source, price, rank, now_s, str(reply.get("ErrorString") or ""), target)
 
     def _machine(self, offer: Offer, target: AccountTarget) -> tuple[str, str]:
         """Return the text of the machine's ad, and where it is from.  Raises UnknownMachine or what ANSWERED names."""

@@ -42,15 +42,16 @@ def state_of(site: Site, fleet_id: str) -> str:
 
 def ended(site: Site, fleet_id: str) -> None:
     """Undo it as an order is undone, until AWS shows nothing of it."""
-    for _ in range(20):
+
+    def is_ended() -> bool:
         [found] = [each for each in take_inventory(by_hand(site)).fleets if each.fleet_id == fleet_id]
         try:
             end_fleet(by_hand(site), fleet_id, found.state)
         except Retry:
-            time.sleep(0.06)  # termination_s
-        else:
-            return
-    raise AssertionError(f"{fleet_id} was not ended")
+            return False
+        return True
+
+    wait_for(is_ended, f"the end of {fleet_id}")
 
 
 def test_an_annex_by_ec2_fleet_is_seen_beside_one_by_spot_fleet(site: Site) -> None:

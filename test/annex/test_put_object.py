@@ -1,27 +1,11 @@
 """The object of an annex is there before its instances and goes with them, whatever S3 says meanwhile."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from annexd.aws import ClientCache
-from test.annex.joining import BUCKET, BundleSources, defaults
+from test.annex.joining import BUCKET, BundleSources
 from test.annex.site import HANG_TIMEOUT_S, Site
 from test.replies import accepted
-
-
-@pytest.fixture
-def joined(site: Site) -> Iterator[Site]:
-    """A site whose annexes join a pool, and its bucket."""
-    s3 = site.cloud.client("s3")
-    s3.create_bucket(Bucket=BUCKET)
-    site.cloud.clear_audit()
-    site.defaults = defaults(s3_url=site.cloud.url)
-    yield site
-    site.cloud.clear_faults()
-    for key in keys(site):
-        s3.delete_object(Bucket=BUCKET, Key=key)
-    s3.delete_bucket(Bucket=BUCKET)
 
 
 def keys(site: Site) -> list[str]:

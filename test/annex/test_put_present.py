@@ -3,7 +3,6 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,26 +15,12 @@ from annexd.annex.steps.check_lease_function import LeaseFunctionSeen
 from annexd.annex.steps.put_object import PutObject, put_present
 from annexd.workflow import Json, Refused, Results, Retry
 from test.annex.ads import OWNER
-from test.annex.joining import BUCKET, defaults
+from test.annex.joining import BUCKET
 from test.annex.orders import join_of
 from test.annex.site import Site
 
 MAX_LEASE_S = 30 * 86_400
 CHECKED = Results({"check_lease_function": LeaseFunctionSeen(0.0, 0.0, MAX_LEASE_S, digest="", warning="")})
-
-
-@pytest.fixture
-def joined(site: Site) -> Iterator[Site]:
-    """A site whose annexes join a pool, and its bucket."""
-    s3 = site.cloud.client("s3")
-    s3.create_bucket(Bucket=BUCKET)
-    site.cloud.clear_audit()
-    site.defaults = defaults(s3_url=site.cloud.url)
-    yield site
-    site.cloud.clear_faults()
-    for each in s3.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
-        s3.delete_object(Bucket=BUCKET, Key=each["Key"])
-    s3.delete_bucket(Bucket=BUCKET)
 
 
 def ordered(site: Site, **changes: Any) -> FleetOrder:

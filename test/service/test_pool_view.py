@@ -3,7 +3,6 @@
 import asyncio
 import os
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -45,17 +44,15 @@ def silent() -> Iterator[str]:
 
 
 def test_a_silent_collector_delays_nobody_for_long_and_is_asked_once(silent: str) -> None:
-    async def run() -> tuple[float, PoolView]:
+    async def run() -> PoolView:
         view = PoolView(Outbound(ENVIRONMENT), lambda: (silent,))
-        began_s = time.monotonic()
-        await asyncio.gather(*(view.refresh() for _ in range(20)))
-        took_s = time.monotonic() - began_s
+        async with asyncio.timeout(10 * ANSWER_S):  # one after the other would take twenty times
+            await asyncio.gather(*(view.refresh() for _ in range(20)))
         assert view._outbound._calls == 1, "one query for all"
         await view._outbound.close()
-        return took_s, view
+        return view
 
-    took_s, view = asyncio.run(run())
-    assert ANSWER_S <= took_s < 3 * ANSWER_S  # not 20 times as long
+    view = asyncio.run(run())
     assert view.snapshot().at_s == NEVER_S
 
 

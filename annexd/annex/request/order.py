@@ -178,6 +178,11 @@ def with_requester(order: OrderT, requester: Requester) -> OrderT:
     return replace(order, target=replace(order.target, requester=requester))
 
 
+def target_of(request: BulkRequest, owner: str, account: str | None) -> AccountTarget:
+    """Return where an order is carried out.  `account`: see Defaults.account_of."""
+    return AccountTarget(Requester(owner, account, request.keys), request.endpoints, request.lease_function_arn)
+
+
 def new_order(
     request: BulkRequest,
     owner: str,
@@ -197,7 +202,7 @@ def new_order(
     by_ec2_fleet = request.fleet.api == EC2_FLEET
     return FleetOrder(
         annex_id,
-        AccountTarget(Requester(owner, account, request.keys), request.endpoints, request.lease_function_arn),
+        target_of(request, owner, account),
         end_of_lease_s,
         annex_name=request.annex_name,
         valid_until_s=request.valid_until_s,
