@@ -276,7 +276,7 @@ def test_lent_keys_serve_nothing_that_the_requester_names(attribute: str, value:
         read(bulk_request_ad(**WITHOUT_KEYS, **changes), LENDING)
     [fault] = caught.value.faults
     assert fault.startswith(f"{option} ({attribute}) is {value}, but annexd lends its keys for its own ")
-    assert read(bulk_request_ad(**changes), LENDING).keys.public_key_file, "with keys of his own he may"
+    assert read(bulk_request_ad(**changes), LENDING).keys.public_key_file, "own keys may be used"
 
 
 def test_lent_keys_may_be_used_with_the_administrators_own_defaults() -> None:

@@ -263,20 +263,20 @@ class Cloud:
         """As new: nothing deployed, nothing running, no faults, an empty audit."""
         self._post("reset", {})
 
-    def _get(self, command_socket: str) -> Any:
-        return self._ask("GET", command_socket, None)
+    def _get(self, endpoint: str) -> Any:
+        return self._ask("GET", endpoint, None)
 
-    def _post(self, command_socket: str, response: dict[str, Any]) -> Any:
-        return self._ask("POST", command_socket, json.dumps(response).encode())
+    def _post(self, endpoint: str, asked: dict[str, Any]) -> Any:
+        return self._ask("POST", endpoint, json.dumps(asked).encode())
 
-    def _ask(self, method: str, command_socket: str, body: bytes | None) -> Any:
+    def _ask(self, method: str, endpoint: str, body: bytes | None) -> Any:
         connection = HTTPConnection(self.url.removeprefix("http://"), timeout=600)
         try:
-            connection.request(method, f"/_cloud/{command_socket}", body)
+            connection.request(method, f"/_cloud/{endpoint}", body)
             answer = connection.getresponse()
             response = json.load(answer)
         finally:
             connection.close()
         if answer.status != 200:
-            raise CloudError(f"{method} {command_socket}: {response}")
+            raise CloudError(f"{method} {endpoint}: {response}")
         return response

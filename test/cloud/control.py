@@ -1,4 +1,4 @@
-"""The emulator's own doors, under one path that is no service's: faults, audit, meter, clock."""
+"""The emulator's own endpoints, under one path of no service: faults, audit, meter, clock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Control:
 
     def __init__(self, aws: EmulatedAws, clock: Clock, settings: dict[str, Any]) -> None:
         self._aws, self._clock = aws, clock
-        self._doors: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
+        self._endpoints: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
             ("GET", "settings"): lambda _: settings,
             ("GET", "judged"): lambda _: aws.judged(),
             ("GET", "audit"): lambda _: aws.audit.entries(),
@@ -51,13 +51,13 @@ class Control:
         }
 
     def answer(self, request: Request) -> Answer:
-        if request.path.startswith(function_code.DOOR):
+        if request.path.startswith(function_code.CODE_PATH):
             return function_code.zip_at(request.path)
-        command_socket = self._doors.get((request.method, request.path.removeprefix(PREFIX)))
-        if command_socket is None:
-            return _told(404, {"error": f"no such door; there are {sorted(name for _, name in self._doors)}"})
+        endpoint = self._endpoints.get((request.method, request.path.removeprefix(PREFIX)))
+        if endpoint is None:
+            return _told(404, {"error": f"no such endpoint; there are {sorted(name for _, name in self._endpoints)}"})
         try:
-            return _told(200, command_socket(request.json()))
+            return _told(200, endpoint(request.json()))
         except (TypeError, ValueError) as error:
             return _told(400, {"error": str(error)})
 

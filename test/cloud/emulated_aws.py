@@ -120,7 +120,7 @@ class EmulatedAws:
             return refusal
         answer = self._carry_out(request)
         with self._lock:
-            return self.gate.veil(request, answer)
+            return self.gate.hide(request, answer)
 
     def _carry_out(self, request: Request) -> Answer:
         with self._lock:

@@ -115,7 +115,7 @@ def _two_users(seed: int) -> Trace:
 
 
 def _quota(seed: int) -> Trace:
-    trace = _trace("a user over his quota", seed, [Source(plain, 60), Source(sized, 10, "bob")], CPU_OFFERS)
+    trace = _trace("a user over the quota", seed, [Source(plain, 60), Source(sized, 10, "bob")], CPU_OFFERS)
     return replace(trace, quotas={"alice": QUOTA})
 
 

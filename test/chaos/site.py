@@ -40,8 +40,8 @@ PARENT_CHECK_INTERVAL = 1
 """
 
 
-class House:
-    """`with House() as house:`."""
+class ChaosSite:
+    """`with ChaosSite() as site:`."""
 
     def __init__(self) -> None:
         self.cloud = Cloud(speed=SPEED, termination_s=TERMINATION_S)
