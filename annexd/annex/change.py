@@ -20,10 +20,10 @@ from annexd.annex.request.request import check_command, command_id_of, own_of
 from annexd.annex.request.same_request import check_same, digest_of, known_state
 from annexd.annex.reservations import Reservations
 from annexd.annex.steps import StepContext
+from annexd.annex.steps.inform_machines import InformMachines
 from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.move_end import MoveEnd
 from annexd.annex.steps.read_lease import ReadLease
-from annexd.annex.steps.tell_machines import TellMachines
 from annexd.annex.steps.wait_for_turn import WaitForTurn
 from annexd.workflow import Engine, State, Workflow
 
@@ -35,7 +35,7 @@ OWN: Final = OWN_NAMES | {"leaseextension", "endoflease", "now"}
 def add_changing(engine: Engine, context: StepContext, index: AnnexIndex) -> None:
     """Register the workflow that moves the end of leases with an Engine of annexes."""
     turn = Limited(WaitForTurn(context, engine, index))
-    steps = turn, Limited(ReadLease(context)), Limited(MoveEnd(context)), Limited(TellMachines(context))
+    steps = turn, Limited(ReadLease(context)), Limited(MoveEnd(context)), Limited(InformMachines(context))
     engine.add(CHANGE, Workflow(ChangeOrder, steps, deadlines=DEADLINES))
 
 

@@ -69,7 +69,7 @@ class Annexd(Daemon[Configuration]):
         self._access = access = KeyFiles(files.read, defaults=settings.annex, profiles=self._profiles)
         self._bundle_sources = HostBundleSources(SigningKeys.read(Parameters()), files.read_folder)
         steps = StepContext(access, bundle_sources=self._bundle_sources)
-        engine = Engine(self._journal, annex_steps(steps), steady_s=time.monotonic, tell=log.always)
+        engine = Engine(self._journal, annex_steps(steps), steady_s=time.monotonic, report=log.always)
         index = AnnexIndex(engine)
         add_cancelling(engine, steps, index)
         add_resizing(engine, steps, index)

@@ -55,11 +55,11 @@ class Control:
             return function_code.zip_at(request.path)
         endpoint = self._endpoints.get((request.method, request.path.removeprefix(PREFIX)))
         if endpoint is None:
-            return _told(404, {"error": f"no such endpoint; there are {sorted(name for _, name in self._endpoints)}"})
+            return _answer(404, {"error": f"no such endpoint; there are {sorted(name for _, name in self._endpoints)}"})
         try:
-            return _told(200, endpoint(request.json()))
+            return _answer(200, endpoint(request.json()))
         except (TypeError, ValueError) as error:
-            return _told(400, {"error": str(error)})
+            return _answer(400, {"error": str(error)})
 
     def _set_clock(self, asked: dict[str, Any]) -> dict[str, Any]:
         self._aws.ahead_s = float(asked["ahead_s"])
@@ -75,5 +75,5 @@ class Control:
         return {"fired": fired, "ended": self._aws.functions.wait_until_idle(IDLE_TIMEOUT_S)}
 
 
-def _told(status: int, response: Any) -> Answer:
+def _answer(status: int, response: Any) -> Answer:
     return Answer(status, json.dumps(response, default=str).encode(), {"Content-Type": "application/json"})

@@ -118,7 +118,7 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
         return self._keep(function, function.event_invoke_config[0].config)
 
     def get_function_event_invoke_config(self) -> str:
-        return _told(self._configured())
+        return _answer(self._configured())
 
     def delete_function_event_invoke_config(self) -> Any:
         self._configured().event_invoke_config = []
@@ -130,7 +130,7 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
             raise InvalidParameterValueException(wording)
         config = EventInvokeConfig(_latest(function), time.time(), before | self.json_body)
         function.event_invoke_config = [config]
-        return _told(function)
+        return _answer(function)
 
     def _configured(self) -> Any:
         function = self._of_qualifier()
@@ -175,7 +175,7 @@ def _latest(function: Any) -> str:
     return f"{function.function_arn}:$LATEST"
 
 
-def _told(function: Any) -> str:
+def _answer(function: Any) -> str:
     return json.dumps(function.event_invoke_config[0].response())
 
 

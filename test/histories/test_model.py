@@ -12,7 +12,7 @@ from annexd.annex.fleet import inventory, kinds
 from annexd.annex.lease import heartbeat
 from annexd.annex.lease.heartbeat import Heartbeats
 from annexd.annex.request.order import FleetOrder
-from annexd.annex.steps import StepContext, check_lease_function, end_fleets, move_end, read_lease, tell_machines
+from annexd.annex.steps import StepContext, check_lease_function, end_fleets, inform_machines, move_end, read_lease
 from annexd.annex.steps.request_fleet import FleetIntent, FleetRequested, RequestFleet
 from annexd.annex.steps.tag_fleets import AnnexFleets
 from annexd.workflow import Refused
@@ -164,7 +164,7 @@ def test_it_notices_an_extension_that_is_not_undone_when_it_failed(runner: Histo
     history = at(runner, EXTENDED, "call PutObject", "throttled for good", nth=1)
     assert violations(runner, history) == ""
     monkeypatch.setattr(move_end.MoveEnd, "backward", lambda *_: None)
-    monkeypatch.setattr(tell_machines.TellMachines, "backward", lambda *_: None)
+    monkeypatch.setattr(inform_machines.InformMachines, "backward", lambda *_: None)
     assert "made its lease longer" in violations(runner, history)
 
 
@@ -173,13 +173,13 @@ def test_it_notices_a_change_that_does_not_wait_for_what_was_written_before(
 ) -> None:
     history = at(runner, SOON, "call PutObject", DELAYED, nth=1)
     assert violations(runner, history) == ""
-    for module in (read_lease, move_end, tell_machines):
+    for module in (read_lease, move_end, inform_machines):
         monkeypatch.setattr(module, "require_settled", lambda *_: None)
     assert "told an earlier end" in violations(runner, history)
 
 
 def test_it_notices_machines_that_never_learn_of_an_extension(runner: HistoryRunner, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(tell_machines, "put_present", lambda *_: None)
+    monkeypatch.setattr(inform_machines, "put_present", lambda *_: None)
     assert "told an earlier end" in violations(runner, EXTENDED)
 
 

@@ -47,7 +47,7 @@ class ReadTemplates:
 
     def forward(self, order: FleetOrder, intent: ReadIntent) -> TemplatesRead:
         ec2 = self._context.access(order.target).ec2 if intent.sources else None
-        response = [_told(ec2, source) for source in intent.sources]
+        response = [_described(ec2, source) for source in intent.sources]
         versions, notes, faults = list[Mapping[str, Any]](), list[str](), list[str]()
         for version in order.versions:
             if version.source is None:
@@ -72,7 +72,7 @@ def _copy(version: TemplateVersion, response: Mapping[str, Any]) -> Mapping[str,
         return copied(version, response)
 
 
-def _told(ec2: Any, source: Mapping[str, str]) -> Mapping[str, Any]:
+def _described(ec2: Any, source: Mapping[str, str]) -> Mapping[str, Any]:
     named = {name: value for name, value in source.items() if name != "Version"}
     with translate_aws_errors(f"DescribeLaunchTemplateVersions {next(iter(named.values()), '')}"):
         answer = ec2.describe_launch_template_versions(**named, Versions=[source["Version"]])
