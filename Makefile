@@ -8,7 +8,7 @@ AS_USER := $(RUN) -m test.as_user
 # carries the orders, test/chaos (HTCONDOR_SERIES=23 make test ARGS=test/chaos) and the benchmark.
 SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py test/pool test/attack/test_pool.py test/demand/test_offline_matches.py test/demand/test_group_by.py test/demand/test_matching_as_negotiator.py test/demand/test_confirmation.py
 OF_AWS := cancel console demo enforcer lease lost_answers moved_lease trouble uid_domain
-WITHOUT_POOL := $(SYSTEM_TESTS) test/demand/test_ghost_negotiators.py test/demand/test_idle_jobs.py test/demand/test_free_slots.py test/bench test/chaos test/live test/test_alone.py test/test_texts.py
+WITHOUT_POOL := $(SYSTEM_TESTS) test/demand/test_ghost_negotiators.py test/demand/test_idle_jobs.py test/demand/test_free_slots.py test/demand/test_mixes.py test/bench test/chaos test/live test/test_alone.py test/test_texts.py
 # Most tests wait for daemons, so that more of them run at once than there are processors; a file in one process.
 WORKERS := 4
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -52,7 +52,7 @@ whole: ready ## the tests with what make test shows in a short form as a whole, 
 parity: ready ## annexd's answers and the C++ schedd's, tens of thousands of times (ARGS="--seed 7 --lists 300 --series 23")
 	$(AS_USER) $(RUN) -m test.parity $(ARGS)
 
-demand: ready ## what both series' negotiators say about machines that do not exist (docs/demand.md)
+demand: ready ## what both series' negotiators say about machines that do not exist, and twelve mixes of jobs (docs/demand.md)
 	@$(RUN) -m test.pool --series 23
 	ANNEXD_WHOLE=1 $(AS_USER) $(RUN) -m pytest test/demand
 	ANNEXD_WHOLE=1 HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest test/demand

@@ -17,7 +17,14 @@ from annexd.service.program import PROGRAM
 from test.whole import IS_WHOLE, WHOLE
 
 # What takes longest begins first: then no single file runs on when all others have ended.
-LONG = ("test/instance/test_refresh.py", "test/system/test_demo.py", "test/live/", "test/chaos/", "test/system/")
+LONG = (
+    "test/instance/test_refresh.py",
+    "test/system/test_demo.py",
+    "test/demand/test_mixes.py",
+    "test/live/",
+    "test/chaos/",
+    "test/system/",
+)
 
 collect_ignore = [] if os.geteuid() == 0 else ["root"]
 collect_ignore += [] if "ANNEXD_DEB" in os.environ else ["deb"]  # make deb-test

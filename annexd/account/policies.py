@@ -273,8 +273,6 @@ DOCUMENTS: Final = {  # by file name
     "user": [*ORDER_RIGHTS, *QUOTE_RIGHTS],
 }
 DOCUMENTS_OF: Final = {SETUP: ("setup", "setup-stack"), DAEMON: ("daemon",), USER: ("user",)}
-RIGHTS: Final = {role: [each for name in names for each in DOCUMENTS[name]] for role, names in DOCUMENTS_OF.items()}
-NEEDS_NO_RIGHT: Final = frozenset({"sts:GetCallerIdentity"})
 
 
 def policies(role: str, stack: str, partition: str = "aws") -> list[dict[str, Any]]:

@@ -1,24 +1,21 @@
-"""CA_BULK_REQUEST, from the command ad to the reply ad: what the daemon calls in a worker thread.
-
-A CommandID that is known is answered from the journal before the ad is looked at: it may be years old,
-and its lease long over.  Whatever the ad, the answer is an ad.
-"""
+"""CA_BULK_REQUEST, from the command ad to the reply ad: order an annex."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from annexd.annex.carry_out import carry_out
 from annexd.annex.fleet.access import Access, no_access
 from annexd.annex.fleet.images import resolved
 from annexd.annex.join.config_bundle import BundleSources, NoBundleSources, completed
-from annexd.annex.reply import ANSWERED, ReplyAd, reply_of, reply_of_error
+from annexd.annex.reply import ReplyAd, reply_of
 from annexd.annex.request.account_target import AccountTarget, Requester
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.join_config import MachineOffer
 from annexd.annex.request.order import FleetOrder, new_order
-from annexd.annex.request.request import BulkRequest, check_command, command_id_of
-from annexd.annex.request.same_request import check_same, digest_of, known_state
+from annexd.annex.request.request import COMMAND, BulkRequest
+from annexd.annex.request.same_request import digest_of
 from annexd.annex.reservations import Reservations
 from annexd.workflow import Engine, State
 
@@ -42,27 +39,18 @@ def bulk_request(
 
     `access` gives the clients that look up images.  `bundle_sources` are what instances that join the pool are given.
     `reservations`: the budgets, if there may be any.
-    `offer`: by which annexd itself orders for idle jobs.
-    `accepted(state)` is called once the request is in the journal, from where on it goes on by itself.
+    `offer`: by which annexd itself orders for idle jobs.  `accepted`: see carry_out.
     An order that is stuck is answered too; `engine.unfinished()` has it.
     """
-    command_id, begun = command_id_of(ad), False
-    try:
-        check_command(ad)
-        state = known_state(ad, owner, engine, ORDER)
-        if state is None:
-            new_id, order, _ = order_in(ad, owner, defaults, now_s, access)
-            order = completed(_of_offer(order, offer), bundle_sources or NoBundleSources())
-            if reservations is None:
-                state = engine.accept(new_id, owner, order, digest_of(ad))
-            else:
-                state = reservations.order(new_id, owner, order, digest_of(ad), defaults)
-            check_same(state, ad)  # another may have been accepted at the same moment
-        command_id, begun = state.command_id, True
-        accepted(state)
-        return reply_of(engine.run(command_id))
-    except ANSWERED as error:
-        return reply_of_error(error, command_id, begun=begun)
+
+    def begin() -> State:
+        new_id, order, _ = order_in(ad, owner, defaults, now_s, access)
+        order = completed(_of_offer(order, offer), bundle_sources or NoBundleSources())
+        if reservations is None:
+            return engine.accept(new_id, owner, order, digest_of(ad))
+        return reservations.order(new_id, owner, order, digest_of(ad), defaults)
+
+    return carry_out(ad, owner, engine, COMMAND, (ORDER,), begin, lambda _, outcome: reply_of(outcome), accepted)
 
 
 def _of_offer(order: FleetOrder, offer: MachineOffer | None) -> FleetOrder:

@@ -9,20 +9,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from annexd.annex.carry_out import carry_out
 from annexd.annex.index import CANCEL, AnnexIndex
 from annexd.annex.lease.lease import utc
 from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
-from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply, reply_of_cancel, reply_of_error
+from annexd.annex.reply import NotNow, ReplyAd, reply, reply_of_cancel
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.order import CancelOrder, FleetOrder, OrderOnAnnex, with_requester
-from annexd.annex.request.request import check_command, command_id_of, own_of
-from annexd.annex.request.same_request import digest_of, known_state
+from annexd.annex.request.request import command_id_of, own_of
+from annexd.annex.request.same_request import digest_of
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.end_fleets import EndFleets
 from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.stop_order import StopOrder
-from annexd.workflow import SUCCESS, Engine, NotOwner, State, Workflow
+from annexd.workflow import SUCCESS, Engine, NotOwner, Outcome, State, Workflow
 
 COMMAND: Final = "CA_CANCEL_ANNEX"
 OWN: Final = OWN_NAMES | {"forcex"}
@@ -61,23 +62,18 @@ def cancel_annex(
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Cancel the annex in `ad` for `owner` (user@domain), and reply when its fleet has ended.  Blocks."""
-    command_id, begun = command_id_of(ad), False
-    try:
-        check_command(ad, COMMAND)
-        state = known_state(ad, owner, index.engine, CANCEL)
-        if state is None:
-            request = CancelRequest.from_ad(ad)
-            annex = NamedAnnex(request.named, owner, index, context, defaults, now_s)
-            cancelling = _Cancelling(annex, digest_of(ad))
-            if request.forcex:
-                return cancelling.given_up()
-            state = cancelling.accepted()
-        again = state.finished is not None and state.command_id != command_id
-        command_id, begun = state.command_id, True
-        accepted(state)
-        return reply_of_cancel(index.engine.run(command_id), again=again)
-    except ANSWERED as error:
-        return reply_of_error(error, command_id, begun=begun)
+
+    def begin() -> State | ReplyAd:
+        request = CancelRequest.from_ad(ad)
+        annex = NamedAnnex(request.named, owner, index, context, defaults, now_s)
+        cancelling = _Cancelling(annex, digest_of(ad))
+        return cancelling.given_up() if request.forcex else cancelling.accepted()
+
+    def answer(state: State, outcome: Outcome) -> ReplyAd:
+        again = state.finished is not None and state.command_id != command_id_of(ad)
+        return reply_of_cancel(outcome, again=again)
+
+    return carry_out(ad, owner, index.engine, COMMAND, (CANCEL,), begin, answer, accepted)
 
 
 @dataclass(frozen=True)

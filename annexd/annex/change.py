@@ -9,15 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from annexd.annex.carry_out import carry_out
 from annexd.annex.index import CHANGE, AnnexIndex
 from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
-from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply_of_change, reply_of_error
+from annexd.annex.reply import NotNow, ReplyAd, reply_of_change
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.lease_length import LONGEST_S, fault_of_new_end
 from annexd.annex.request.order import ChangeOrder, OrderOnAnnex
-from annexd.annex.request.request import check_command, command_id_of, own_of
-from annexd.annex.request.same_request import check_same, digest_of, known_state
+from annexd.annex.request.request import own_of
+from annexd.annex.request.same_request import digest_of
 from annexd.annex.reservations import Reservations
 from annexd.annex.steps import StepContext
 from annexd.annex.steps.inform_machines import InformMachines
@@ -25,7 +26,7 @@ from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.move_end import MoveEnd
 from annexd.annex.steps.read_lease import ReadLease
 from annexd.annex.steps.wait_for_turn import WaitForTurn
-from annexd.workflow import Engine, State, Workflow
+from annexd.workflow import Engine, Outcome, State, Workflow
 
 COMMAND: Final = "CA_CHANGE_LEASE"
 DEADLINES: Final = 2.5  # of an order's step: longer than what a lost answer may still come for (StepContext.settle_s)
@@ -75,20 +76,16 @@ def change_lease(
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Move the end of the annex in `ad` for `owner` (user@domain), and reply when its fleet shows it.  Blocks."""
-    command_id, begun = command_id_of(ad), False
-    try:
-        check_command(ad, COMMAND)
-        state = known_state(ad, owner, index.engine, CHANGE)
-        if state is None:
-            request = ChangeRequest.from_ad(ad, now_s, defaults)
-            annex = NamedAnnex(request.named, owner, index, context, defaults, now_s)
-            state = _accepted(request, annex, digest_of(ad), reservations)
-            check_same(state, ad)  # another may have been accepted at the same moment
-        command_id, begun = state.command_id, True
-        accepted(state)
-        return reply_of_change(index.engine.run(command_id))
-    except ANSWERED as error:
-        return reply_of_error(error, command_id, begun=begun)
+
+    def begin() -> State:
+        request = ChangeRequest.from_ad(ad, now_s, defaults)
+        annex = NamedAnnex(request.named, owner, index, context, defaults, now_s)
+        return _accepted(request, annex, digest_of(ad), reservations)
+
+    def answer(_: State, outcome: Outcome) -> ReplyAd:
+        return reply_of_change(outcome)
+
+    return carry_out(ad, owner, index.engine, COMMAND, (CHANGE,), begin, answer, accepted)
 
 
 def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str, reservations: Reservations | None) -> State:

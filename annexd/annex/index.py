@@ -34,6 +34,8 @@ class AnnexRecord:
     name: str | None
     end_of_lease_s: int
     offer: str | None = None  # of which annexd ordered it for idle jobs
+    made_at_s: int = 0  # when its lease began, of one whose machines join the pool
+    drain_s: int = 0  # so long before its end they drain
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,16 @@ class _Move:
     end_s: int | None
     asked_at_s: float
     latest_s: int
+    is_finished: bool
+
+
+@dataclass(frozen=True)
+class Moves:
+    """The moves of an annex's end: how many, whether one is under way, and whether the last one shortened the lease."""
+
+    number: int
+    is_under_way: bool
+    is_shortened: bool
 
 
 @dataclass
@@ -203,6 +215,12 @@ class AnnexIndex:
         changes = self.earlier_changes(known.annex_id, "")
         return max((self._move(each).asked_at_s for each in changes), default=0.0)
 
+    def moves(self, known: AnnexRecord) -> "Moves":
+        """Return how its end was moved so far, by anybody."""
+        found = [self._move(each) for each in self.earlier_changes(known.annex_id, "")]
+        ends = (known.end_of_lease_s, *(each.end_s for each in found if each.end_s is not None))
+        return Moves(len(found), not all(each.is_finished for each in found), ends[-1] < max(ends))
+
     def latest_end_s(self, annex_id: str) -> int:
         """Return the latest end that annexd may have caused, also by a change that failed; 0 if it knows none."""
         with self._lock:
@@ -262,8 +280,9 @@ class AnnexIndex:
         moved, read = state.results.get(EndMoved), state.results.get(LeaseRead)
         has_moved = moved is not None and state.finished is not None and state.finished[0] == SUCCESS
         end_s = moved.end_of_lease_s if moved and has_moved else None
-        move = _Move(end_s, state.step(MoveEnd.name).asked_at_s, read.end_of_lease_s if read else 0)
-        if state.finished is not None:
+        is_finished = state.finished is not None
+        move = _Move(end_s, state.step(MoveEnd.name).asked_at_s, read.end_of_lease_s if read else 0, is_finished)
+        if is_finished:
             with self._lock:
                 self._read.moves[command_id] = move
         return move
@@ -303,9 +322,10 @@ class AnnexIndex:
 
 
 def _known(state: State, order: FleetOrder) -> AnnexRecord:
-    return AnnexRecord(
-        state.command_id, order.annex_id, state.owner, order.annex_name, order.end_of_lease_s, order.offer_name
-    )
+    join = order.join
+    made_at_s, drain_s = (join.made_at_s, join.drain_s) if join else (0, 0)
+    named = state.command_id, order.annex_id, state.owner, order.annex_name
+    return AnnexRecord(*named, order.end_of_lease_s, order.offer_name, made_at_s, drain_s)
 
 
 def _ordered(state: State) -> Ordered:

@@ -8,15 +8,16 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from annexd.annex.carry_out import carry_out
 from annexd.annex.index import SWITCH, AnnexIndex
 from annexd.annex.lease.identifiers import new_command_id
-from annexd.annex.reply import ANSWERED, ReplyAd, reply, reply_of_error
+from annexd.annex.reply import ReplyAd, reply
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest, shown
 from annexd.annex.request.order import OfferSwitch
-from annexd.annex.request.request import check_command, command_id_of, own_of
-from annexd.annex.request.same_request import digest_of, known_state
-from annexd.workflow import SUCCESS, Engine, NotOwner, State, Workflow
+from annexd.annex.request.request import command_id_of, own_of
+from annexd.annex.request.same_request import digest_of
+from annexd.workflow import SUCCESS, Engine, NotOwner, Outcome, State, Workflow
 
 COMMAND: Final = "CA_SWITCH_OFFER"
 OWN: Final = frozenset(["command", "requestversion", "commandid", "offer", "paused"])
@@ -61,23 +62,19 @@ def switch_offer(
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Pause or resume the offer in `ad` for a super user, and reply when that is in the journal.  Blocks."""
-    command_id, begun = command_id_of(ad), False
-    try:
-        check_command(ad, COMMAND)
-        state = known_state(ad, owner, index.engine, SWITCH)
-        if state is None:
-            request = SwitchRequest.from_ad(ad, offers)
-            if owner not in defaults.super_users:
-                raise NotOwner("only a QUEUE_SUPER_USER may pause or resume an offer")
-            switch = OfferSwitch(request.offer, request.paused)
-            state = index.engine.accept(command_id or new_command_id(), owner, switch, digest_of(ad))
-        command_id, begun = state.command_id, True
-        accepted(state)
-        outcome = index.engine.run(command_id)
-        found = outcome.order_as(OfferSwitch)
-    except ANSWERED as error:
-        return reply_of_error(error, command_id, begun=begun)
-    ad_of_reply = reply(outcome.result, outcome.error, command_id=command_id)
+
+    def begin() -> State:
+        request = SwitchRequest.from_ad(ad, offers)
+        if owner not in defaults.super_users:
+            raise NotOwner("only a QUEUE_SUPER_USER may pause or resume an offer")
+        switch = OfferSwitch(request.offer, request.paused)
+        return index.engine.accept(command_id_of(ad) or new_command_id(), owner, switch, digest_of(ad))
+
+    return carry_out(ad, owner, index.engine, COMMAND, (SWITCH,), begin, _reply_of_switch, accepted)
+
+
+def _reply_of_switch(_: State, outcome: Outcome) -> ReplyAd:
+    ad, found = reply(outcome.result, outcome.error, command_id=outcome.command_id), outcome.order_as(OfferSwitch)
     if found is not None and outcome.result == SUCCESS:
-        ad_of_reply |= {"Offer": found.offer, "Paused": found.paused}
-    return ad_of_reply
+        ad |= {"Offer": found.offer, "Paused": found.paused}
+    return ad

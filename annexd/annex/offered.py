@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from annexd.annex.index import AnnexIndex, AnnexRecord
+from annexd.annex.index import AnnexIndex, AnnexRecord, Moves
+from annexd.annex.lease.heartbeat import TICK_S
+from annexd.annex.lease.lease import utc
 from annexd.annex.reconcile import ObservedAnnex
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.status import PoolCounts, PoolSnapshot, Snapshot
@@ -24,8 +26,15 @@ class OfferedAnnex:
     in_flight: int
     joined: int
     ordered_s: float  # when its fleet was asked for, or 0 before that
-    end_s: float
+    end_s: int
     command_id: str
+    owner: str
+    claimed: int  # machines that have a job
+    began_s: int  # when its lease began
+    lease_s: int  # as it was ordered
+    hears_s: float  # so long before its end all its machines still hear of a later one
+    moves: int  # how often its end was to be moved
+    held: str  # why annexd by itself must not move its end now
 
 
 def offered_annexes(
@@ -65,12 +74,49 @@ def _offered(
     seen = _seen(known, looks.get(ordered.account or ""), asked_s, now_s)
     is_ended = index.cancellation(known.annex_id) is not None
     machines = wanted if seen is None and not is_ended else _there(seen, wanted, is_ended=is_ended)
-    joined = min(pool.annexes.get(known.annex_id, PoolCounts()).joined, machines)
+    counts = pool.annexes.get(known.annex_id, PoolCounts())
+    joined = min(counts.joined, machines)
     is_awaited = not is_ended and (not asked_s or now_s - asked_s < boot_s)
-    in_flight = machines - joined if is_awaited else 0
+    end_s, moves = index.end_s(known), index.moves(known)
     return OfferedAnnex(
-        known.annex_id, offer, machines, in_flight, joined, asked_s, index.end_s(known), known.command_id
+        known.annex_id,
+        offer,
+        machines,
+        machines - joined if is_awaited else 0,
+        joined,
+        asked_s,
+        end_s,
+        known.command_id,
+        known.owner,
+        min(counts.claimed, machines),
+        known.made_at_s,
+        known.end_of_lease_s - known.made_at_s,
+        TICK_S + known.drain_s,
+        moves.number,
+        _held(moves, _seen_end_s(known, index, seen, looks), end_s, is_ended=is_ended),
     )
+
+
+def _seen_end_s(
+    known: AnnexRecord, index: AnnexIndex, seen: ObservedAnnex | None, looks: Mapping[str, Snapshot]
+) -> float | None:
+    """Return the end that AWS shows; None if it was not looked at since annexd moved it."""
+    look = looks.get(index.ordered(known).account or "")
+    is_newer = look is not None and look.at_s >= index.moved_at_s(known)
+    return seen.end_of_lease_s if seen is not None and is_newer else None
+
+
+def _held(moves: Moves, seen_end_s: float | None, end_s: int, *, is_ended: bool) -> str:
+    """Return why annexd by itself must not move the end: what people did with it stands."""
+    if is_ended:
+        return "it was cancelled"
+    if moves.is_under_way:
+        return "its end is being moved"
+    if moves.is_shortened:
+        return "its lease was shortened"
+    if seen_end_s is not None and int(seen_end_s) != end_s:
+        return f"by AWS it ends at {utc(seen_end_s)}, which annexd has not brought about"
+    return ""
 
 
 def _seen(known: AnnexRecord, look: Snapshot | None, asked_s: float, now_s: float) -> ObservedAnnex | None:

@@ -33,6 +33,14 @@ class NotNow(Exception):
     """The request is valid, but cannot be carried out at present."""
 
 
+class NoRoom(NotNow):
+    """The budgets have room for `capacity_left` units of it, which may be none."""
+
+    def __init__(self, text: str, capacity_left: int) -> None:
+        super().__init__(text)
+        self.capacity_left = capacity_left
+
+
 ANSWERED: Final = (InvalidRequest, NotOwner, NotNow, Paused, JournalError, Retry, Refused)
 
 
@@ -79,6 +87,8 @@ def reply_of_error(error: Exception, command_id: str | None, *, begun: bool) -> 
             return reply(INVALID_REQUEST, str(error), command_id=command_id)
         case NotOwner():
             return reply(NOT_AUTHORIZED, str(error))
+        case NoRoom():
+            return reply(INVALID_STATE, str(error), command_id=command_id) | {"CapacityLeft": error.capacity_left}
         case NotNow():
             return reply(INVALID_STATE, str(error), command_id=command_id)
         case Paused():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from annexd.annex.index import AnnexIndex, AnnexRecord
-from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, NotNow
+from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, NoRoom, NotNow
 from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest
@@ -27,7 +27,7 @@ from annexd.budget.budget import Budget, day_of
 from annexd.budget.hold import Hold, Reserved
 from annexd.budget.ledger import Account, Amount, AnnexHolds, Ledger
 from annexd.budget.money import for_time
-from annexd.budget.refusal import refusals
+from annexd.budget.refusal import fitting, refusals
 from annexd.workflow import SUCCESS, State
 
 LEAST_S: Final = 60  # billed of each machine: annexd.annex.spending
@@ -156,7 +156,7 @@ class Reservations:
         amount = Amount(bounded.hold.amount(order.end_of_lease_s), bounded.hold.rate)
         needs = dict.fromkeys(bounded.hold.budgets, amount)
         accounts = [each for each in self.accounts(self._context.now_s()) if each.budget.key in needs]
-        found = refusals(accounts, needs)
+        found = refusals(accounts, needs, _units(bounded.order))
         return Preview(bounded.order, tuple(accounts), needs, tuple(found), INVALID_STATE if found else SUCCESS)
 
     def _check_is_known(self, order: ChangeOrder, entry: AnnexHolds, applicable: Sequence[Budget]) -> None:
@@ -178,8 +178,8 @@ class Reservations:
                 return known
             needs = self._ledger().needs(command_id, reserved)
             accounts = [each for each in self._accounts(self._context.now_s()) if each.budget.key in needs]
-            if found := refusals(accounts, needs):
-                raise NotNow("; ".join(found))
+            if found := refusals(accounts, needs, units := _units(order)):
+                raise NoRoom("; ".join(found), fitting(accounts, needs, units))
             return self._engine.accept(command_id, owner, order, asked, reserved)
 
     # What is asked of it.
@@ -260,3 +260,9 @@ def _end_s(state: State) -> int | None:
     """Return the end of the lease after a command that was carried out."""
     moved, fleet = state.results.get(EndMoved), state.order_as(FleetOrder) or state.order_as(GrowOrder)
     return moved.end_of_lease_s if moved else fleet.end_of_lease_s if fleet else None
+
+
+def _units(order: object) -> int:
+    """Return how many units a new annex is of, which cost alike under the bound; 0 for anything else."""
+    units = order.units if isinstance(order, FleetOrder) else None
+    return units if isinstance(units, int) else 0

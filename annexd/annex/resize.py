@@ -8,19 +8,20 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from annexd.annex.carry_out import carry_out
 from annexd.annex.fleet.inventory import Fleet, fleets_of_annex
 from annexd.annex.index import GROW, SHRINK, AnnexIndex, AnnexRecord
 from annexd.annex.lease.lease import utc
 from annexd.annex.named_annex import OWN_NAMES, Named, NamedAnnex
-from annexd.annex.reply import ANSWERED, NotNow, ReplyAd, reply, reply_of_error, reply_of_growth, reply_of_reduction
+from annexd.annex.reply import NotNow, ReplyAd, reply, reply_of_growth, reply_of_reduction
 from annexd.annex.request.ad_attributes import AdAttributes
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.faults import InvalidRequest, shown
 from annexd.annex.request.further_fleet import faults_of_size, further_fleet, weights_of
 from annexd.annex.request.lease_length import duration, is_too_short
 from annexd.annex.request.order import FleetOrder, GrowOrder, OrderOnAnnex, ShrinkOrder
-from annexd.annex.request.request import check_command, command_id_of, own_of
-from annexd.annex.request.same_request import check_same, digest_of, known_state
+from annexd.annex.request.request import own_of
+from annexd.annex.request.same_request import digest_of
 from annexd.annex.reservations import Reservations
 from annexd.annex.steps import StepContext, further_steps
 from annexd.annex.steps.change_checks import is_cancelled, lasting
@@ -38,7 +39,7 @@ from annexd.annex.steps.read_templates import TemplatesRead
 from annexd.annex.steps.wait_for_turn import WaitForTurn
 from annexd.aws import time_limit
 from annexd.budget.hold import Hold
-from annexd.workflow import SUCCESS, Engine, State, Workflow
+from annexd.workflow import SUCCESS, Engine, Outcome, State, Workflow
 
 COMMAND: Final = "CA_RESIZE_ANNEX"
 DEADLINES: Final = 2.5  # as of a change of the end: a turn may be waited for
@@ -96,24 +97,17 @@ def resize_annex(
     """Resize the annex in `ad` for `owner` (user@domain), and reply when AWS has its further fleet, or when
     its machines are asked to leave.  Blocks.  `claimed`: the instances with jobs, by the collector.
     """
-    command_id, begun = command_id_of(ad), False
-    try:
-        check_command(ad, COMMAND)
-        state = known_state(ad, owner, index.engine, GROW, SHRINK)
-        if state is None:
-            request = ResizeRequest.from_ad(ad)
-            annex = NamedAnnex(request.named, owner, index, context, defaults, now_s)
-            resizing = _Resizing(request, annex, claimed, reservations)
-            state = resizing.accepted(digest_of(ad))
-            if state is None:
-                return resizing.unchanged()
-            check_same(state, ad)  # another may have been accepted at the same moment
-        command_id, begun = state.command_id, True
-        accepted(state)
-        answer = reply_of_growth if state.workflow == GROW else reply_of_reduction
-        return answer(index.engine.run(command_id))
-    except ANSWERED as error:
-        return reply_of_error(error, command_id, begun=begun)
+
+    def begin() -> State | ReplyAd:
+        request = ResizeRequest.from_ad(ad)
+        annex = NamedAnnex(request.named, owner, index, context, defaults, now_s)
+        resizing = _Resizing(request, annex, claimed, reservations)
+        return resizing.accepted(digest_of(ad)) or resizing.unchanged()
+
+    def answer(state: State, outcome: Outcome) -> ReplyAd:
+        return reply_of_growth(outcome) if state.workflow == GROW else reply_of_reduction(outcome)
+
+    return carry_out(ad, owner, index.engine, COMMAND, (GROW, SHRINK), begin, answer, accepted)
 
 
 @dataclass(frozen=True)

@@ -99,20 +99,17 @@ class AuthorizationPolicy:
             return Verdict(False, f"the session of {check} is limited to {limits}, without {command.level}")
         return self._first_granted(levels, check)
 
-    def verify(self, level: Level, peer: Peer, lookups: Lookups) -> Verdict:
-        """Decide by lists and holes only, ignoring the session's limits (condor_ipverify.cpp)."""
-        return self._verify(level, AccessCheck(peer, lookups))
-
     def _first_granted(self, levels: Sequence[Level], check: AccessCheck) -> Verdict:
         """Verify the sufficient levels in turn; the reason of a denial is that of the first."""
         verdicts = []
         for level in levels:
-            verdicts.append(self._verify(level, check))
+            verdicts.append(self.verify(level, check))
             if verdicts[-1].granted:
                 return verdicts[-1]
         return verdicts[0]
 
-    def _verify(self, level: Level, check: AccessCheck) -> Verdict:
+    def verify(self, level: Level, check: AccessCheck) -> Verdict:
+        """Decide by lists and holes only, ignoring the session's limits (condor_ipverify.cpp)."""
         if level is Level.ALLOW:
             return Verdict(True, "ALLOW is open to everyone")
         if check.method == _INHERITED and any(hole.is_for(check.user, level) for hole in self.holes):
@@ -128,7 +125,7 @@ class AuthorizationPolicy:
 
     def _implied(self, level: Level, allow: AccessList | None, check: AccessCheck) -> Verdict:
         for higher in IMPLIED_BY[level]:
-            verdict = self._verify(higher, check)
+            verdict = self.verify(higher, check)
             if verdict.granted:
                 return Verdict(True, f"{higher} implies {level}: {verdict.reason}")
         reason = f"{allow.knob} does not list {check}" if allow else f"ALLOW_{level} is not defined"

@@ -25,6 +25,7 @@ class Standing(NamedTuple):
 
 
 Standings = Mapping[str, Standing]  # by user
+Rows = Sequence[Sequence[Any]]  # of an accountant: user, factor, ceiling, whether it is a group, and its quota
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class CopyState:
     at_s: float = 0.0  # since the epoch; 0 if never
     changed: int = 0
     fault: str | None = None
+    limited: frozenset[str] = frozenset()  # users with a ceiling and groups with a quota, as the pool's negotiator has
 
 
 class AccountingCopy:
@@ -43,29 +45,32 @@ class AccountingCopy:
         self, outbound: Outbound, collectors: Callable[[], Sequence[str]], negotiators: Callable[[], Collection[str]]
     ) -> None:
         self._outbound, self._collectors, self._negotiators = outbound, collectors, negotiators
+        self._limited: frozenset[str] = frozenset()  # of the last answer
 
     async def copy(self) -> CopyState:
         """Make what differs equal.  Never raises."""
         at_s, changed, faults = time.time(), 0, []
         try:
             negotiators = await self._find()
-            wanted = await self._standings(negotiators.only_own())
+            rows = await self._rows(negotiators.only_own())
         except (OutboundFailed, LookupError) as error:
-            return CopyState(at_s, 0, f"priority factors and ceilings cannot be copied: {error}")
+            fault = f"priority factors and ceilings cannot be copied: {error}"
+            return CopyState(at_s, 0, fault, self._limited)
+        wanted, self._limited = standings_of(rows), limited_of(rows)
         for name in self._negotiators():
             try:
                 changed += await self._copy_to(negotiators.of_ghosts(name), wanted)
             except (OutboundFailed, LookupError) as error:
                 faults.append(f"negotiator {name} does not take priority factors and ceilings: {error}; {NEXT_STEP}")
-        return CopyState(at_s, changed, "; ".join(faults) or None)
+        return CopyState(at_s, changed, "; ".join(faults) or None, self._limited)
 
     async def _copy_to(self, address: str, wanted: Standings) -> int:
         """Return how many users' standings were changed.  Raises OutboundFailed."""
-        changes = differences(wanted, await self._standings(address))
+        changes = differences(wanted, standings_of(await self._rows(address)))
         if changes:
             rows = [(user, *standing) for user, standing in changes.items()]
             await self._outbound.call("set_standings", {"address": address, "standings": rows})
-            found = await self._standings(address)
+            found = standings_of(await self._rows(address))
             if refused := [user for user, standing in changes.items() if found.get(user) != standing]:
                 raise OutboundFailed(f"{len(refused)} users have others there")
         return len(changes)
@@ -80,17 +85,36 @@ class AccountingCopy:
                 faults.append(f"collector {collector}: {error}")
         raise OutboundFailed("; ".join(faults) or "no collector is configured")
 
-    async def _standings(self, address: str) -> Standings:
-        return standings_of(await self._outbound.call("standings", {"address": address}))
+    async def _rows(self, address: str) -> Rows:
+        rows: Rows = await self._outbound.call("standings", {"address": address})
+        return rows
 
 
-def standings_of(rows: Iterable[Sequence[Any]]) -> Standings:
-    """Read the rows of an accountant: user, factor, ceiling, and whether it is a group, which the configuration has."""
+def standings_of(rows: Rows) -> Standings:
+    """Return the users' standings; groups have theirs from the configuration."""
     found = {}
-    for user, factor, ceiling, is_group in rows:
+    for user, factor, ceiling, is_group, _quota in rows:
         if not is_group and isinstance(user, str) and "@" in user and isinstance(factor, int | float):
             found[user] = Standing(float(factor), int(ceiling) if isinstance(ceiling, int | float) else NO_CEILING)
     return found
+
+
+def limited_of(rows: Rows) -> frozenset[str]:
+    """Return the users with a ceiling, and the groups with a quota, in lower case."""
+    names = set[str]()
+    for name, _factor, ceiling, is_group, quota in rows:
+        limit = quota if is_group else ceiling
+        if isinstance(name, str) and isinstance(limit, int | float) and (limit > 0 if is_group else limit >= 0):
+            names.add(name.lower())
+    return frozenset(names)
+
+
+def limits_of(user: str, concurrency: Iterable[str], limited: Collection[str]) -> frozenset[str]:
+    """Return what limits the jobs of a submitter: concurrency limits, quotas of its groups, and a ceiling."""
+    name = user.lower()
+    groups = name.partition("@")[0].split(".")
+    of_groups = {".".join(groups[:length]) for length in range(1, len(groups) + 1)}
+    return frozenset([*(f"limit {each}" for each in concurrency), *(({name} | of_groups) & set(limited))])
 
 
 def differences(wanted: Standings, found: Standings) -> dict[str, Standing]:

@@ -19,7 +19,6 @@ STORM_S: Final = 180.0  # two interruptions within this time ...
 STORM_CLOSED_S: Final = 1800.0  # ... close for this time
 SPOT: Final = "spot"  # both as CreateFleet's DefaultTargetCapacityType has them
 ON_DEMAND: Final = "on-demand"
-MARKETS: Final = (SPOT, ON_DEMAND)
 ANY_TYPE: Final = ""  # of a limit of the account that no instance type is named for
 CAPACITY: Final = "capacity"  # why: AWS has none there
 LIMIT: Final = "limit"  # why: the account may have no more, wherever
@@ -36,11 +35,6 @@ class CapacityPoolKey:
     instance_type: str
     zone: str | None
     market: str
-
-    def covers(self, instance_type: str, zone: str | None, market: str) -> bool:
-        """Return whether this closing holds for machines of that type in that zone (None: AWS chooses it)."""
-        is_type = self.instance_type in (ANY_TYPE, instance_type)
-        return is_type and self.market == market and (self.zone is None or self.zone == zone)
 
     def __str__(self) -> str:
         what = self.instance_type or "all instance types"
@@ -161,14 +155,6 @@ class Breaker:
         if pool not in self._pools and len(self._pools) >= MOST_POOLS:
             del self._pools[min(self._pools, key=lambda each: (self._pools[each].closing().until_s, str(each)))]
         return self._pools.setdefault(pool, _PoolEvents())
-
-
-def closing_of(
-    closed: Mapping[CapacityPoolKey, Closing], instance_type: str, zone: str | None, market: str
-) -> Closing | None:
-    """Return the closing that ends last of those that hold for these machines; None if they may be asked for."""
-    holds = [closing for pool, closing in closed.items() if pool.covers(instance_type, zone, market)]
-    return max(holds, default=None)
 
 
 def closing_attributes(closed: Mapping[CapacityPoolKey, Closing]) -> list[dict[str, str | int]]:

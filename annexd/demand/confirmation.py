@@ -118,9 +118,10 @@ def limit_once(
     left = {limit: max(given.values()) for limit, given in rooms.items()}
     found: dict[str, dict[Autocluster, int]] = {}
     for offer, counts in confirmation.matches.items():
+        found[offer] = {}
         for autocluster, jobs in counts.items():
             names = limits.get(autocluster, ())
             allowed = min((jobs, *(left[name] for name in names)))
             left.update({name: left[name] - allowed for name in names})
-            found.setdefault(offer, {})[autocluster] = allowed
+            found[offer][autocluster] = allowed
     return found

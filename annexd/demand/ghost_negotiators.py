@@ -47,13 +47,13 @@ def by_clause(offers: Mapping[str, JobClause]) -> dict[JobClause, list[str]]:
     return dict(found.values())
 
 
-def faults_of_names(names: Iterable[str]) -> list[str]:
-    """Return what is wrong with the names of offers: knobs are made from them, and case does not count there."""
-    faults, known = [], set[str]()
+def faults_of_names(names: Iterable[str]) -> dict[str, str]:
+    """Return what is wrong with names of offers, by name: knobs are made from them, and case does not count there."""
+    faults, known = {}, set[str]()
     for name in names:
         if not OFFER.fullmatch(name):
-            faults.append(f"{name[:60]!r} in ANNEX_OFFERS must be letters, digits and _, 32 at most, a letter first")
+            faults[name] = f"{name[:60]!r} in ANNEX_OFFERS must be letters, digits and _, 32 at most, a letter first"
         elif name.lower() in known:
-            faults.append(f"{name} is in ANNEX_OFFERS twice, perhaps in other case, which knobs ignore")
+            faults[name] = f"{name} is in ANNEX_OFFERS twice, in other case, which knobs ignore"
         known.add(name.lower())
     return faults

@@ -32,6 +32,7 @@ class IdleGroup:
     first_job: str  # "12.0"
     ad: str  # with all attributes that Requirements and Request* refer to
     kind: str = ""  # a digest of what is significant in every pool: the same for all jobs of an autocluster
+    limits: tuple[str, ...] = ()  # its concurrency limits
 
 
 @dataclass(frozen=True)

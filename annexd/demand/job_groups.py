@@ -18,6 +18,7 @@ BASE: Final = (
     "AutoClusterId",
     "User",
     "AccountingGroup",
+    "ConcurrencyLimits",
     "JobUniverse",
     "Requirements",
     "RequestCpus",
@@ -39,6 +40,8 @@ ANSWERS_OWN: Final = (
 MAX_ASKED: Final = 20_000  # groups of a schedd
 MAX_CHARACTERS: Final = 32_000_000  # of all ads of a schedd
 MAX_NAMES: Final = 1_000
+MAX_LIMIT: Final = 200  # characters of a concurrency limit's name
+MAX_LIMITS: Final = 20  # of a job
 MAX_SHOWN: Final = 5  # users whose jobs are left out
 
 
@@ -51,6 +54,7 @@ class GroupRow(NamedTuple):
     first_job: str
     ad: str
     kind: str
+    limits: Sequence[str]
     key: str = ""
 
 
@@ -105,7 +109,19 @@ def _row(ad: Any) -> GroupRow | None:
     for name in ANSWERS_OWN:
         if name in ad:
             del ad[name]
-    return GroupRow(number, submitter, count, jobs.partition(" ")[0], repr(ad), kind)
+    limits = _limits(ad.get("ConcurrencyLimits"))
+    return GroupRow(number, submitter, count, jobs.partition(" ")[0], repr(ad), kind, limits)
+
+
+def _limits(value: object) -> list[str]:
+    """Return the names in ConcurrencyLimits, without amounts; an expression is one name, and is not evaluated."""
+    if value is None:
+        return []
+    found = bindings.plain(value)
+    if not isinstance(found, str):
+        return [str(value)[:MAX_LIMIT]]
+    names = (each.partition(":")[0].strip().lower()[:MAX_LIMIT] for each in found.split(","))
+    return list(dict.fromkeys(each for each in names if each))[:MAX_LIMITS]
 
 
 def _note_references(ad: Any, names: dict[str, frozenset[str]]) -> None:

@@ -17,6 +17,24 @@ DISK_PART: Final = 0.75  # of the root volume: the image itself is on it
 DEFAULT_VOLUME_GIB: Final = 8  # of Amazon's own images
 KIB_IN_GIB: Final = 1024 * 1024
 ARCHITECTURES: Final = {"x86_64": "X86_64", "arm64": "aarch64"}
+# Of GPUs as EC2 names them, which does not say it: developer.nvidia.com/cuda-gpus and cuda-legacy-gpus, 2026-11-29.
+# A10G is EC2's own kind of A10, T4g a T4 beside Graviton.
+CAPABILITY: Final = {
+    "M60": 5.2,
+    "V100": 7.0,
+    "T4": 7.5,
+    "T4g": 7.5,
+    "A100": 8.0,
+    "A10G": 8.6,
+    "L4": 8.9,
+    "L40S": 8.9,
+    "H100": 9.0,
+    "H200": 9.0,
+    "B200": 10.0,
+    "B300": 10.3,
+    "RTX PRO 4500": 12.0,
+    "RTX PRO Server 6000": 12.0,
+}
 
 
 class UnknownMachine(Exception):
@@ -28,6 +46,7 @@ class Gpu:
     name: str
     count: int
     memory_mib: int
+    capability: float | None = None  # None: of a kind that CAPABILITY does not have
 
 
 @dataclass(frozen=True)
@@ -73,7 +92,8 @@ def _gpu(row: Mapping[str, Any]) -> Gpu | None:
     one = listed[0]
     name = f"{one.get('Manufacturer', '')} {one.get('Name', '')}".strip()
     memory_mib = (one.get("MemoryInfo") or {}).get("SizeInMiB") or 0
-    return Gpu(name, sum(int(each.get("Count") or 0) for each in listed), int(memory_mib))
+    count = sum(int(each.get("Count") or 0) for each in listed)
+    return Gpu(name, count, int(memory_mib), CAPABILITY.get(str(one.get("Name"))))
 
 
 def machine_ad(
@@ -81,7 +101,7 @@ def machine_ad(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the ad's values, and its expressions; `version`: CondorVersion; `domains`: UidDomain, FileSystemDomain.
 
-    GPU's Capability is not known before a machine has joined: jobs that ask for it match then.
+    The Capability of a new kind of GPU is not known before a machine has joined: jobs that ask for it match then.
     """
     has, name = facts.has, f"slot1@{offer}.offer"
     sizes = {"Cpus": has.cpus, "Memory": has.memory_mib, "Disk": has.disk_kib}
@@ -122,5 +142,7 @@ def _gpu_ads(gpu: Gpu) -> dict[str, str]:
     """Return what require_gpus looks at, by the names that condor_gpu_discovery gives."""
     names = [f"GPUs_GPU_{number}" for number in range(1, gpu.count + 1)]
     device = gpu.name.replace("\\", "").replace('"', "")
-    ads = {name: f'[ Id = "{name[5:]}"; DeviceName = "{device}"; GlobalMemoryMb = {gpu.memory_mib} ]' for name in names}
+    known = f'DeviceName = "{device}"; GlobalMemoryMb = {gpu.memory_mib}'
+    known += "" if gpu.capability is None else f"; Capability = {gpu.capability}"
+    ads = {name: f'[ Id = "{name[5:]}"; {known} ]' for name in names}
     return {**ads, "AvailableGPUs": f"{{ {', '.join(names)} }}"}

@@ -16,7 +16,7 @@ from annexd.condor.values import MAX_EXPRESSION_CHARACTERS
 from annexd.daemoncore.threads import in_thread
 from annexd.demand.match_cache import AdText, KnownJob, MatchCache
 from annexd.demand.matching_process import MatchingProcess, Question
-from annexd.demand.packing import Fits, Resources
+from annexd.demand.packing import Resources
 
 PLAIN_JOB: Final = AdText.of("[ Requirements = true ]")  # whatever a machine does to it is the machine's fault
 QUICK_S, QUICK_PAIR_S = 0.05, 0.001  # CPU time of a job, and for each machine: an ordinary pair takes 0.0001 s
@@ -60,11 +60,6 @@ class Matches:
             return self.faults.get(job, NOT_YET)
         misfits = self.jobs[job].misfits
         return "; ".join(f"{each}: {misfits[each]}" for each in machines if each in misfits)
-
-
-def fits(matches: Matches) -> Fits:
-    """Return what packing.plan asks; groups have the names of the jobs, and offers those of the machines."""
-    return lambda group, kind: matches.do_match(group.name, kind.offer)
 
 
 class Matcher:

@@ -21,6 +21,7 @@ class Offer:
     idle_s: int = 600  # IDLE: a machine without work turns itself off after this time
     on_demand: bool = False  # MARKET
     machine_ad: str = ""  # AD: overrides what is known of its machines
+    max_lease_s: int = 0  # MAX_LEASE: how long its machines may live in all; up to lease_s nothing is extended
 
 
 def instance_types(config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -260,9 +260,18 @@ def _is_of(submitter: Submitter) -> str:
 
 
 def _group(
-    schedd: str, old_s: float, autocluster: int, user: str, jobs: int, first_job: str, ad: str, kind: str, key: str
+    schedd: str,
+    old_s: float,
+    autocluster: int,
+    user: str,
+    jobs: int,
+    first_job: str,
+    ad: str,
+    kind: str,
+    limits: Sequence[str],
+    key: str,
 ) -> IdleGroup:
-    return IdleGroup(key, schedd, autocluster, user, jobs, old_s, first_job, ad, kind)
+    return IdleGroup(key, schedd, autocluster, user, jobs, old_s, first_job, ad, kind, tuple(limits))
 
 
 async def _slots(

@@ -39,7 +39,10 @@ from annexd.service.budget_watch import BudgetWatch, advertised_budgets
 from annexd.service.bundle_sources import HostBundleSources
 from annexd.service.capacity_watch import CapacityWatch, WatchedFleet
 from annexd.service.configuration import Configuration
-from annexd.service.demand import Demand, DemandContext
+from annexd.service.demand import Demand
+from annexd.service.demand_extensions import ExtendContext
+from annexd.service.demand_look import DemandSources
+from annexd.service.demand_orders import OrderContext
 from annexd.service.demand_report import demand_ads, offer_ads
 from annexd.service.journal_monitor import JournalMonitor
 from annexd.service.offer_book import OfferBook
@@ -113,17 +116,20 @@ class Annexd(Daemon[Configuration]):
         )
         self._orders = Orders(context, settings.annex, settings.orders, self._journal_monitor.recount, view.refresh)
         self._offers = OfferBook(steps, self._bundle_sources, settings.annex)
-        of_demand = DemandContext(
+        sources = DemandSources(
             index,
             self._reconciler.looks,
             view.snapshot,
             view.refresh,
-            self._orders.order,
             lambda: self.settings.publication.collectors,
-            self._capacity.picture,
-            lambda: self.settings.annex.subnet_ids,
         )
-        self._demand = Demand(of_demand, self._offers, start.environment, settings.name, settings.demand)
+        ordering = OrderContext(
+            self._orders.order, self._offers.facts, self._capacity.picture, lambda: self.settings.annex.subnet_ids
+        )
+        extending = ExtendContext(self._orders.extend, lambda: self.settings.annex.max_lease_s)
+        self._demand = Demand(
+            sources, ordering, extending, self._offers, start.environment, settings.name, settings.demand
+        )
         self._offer_ads = self._ads(lambda: offer_ads(self._demand.report()), OF_OFFERS)
         self._demand_ads = self._ads(lambda: demand_ads(self._demand.report()), OF_DEMAND)
 

@@ -4,8 +4,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from annexd.demand.decision import Decision, OfferNow
+from annexd.demand.extension import Extension
 from annexd.demand.idle_jobs import IdleGroup
+from annexd.demand.situation import Decision, OfferNow
 from annexd.service.demand_settings import OFF, DemandSettings
 from annexd.service.offer_book import MICRO, OfferFacts
 from annexd.workflow import Json
@@ -22,8 +23,9 @@ def report(
     groups: Mapping[str, IdleGroup] | None,
     decision: Decision | None,
     faults: Sequence[str],
+    extensions: Sequence[Extension] = (),
 ) -> Json:
-    """Return Mode, Time (of the decision; None before the first), Interval, Faults, Offers and Groups."""
+    """Return Mode, Time (of the decision; None before the first), Interval, Faults, Offers, Leases and Groups."""
     now = {each.name: each for each in offers}
     lines = [_offer(each.name, facts.get(each.name), now.get(each.name), decision) for each in settings.offers]
     lines = [
@@ -38,6 +40,7 @@ def report(
         "Interval": settings.interval_s,
         "Faults": list(dict.fromkeys(each[:LONGEST] for each in faults)),
         "Offers": lines,
+        "Leases": [_extension(each) for each in extensions],
         "Groups": [_group(each, decision) for each in largest] if decision is not None else [],
     }
 
@@ -64,6 +67,16 @@ def _offer(name: str, facts: OfferFacts | None, now: OfferNow | None, decision: 
 
 def _unusable(name: str, why: str) -> Json:
     return {"Offer": name, "State": UNUSABLE, "Why": why[:LONGEST]}
+
+
+def _extension(extension: Extension) -> Json:
+    return {
+        "Offer": extension.offer,
+        "AnnexID": extension.annex_id,
+        "EndOfLease": extension.end_s,
+        "NewEndOfLease": extension.end_s + extension.length_s if extension.length_s else None,
+        "Why": extension.why[:LONGEST] or None,
+    }
 
 
 def _group(group: IdleGroup, decision: Decision) -> Json:

@@ -15,9 +15,10 @@ from typing import Any, Final, TypeVar
 from annexd.annex.request.durations import read_duration
 from annexd.annex.request.launch_config import LaunchChoice, launch_config
 from annexd.annex.request.launch_values import image, instance_types, max_price, volume_gib
+from annexd.annex.request.lease_length import duration
 from annexd.daemoncore.config.parameters import Parameters, is_expression, param
 from annexd.daemoncore.regular_file import open_regular
-from annexd.demand.ghost_negotiators import OFFER
+from annexd.demand.ghost_negotiators import faults_of_names
 from annexd.demand.offer import Offer, fault_of_weights
 
 Value = TypeVar("Value")
@@ -86,13 +87,11 @@ class _Reading:
 
     def names(self) -> list[str]:
         names = list(dict.fromkeys(self._look_up.words("ANNEX_OFFERS")))
-        wrong = [name for name in names if not OFFER.fullmatch(name)]
-        if wrong:
-            words = "must be names of letters, digits and _, beginning with a letter, of 32 characters at most"
-            self._look_up.faults.append(f"ANNEX_OFFERS {words}, not {', '.join(wrong)}")
+        faults = faults_of_names(names)
+        self._look_up.faults += faults.values()
         if len(names) > MOST_OFFERS:
             self._look_up.faults.append(f"ANNEX_OFFERS has {len(names)} offers, and {MOST_OFFERS} are the most")
-        return [name for name in names[:MOST_OFFERS] if name not in wrong]
+        return [name for name in names[:MOST_OFFERS] if name not in faults]
 
     def choice(self, knob: str, default: str, choices: tuple[str, ...]) -> str:
         text = self._look_up.text(knob, default).strip().strip('"').lower()
@@ -109,11 +108,12 @@ class _Reading:
             self.unusable[name] = str(error)
             config = {}
         default = Offer(name, config, "", 0, 0)
+        lease_s = self._seconds(name, "LEASE", 4 * 3600)
         found = Offer(
             name,
             config,
             start=self._expression(name, "START", "true"),
-            lease_s=self._seconds(name, "LEASE", 4 * 3600),
+            lease_s=lease_s,
             max_machines=self._number(name, "MAX", None),
             jobs=self._expression(name, "JOBS", default.jobs),
             rank=self._expression(name, "RANK", default.rank),
@@ -122,8 +122,16 @@ class _Reading:
             idle_s=self._seconds(name, "IDLE", default.idle_s),
             on_demand=self.choice(_knob(name, "MARKET"), SPOT, (SPOT, ON_DEMAND)) == ON_DEMAND,
             machine_ad=self._look_up.text(_knob(name, "AD")),
+            max_lease_s=self._longest_s(name, lease_s),
         )
         return None if name in self.unusable else found
+
+    def _longest_s(self, name: str, lease_s: int) -> int:
+        longest_s = self._seconds(name, "MAX_LEASE", lease_s)
+        if longest_s < lease_s:
+            shorter = f"{_knob(name, 'MAX_LEASE')} is {duration(longest_s)}, and shorter than {_knob(name, 'LEASE')}"
+            self._look_up.faults.append(f"{shorter} ({duration(lease_s)})")
+        return longest_s
 
     def _config(self, name: str) -> Mapping[str, Any]:
         """Raises ValueError with what is wrong with the order of an offer."""

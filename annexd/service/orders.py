@@ -110,10 +110,6 @@ class Orders:
 
     async def order(self, ad: Mapping[str, Any], owner: str, offer: MachineOffer) -> ReplyAd:
         """Carry out an order of annexd's own for idle jobs, under the limits of all orders."""
-
-        def accepted(state: State) -> None:
-            log.always(f"Accepted request {state.command_id} of offer {offer.name}: {_summary(state)}")
-
         context = self._context
 
         def act(accepted: Accepted) -> ReplyAd:
@@ -130,13 +126,29 @@ class Orders:
                 accepted=accepted,
             )
 
+        return await self._by_itself(act, f"of offer {offer.name}", self._semaphore)
+
+    async def extend(self, ad: Mapping[str, Any], owner: str) -> ReplyAd:
+        """Move the end of an annex that annexd ordered by itself, as its owner could."""
+
+        def act(accepted: Accepted) -> ReplyAd:
+            return answer(ad, owner, self._context, self._defaults, time.time(), accepted)
+
+        return await self._by_itself(act, "by demand", self._side_semaphore)
+
+    async def _by_itself(self, act: Callable[[Accepted], ReplyAd], by: str, semaphore: Semaphore) -> ReplyAd:
+        """Carry out a request of annexd's own."""
+
+        def accepted(state: State) -> None:
+            log.always(f"Accepted request {state.command_id} {by}: {_summary(state)}")
+
         try:
-            answer = await self._in_thread(lambda: self._carry_out(act, accepted))
+            reply_ad = await self._in_thread(lambda: self._carry_out(act, accepted), semaphore)
         finally:
             self._changed()
-        if answer["Result"] != SUCCESS:
+        if reply_ad["Result"] != SUCCESS:
             await self.continue_unfinished()
-        return answer
+        return reply_ad
 
     def status(self) -> Mapping[str, int]:
         """Return attributes of the daemon's ad: orders in a thread now, and those that wait for one."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from annexd.tool import show as say
 from annexd.tool.errors import COMMUNICATION, NOT_FOUND, ToolError
 from annexd.tool.options import ToolOptions
-from annexd.tool.times import is_time, shown_distance
+from annexd.tool.times import is_time, shown_distance, shown_time
 
 OFFERS: Final = {
     "Offer": "Offer",
@@ -55,7 +55,8 @@ def show_offers(ad: Mapping[str, Any], *, as_json: bool) -> None:
         say.notes([NONE])
         return
     _print_table(list(OFFERS), [[_text(each.get(name)) for name in OFFERS.values()] for each in offers])
-    _print_footer(demand, [f"{each['Offer']}: {each['Why']}" for each in offers if each.get("Why")])
+    lines = [f"{each['Offer']}: {each['Why']}" for each in offers if each.get("Why")]
+    _print_footer(demand, [*lines, *_leases(demand)])
 
 
 def show_demand(ad: Mapping[str, Any], *, as_json: bool) -> None:
@@ -69,7 +70,7 @@ def show_demand(ad: Mapping[str, Any], *, as_json: bool) -> None:
         _print_table(GROUPS, [row for each in groups for row in _rows(each, time.time())])
     else:
         say.notes(["there were no idle jobs that are old enough for any offer"])
-    _print_footer(demand, [])
+    _print_footer(demand, _leases(demand))
 
 
 def why(options: ToolOptions, ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
@@ -153,6 +154,19 @@ def _rows(group: Mapping[str, Any], now_s: float) -> Iterable[Sequence[str]]:
     common = [_text(group.get(name)) for name in ("User", "Schedd", "FirstJob")] + [age]
     for number, part in enumerate(group["Parts"]):
         yield [_text(part["Jobs"]), *(common if not number else [""] * 4), _text(part["State"]), _text(part["Text"])]
+
+
+def _leases(demand: Demand) -> list[str]:
+    """Return a line for each annex of an offer whose lease is near its end."""
+    return [_lease(each, str(demand.get("Mode"))) for each in demand.get("Leases") or () if is_time(each["EndOfLease"])]
+
+
+def _lease(lease: Mapping[str, Any], mode: str) -> str:
+    annex, end = f"{lease['Offer']}: annex {lease['AnnexID']}", shown_time(lease["EndOfLease"])
+    if not is_time(lease["NewEndOfLease"]):
+        return f"{annex} ends at {end}, and is not extended: {lease['Why']}"
+    verb = "would be" if mode == "observe" else "is"
+    return f"{annex} {verb} extended from {end} to {shown_time(lease['NewEndOfLease'])}"
 
 
 def _print_footer(demand: Demand, lines: Sequence[str]) -> None:

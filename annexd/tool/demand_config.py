@@ -26,10 +26,11 @@ def write(file: str, param: Param) -> None:
 
 def _offers(param: Param) -> dict[str, JobClause]:
     names = list(dict.fromkeys((param("ANNEX_OFFERS") or "").replace(",", " ").split()))
-    faults = faults_of_names(names)
+    wrong = faults_of_names(names)
+    faults = list(wrong.values())
     if not names:
         faults = ["ANNEX_OFFERS is empty: name the offers there, as in ANNEX_OFFERS = small, gpu (docs/demand.md)"]
-    offers = {} if faults else {name: _clause(name, param, faults) for name in names}
+    offers = {name: _clause(name, param, faults) for name in names if name not in wrong}
     if faults:
         raise ToolError(USAGE, *faults)
     return offers

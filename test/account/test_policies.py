@@ -20,8 +20,7 @@ from annexd.account.configuration import ConfigurationFile
 from annexd.account.policies import (
     DAEMON,
     DOCUMENTS,
-    NEEDS_NO_RIGHT,
-    RIGHTS,
+    DOCUMENTS_OF,
     ROLES,
     SETUP,
     USER,
@@ -69,6 +68,8 @@ PUBLISHED = [  # an image that AWS publishes, and whose root volume is named
     }
 ]
 AGENT = "cloudformation.amazonaws.com"
+RIGHTS = {role: [each for name in names for each in DOCUMENTS[name]] for role, names in DOCUMENTS_OF.items()}
+NEEDS_NO_RIGHT = {"sts:GetCallerIdentity"}
 
 
 @dataclass(frozen=True)

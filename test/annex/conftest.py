@@ -5,19 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from test.annex.clouds import deployed_cloud
 from test.annex.joining import BUCKET, defaults
 from test.annex.priced import DAY_S, LISTS
 from test.annex.site import BYSTANDER, Site
 from test.cloud import Cloud
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "template-3.json"
-
 
 @pytest.fixture(scope="package")
 def deployed() -> Iterator[tuple[Cloud, str]]:
-    """Its rules fire only when a test says so."""
-    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
-        arn = cloud.deploy_template(TEMPLATE)
+    with deployed_cloud() as (cloud, arn):
         _have_read_the_models(cloud, arn)
         yield cloud, arn
 

@@ -107,7 +107,10 @@ def test_an_order_reserves_its_worst_case_and_the_next_one_has_only_what_is_left
     assert reply["Result"] == "InvalidState"
     assert "budget physics: this can cost $0." in str(reply["ErrorString"])
     assert "are left" in str(reply["ErrorString"])
-    assert "order less" in str(reply["ErrorString"])
+    assert ("order 1 instead of 2" in str(reply["ErrorString"]), reply["CapacityLeft"]) == (True, 1)
+    priced.rules = Rules((Budget("physics", need + need // 4, Period.MONTH),))
+    reply = ordered(priced)
+    assert ("order less" in str(reply["ErrorString"]), reply["CapacityLeft"]) == (True, 0)
     assert len(priced.live_fleets()) == 1
 
 

@@ -13,12 +13,14 @@ from annexd.annex.fleet.capacity_news import CapacityNews, refusals_in, taken_ba
 from annexd.annex.fleet.history import Event, events_of
 from annexd.annex.fleet.inventory import take_inventory
 from annexd.annex.request.markets import MARKETS, ON_DEMAND, SPOT, FleetScope
-from test.annex.conftest import TEMPLATE
+from test.annex.clouds import as_new, deployed
 from test.annex.fleets import by_hand, ec2_fleet, fleet, instances_of, look, target
 from test.annex.site import Site, wait_for
-from test.cloud import Cloud
 from test.cloud.behaviour import CAPACITY_WORDS, FLEET_EVENTS
 from test.cloud.fleet_troubles import TROUBLES
+
+__all__ = ["as_new", "deployed"]  # a cloud of its own: its pools are full
+pytestmark = pytest.mark.usefixtures("as_new")
 
 FULL = {"m5.large us-east-1a spot": 0}
 OPEN = dict.fromkeys(FULL)
@@ -78,21 +80,10 @@ NO_NEWS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[tuple[Cloud, str]]:
-    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0, "update_s": 0.0}) as cloud:
-        yield cloud, cloud.deploy_template(TEMPLATE)
-
-
 @pytest.fixture(autouse=True)
-def _as_new(site: Site) -> Iterator[None]:
-    for each in site.cloud.fleets():
-        site.cloud.forget_fleet(str(each["id"]))
+def _open_again(site: Site) -> Iterator[None]:
     yield
     site.cloud.set_capacity(**OPEN)
-    site.cloud.behave(
-        capacity_words="no-spot-capacity", fleet_events="as-documented", interruptions_are_timed=True, fleet_trouble=""
-    )
 
 
 def read(sub_type: str, about: str, kind: str = "error") -> list[CapacityNews]:
@@ -205,7 +196,6 @@ def test_events_come_the_newest_first_and_from_a_time_on(site: Site) -> None:
     times_s = [each.at_s for each in events_of(ec2, fleet_id, 0.0)]
     assert times_s == sorted(times_s, reverse=True)
     assert events_of(ec2, fleet_id, datetime(2099, 1, 1, tzinfo=UTC).timestamp()) == []
-    site.cloud.behave(capacity_retry_s=780.0)
 
 
 def test_every_trouble_of_the_emulator_that_is_of_capacity_is_read_as_such() -> None:

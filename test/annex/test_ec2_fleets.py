@@ -1,7 +1,6 @@
 """Annexes by EC2 Fleet, made by hand: annexd sees, extends and ends them as it does those by Spot Fleet."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -20,38 +19,21 @@ from annexd.annex.lease.lease import tags, utc
 from annexd.annex.reconcile import OVERDUE_S
 from annexd.workflow import Refused, Retry
 from test.annex.ads import OWNER
-from test.annex.conftest import TEMPLATE
+from test.annex.clouds import as_new, deployed
 from test.annex.fleets import KEYS, by_hand, ec2_fleet, fleet, instances_of, look, stamp, writes
 from test.annex.site import Site, wait_for
-from test.cloud import Cloud
 from test.cloud.orders import described_fleet, ec2_fleet_config, template
+
+__all__ = ["as_new", "deployed"]  # a cloud of its own: instances run on in it
+pytestmark = pytest.mark.usefixtures("as_new")
 
 ROLE_MESSAGE = "iamFleetRoleInvalid"
 
 
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[tuple[Cloud, str]]:
-    """A cloud of its own: instances run on in it."""
-    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0, "update_s": 0.0}) as cloud:
-        yield cloud, cloud.deploy_template(TEMPLATE)
-
-
 @pytest.fixture(autouse=True)
-def _as_new(site: Site) -> Iterator[None]:
-    for each in site.cloud.fleets():
-        site.cloud.forget_fleet(str(each["id"]))
-    running = [str(each["id"]) for each in site.cloud.running_instances()]
-    if running:
-        by_hand(site).terminate_instances(InstanceIds=running)
-    site.cloud.clear_audit()
-    before, url = site.defaults, site.cloud.url
-    site.defaults = replace(before, lease_function_arn=site.arn, ec2_url=url, lambda_url=url, sts_url=url, logs_url=url)
-    yield
-    site.defaults = before
-    site.cloud.clear_faults()
-    site.cloud.behave(
-        fleet_trouble="", second_cancel="acted-upon", unknown_fleet="refused", fleet_events="as-documented"
-    )
+def _of_the_cloud(site: Site) -> None:
+    """Its defaults name the emulated AWS, so that annexd believes its clock."""
+    site.defaults = replace(site.trusting(), lease_function_arn=site.arn)
 
 
 def state_of(site: Site, fleet_id: str) -> str:

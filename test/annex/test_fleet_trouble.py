@@ -3,7 +3,6 @@
 import json
 import re
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import formatdate
@@ -15,14 +14,16 @@ from annexd.annex.fleet.advice import ADVICE, CONSOLE, advice
 from annexd.annex.fleet.trouble import LONGEST_TEXT, MOST_ASKED, SETTLE_S, SHORT_LIFE_S, Trouble
 from annexd.annex.lease.lease import utc
 from annexd.annex.reconcile import reconcile
-from test.annex.conftest import TEMPLATE
+from test.annex.clouds import as_new, deployed
 from test.annex.fleets import by_hand, fleet, look, tag, target, writes
 from test.annex.looks import listed, looked
 from test.annex.site import Site, wait_for
 from test.annex.strange import BODIES, answering
 from test.aws.endpoint import endpoint, relays
-from test.cloud import Cloud
 from test.cloud.fleet_troubles import TROUBLES, blacklisted
+
+__all__ = ["as_new", "deployed"]  # a cloud of its own: its fleets fail
+pytestmark = pytest.mark.usefixtures("as_new")
 
 MEANINGS = {  # by trouble: a word of what AWS says, and a word of the next step
     "quota": ("Spot Max Instance Count Exceeded", "request a higher quota"),
@@ -40,21 +41,6 @@ MEANINGS = {  # by trouble: a word of what AWS says, and a word of the next step
     "invalid": ("DeviceIndex 0", "correct it and order again"),
     "all": ("Several attempts to launch instances have failed", "the EC2 console has the whole history"),
 }
-
-
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[tuple[Cloud, str]]:
-    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0, "update_s": 0.0}) as cloud:
-        yield cloud, cloud.deploy_template(TEMPLATE)
-
-
-@pytest.fixture(autouse=True)
-def _as_new(site: Site) -> Iterator[None]:
-    """AWS lists ended fleets for two days: those of earlier tests are forgotten."""
-    for each in site.cloud.fleets():
-        site.cloud.forget_fleet(str(each["id"]))
-    yield
-    site.cloud.behave(fleet_trouble="", history_late_s=0.0, ec2_limits=0.0)
 
 
 def troubled(site: Site, trouble: str, **more: Any) -> Trouble:

@@ -17,23 +17,17 @@ from annexd.aws import ClientCache
 from annexd.aws.traffic import ClientHooks
 from annexd.workflow import Engine
 from test.annex.ads import OWNER
-from test.annex.conftest import TEMPLATE
+from test.annex.clouds import deployed
 from test.annex.fleets import target
 from test.annex.site import BYSTANDER, PACE, READ_TIMEOUT_S, Site
 from test.annex.strange import NOW, answering
 from test.aws.endpoint import endpoint, relays
-from test.cloud import Cloud
 from test.replies import accepted
+
+__all__ = ["deployed"]  # a cloud of its own: its function's log is forged
 
 GROUP, STREAM = "/aws/lambda/HTCondorAnnexLease", "made by a test"
 LOOK = ["GetFunction", "FilterLogEvents"]
-
-
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[tuple[Cloud, str]]:
-    """A cloud of its own: its function's log is forged."""
-    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0, "update_s": 0.0}) as cloud:
-        yield cloud, cloud.deploy_template(TEMPLATE)
 
 
 @dataclass

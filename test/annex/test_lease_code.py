@@ -2,25 +2,16 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
-
-import pytest
 
 from annexd.annex.lease.lease_code import own_code, own_digest
-from test.annex.conftest import TEMPLATE
+from test.annex.clouds import deployed
 from test.annex.fleets import look
 from test.annex.site import BYSTANDER, Site, wait_for
-from test.cloud import Cloud
 from test.lease.loading import CODE
 
+__all__ = ["deployed"]  # a cloud of its own: its function is changed
+
 MESSAGE = "differs from lambda/lease.py of this annexd: update the stack (condor_annex -setup)"
-
-
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[tuple[Cloud, str]]:
-    """A cloud of its own: its function is changed."""
-    with Cloud(speed=0, behaviour={"logs_late_s": 0.0, "update_s": 0.0}) as cloud:
-        yield cloud, cloud.deploy_template(TEMPLATE)
 
 
 def change(site: Site, files: dict[str, bytes]) -> None:

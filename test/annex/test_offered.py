@@ -10,16 +10,18 @@ from dataclasses import replace
 import pytest
 
 from annexd.annex.index import AnnexIndex
+from annexd.annex.lease.lease import TAG_LEASE_END, utc
 from annexd.annex.offered import OfferedAnnex, offered_annexes
 from annexd.annex.request.join_config import MachineOffer
 from annexd.annex.status import PoolCounts, PoolSnapshot, Snapshot
 from test.annex.joining import BUCKET, defaults
 from test.annex.looks import looked
-from test.annex.site import Site, wait_for
+from test.annex.site import BYSTANDER, Site, wait_for
 from test.replies import accepted
 
 GPU = MachineOffer("gpu", "TARGET.RequestGPUs > 0")
 BOOT_S = 900.0
+HOUR_S = 3600
 
 
 @pytest.fixture
@@ -41,11 +43,13 @@ def looks_of(site: Site, index: AnnexIndex) -> dict[str, Snapshot]:
     return {str(index.ordered(each).account): look for each in index.all()}
 
 
-def counted(site: Site, joined: int = 0, later_s: float = 0.0, *, has_looked: bool = True) -> list[OfferedAnnex]:
+def counted(
+    site: Site, joined: int = 0, later_s: float = 0.0, *, claimed: int = 0, has_looked: bool = True
+) -> list[OfferedAnnex]:
     journal = site.journal()
     try:
         index = AnnexIndex(site.engine(journal))
-        annexes = {each.annex_id: PoolCounts(joined, joined, 0) for each in index.all()}
+        annexes = {each.annex_id: PoolCounts(joined, joined, claimed) for each in index.all()}
         looks = looks_of(site, index) if has_looked else {}
         pool = PoolSnapshot(site.now_s(), annexes)
         return list(offered_annexes(index, looks, pool, site.now_s() + later_s, BOOT_S))
@@ -109,3 +113,79 @@ def test_an_order_that_failed_counts_nothing(joined: Site) -> None:
     joined.cloud.fault("RequestSpotFleet", "denied", times=9)
     assert joined.order(offer=GPU)["Result"] == "Failure"
     assert counted(joined, has_looked=False) == []
+
+
+# What decides whether its lease is extended.
+
+
+def running(site: Site) -> OfferedAnnex:
+    """An annex of one hour whose machines run, and one of them a job."""
+    accepted(site.order(offer=GPU, TargetCapacity=2, LeaseDuration=HOUR_S, EndOfLease=int(site.now_s()) + HOUR_S))
+    wait_for(lambda: len(site.cloud.running_instances()) == 2, "the machines")
+    return now(site)
+
+
+def now(site: Site) -> OfferedAnnex:
+    [found] = counted(site, joined=2, claimed=1)
+    return found
+
+
+def extend(site: Site, annex: OfferedAnnex) -> None:
+    """As annexd does it by itself."""
+    site.change(annex.annex_id, CommandID=f"{annex.command_id}-extension-{annex.moves + 1}", LeaseExtension=HOUR_S)
+
+
+def test_what_decides_about_an_extension_is_the_lease_as_it_was_ordered_and_who_has_jobs(joined: Site) -> None:
+    annex = running(joined)
+    assert (annex.claimed, annex.lease_s, annex.held, annex.moves) == (1, HOUR_S, "", 0)
+    assert annex.end_s == annex.began_s + HOUR_S
+    assert annex.hears_s == 300 + 120, "machines look every five minutes, and drain for two"
+    extend(joined, annex)
+    longer = now(joined)
+    assert (longer.began_s, longer.lease_s, longer.held, longer.moves) == (annex.began_s, HOUR_S, "", 1)
+    assert longer.end_s == annex.end_s + HOUR_S
+
+
+def test_what_people_did_with_its_end_stands(joined: Site) -> None:
+    annex = running(joined)
+    shorter_s = annex.end_s - 600
+    accepted(joined.change(annex.annex_id, EndOfLease=shorter_s))
+    assert now(joined).held == "its lease was shortened"
+    accepted(joined.change(annex.annex_id, LeaseExtension=600))
+    assert not now(joined).held
+    [fleet] = joined.live_fleets()
+    tag = {"Key": TAG_LEASE_END, "Value": utc(annex.end_s + 1800)}
+    joined.cloud.client("ec2", BYSTANDER).create_tags(Resources=[fleet["id"]], Tags=[tag])
+    assert "by AWS it ends at" in now(joined).held
+
+
+def test_a_cancelled_annex_is_not_extended_while_its_machines_are_seen(joined: Site) -> None:
+    annex = running(joined)
+    journal = joined.journal()
+    try:
+        index = AnnexIndex(joined.engine(journal))
+        looks = looks_of(joined, index)
+    finally:
+        journal.close()
+    accepted(joined.cancel(annex.annex_id))
+    journal = joined.journal()
+    try:
+        index = AnnexIndex(joined.engine(journal))
+        [found] = offered_annexes(index, looks, PoolSnapshot(), joined.now_s(), BOOT_S)
+        assert found.held == "it was cancelled"
+    finally:
+        journal.close()
+
+
+@pytest.mark.parametrize("at", range(1, 11))
+def test_a_crash_at_each_append_of_an_extension_extends_once(joined: Site, at: int) -> None:
+    annex = running(joined)
+    with joined.mortal(at, written=True):
+        extend(joined, annex)
+    before = now(joined)
+    assert before.held in ("", "its end is being moved")
+    if not before.held and before.end_s == annex.end_s:
+        extend(joined, before)  # nothing of it was accepted, and so it is due still
+    joined.restart()
+    after = now(joined)
+    assert (after.end_s, after.held) == (annex.end_s + HOUR_S, "")

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from annexd.aws import ClientCache, answers
 from test.annex.ads import SPECIFICATION
-from test.annex.conftest import TEMPLATE
+from test.annex.clouds import deployed_cloud
 from test.annex.site import Site
-from test.cloud import Cloud
 
 PAGE = answers.PAGE["describe_spot_fleet_requests"]["MaxResults"]
 OTHERS = {
@@ -18,8 +17,8 @@ OTHERS = {
 
 
 def test_a_fleet_beyond_the_first_page_is_found_and_ended(tmp_path: Path) -> None:
-    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
-        site = Site(cloud, cloud.deploy_template(TEMPLATE), tmp_path)
+    with deployed_cloud() as (cloud, arn):
+        site = Site(cloud, arn, tmp_path)
         site.cache = ClientCache(read_timeout=20)  # these pages are large
         ec2 = cloud.client("ec2")
         others = [ec2.request_spot_fleet(SpotFleetRequestConfig=OTHERS)["SpotFleetRequestId"] for _ in range(PAGE + 1)]

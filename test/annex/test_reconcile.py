@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -15,20 +15,14 @@ from annexd.annex.request.account_target import own_target
 from annexd.annex.request.defaults import Defaults
 from annexd.workflow import Refused
 from test.annex.ads import OWNER
-from test.annex.conftest import TEMPLATE
+from test.annex.clouds import deployed
 from test.annex.fleets import by_hand, fleet, instances_of, look, stamp, tag, writes
 from test.annex.site import BYSTANDER, Site, wait_for
-from test.cloud import Cloud
 from test.cloud.orders import request
 
+__all__ = ["deployed"]  # a cloud of its own: instances run on in it
+
 LATE_S = 1000 + OVERDUE_S + 60  # after the end of a lease of 1,000 s
-
-
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[tuple[Cloud, str]]:
-    """A cloud of its own: instances run on in it."""
-    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0, "update_s": 0.0}) as cloud:
-        yield cloud, cloud.deploy_template(TEMPLATE)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The annexes that annexd knows: told from its journal and its last look, without a question to AWS."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,18 +11,12 @@ from annexd.annex.lease.lease import utc
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.status import PoolSnapshot, known_annexes
 from test.annex.ads import OWNER
-from test.annex.conftest import TEMPLATE
+from test.annex.clouds import deployed
 from test.annex.fleets import BOB, by_hand, fleet, instances_of, stamp, tag
 from test.annex.looks import ask, listed, looked
 from test.annex.site import PACE, Site, wait_for
-from test.cloud import Cloud
 
-
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[tuple[Cloud, str]]:
-    """A cloud of its own: AWS lists ended fleets for two days."""
-    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
-        yield cloud, cloud.deploy_template(TEMPLATE)
+__all__ = ["deployed"]  # a cloud of its own: AWS lists ended fleets for two days
 
 
 def test_status_shows_an_annex_with_lease_owner_and_instances(site: Site) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from annexd.authorization import FAMILY, AuthorizationPolicy, Lookups, Peer
 from annexd.authorization.network import peer_address
+from annexd.authorization.peer import AccessCheck
 from annexd.cedar.levels import Level
 
 RECORDED = json.loads((Path(__file__).parent / "vectors" / "verdicts.json").read_text())
@@ -36,7 +37,7 @@ def test_every_verdict_is_that_of_htcondor(case: dict[str, Any]) -> None:
     if case["holes"]:
         policy = policy.with_holes(FAMILY)
     for level, address, user, granted in case["verdicts"]:
-        verdict = policy.verify(Level(level), Peer(address, user, "FAMILY"), LOOKUPS)
+        verdict = policy.verify(Level(level), AccessCheck(Peer(address, user, "FAMILY"), LOOKUPS))
         assert verdict.granted == granted, f"{level} {address} {user}: {verdict.reason}; {case['config']}"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from annexd.authorization import FAMILY, PARENT, AuthorizationPolicy, Membership, Peer, Verdict
+from annexd.authorization.peer import AccessCheck
 from annexd.cedar.commands import CA_AUTH_CMD, CA_CMD, COMMANDS, DC_CONFIG_PERSIST, DC_NOP, DC_NOP_WRITE, Command
 from annexd.cedar.levels import Level
 from test.authorization.resolver import HERE, Resolver
@@ -23,7 +24,7 @@ def verify(
     names: Mapping[str, Sequence[str]] | None = None,
     addresses: Mapping[str, Sequence[str]] | None = None,
 ) -> Verdict:
-    return policy(config).verify(level, peer, Resolver(names or {}, addresses or {}).lookups())
+    return policy(config).verify(level, AccessCheck(peer, Resolver(names or {}, addresses or {}).lookups()))
 
 
 CONFIGURATIONS: list[tuple[dict[str, str], Level, bool]] = [
@@ -188,7 +189,7 @@ IN_GROUP = {
 @pytest.mark.parametrize("member", IN_GROUP.values(), ids=IN_GROUP)
 def test_a_netgroup_stands_for_its_users_and_hosts(member: Membership) -> None:
     def granted(**config: str) -> bool:
-        return policy(config).verify(Level.READ, BOB, Resolver(NODE, RESOLVED, {member}).lookups()).granted
+        return policy(config).verify(Level.READ, AccessCheck(BOB, Resolver(NODE, RESOLVED, {member}).lookups())).granted
 
     assert granted(ALLOW_READ="+group")
     assert not granted(ALLOW_READ="*", DENY_READ="eve@site +group")
@@ -197,21 +198,21 @@ def test_a_netgroup_stands_for_its_users_and_hosts(member: Membership) -> None:
 
 def test_a_user_without_a_domain_is_looked_up_as_user_and_domain_of_a_netgroup() -> None:
     resolver = Resolver({}, {})
-    policy({"ALLOW_READ": "+group"}).verify(Level.READ, Peer("10.1.2.3", "bob", "FS"), resolver.lookups())
+    policy({"ALLOW_READ": "+group"}).verify(Level.READ, AccessCheck(Peer("10.1.2.3", "bob", "FS"), resolver.lookups()))
     assert resolver.asked[0] == Membership("group", "10.1.2.3", "bob", "bob")
 
 
 def test_the_resolver_is_asked_only_when_an_entry_for_this_user_needs_it() -> None:
     silent = Resolver({}, {})
     config = {"ALLOW_READ": "eve@site/node.site, bob@site", "DENY_READ": "eve@site/*.other"}
-    assert policy(config).verify(Level.READ, BOB, silent.lookups()).granted
+    assert policy(config).verify(Level.READ, AccessCheck(BOB, silent.lookups())).granted
     assert silent.asked == []
 
 
 def test_the_names_of_a_peer_are_looked_up_once_per_decision() -> None:
     resolver = Resolver({}, {})
     config = {f"ALLOW_{level}": f"*.{level}.site *.site" for level in Level}
-    assert not policy(config).verify(Level.READ, BOB, resolver.lookups()).granted
+    assert not policy(config).verify(Level.READ, AccessCheck(BOB, resolver.lookups())).granted
     assert resolver.asked == ["10.1.2.3"]
 
 
@@ -231,7 +232,7 @@ def test_the_names_of_a_peer_are_looked_up_once_per_decision() -> None:
 )
 def test_names_are_looked_up_only_if_the_decision_depends_on_them(config: dict[str, str], needed: bool) -> None:
     resolver = Resolver({}, {})
-    policy(config).verify(Level.READ, BOB, resolver.lookups())
+    policy(config).verify(Level.READ, AccessCheck(BOB, resolver.lookups()))
     assert bool(resolver.asked) is needed
 
 
@@ -259,15 +260,15 @@ def test_inherited_sessions_have_their_levels_regardless_of_the_lists_but_never_
     holed = policy(CLOSED).with_holes(PARENT, FAMILY)
     lookups = Resolver({}, {}).lookups()
     parent, family = (Peer("10.1.2.3", user, "FAMILY") for user in ("condor@parent", "condor@family"))
-    assert holed.verify(level, parent, lookups).granted == (level in OPEN_TO_PARENT)
-    assert holed.verify(level, family, lookups).granted == (level in OPEN_TO_FAMILY)
+    assert holed.verify(level, AccessCheck(parent, lookups)).granted == (level in OPEN_TO_PARENT)
+    assert holed.verify(level, AccessCheck(family, lookups)).granted == (level in OPEN_TO_FAMILY)
 
 
 def test_a_name_alone_opens_no_hole() -> None:
     holed = policy(CLOSED).with_holes(PARENT, FAMILY)
     for user, method in [("condor@family", "CLAIMTOBE"), ("bob@site", "FAMILY"), ("Condor@Family", "FAMILY")]:
         peer = Peer("10.1.2.3", user, method)
-        assert not holed.verify(Level.ADMINISTRATOR, peer, Resolver({}, {}).lookups()).granted
+        assert not holed.verify(Level.ADMINISTRATOR, AccessCheck(peer, Resolver({}, {}).lookups())).granted
 
 
 def test_without_holes_an_inherited_session_is_subject_to_the_lists() -> None:

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annexd.authorization import AuthorizationPolicy, Peer
+from annexd.authorization.peer import AccessCheck
 from annexd.cedar.levels import IMPLIES, Level
 from test.authorization.resolver import Resolver
 
@@ -24,7 +25,7 @@ LOOKUPS = RESOLVER.lookups()
 
 
 def granted(config: dict[str, str], level: Level, peer: Peer) -> bool:
-    return AuthorizationPolicy.read(config.get, "ANNEXD").verify(level, peer, LOOKUPS).granted
+    return AuthorizationPolicy.read(config.get, "ANNEXD").verify(level, AccessCheck(peer, LOOKUPS)).granted
 
 
 @given(st.dictionaries(KNOBS, st.text() | LISTS, max_size=8), LEVELS, PEERS, st.text())

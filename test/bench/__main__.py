@@ -8,7 +8,20 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 
-from test.bench import annexes, demand_jobs, growth, matching, memory, orders, rates, scale, soak, start
+from test.bench import (
+    annexes,
+    demand_decision,
+    demand_jobs,
+    demand_latency,
+    growth,
+    matching,
+    memory,
+    orders,
+    rates,
+    scale,
+    soak,
+    start,
+)
 from test.bench.demand import compare as policy
 from test.bench.measure import NotMadeError
 from test.bench.wire import RefusedError
@@ -41,6 +54,14 @@ PARTS: Mapping[str, tuple[str, Callable[[argparse.Namespace], None]]] = {
     "demand": (
         "comparing kinds of idle jobs with the machines of offers",
         lambda asked: matching.compare(asked.kinds, asked.offers),
+    ),
+    "demand-decision": (
+        "a whole decision about very many idle jobs",
+        lambda asked: demand_decision.compare(asked.idle, asked.kinds, asked.slots, asked.offers),
+    ),
+    "demand-latency": (
+        "from a job's idle age to the accepted order of its machine, in a real pool",
+        lambda asked: demand_latency.compare(asked.latencies),
     ),
     "soak": ("memory after very many commands", lambda asked: soak.compare(asked.commands)),
     "demand-policy": (
@@ -82,10 +103,11 @@ def _options() -> argparse.Namespace:
         ("--living", 1000, "scale: how many annexes, of ten machines each"),
         ("--asked", 5, "scale: times of each command"),
         ("--watched", 180, "scale: seconds for which annexd's CPU time and calls are counted, twice"),
-        ("--idle", 100_000, "demand-jobs: how many idle jobs"),
-        ("--kinds", 2_000, "demand, demand-jobs: of different jobs"),
-        ("--slots", 10_000, "demand-jobs: how many free slots"),
-        ("--offers", 20, "demand: how many"),
+        ("--idle", 100_000, "demand-jobs, demand-decision: how many idle jobs"),
+        ("--kinds", 2_000, "demand, demand-jobs, demand-decision: of different jobs"),
+        ("--slots", 10_000, "demand-jobs, demand-decision: how many free slots"),
+        ("--offers", 20, "demand, demand-decision: how many"),
+        ("--latencies", 5, "demand-latency: jobs, without confirmation and with it"),
         ("--commands", 100_000, "soak: how many"),
         ("--seeds", 5, "demand-policy: traces of each mix"),
     ):

@@ -55,18 +55,18 @@ def compare(jobs: int, kinds: int, slots: int) -> None:
     print("", f"{jobs} idle jobs of {kinds} kinds in a schedd, and {slots} free slots", sep="\n")
     with GhostPool([], LIMITS) as pool:
         began_s = time.monotonic()
-        _submit(pool, jobs, kinds)
-        _advertise(pool, slots)
+        submit(pool, jobs, kinds)
+        advertise(pool, slots)
         pool.wait_for_cycles(1, "")
         print(f"(made in {time.monotonic() - began_s:.0f} s)", flush=True)
-        before = _memory_mib()
+        before = memory_mib()
         asyncio.run(_ask(pool, jobs))
-        own = _memory_mib() - before
+        own = memory_mib() - before
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / MIB
     print(f"memory: {own:.0f} MB more in annexd's process, at most {most:.0f} MB in a worker", flush=True)
 
 
-def _memory_mib() -> float:
+def memory_mib() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / MIB / MIB
 
 
@@ -92,7 +92,7 @@ async def _ask(pool: GhostPool, jobs: int) -> None:
 
 
 async def _measured(ask: Callable[[], Awaitable[T]], schedd: int) -> tuple[T, Cost]:
-    ticker = asyncio.create_task(_watch_loop())
+    ticker = asyncio.create_task(watch_loop())
     before, began_s, cpu_s = _cpu_s(schedd), time.monotonic(), time.process_time()
     found = await ask()
     wall_s, used_s = time.monotonic() - began_s, time.process_time() - cpu_s
@@ -100,7 +100,7 @@ async def _measured(ask: Callable[[], Awaitable[T]], schedd: int) -> tuple[T, Co
     return found, Cost(wall_s, _cpu_s(schedd) - before, used_s, await ticker)
 
 
-async def _watch_loop() -> float:
+async def watch_loop() -> float:
     longest_s, last_s = 0.0, time.thread_time()
     try:
         while True:
@@ -117,7 +117,7 @@ def _cpu_s(pid: int) -> float:
     return sum(int(each) for each in fields[11:15]) / TICKS  # utime, stime, cutime, cstime: proc(5)
 
 
-def _submit(pool: GhostPool, jobs: int, kinds: int) -> None:
+def submit(pool: GhostPool, jobs: int, kinds: int) -> None:
     """Submit jobs that differ in memory, in several submissions with their own kinds."""
     parts = max(1, jobs // AT_ONCE)
     for part in range(parts):
@@ -132,7 +132,7 @@ def _submit(pool: GhostPool, jobs: int, kinds: int) -> None:
             raise PoolError(f"condor_submit: {done.stderr}")
 
 
-def _advertise(pool: GhostPool, slots: int) -> None:
+def advertise(pool: GhostPool, slots: int) -> None:
     """Show the pool's own slot again and again under other names, and with disks of other sizes."""
     [own] = pool.wait_for(lambda: pool.tool("condor_status", "-long").stdout.strip().split("\n\n"), "the slot")
     host = re.search(r'^Machine = "(.*)"$', own, re.MULTILINE)

@@ -17,6 +17,7 @@ from test.bench.load import for_times
 from test.bench.wire import Client, Proof, RefusedError
 from test.cloud import Cloud
 from test.pool import Pool
+from test.whole import WHOLE
 
 ROW = re.compile(r"(?P<operation>.+?)  *(?:own port|shared port)  *[0-9]+  *(?P<ours>[0-9]+)  *(?P<peer>[0-9]+) .*")
 COMMANDS = 3000
@@ -29,13 +30,13 @@ def pool() -> Iterator[Pool]:
         yield pool
 
 
-def run(*arguments: str) -> str:
+def run(*arguments: str, timeout_s: float = 200) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "test.bench", *arguments],
         cwd=TOP,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=timeout_s,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -54,10 +55,23 @@ def test_the_bench_makes_annexes_with_both_tools_and_prints_the_ratios() -> None
     assert "The cloud has the 8 fleets that the commands told of, and no other." in lines
 
 
+@WHOLE
+@pytest.mark.timeout(900)
+def test_the_way_from_the_idle_age_to_an_accepted_order_is_measured_with_confirmation_and_without() -> None:
+    said = run("demand-latency", "--latencies", "1", timeout_s=800)
+    assert re.search(r"^without confirmation +mean \d+ s", said, re.MULTILINE), said
+    assert re.search(r"^confirmed by the negotiators +mean \d+ s", said, re.MULTILINE), said
+
+
 def test_all_idle_jobs_and_free_slots_are_counted_where_that_is_measured() -> None:
     said = run("demand-jobs", "--idle", "40", "--kinds", "4", "--slots", "20")
     assert said.count("; 4 groups") == 3, said
     assert said.count("; 21 slots of ") == 3, said
+
+
+def test_every_job_is_in_the_whole_decision_whose_time_is_measured() -> None:
+    said = run("demand-decision", "--idle", "40", "--kinds", "4", "--slots", "20", "--offers", "4")
+    assert len(re.findall(r"^(cold|warm): +[0-9.]+ s, of these .* 4 groups shown", said, re.MULTILINE)) == 4, said
 
 
 @pytest.mark.parametrize("operation", rates.OPERATIONS)

@@ -1,5 +1,6 @@
 """The ledger by itself: periods, sums, rounding, and what a refusal says."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 
@@ -9,7 +10,7 @@ from annexd.budget.budget import Budget, Period, days_of
 from annexd.budget.hold import Hold, Reserved
 from annexd.budget.ledger import Amount, Ledger
 from annexd.budget.money import MICRO, decimal, dollars, for_time, rounded_down, rounded_up
-from annexd.budget.refusal import refusals
+from annexd.budget.refusal import fitting, refusals
 
 NOW_S = datetime(2026, 11, 28, 23, 59, 59, tzinfo=UTC).timestamp()  # a Saturday
 HOLD = Hold(("physics",), 3_600_000, 3_600_000, 0, int(NOW_S), 0)
@@ -89,3 +90,23 @@ def test_a_refusal_names_budget_need_what_is_left_and_when_the_period_ends() -> 
     assert "$4.000001 an hour, and of $4.00 an hour at once $4.00 are left" in message
     assert refusals(accounts, {"physics": Amount(2 * MICRO, 4 * MICRO)}) == []
     assert refusals(accounts, {"physics": Amount(0, 0)}) == []
+
+
+@pytest.mark.parametrize(
+    ("need", "left"),
+    [
+        (Amount(10 * MICRO, 0), 4),
+        (Amount(10 * MICRO + 1, 0), 3),
+        (Amount(20 * MICRO, 0), 2),
+        (Amount(41 * MICRO, 0), 0),
+        (Amount(2 * MICRO, 10 * MICRO), 4),
+        (Amount(1, 20 * MICRO), 2),
+        (Amount(0, 0), 10),
+    ],
+)
+def test_a_refusal_says_how_much_of_an_order_has_room(need: Amount, left: int) -> None:
+    accounts = [Ledger({}).account(replace(PHYSICS, cap=4 * MICRO), NOW_S)]
+    assert fitting(accounts, {"physics": need}, 10) == left
+    texts = refusals(accounts, {"physics": need}, 10)
+    assert all((f"order {left} instead of 10" if left else "order less") in each for each in texts)
+    assert bool(texts) == (left < 10)

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from test.cloud.behaviour import Behaviour
 from test.cloud.boot import Boot
 from test.cloud.instances import SELF
 from test.cloud.keys import ACCESS_KEY_ID as ACCESS_KEY_ID
@@ -56,6 +57,7 @@ class Cloud:
         self._options = {"speed": speed, "termination-s": termination_s, "pending-s": pending_s, "port": port}
         self._more = ["--enforce-iam"] * enforce_iam + ([f"--boot={json.dumps(asdict(boot))}"] if boot else [])
         self._more += [f"--behaviour={json.dumps(behaviour)}"] if behaviour else []
+        self._behaviour = Behaviour(**behaviour or {})
         self._process: subprocess.Popen[str] | None = None
         self.client = cache(self._client)
 
@@ -156,6 +158,10 @@ class Cloud:
     def behave(self, **chosen: Any) -> None:
         """Choose how AWS behaves from now on: the fields of test.cloud.behaviour.Behaviour."""
         self._post("behaviour", chosen)
+
+    def behave_as_at_first(self) -> None:
+        """Behave from now on as when the cloud was started."""
+        self.behave(**asdict(self._behaviour))
 
     def forget_fleet(self, fleet_id: str) -> None:
         """AWS forgets a fleet, as it does two days after its end: NotFound for its ID, while instances stay."""

@@ -26,7 +26,6 @@ from annexd.demand.breaker import (
     Breaker,
     CapacityPoolKey,
     closing_attributes,
-    closing_of,
 )
 
 POOL = CapacityPoolKey("m5.large", "us-east-1a", SPOT)
@@ -94,24 +93,18 @@ def test_the_hour_of_the_longest_closing_is_no_calm() -> None:
 
 
 def test_an_error_without_a_zone_closes_the_type_in_every_zone_and_no_other() -> None:
-    closed = refused(0.0, pool=CapacityPoolKey("m5.large", None, SPOT)).closed(1.0)
-    assert all(closing_of(closed, "m5.large", zone, SPOT) for zone in ("us-east-1a", "us-east-1f", None))
-    assert closing_of(closed, "m5.xlarge", "us-east-1a", SPOT) is None
-    assert closing_of(closed, "m5.large", "us-east-1a", ON_DEMAND) is None
+    pool = CapacityPoolKey("m5.large", None, SPOT)
+    assert set(refused(0.0, pool=pool).closed(1.0)) == {pool}
 
 
 def test_an_error_of_one_zone_leaves_the_others_open() -> None:
-    closed = refused(0.0).closed(1.0)
-    assert closing_of(closed, "m5.large", "us-east-1a", SPOT)
-    assert closing_of(closed, "m5.large", "us-east-1b", SPOT) is None
+    assert set(refused(0.0).closed(1.0)) == {POOL}
 
 
 def test_a_limit_of_the_account_closes_its_market_and_says_that_it_is_one() -> None:
-    breaker = Breaker()
-    breaker.note_error(CapacityPoolKey(ANY_TYPE, None, SPOT), 0.0, "Max spot instance count exceeded", LIMIT)
-    closed = breaker.closed(1.0)
-    assert closing_of(closed, "p3.2xlarge", "us-east-1a", SPOT) == (FIRST_S, "Max spot instance count exceeded", LIMIT)
-    assert closing_of(closed, "p3.2xlarge", "us-east-1a", ON_DEMAND) is None
+    breaker, whole = Breaker(), CapacityPoolKey(ANY_TYPE, None, SPOT)
+    breaker.note_error(whole, 0.0, "Max spot instance count exceeded", LIMIT)
+    assert breaker.closed(1.0) == {whole: (FIRST_S, "Max spot instance count exceeded", LIMIT)}
 
 
 def test_one_interruption_closes_as_an_error_does() -> None:
@@ -124,14 +117,6 @@ def test_two_interruptions_within_three_minutes_close_for_half_an_hour() -> None
     assert until_s(after([(0.0, "i-1"), (STORM_S + 1, "i-2")])) == STORM_S + 1 + 2 * FIRST_S
     assert until_s(after([(0.0, "i-1"), (0.0, "i-2")])) == STORM_CLOSED_S
     assert until_s(after([(0.0, "i-1"), (60.0, "i-1")])) == FIRST_S, "it is one instance, and seen twice"
-
-
-def test_the_closing_that_ends_last_counts() -> None:
-    breaker = after([(0.0, "i-1"), (1.0, "i-2")])
-    breaker.note_error(CapacityPoolKey("m5.large", None, SPOT), 10.0, WORDS)
-    closing = closing_of(breaker.closed(20.0), "m5.large", "us-east-1a", SPOT)
-    assert closing is not None
-    assert (closing.until_s, closing.cause) == (1.0 + STORM_CLOSED_S, INTERRUPTION)
 
 
 @given(EVENTS, st.randoms(use_true_random=False))

@@ -11,6 +11,7 @@ from annexd.demand.confirmation import limit_once
 from annexd.demand.ghost_ad import Ghost
 from annexd.demand.ghost_negotiators import JobClause
 from test.demand.confirmed import ConfirmingPool, Watch
+from test.pool import DOMAIN
 from test.pool.htcondor import TOP
 from test.whole import WHOLE
 
@@ -124,6 +125,7 @@ def test_factors_and_ceilings_of_the_pools_negotiator_are_copied(pool: Confirmin
     assert state.fault is not None
     assert state.fault.startswith(f"negotiator {OF_OTHER} does not take priority factors and ceilings: ")
     assert state.fault.count("ALLOW_ADMINISTRATOR") == 1, "the others take them"
+    assert state.limited == {"group_fixed", f"carol@{DOMAIN}"}
     for offer in ("small", "gpu", "patient"):
         known = watch.standings(offer)
         assert [known[user].factor for user in users] == [2000 + number for number in range(11)]

@@ -8,7 +8,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annexd.demand.decision import (
+from annexd.demand.decision import decide
+from annexd.demand.packing import Resources
+from annexd.demand.situation import (
     CAP,
     CLOSED,
     COVERED,
@@ -19,15 +21,14 @@ from annexd.demand.decision import (
     NOT_KNOWN,
     ORDERING,
     STEP,
+    YOUNG,
     Confirmed,
     Decision,
     FreeRoom,
     OfferNow,
     Situation,
     WaitingGroup,
-    decide,
 )
-from annexd.demand.packing import Resources
 
 SMALL = OfferNow("small", Resources(2, 4_000), 1_000_000, max_machines=20, step=5)
 BIG = OfferNow("big", Resources(8, 16_000), 8_000_000, max_machines=20, step=5)
@@ -216,3 +217,13 @@ def test_every_job_is_reported_once_and_no_limit_is_passed(
         assert not (ordered and offer.closed)
     if all(group.needs is None or group.fault for group in waiting):
         assert not found.orders
+
+
+def test_jobs_that_will_be_old_enough_are_shown_to_the_negotiator_and_ordered_for_once_it_matched_them() -> None:
+    young = replace(jobs("flood", 6), is_young=True)
+    before = decided([young], confirmed={"small": Confirmed({})})
+    assert (before.orders, before.ghosts) == ({}, {"small": 3})
+    assert states(before, "flood") == {YOUNG: 6}
+    assert before.groups["flood"][0].text == "not idle for long enough yet (IDLE_AGE of offer small)"
+    after = decided([young], confirmed={"small": Confirmed({("ap", 1): 3})})
+    assert after.orders == {"small": 2}, "three of them are old enough by the negotiator's clock"

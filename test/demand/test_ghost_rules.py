@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annexd.demand.accounting import NO_CEILING, Standing, differences, standings_of
+from annexd.demand.accounting import NO_CEILING, Standing, differences, limited_of, limits_of, standings_of
 from annexd.demand.confirmation import Confirmation, Cycle, GhostReading, Schedd, count, limit_once, total
 from annexd.demand.demand_config import demand_config
 from annexd.demand.ghost_negotiators import JobClause, by_clause, faults_of_names
@@ -122,13 +124,39 @@ def test_offers_with_the_same_clause_and_age_share_a_negotiator_in_whatever_spel
 @pytest.mark.parametrize("names", [["1st"], ["a-b"], ["gpu", "GPU"], ["x" * 33]])
 def test_a_name_that_cannot_be_part_of_a_knob_is_refused(names: list[str]) -> None:
     assert len(faults_of_names(names)) == 1
-    assert faults_of_names(["gpu", "small_1"]) == []
+    assert not faults_of_names(["gpu", "small_1"])
 
 
 def test_users_whose_standing_differs_are_copied_and_groups_are_not() -> None:
     pools_own = standings_of(
-        [["a@x", 1000.0, -1, False], ["b@x", 2000.0, 5, False], ["group", 1.0, -1, True], [None, None, None, None]]
+        [
+            ["a@x", 1000.0, -1, False, None],
+            ["b@x", 2000.0, 5, False, None],
+            ["group", 1.0, -1, True, 3.0],
+            [None, None, None, None, None],
+        ]
     )
     assert pools_own == {"a@x": Standing(1000.0, NO_CEILING), "b@x": Standing(2000.0, 5)}
     known = {"a@x": Standing(1000.0, NO_CEILING), "c@x": Standing(1.0, 1)}
     assert differences(pools_own, known) == {"b@x": Standing(2000.0, 5)}
+
+
+def test_jobs_are_limited_by_ceilings_quotas_of_their_groups_and_concurrency_limits() -> None:
+    rows: list[list[Any]] = [
+        ["a@x", 1000.0, -1, False, None],
+        ["B@x", 1000.0, 0, False, None],
+        ["<none>", 0.0, -1, True, 0.0],
+        ["Group.sub", 0.0, -1, True, 3.0],
+        ["other", 0.0, -1, True, 0.0],
+        [None, None, None, None, None],
+    ]
+    limited = limited_of(rows)
+    assert limited == {"b@x", "group.sub"}
+    assert limits_of("a@x", (), limited) == frozenset()
+    assert limits_of("b@x", ("licence",), limited) == {"b@x", "limit licence"}
+    assert limits_of("group.SUB.a@x", (), limited) == {"group.sub"}
+    assert limits_of("group.a@x", (), limited) == limits_of("other.a@x", (), limited) == frozenset()
+
+
+def test_an_offer_whose_negotiator_gave_nothing_has_been_asked() -> None:
+    assert limit_once(confirmed(small={}), {}) == {"small": {}}

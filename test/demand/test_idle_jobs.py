@@ -153,8 +153,8 @@ def test_a_refusal_is_a_state_of_its_own() -> None:
 
 
 def test_a_user_with_very_many_kinds_of_jobs_hides_no_other_user() -> None:
-    many = [GroupRow(n, "mallory", 1000, f"{n}.0", "[]", "") for n in range(50)]
-    few = [GroupRow(100 + n, "alice", 1, f"{100 + n}.0", "[]", "") for n in range(3)]
+    many = [GroupRow(n, "mallory", 1000, f"{n}.0", "[]", "", []) for n in range(50)]
+    few = [GroupRow(100 + n, "alice", 1, f"{100 + n}.0", "[]", "", []) for n in range(3)]
     kept = fairest(many + few, most=10)
     assert [row.user for row in kept].count("alice") == 3
     assert len(kept) == 10
@@ -195,7 +195,7 @@ def test_a_job_that_counts_names_its_group() -> None:
 def pool() -> Iterator[TwoSchedds]:
     with TwoSchedds([GhostNegotiator("small", "small")]) as pool:
         pool.submit(3)
-        pool.submit(2, "bob", request_memory=2, **{"My.WantAnnex": "true"})
+        pool.submit(2, "bob", request_memory=2, concurrency_limits="Disks:2, net", **{"My.WantAnnex": "true"})
         held = pool.submit(1)
         pool.tool("condor_hold", str(held))
         pool.submit_to(pool.second, 4, universe="local")
@@ -229,6 +229,7 @@ def test_a_group_names_the_autocluster_of_a_ghosts_record_and_has_what_its_requi
     assert record.scheduler == found.by_name[bobs.schedd].address
     assert "RequestMemory = 2" in bobs.ad
     assert "FileSystemDomain" in bobs.ad
+    assert bobs.limits == ("disks", "net")
 
 
 def test_jobs_that_differ_in_what_a_machine_reads_of_them_are_in_different_groups(pool: TwoSchedds) -> None:

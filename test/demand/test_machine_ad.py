@@ -70,6 +70,18 @@ def test_a_job_that_names_a_gpu_matches_a_machine_that_has_it() -> None:
     assert not job.symmetricMatch(ad_of(row("m5.large")))
 
 
+@pytest.mark.parametrize(("asked", "is_met"), [(8.6, True), (8.9, False)])
+def test_a_job_that_asks_for_a_capability_matches_before_any_machine_has_joined(asked: float, is_met: bool) -> None:
+    wanted = f"RequestGPUs = 1; RequireGPUs = Capability >= {asked}"
+    job = classad2.ClassAd(f"[ Requirements = countMatches(MY.RequireGPUs, TARGET.AvailableGPUs) >= 1; {wanted} ]")
+    assert job.symmetricMatch(ad_of(GPU_ROW)) == is_met
+
+
+def test_no_capability_is_made_up_for_a_gpu_that_is_not_known() -> None:
+    gpus = [{"Name": "Z9", "Manufacturer": "NVIDIA", "Count": 1, "MemoryInfo": {"SizeInMiB": 1}}]
+    assert "Capability" not in str(ad_of(row("z9.large", GpuInfo={"Gpus": gpus})))
+
+
 def test_a_machine_takes_only_what_the_offers_start_takes() -> None:
     start = "TARGET.WantAnnex =?= true"
     assert classad2.ClassAd("[ Requirements = true; WantAnnex = true ]").symmetricMatch(ad_of(GPU_ROW, start=start))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annexd.demand.clauses import MAX_SHOWN, clauses, shown
-from annexd.demand.matching import Matcher, Matches, fits
+from annexd.demand.matching import Matcher, Matches
 from annexd.demand.packing import JobGroup, MachineKind, Resources, plan
 from test.demand.ads import ENDLESS, ad, gpu_job, gpu_machine, job, machine
 from test.demand.evaluators import matched
@@ -163,7 +163,7 @@ def test_the_packing_uses_the_matches() -> None:
     found = matched({"job": job(WantAnnex="true"), "other": job()}, {"picky": machine("TARGET.WantAnnex"), "far": "["})
     kinds = [MachineKind(name, Resources(8, 16_000, 100_000_000), 1, 10) for name in ("picky", "far")]
     groups = [JobGroup(name, 1, found.jobs[name].needs) for name in found.jobs] + [JobGroup("new", 1, Resources(1, 1))]
-    planned = plan(groups, kinds, fits(found))
+    planned = plan(groups, kinds, lambda group, kind: found.do_match(group.name, kind.offer))
     assert (planned.machines, planned.unfit) == ({"picky": 1}, {"other": 1, "new": 1})
 
 

@@ -174,6 +174,13 @@ def test_a_limit_of_the_account_closes_all_types_also_those_that_aws_chooses() -
         assert "all instance types (spot) in all zones: Max spot instance count exceeded" in found.words
 
 
+def test_of_two_closings_of_one_place_the_one_that_ends_last_counts() -> None:
+    shut = closed(("m5.large", None), until_s=180.0) | closed(("m5.large", "us-east-1a"), until_s=1800.0)
+    config = of(spec(Placement={"AvailabilityZone": "us-east-1a"}))
+    for both in (shut, dict(reversed(shut.items()))):
+        assert narrowed(config, both, [SPOT], PLACES).until_s == 1800.0
+
+
 def test_when_all_is_closed_it_says_until_when_and_why() -> None:
     shut = closed(("m5.large", None), until_s=1_800_000_000.0) | closed(("c5.large", None), until_s=1_800_000_060.0)
     found = narrowed(of(spec("c5.large"), spec()), shut, [SPOT], PLACES)

@@ -5,15 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from test.annex.conftest import TEMPLATE
+from test.annex.clouds import deployed
 from test.annex.site import Site
 from test.cloud import Cloud
 
-
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[tuple[Cloud, str]]:
-    with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0}) as cloud:
-        yield cloud, cloud.deploy_template(TEMPLATE)
+__all__ = ["deployed"]
 
 
 @pytest.fixture

@@ -23,11 +23,15 @@ from annexd.demand.narrowing import Places, narrowed
 from annexd.service.capacity_watch import MOST_ASKED, CapacityPace, CapacityPicture, CapacityWatch, WatchedFleet
 from annexd.service.reconciler import Reconciler
 from annexd.workflow import Journal
+from test.annex.clouds import as_new
 from test.annex.fleets import by_hand, ec2_fleet, fleet, instances_of, target
 from test.annex.site import Site
 from test.cloud.orders import request, specification
 from test.replies import accepted
 from test.service.reconciling import until
+
+__all__ = ["as_new"]
+pytestmark = pytest.mark.usefixtures("as_new")
 
 PACE = CapacityPace(tick_s=0.05, histories_s=0.2, taken_s=0.2, fault_s=0.4)
 FULL = {"m5.large us-east-1a spot": 0}
@@ -37,14 +41,9 @@ HISTORIES = ("DescribeSpotFleetRequestHistory", "DescribeFleetHistory")
 
 
 @pytest.fixture(autouse=True)
-def _as_new(site: Site) -> Iterator[None]:
+def _open_again(site: Site) -> Iterator[None]:
     yield
     site.cloud.set_capacity(**dict.fromkeys(FULL))
-    site.cloud.behave(
-        fleet_trouble="", capacity_words="no-spot-capacity", interruptions_are_timed=True, history_late_s=0.0
-    )
-    for each in site.cloud.fleets():
-        site.cloud.forget_fleet(str(each["id"]))
 
 
 def ordered(site: Site, api: str = "spot-fleet") -> WatchedFleet:

@@ -42,18 +42,27 @@ def test_an_offer_has_the_defaults_of_the_manual() -> None:
         "start": "true", "jobs": "true", "lease_s": 14400, "max_machines": 20, "step": 50, "idle_age_s": 300,
     }  # fmt: skip
     assert (offer["idle_s"], offer["on_demand"]) == (600, False)
+    assert offer["max_lease_s"] == 14400, "the lease is the promise: nothing is extended unasked"
 
 
 def test_durations_are_read_as_people_write_them() -> None:
-    [offer] = read({**SMALL, "ANNEX_OFFER_small_LEASE": "1h30m", "ANNEX_OFFER_small_IDLE_AGE": "2 * 60"})["offers"]
-    assert (offer["lease_s"], offer["idle_age_s"]) == (5400, 120)
+    own = {"LEASE": "1h30m", "IDLE_AGE": "2 * 60", "MAX_LEASE": "12h"}
+    [offer] = read({**SMALL, **{f"ANNEX_OFFER_small_{name}": value for name, value in own.items()}})["offers"]
+    assert (offer["lease_s"], offer["idle_age_s"], offer["max_lease_s"]) == (5400, 120, 43200)
+
+
+def test_a_longest_lease_that_is_shorter_than_the_lease_is_a_fault() -> None:
+    found = read({**SMALL, "ANNEX_OFFER_small_MAX_LEASE": "1h"})
+    assert found["configuration_faults"] == [
+        "ANNEX_OFFER_small_MAX_LEASE is 1h, and shorter than ANNEX_OFFER_small_LEASE (4h)"
+    ]
 
 
 def test_all_faults_of_the_knobs_are_named_at_once() -> None:
     knobs = {
         **SMALL,
         "ANNEX_DEMAND": "yes",
-        "ANNEX_OFFERS": "small 7up",
+        "ANNEX_OFFERS": "small 7up SMALL",
         "ANNEX_OFFER_small_START": "TARGET.Cpus >",
         "ANNEX_OFFER_small_MARKET": "black",
         "ANNEX_OFFER_small_STEP": "0",
@@ -64,6 +73,7 @@ def test_all_faults_of_the_knobs_are_named_at_once() -> None:
     for word in (
         "ANNEX_DEMAND must be off, observe or enforce, not yes",
         "7up",
+        "SMALL is in ANNEX_OFFERS twice",
         "START",
         "MARKET",
         "STEP",

@@ -5,6 +5,7 @@ knows nothing of the pool.  All else it has from the annex's object.
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -53,20 +54,33 @@ DEFAULT_DOMAIN_NAME = ec2.internal
 RUNBENCHMARKS = False
 ANNEX_SHUTDOWN_PROGRAM = $(LOCAL_DIR)/bin/poweroff
 """
-START = 'mkdir -p log spool execute lock run && exec "$0" -f'
+# What a machine has follows from its instance type on AWS, and here from its offer.
+START = """
+mkdir -p log spool execute lock run
+offer=$(sed -n 's/^AnnexOffer = "\\(.*\\)"$/\\1/p' config.d/*)
+test ! -e "$1/$offer" || cp "$1/$offer" config.d/99hardware
+exec "$0" -f
+"""
 
 
-def image(pool: Pool, machines: int, *more: str) -> Boot:
-    """An image with the HTCondor of a pool, of which so many instances may boot at one time, with these options."""
-    htcondor, folder = pool.htcondor, pool.directory / "machines"
+def image(pool: Pool, machines: int, *more: str, hardware: Mapping[str, str], ports: Sequence[int]) -> Boot:
+    """An image with the HTCondor of a pool, of which so many instances may boot at one time, with these options.
+
+    `hardware` says by offer, as configuration, what a machine finds itself to have; else it has what this host has.
+    `ports` are those of other pools that the machines reach.
+    """
+    htcondor, folder, found = pool.htcondor, pool.directory / "machines", pool.directory / "hardware"
     folder.mkdir()
+    found.mkdir()
+    for offer, config_of_it in hardware.items():
+        (found / offer).write_text(config_of_it)
     config = pool.directory / "image_config"
     config.write_text(IMAGE.format(htcondor=htcondor, prefix=htcondor.sbin.parent))
     return Boot(
-        command=("/bin/sh", "-c", START, str(htcondor.executable("condor_master"))),
+        command=("/bin/sh", "-c", START, str(htcondor.executable("condor_master")), str(found)),
         options=("--patience=30", *more),
         environment={"CONDOR_CONFIG": str(config), "HOME": "{machine}"},
-        ports=(pool.port,),
+        ports=(pool.port, *ports),
         directory=str(folder),
         maximum=machines,
     )
@@ -76,7 +90,14 @@ class JoiningSite(Site):
     """`with JoiningSite() as site:`; each of its instances becomes a machine of the pool."""
 
     def __init__(
-        self, extra_config: str = "", *, speed: float = 0.0, machines: int = 2, options: tuple[str, ...] = ()
+        self,
+        extra_config: str = "",
+        *,
+        speed: float = 0.0,
+        machines: int = 2,
+        options: tuple[str, ...] = (),
+        hardware: Mapping[str, str] | None = None,
+        ports: Sequence[int] = (),
     ) -> None:
         config = f"{ANNEXD_CONFIG}\n{POOL}\nANNEX_MIN_LEASE = 1\n{extra_config}"
         self.pool = Pool(config, daemons=(*DAEMONS, "NEGOTIATOR"))
@@ -84,7 +105,7 @@ class JoiningSite(Site):
             speed=speed,
             termination_s=0.5,
             enforce_iam=True,
-            boot=image(self.pool, machines, *options),
+            boot=image(self.pool, machines, *options, hardware=hardware or {}, ports=ports),
             behaviour={"logs_late_s": 0.0},
         )
         self.public_key_file, self.secret_key_file = self.key_files()

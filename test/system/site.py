@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from annexd.annex.lease.heartbeat import newest_receipt
+from annexd.annex.lease.identifiers import read_leased_token
+from annexd.annex.lease.lease import TAG_LEASE_END
 from test.cloud import Cloud
 from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.pool import ANNEXD_CONFIG, Pool
@@ -219,6 +221,20 @@ def beat(cloud: Cloud, function_arn: str) -> None:
     while (receipt := newest_receipt(logs, function_arn, time.time())) is None or receipt.at_s < began_s:
         assert time.monotonic() < deadline_s, "no receipt of the lease function"
         time.sleep(0.05)
+
+
+def end_in_aws(site: Site, annex: dict[str, Any]) -> str:
+    """The end that AWS's own tools show."""
+    ec2, fleet_id = site.cloud.client("ec2"), annex["BulkRequestID"]
+    if fleet_id.startswith("sfr-"):
+        [fleet] = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"]
+        token = read_leased_token(fleet["SpotFleetRequestConfig"]["ClientToken"])
+    else:
+        [fleet] = ec2.describe_fleets(FleetIds=[fleet_id])["Fleets"]
+        token = read_leased_token(fleet["ClientToken"])
+    assert token is not None
+    assert token.end_of_lease_s == annex["EndOfLease"], "which nobody can change"
+    return next(str(tag["Value"]) for tag in fleet["Tags"] if tag["Key"] == TAG_LEASE_END)
 
 
 class Later:

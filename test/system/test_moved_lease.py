@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.lease.identifiers import read_leased_token
 from annexd.annex.lease.lease import TAG_CANCELLED, TAG_LEASE_END, utc
 from annexd.tool import errors
 from test.system.annexes import JoiningSite
-from test.system.site import Site
+from test.system.site import Site, end_in_aws
 from test.system.tool import as_user, condor_annex
 
 CONFIG = """
@@ -34,20 +33,6 @@ def ordered(site: Site, lease_s: int = HOUR_S) -> dict[str, Any]:
     reply = site.order(AnnexName="physics", lease_s=lease_s)
     assert reply["Result"] == "Success", reply
     return reply
-
-
-def end_in_aws(site: Site, annex: dict[str, Any]) -> str:
-    """The end that AWS's own tools show."""
-    ec2, fleet_id = site.cloud.client("ec2"), annex["BulkRequestID"]
-    if fleet_id.startswith("sfr-"):
-        [fleet] = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"]
-        token = read_leased_token(fleet["SpotFleetRequestConfig"]["ClientToken"])
-    else:
-        [fleet] = ec2.describe_fleets(FleetIds=[fleet_id])["Fleets"]
-        token = read_leased_token(fleet["ClientToken"])
-    assert token is not None
-    assert token.end_of_lease_s == annex["EndOfLease"], "which nobody can change"
-    return next(str(tag["Value"]) for tag in fleet["Tags"] if tag["Key"] == TAG_LEASE_END)
 
 
 def told_of(site: Site, annex: dict[str, Any]) -> dict[str, Any]:

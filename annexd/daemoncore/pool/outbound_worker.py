@@ -95,8 +95,8 @@ def _records(matches: object) -> list[tuple[str, int]]:
 
 
 def standings(address: str) -> list[list[Any]]:
-    """Return of each user in a negotiator's accountant: name, priority factor, ceiling, and whether it is a group."""
-    names = ("Name", "PriorityFactor", "Ceiling", "IsAccountingGroup")
+    """Return of each user in a negotiator's accountant: name, priority factor, ceiling, if it is a group, its quota."""
+    names = ("Name", "PriorityFactor", "Ceiling", "IsAccountingGroup", "ConfigQuota")
     return [[bindings.plain(each.get(name)) for name in names] for each in bindings.accounting(address)]
 
 

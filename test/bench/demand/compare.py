@@ -16,7 +16,6 @@ from test.bench.demand.view import Rule
 
 RULES: Final[Mapping[str, Callable[[], Rule]]] = {
     "annexd": Annexd,
-    "annexd, ghosts a cycle ahead": lambda: Annexd(ahead=True),
     "annexd, CONFIRM = none": lambda: Annexd(asks_negotiator=False),
     "cores counted (Google)": lambda: cores_counted,
     "a third of the need (glideinWMS)": lambda: third_of_need,
@@ -51,7 +50,7 @@ class Result:
 
 
 def promise_s(pool: Pool) -> int:
-    """Return how long a job waits under annexd that gets a machine of its own: the ghosts take one interval more."""
+    """Return how long a job waits under annexd that gets a machine of its own, if the ghosts take one interval more."""
     return pool.promise_s + pool.interval_s
 
 

@@ -6,11 +6,12 @@ Of the peers it is the rule of ordering alone: age, boot time and idle shutdown 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
-from annexd.demand.decision import Confirmed, Decision, FreeRoom, OfferNow, Situation, WaitingGroup, decide
+from annexd.demand.decision import decide
+from annexd.demand.situation import Confirmed, Decision, FreeRoom, OfferNow, Situation, WaitingGroup
 from test.bench.demand.trace import MAIN, TraceOffer
 from test.bench.demand.view import IdleJobs, OfferView, View
 
@@ -21,21 +22,21 @@ STEP: Final = 50  # the default of ANNEX_OFFER_<name>_STEP
 class Annexd:
     """annexd's own decision, with the negotiator's answer of the cycle before, as it has it, or without.
 
-    `ahead` is not annexd's: ghosts are shown for the jobs that will be old enough at the next decision.
+    With it, jobs that will be old enough at the next decision are shown to the negotiator, which knows their age.
     """
 
     step: int = STEP
     asks_negotiator: bool = True
-    ahead: bool = False
     _shown: Mapping[str, int] = field(default_factory=dict)
 
     def __call__(self, view: View) -> Mapping[str, int]:
-        decision = self._decided(view, self._confirmed(view))
-        self._shown = self._decided(_ordered(view, decision.orders), {}).ghosts if self.ahead else decision.ghosts
+        groups = view.soon if self.asks_negotiator else view.groups
+        decision = self._decided(view, groups, self._confirmed(view))
+        self._shown = decision.ghosts
         return decision.orders
 
-    def _decided(self, view: View, confirmed: Mapping[str, Confirmed] | None) -> Decision:
-        shapes = {_key(each): each.shape for each in view.groups}
+    def _decided(self, view: View, groups: Sequence[IdleJobs], confirmed: Mapping[str, Confirmed] | None) -> Decision:
+        shapes = {_key(each): each.shape for each in groups}
         offers = {each.offer.name: each.offer for each in view.offers}
         free = {
             f"{each.offer.name} {left}": FreeRoom(f"{each.offer.name} {left}", left, count)
@@ -47,7 +48,7 @@ class Annexd:
             Situation(
                 [
                     WaitingGroup(_key(each), each.schedd, each.autocluster, each.count, each.shape.needs)
-                    for each in view.groups
+                    for each in groups
                 ],
                 [self._offer(each) for each in view.offers],
                 list(free.values()),
@@ -73,12 +74,6 @@ class Annexd:
             return None
         found = view.ghosts(self._shown)
         return {name: Confirmed(jobs, _full(jobs, view.offered)) for name, jobs in found.items()}
-
-
-def _ordered(view: View, orders: Mapping[str, int]) -> View:
-    """Return the view of the next decision, as far as it is known: younger jobs, and these orders on their way."""
-    offers = [replace(each, flying=each.flying + orders.get(each.offer.name, 0)) for each in view.offers]
-    return replace(view, groups=view.soon, offers=offers)
 
 
 def _full(jobs: Mapping[tuple[str, int], int], offered: int | None) -> frozenset[str]:

@@ -53,7 +53,7 @@ class Pool:
 
     `boot_s`: "It will take about three minutes for the new machines to join the pool" (condor_annex's own text,
     htcondor.com/wiki-archive, HowToUseCondorAnnexWithOnDemandInstances).  `shutdown_s`: condor_annex's default of
-    0.25 hours.  `age_s` and `interval_s`: the defaults of ANNEX_OFFER_<name>_IDLE_AGE and ANNEX_DEMAND_INTERVAL.
+    0.25 hours.  `age_s`: the default of ANNEX_OFFER_<name>_IDLE_AGE.  `interval_s`: Google's; annexd's default is half.
     `cycle_s`: NEGOTIATOR_INTERVAL.  `minimum_s`: EC2 bills by the second, and at least a minute.
     """
 

@@ -1,0 +1,47 @@
+"""Keep what was refused from being asked for again at once: three minutes at first, then twice as long each time."""
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+FIRST_S: Final = 180.0
+LONGEST_S: Final = 3600.0
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    text: str
+    until_s: float
+    length_s: float
+
+
+class CoolDowns:
+    """What was refused last, by the name of who asked."""
+
+    def __init__(self) -> None:
+        self._refusals: dict[str, _Refusal] = {}
+
+    def refuse(self, name: str, text: str) -> float:
+        """Note a refusal, and return for how many seconds it counts."""
+        before = self._refusals.get(name)
+        length_s = min(2 * before.length_s, LONGEST_S) if before else FIRST_S
+        self._refusals[name] = _Refusal(text, time.time() + length_s, length_s)
+        return length_s
+
+    def allow(self, name: str) -> None:
+        """Forget what was refused: it was accepted meanwhile, or has ended."""
+        self._refusals.pop(name, None)
+
+    def forget(self) -> None:
+        """Forget everything."""
+        self._refusals.clear()
+
+    def names(self) -> set[str]:
+        return set(self._refusals)
+
+    def refusal(self, name: str, now_s: float) -> tuple[str, str] | None:
+        """Return until when (a local time of day) it must not be asked for again, and why; None if it may be."""
+        found = self._refusals.get(name)
+        if found is None or found.until_s <= now_s:
+            return None
+        return time.strftime("%H:%M:%S", time.localtime(found.until_s)), found.text

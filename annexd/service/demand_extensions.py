@@ -1,0 +1,122 @@
+"""Extend leases of machines that annexd ordered by itself, as condor_annex -extend does, and say why others are not.
+
+The extension is a workflow of the journal like anybody's: its budgets reserve first, and after a crash it goes on once.
+While one is under way the annex's end counts as being moved, and afterwards it is not due, so none is made twice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from annexd.annex.change import COMMAND
+from annexd.annex.offered import OfferedAnnex
+from annexd.annex.reply import ReplyAd
+from annexd.annex.request.request import REQUEST_VERSION
+from annexd.daemoncore import log
+from annexd.demand.extension import Extension, Lease, Terms, extensions
+from annexd.service.cool_downs import CoolDowns
+from annexd.service.demand_look import Found
+from annexd.service.demand_settings import DemandSettings
+from annexd.workflow import SUCCESS
+
+
+@dataclass(frozen=True)
+class ExtendContext:
+    """What extending needs of the daemon: `extend(ad, owner)`, and ANNEX_MAX_LEASE."""
+
+    extend: Callable[[Mapping[str, Any], str], Awaitable[ReplyAd]]
+    max_lease_s: Callable[[], int]
+
+
+class DemandExtensions:
+    """`done` is called after each extension, whatever came of it."""
+
+    def __init__(self, context: ExtendContext, done: Callable[[], None]) -> None:
+        self._context, self._done = context, done
+        self._running: dict[str, asyncio.Task[None]] = {}  # by annex ID
+        self._cool_downs = CoolDowns()
+
+    def reconfigure(self) -> None:
+        """Forget what failed: it may have been the configuration."""
+        self._cool_downs.forget()
+
+    def cancel(self) -> None:
+        """Stop what is under way; the journal goes on with what was accepted."""
+        for task in self._running.values():
+            task.cancel()
+
+    def decide(self, found: Found) -> list[Extension]:
+        """Return what becomes of each lease that is due."""
+        longest_s = self._context.max_lease_s()
+        terms = {
+            each.name: Terms(min(each.max_lease_s, longest_s), found.why_paused(each.name))
+            for each in found.settings.offers
+            if each.max_lease_s > each.lease_s
+        }
+        leases = [_lease(each, knows_jobs=found.knows_jobs) for each in found.annexes]
+        for gone in self._cool_downs.names() - {each.annex_id for each in leases}:
+            self._cool_downs.allow(gone)
+        return [self._cooled(each, found.at_s) for each in extensions(leases, terms, found.at_s)]
+
+    def extend(self, found: Found, decided: list[Extension]) -> None:
+        """Begin the extensions that are not under way."""
+        annexes = {each.annex_id: each for each in found.annexes}
+        for each in decided:
+            if each.length_s and each.annex_id not in self._running:
+                act = self._carry_out(found.settings, annexes[each.annex_id], each)
+                self._running[each.annex_id] = asyncio.create_task(act)
+
+    def _cooled(self, extension: Extension, now_s: float) -> Extension:
+        refusal = self._cool_downs.refusal(extension.annex_id, now_s) if extension.length_s else None
+        if refusal is None:
+            return extension
+        return replace(extension, length_s=0, why=f"no further try before {refusal[0]}: {refusal[1]}")
+
+    async def _carry_out(self, settings: DemandSettings, annex: OfferedAnnex, extension: Extension) -> None:
+        annex_id = annex.annex_id
+        try:
+            log.always(f"Demand: extending annex {annex_id} of offer {annex.offer} by {extension.length_s} s")
+            answer = await self._context.extend(change_ad(settings, annex, extension), annex.owner)
+            if answer["Result"] == SUCCESS:
+                self._cool_downs.allow(annex_id)
+                log.always(f"Demand: annex {annex_id} is extended")
+            else:
+                self._refuse(annex_id, str(answer.get("ErrorString")))
+        except Exception as error:  # noqa: BLE001  the edge of one extension: orders and others go on
+            self._refuse(annex_id, f"internal error: {type(error).__name__}: {error}")
+        finally:
+            self._running.pop(annex_id, None)
+            self._done()
+
+    def _refuse(self, annex_id: str, text: str) -> None:
+        length_s = self._cool_downs.refuse(annex_id, text)
+        log.always(f"Demand: annex {annex_id} is not extended for {length_s:.0f} s: {text}")
+
+
+def change_ad(settings: DemandSettings, annex: OfferedAnnex, extension: Extension) -> dict[str, Any]:
+    """Return the command ad.  Its CommandID is the same until a change of this annex's end is in the journal.
+
+    It begins with that of the order, which no ad shows: nobody else can have used it before.
+    """
+    return {
+        **settings.keys,
+        "Command": COMMAND,
+        "RequestVersion": REQUEST_VERSION,
+        "CommandID": f"{annex.command_id}-extension-{annex.moves + 1}",
+        "Annex": annex.annex_id,
+        "LeaseExtension": extension.length_s,
+    }
+
+
+def _lease(annex: OfferedAnnex, *, knows_jobs: bool) -> Lease:
+    return Lease(
+        annex.annex_id,
+        annex.offer,
+        annex.began_s,
+        annex.lease_s,
+        annex.end_s,
+        annex.hears_s,
+        annex.claimed if knows_jobs else None,
+        annex.held,
+    )

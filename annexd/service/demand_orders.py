@@ -1,0 +1,111 @@
+"""Order machines of offers, one order of an offer at a time, and say why an offer orders nothing now.
+
+An order that fails is not repeated at once: its offer waits, three minutes at first, then twice as long each time.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from annexd.annex.reply import ReplyAd
+from annexd.annex.request.account_target import AccountTarget
+from annexd.annex.request.join_config import MachineOffer
+from annexd.annex.request.markets import FleetScope
+from annexd.annex.request.request import COMMAND
+from annexd.daemoncore import log
+from annexd.demand.narrowing import Narrowed, Places, narrowed
+from annexd.demand.offer import Offer, sized
+from annexd.service.capacity_watch import CapacityPicture
+from annexd.service.cool_downs import CoolDowns
+from annexd.service.demand_look import Found
+from annexd.service.demand_settings import DemandSettings
+from annexd.service.offer_book import OfferFacts, order_ad
+from annexd.workflow import SUCCESS
+
+
+@dataclass(frozen=True)
+class OrderContext:
+    """What ordering needs of the daemon."""
+
+    order: Callable[[Mapping[str, Any], str, MachineOffer], Awaitable[ReplyAd]]
+    facts: Callable[[Offer], OfferFacts]
+    capacity: Callable[[AccountTarget, float], CapacityPicture]
+    subnets: Callable[[], Sequence[str]]
+
+
+class DemandOrders:
+    """`done` is called after each order, whatever came of it."""
+
+    def __init__(self, context: OrderContext, done: Callable[[], None]) -> None:
+        self._context, self._done = context, done
+        self._running: dict[str, asyncio.Task[None]] = {}  # by offer
+        self._cool_downs = CoolDowns()  # by offer
+
+    def reconfigure(self) -> None:
+        """Forget what failed: it may have been the configuration."""
+        self._cool_downs.forget()
+
+    def cancel(self) -> None:
+        """Stop what is under way; the journal goes on with what was accepted."""
+        for task in self._running.values():
+            task.cancel()
+
+    def why_closed(self, offer: Offer, found: Found) -> str:
+        """Return why the offer takes no orders now, or ""."""
+        if paused := found.why_paused(offer.name):
+            return paused
+        if fault := found.facts[offer.name].fault:
+            return fault
+        if offer.name in self._running:
+            return "its last order is under way"
+        if refusal := self._cool_downs.refusal(offer.name, found.at_s):
+            return f"no further order before {refusal[0]}, since the last one failed: {refusal[1]}"
+        return self._open_part(offer, 1).words
+
+    def order(self, settings: DemandSettings, offer: Offer, machines: int) -> None:
+        """Begin an order, unless the last one of the offer is under way."""
+        if offer.name not in self._running:
+            self._running[offer.name] = asyncio.create_task(self._carry_out(settings, offer, machines))
+
+    async def _carry_out(self, settings: DemandSettings, offer: Offer, machines: int) -> None:
+        try:
+            refused = await self._send(settings, offer, machines)
+            if refused is None:
+                self._cool_downs.allow(offer.name)
+                return
+            text, fitting = refused
+            if 0 < fitting < machines:  # a part is better than none; the rest waits as after any refusal
+                refused = await self._send(settings, offer, fitting)
+            self._refuse(offer, text if refused is None else refused[0])
+        except Exception as error:  # noqa: BLE001  the edge of one order: its next one waits
+            self._refuse(offer, f"internal error: {type(error).__name__}: {error}")
+        finally:
+            self._running.pop(offer.name, None)
+            self._done()
+
+    async def _send(self, settings: DemandSettings, offer: Offer, machines: int) -> tuple[str, int] | None:
+        """Return why an order was refused, and how many machines would fit the budgets; None if it was accepted."""
+        narrow = self._open_part(offer, machines)
+        if narrow.config is None:
+            return None  # closed since it was decided; the next decision says so
+        log.always(f"Demand: ordering {machines} machines of offer {offer.name}")
+        ad = order_ad(offer, narrow.config, settings, time.time(), COMMAND)
+        answer = await self._context.order(ad, settings.owner, MachineOffer(offer.name, offer.start))
+        if answer["Result"] == SUCCESS:
+            return None
+        fitting = answer.get("CapacityLeft")
+        return str(answer.get("ErrorString")), fitting if isinstance(fitting, int) else 0
+
+    def _open_part(self, offer: Offer, machines: int) -> Narrowed:
+        """Return the config of an order without the capacity that AWS has just refused or taken back."""
+        config, target = sized(offer, machines), self._context.facts(offer).target
+        if target is None:
+            return Narrowed(config)
+        closed = self._context.capacity(target, time.time()).closed
+        return narrowed(config, closed, FleetScope.of(config).markets, Places({}, tuple(self._context.subnets())))
+
+    def _refuse(self, offer: Offer, text: str) -> None:
+        length_s = self._cool_downs.refuse(offer.name, text)
+        log.always(f"Demand: offer {offer.name} orders nothing for {length_s:.0f} s: {text}")

@@ -1,0 +1,74 @@
+"""Orders by demand: what budgets leave is ordered, and what was refused waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from annexd.annex.reply import ReplyAd
+from annexd.annex.request.join_config import MachineOffer
+from annexd.demand.offer import Offer
+from annexd.service.capacity_watch import CapacityPicture
+from annexd.service.demand_look import Found
+from annexd.service.demand_orders import DemandOrders, OrderContext
+from annexd.service.demand_settings import DemandSettings
+from annexd.service.offer_book import OfferFacts
+from annexd.workflow import SUCCESS
+
+SMALL = Offer("small", {"LaunchSpecifications": [{"InstanceType": "m5.large"}]}, "true", 3600, 10)
+SETTINGS = DemandSettings(owner="condor@example.org", offers=(SMALL,))
+
+
+class Site:
+    """A budget with room for some machines, and the orders that came."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.asked: list[int] = []
+        context = OrderContext(self.order, lambda _: OfferFacts(), lambda *_: CapacityPicture({}, 0.0, ""), lambda: ())
+        self.done = asyncio.Event()
+        self.orders = DemandOrders(context, self.done.set)
+
+    async def order(self, ad: Mapping[str, Any], owner: str, offer: MachineOffer) -> ReplyAd:
+        assert (owner, offer.name) == ("condor@example.org", "small")
+        wanted = int(ad["TargetCapacity"])
+        self.asked.append(wanted)
+        if wanted > self.room:
+            text = f"budget physics: order {self.room} instead of {wanted}"
+            return {"Result": "InvalidState", "ErrorString": text, "CapacityLeft": self.room}
+        self.room -= wanted
+        return {"Result": SUCCESS}
+
+    async def ordered(self, machines: int) -> str:
+        self.done.clear()
+        self.orders.order(SETTINGS, SMALL, machines)
+        async with asyncio.timeout(10):
+            await self.done.wait()
+        return self.why_closed()
+
+    def why_closed(self) -> str:
+        return self.orders.why_closed(SMALL, Found(SETTINGS, 0.0, {"small": OfferFacts()}))
+
+
+@pytest.mark.parametrize(("room", "asked"), [(5, [5]), (3, [5, 3]), (0, [5])])
+def test_an_order_takes_what_the_budgets_have_left(room: int, asked: list[int]) -> None:
+    async def run() -> None:
+        site = Site(room)
+        why = await site.ordered(5)
+        assert site.asked == asked
+        assert ("since the last one failed: budget physics" in why) == (room < 5), why
+
+    asyncio.run(run())
+
+
+def test_what_was_refused_is_not_asked_for_again_before_a_reconfiguration() -> None:
+    async def run() -> None:
+        site = Site(0)
+        assert "no further order before" in await site.ordered(1)
+        site.orders.reconfigure()
+        assert not site.why_closed()
+
+    asyncio.run(run())
