@@ -78,7 +78,7 @@ lint: venv ## ruff (its rules and its format) and mypy --strict
 	$(RUN) -m mypy
 	$(RUN) -m mypy --scripts-are-modules --python-version 3.10 bin/condor-annex-ec2
 
-demo: ready ## one lease from beginning to end, in four minutes, on an emulated AWS
+demo: ready ## one lease from beginning to end, and idle jobs that become machines, in five minutes, on an emulated AWS
 	$(AS_USER) $(RUN) -m test.demo $(ARGS)
 
 bench: ready ## annexd and condor_annex against the C++ schedd and condor_annex (ARGS="rates --only resumed": a part)

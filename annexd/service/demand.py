@@ -39,6 +39,7 @@ class Demand:
         self._extensions = DemandExtensions(extending, self._soon.set)
         self._report: Json = report(settings, {}, [], None, None, [])
         self._fleets: Sequence[WatchedFleet] = ()
+        _log_unusable(settings)
 
     def report(self) -> Json:
         """Return what -demand and -offers show.  Thread-safe."""
@@ -50,6 +51,7 @@ class Demand:
 
     def reconfigure(self, settings: DemandSettings) -> None:
         self._settings = settings
+        _log_unusable(settings)
         self._orders.reconfigure()
         self._extensions.reconfigure()
         self._look.reconfigure(settings)
@@ -100,3 +102,8 @@ class Demand:
                 if machines := decision.orders.get(offer.name):
                     self._orders.order(settings, offer, machines)
         self._report = report(settings, found.facts, now.offers, found.groups, decision, found.faults, extensions)
+
+
+def _log_unusable(settings: DemandSettings) -> None:
+    for name, why in settings.faults.items():
+        log.error(f"Offer {name} cannot be used: {why}")

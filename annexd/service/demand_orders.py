@@ -20,7 +20,7 @@ from annexd.demand.offer import Offer, sized
 from annexd.service.capacity_watch import CapacityPicture
 from annexd.service.cool_downs import CoolDowns
 from annexd.service.demand_look import Found
-from annexd.service.demand_settings import DemandSettings
+from annexd.service.demand_settings import DemandSettings, in_knobs
 from annexd.service.offer_book import OfferFacts, order_ad
 from annexd.workflow import SUCCESS
 
@@ -78,7 +78,7 @@ class DemandOrders:
             text, fitting = refused
             if 0 < fitting < machines:  # a part is better than none; the rest waits as after any refusal
                 refused = await self._send(settings, offer, fitting)
-            self._refuse(offer, text if refused is None else refused[0])
+            self._refuse(offer, in_knobs(offer.name, text if refused is None else refused[0]))
         except Exception as error:  # noqa: BLE001  the edge of one order: its next one waits
             self._refuse(offer, f"internal error: {type(error).__name__}: {error}")
         finally:

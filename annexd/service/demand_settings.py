@@ -1,7 +1,7 @@
 """The knobs of demand: ANNEX_DEMAND*, ANNEX_OFFERS and those of each offer.
 
-A knob that cannot be read is a fault of the configuration, as anywhere.  An offer whose order file cannot be used is
-only that offer's fault: the daemon goes on with the others.
+A knob of all demand that cannot be read is a fault of the configuration, as anywhere.  A knob or an order file of one
+offer is only that offer's fault: the daemon goes on with the others.
 """
 
 import json
@@ -40,6 +40,14 @@ KEYS: Final = {  # whose files annexd's own orders name; without them the keys a
     "SessionTokenFile": "ANNEX_DEFAULT_SESSION_TOKEN_FILE",
     "AWSProfile": "ANNEX_DEFAULT_PROFILE",
 }
+OF_AN_ORDER: Final = {"LeaseDuration": "LEASE", "EndOfLease": "LEASE", "MaxIdleTime": "IDLE"}
+OF_A_CONFIG: Final = {  # of an offer without a file
+    "InstanceType": "INSTANCE_TYPE",
+    "ImageId": "IMAGE",
+    "SpotPrice": "MAX_PRICE",
+    "VolumeSize": "VOLUME_SIZE",
+}
+LAUNCH_PATH: Final = re.compile(r"LaunchSpecifications\[\d+\]\.(?:BlockDeviceMappings\[\d+\]\.Ebs\.)?")
 
 
 @dataclass(frozen=True)
@@ -101,17 +109,25 @@ class _Reading:
         return default
 
     def offer(self, name: str) -> Offer | None:
-        """Return an offer; None if it cannot be used."""
+        """Return an offer; None if it cannot be used: `unusable` then has all that is wrong with it."""
+        before, self._look_up.faults = self._look_up.faults, []
         try:
             config = self._config(name)
         except ValueError as error:
-            self.unusable[name] = str(error)
+            self._look_up.faults.append(str(error))
             config = {}
-        default = Offer(name, config, "", 0, 0)
+        found = self._with_knobs(Offer(name, config, "", 0, 0))
+        mine, self._look_up.faults = self._look_up.faults, before
+        if mine:
+            self.unusable[name] = "; ".join(mine)
+        return None if mine else found
+
+    def _with_knobs(self, default: Offer) -> Offer:
+        name = default.name
         lease_s = self._seconds(name, "LEASE", 4 * 3600)
-        found = Offer(
+        return Offer(
             name,
-            config,
+            default.config,
             start=self._expression(name, "START", "true"),
             lease_s=lease_s,
             max_machines=self._number(name, "MAX", None),
@@ -124,7 +140,6 @@ class _Reading:
             machine_ad=self._look_up.text(_knob(name, "AD")),
             max_lease_s=self._longest_s(name, lease_s),
         )
-        return None if name in self.unusable else found
 
     def _longest_s(self, name: str, lease_s: int) -> int:
         longest_s = self._seconds(name, "MAX_LEASE", lease_s)
@@ -144,15 +159,19 @@ class _Reading:
         return config
 
     def _launch(self, name: str) -> Mapping[str, Any]:
+        """Raises ValueError with all that is wrong."""
+        faults: list[str] = []
         own_image = _knob(name, "IMAGE") if param(_knob(name, "IMAGE")) else "ANNEX_DEFAULT_IMAGE"
-        types = _value(_knob(name, "INSTANCE_TYPE"), lambda text: instance_types((text,)))
-        named = _value(own_image, image)
-        if types is None:
-            raise ValueError(f"{_knob(name, 'REQUEST')} or {_knob(name, 'INSTANCE_TYPE')} must say what to order")
-        if named is None:
-            raise ValueError(f"{_knob(name, 'IMAGE')} or ANNEX_DEFAULT_IMAGE must name an image that has HTCondor")
-        price = _value(_knob(name, "MAX_PRICE"), max_price)
-        volume = _value(_knob(name, "VOLUME_SIZE"), volume_gib)
+        types = _value(_knob(name, "INSTANCE_TYPE"), lambda text: instance_types((text,)), faults)
+        named = _value(own_image, image, faults)
+        if not param(_knob(name, "INSTANCE_TYPE")):
+            faults.append(f"{_knob(name, 'REQUEST')} or {_knob(name, 'INSTANCE_TYPE')} must say what to order")
+        if not param(own_image):
+            faults.append(f"{_knob(name, 'IMAGE')} or ANNEX_DEFAULT_IMAGE must name an image that has HTCondor")
+        price = _value(_knob(name, "MAX_PRICE"), max_price, faults)
+        volume = _value(_knob(name, "VOLUME_SIZE"), volume_gib, faults)
+        if faults or types is None or named is None:
+            raise ValueError("; ".join(faults))
         return launch_config(LaunchChoice(named, None, types, max_price=price, volume_gib=volume))
 
     def _expression(self, name: str, what: str, default: str) -> str:
@@ -181,15 +200,26 @@ def _knob(name: str, what: str) -> str:
     return f"ANNEX_OFFER_{name}_{what}"
 
 
-def _value(knob: str, parse: Callable[[str], Value]) -> Value | None:
-    """Return the knob's value, or None without one.  Raises ValueError that names the knob."""
+def in_knobs(name: str, text: str) -> str:
+    """Return what annexd says of the order of an offer in the words of its knobs."""
+    words = {**KEYS, **{each: _knob(name, knob) for each, knob in OF_AN_ORDER.items()}}
+    if not param(_knob(name, "REQUEST")):
+        words |= {each: _knob(name, knob) for each, knob in OF_A_CONFIG.items()}
+    found = re.sub(rf"\b({'|'.join(words)})\b", lambda match: words[match[0]], LAUNCH_PATH.sub("", text))
+    is_of_keys = any(knob in found for knob in KEYS.values()) and "ANNEX_DEMAND_OWNER" not in found
+    return f"{found}; ANNEX_DEMAND_OWNER names the user who opens it" if is_of_keys else found
+
+
+def _value(knob: str, parse: Callable[[str], Value], faults: list[str]) -> Value | None:
+    """Return the knob's value; None without one, or with one that is a fault."""
     text = param(knob)
     if text is None:
         return None
     try:
         return parse(text.strip())
     except ValueError as error:
-        raise ValueError(f"{knob} must be {error}, not {text}") from error
+        faults.append(f"{knob} must be {error}, not {text}")
+        return None
 
 
 def _read_file(path: Path) -> dict[str, Any]:

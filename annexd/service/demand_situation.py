@@ -56,8 +56,10 @@ def confirmed_of(
 
 
 def _fits(found: Found, group: str, machine: str) -> bool:
+    """Tell whether they match; an offer of whose machines nothing is known may fit, and orders nothing."""
     is_candidate = machine not in found.candidates or group in found.candidates[machine]
-    return is_candidate and found.matches.do_match(group, machine)
+    is_unknown = machine in found.facts and not found.facts[machine].ad
+    return is_candidate and (is_unknown or found.matches.do_match(group, machine))
 
 
 def _group(group: IdleGroup, found: Found) -> WaitingGroup:

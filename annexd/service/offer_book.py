@@ -35,7 +35,7 @@ from annexd.daemoncore.threads import in_thread
 from annexd.demand.machine_ad import UnknownMachine, facts_of, machine_ad
 from annexd.demand.offer import Offer, instance_types, sized, volume_gib
 from annexd.demand.packing import Resources
-from annexd.service.demand_settings import DemandSettings
+from annexd.service.demand_settings import DemandSettings, in_knobs
 
 AGAIN_S: Final = 600.0  # between two questions about the same offer: Spot prices move within hours
 AFTER_FAULT_S: Final = 60.0
@@ -107,7 +107,8 @@ class OfferBook:
             known = self._facts.get(offer.name)
             wait_s = AFTER_FAULT_S if known and known.fault else AGAIN_S
             if known is None or self._offers.get(offer.name) != offer or time.time() - known.at_s >= wait_s:
-                self._facts[offer.name] = await in_thread(partial(self._ask, offer, settings))
+                facts = await in_thread(partial(self._ask, offer, settings))
+                self._facts[offer.name] = replace(facts, fault=in_knobs(offer.name, facts.fault))
                 self._offers[offer.name] = offer
 
     def _ask(self, offer: Offer, settings: DemandSettings) -> OfferFacts:

@@ -106,7 +106,8 @@ def _why(schedd: str, job: Mapping[str, Any], demand: Demand) -> str:
 
     ages = [each["IdleAge"] for each in demand.get("Offers") or () if each.get("IdleAge") is not None]
     if not ages:
-        return NONE
+        faults = [f"offer {each['Offer']} cannot be used: {each['Why']}" for each in demand.get("Offers") or ()]
+        return "; ".join(faults) or NONE
     now_s = job.get("ServerTime")
     place = place_of(schedd, job, min(ages), now_s if is_time(now_s) else time.time())
     if place.group is None:

@@ -42,6 +42,22 @@ def states(site: JoiningSite) -> set[str]:
     return {part["State"] for group in demand(site)["Groups"] for part in group["Parts"]}
 
 
+def test_an_offer_whose_machines_are_unknown_is_named_to_its_jobs_in_the_words_of_its_knobs() -> None:
+    with JoiningSite(machines=1) as site:
+        configure(site, "ANNEX_DEMAND_OWNER = nobody-here", "ANNEX_OFFERS = small, gpu")
+        site.submit("waiting", "echo served", *WANTS)
+        site.wait(lambda: states(site) == {"Closed"}, f"the job to be seen: {demand(site)}", 90.0)
+        why = condor_annex(site, "-why", "1.0").stdout
+        for words in ("offer small: ", "ANNEX_DEFAULT_ACCESS_KEY_FILE", "ANNEX_DEMAND_OWNER"):
+            assert words in why
+        assert "PublicKeyFile" not in why
+        shown = condor_annex(site, "-offers").stdout
+        assert re.search(r"^gpu: .*ANNEX_OFFER_gpu_INSTANCE_TYPE .*ANNEX_OFFER_gpu_MAX", shown, re.MULTILINE), shown
+        assert "Offer gpu cannot be used: " in site.log()
+        site.pool.configure("ANNEX_OFFERS = gpu\n")
+        site.wait(lambda: "offer gpu cannot be used" in condor_annex(site, "-why", "1.0").stdout, "the reason", 60.0)
+
+
 def test_a_job_is_observed_then_served_and_its_machine_is_the_offers(site: JoiningSite) -> None:
     output = site.submit("demanding", "echo served", *WANTS)
     site.wait(lambda: states(site) == {"Ordering"}, f"the job to be seen: {demand(site)}", 90.0)

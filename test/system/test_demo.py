@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from test.demo import Story
+from test.demo.story import Story
 from test.system.site import TOP
 from test.whole import IS_WHOLE
 
@@ -80,7 +80,29 @@ def test_the_demo_shows_the_whole_story_and_leaves_nothing_behind() -> None:
         "Nothing is running",
     ):
         assert words in output, output
+    assert_the_last_act_is_there(output)
     assert descendants() == []
+
+
+def assert_the_last_act_is_there(output: str) -> None:
+    """An idle job: observed, then served by a machine that turns itself off, within a budget."""
+    words = (
+        "condor_annex -demand-config",
+        r"\b1 machine of offer small$",
+        "ANNEX_DEMAND is observe: nothing is ordered",
+        r"\$ condor_annex -why 2\.0\n +1 job like it: Ordering, 1 machine of offer small \(observed only",
+        r"s/observe/enforce/",
+        r"^ +jobs +\$5\.00 day +\$0\.00 +\$0\.0\d+ +\$4\.9\d+ ",
+        r"^ +slot1@i-\S+ +\w+ +offer-small small$",
+        r"This is job 2\.0, and I ran on slot1_1@i-",
+        "leaves the pool and turns itself off",
+        r"^ +jobs +\$5\.00 day +\$0\.000\d+ +\$0\.00 +\$4\.999\d+ ",
+    )
+    at = 0
+    for each in words:
+        found = re.compile(each, re.MULTILINE).search(output, at)
+        assert found, f"{each} is not in, or not in its place:\n{output}"
+        at = found.end()
 
 
 def test_the_demo_interrupted_leaves_nothing_behind() -> None:

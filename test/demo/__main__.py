@@ -1,8 +1,8 @@
-"""make demo: the whole story of one annex, on a real HTCondor and an AWS that acts, in four minutes.
+"""make demo: the story of one annex, and of an idle job that gets one, on a real HTCondor, in five minutes.
 
-The commands shown are run as they are shown, and what they print is what is printed.  Time is real, but for the
-lease's clock: its five minutes pass in five seconds here.  --hurried: -teardown does not wait for the orders of others,
-of whom there are none.
+AWS is emulated, and acts.  The commands shown are run as they are shown, and what they print is what is printed.
+Time is real, but for the lease's clock: its five minutes pass in five seconds here.  --hurried: -setup and -teardown
+do not wait for a new instance profile to spread in AWS, and for the orders of others.
 """
 
 import argparse
@@ -10,24 +10,23 @@ import contextlib
 import json
 import os
 import re
-import shlex
 import signal
 import sys
-import sysconfig
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from annexd.account.policies import USER, policies
 from annexd.annex.lease.heartbeat import RECEIPT
 from test.account import hurried
 from test.cloud import Cloud
+from test.demo.demand import serve_idle_jobs
+from test.demo.story import GREEN, JOB, PLAIN, TOOL, DemoFailed, Story, wait_until
 from test.pool import ANNEXD_CONFIG, NoHTCondorError, Pool, PoolError
 from test.system.annexes import POOL, STACK, image
 
-TOP = Path(__file__).resolve().parents[1]
-TOOL = Path(sysconfig.get_path("scripts")) / "condor_annex"
+TOP = Path(__file__).resolve().parents[2]
 IAM_USER = "physicist"
+DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "NEGOTIATOR")
 ORDERS = ("RequestSpotFleet", "CreateFleet")
 CLOCK_SPEED = 60  # the rule's five minutes pass in five seconds
 LEASE_S = 60
@@ -39,82 +38,11 @@ TEARDOWN_S = 240.0  # it waits for longer than an order may take from its look a
 MIXED = {"TargetCapacity": 4, "OnDemandTargetCapacity": 2}  # in templates/config.json
 IMAGE, ROOT = "ami-03cf127a", "/dev/sda1"  # which DescribeImages shows, and its volume
 PRICES = {  # of the emulated AWS: the meter knows them, too
-    "spot": {"m5.large": [[-3600, 0.035]], "m5.xlarge": [[-3600, 0.07]]},
-    "on_demand": {"m5.large": 0.096, "m5.xlarge": 0.192},
+    "spot": {"m5.large": [[-3600, 0.035]], "m5.xlarge": [[-3600, 0.07]], "c5.large": [[-3600, 0.032]]},
+    "on_demand": {"m5.large": 0.096, "m5.xlarge": 0.192, "c5.large": 0.085},
     "gb_month": 0.1,
     "address_hour": 0.005,
 }
-JOB = """executable = /bin/sh
-transfer_executable = false
-arguments = "-c 'echo This is job $(Cluster).$(Process), and I ran on $(my_name).'"
-my_name = $$(Name)
-output = {directory}/job.out
-error = {directory}/job.err
-log = {directory}/job.log
-should_transfer_files = yes
-request_memory = 32
-request_disk = 10M
-queue
-"""
-BOLD, DIM, GREEN, PLAIN = ("\033[1m", "\033[2m", "\033[32m", "\033[0m") if sys.stdout.isatty() else ("", "", "", "")
-
-
-class DemoFailed(Exception):
-    """What the demo promises did not happen; the text shows what did."""
-
-
-class Story:
-    """Prints what is done, with the seconds since the start; `tool` is run for condor_annex."""
-
-    def __init__(self, tool: Sequence[str]) -> None:
-        self._began_s, self._tool, self._is_interrupted = time.monotonic(), tool, False
-
-    def interrupt(self, *_: object) -> None:
-        """Handle Ctrl-C.  Python loses what is raised in a finalizer, so the next line raises it again."""
-        self._is_interrupted = True
-        raise KeyboardInterrupt
-
-    def say(self, text: str) -> None:
-        """Raises KeyboardInterrupt after Ctrl-C."""
-        if self._is_interrupted:
-            raise KeyboardInterrupt
-        print(f"{DIM}{time.monotonic() - self._began_s:5.1f} s{PLAIN}  {BOLD}{text}{PLAIN}", flush=True)
-
-    def show(self, text: str) -> None:
-        for line in text.rstrip().splitlines():
-            print(f"         {line}", flush=True)
-
-    def annex(
-        self, pool: Pool, *arguments: str, env: Mapping[str, str] | None = None, last: int = 0, timeout_s: float = 60.0
-    ) -> str:
-        """Run condor_annex; `last`: show no more than so many lines of what it says of its progress."""
-        self.show(f"$ {shlex.join(['condor_annex', *arguments])}")
-        return self._run(pool, [*self._tool, *arguments], env, last, timeout_s)
-
-    def run(self, pool: Pool, *command: str) -> str:
-        """Run a command as a user would, and show it with all that it prints; its standard output."""
-        self.show(f"$ {shlex.join([Path(command[0]).name, *command[1:]])}")
-        return self._run(pool, command)
-
-    def _run(
-        self,
-        pool: Pool,
-        command: Sequence[str],
-        env: Mapping[str, str] | None = None,
-        last: int = 0,
-        timeout_s: float = 60.0,
-    ) -> str:
-        done = pool.run(*command, env=env, timeout_s=timeout_s)
-        told = done.stderr.splitlines()
-        told = ["...", *told[-last:]] if 0 < last < len(told) else told
-        self.show("\n".join(f"{DIM}{line}{PLAIN}" for line in told))
-        self.show(done.stdout)
-        if done.returncode != 0:
-            raise DemoFailed(
-                f"{Path(command[0]).name} ended with status {done.returncode}; annexd's log:\n"
-                f"{pool.log('ANNEXD')[-3000:]}"
-            )
-        return done.stdout.strip()
 
 
 def main() -> None:
@@ -133,7 +61,9 @@ def main() -> None:
 
 def tell(story: Story) -> None:
     story.say("Starting an HTCondor pool: a collector, a negotiator, a schedd, and no machine")
-    with Pool(POOL, daemons=("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "NEGOTIATOR")) as pool:
+    pool = Pool(f"{POOL}\nLOCAL_CONFIG_DIR = $(LOCAL_DIR)/config.d", daemons=DAEMONS)
+    (pool.directory / "config.d").mkdir()
+    with pool:
         story.say("Starting an AWS that acts (emulated: fleets launch, instances boot, functions run, IAM counts)")
         boot = image(pool, MACHINES)
         with Cloud(speed=CLOCK_SPEED, termination_s=TERMINATION_S, enforce_iam=True, boot=boot) as cloud:
@@ -145,6 +75,7 @@ def tell(story: Story) -> None:
             watch_the_lease_end(story, pool, cloud, request_id)
             prove_that_nothing_is_left(story, cloud, annex_id)
             prove_that_the_quote_was_enough(story, cloud, quoted)
+            serve_idle_jobs(story, host, pool, cloud)
             tear_down(story, host, cloud)
     story.say(f"{GREEN}That is all of it. Nothing is running, here or there.{PLAIN}")
 
@@ -202,7 +133,7 @@ def run_a_job(story: Story, pool: Pool) -> str:
     story.run(pool, status, "-af:h", "Name", "State", "AnnexName", "AuthenticatedIdentity")
     story.say("The user submits a job; its START lets only this user's jobs run there, and only until the lease's end")
     job = pool.directory / "job.sub"
-    job.write_text(JOB.format(directory=pool.directory))
+    job.write_text(JOB.format(output=pool.directory / "job"))
     story.run(pool, str(pool.htcondor.executable("condor_submit")), str(job))
     output = pool.directory / "job.out"
     wait_until(lambda: output.exists() and output.read_text().endswith("\n"), "the job's output", 60)
@@ -408,14 +339,6 @@ def objects_of(cloud: Cloud) -> list[str]:
         for bucket in s3.list_buckets()["Buckets"]
         for each in s3.list_objects_v2(Bucket=bucket["Name"]).get("Contents", ())
     ]
-
-
-def wait_until(condition: Callable[[], object], what: str, timeout_s: float) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline_s:
-            raise DemoFailed(f"waited {timeout_s} s for {what}")
-        time.sleep(0.2)
 
 
 if __name__ == "__main__":
