@@ -1,6 +1,6 @@
 """Copy the factors and ceilings that condor_userprio has set from the pool's negotiator to those of ghosts.
 
-They live in an accountant, of which each negotiator has its own.  Without a copy a user whom an administrator has
+They live in an accountant, of which each negotiator has its own.  Without a copy a user that an administrator has
 limited gets machines as if there were no limit.
 """
 

@@ -54,7 +54,7 @@ class Site:
     defaults: Defaults = field(default_factory=lambda: Defaults(shortest_lease_s=1))  # the cloud's ticks are by hand
     bundle_sources: BundleSources = field(default_factory=BundleSources)
     broken_paths: set[str] = field(default_factory=set)  # at which the reader of key files itself fails
-    readers: set[str] = field(default_factory=lambda: {OWNER})  # as whom annexd can open files here
+    readers: set[str] = field(default_factory=lambda: {OWNER})  # the users as whom annexd can open files here
     asks: dict[str, Any] = field(default_factory=dict)  # of every ad
     patience: float = 1.0  # how much of annexd's own pauses between two looks passes
     unleased_s: float = 0.0  # instance-seconds of other tests' fleets that had no lease on purpose
@@ -173,7 +173,7 @@ class Site:
             journal.close()
 
     def quote(self, **changes: Any) -> ReplyAd:
-        """What annexd answers to whoever asks what an order would be."""
+        """What annexd answers to a quote."""
         ad = self.ad(**{"Command": "CA_QUOTE_ANNEX", **changes})
         if not self.rules.budgets:
             return quote_annex(ad, OWNER, self.step_context(), self.asking(), self.now_s(), self.bundle_sources)
@@ -311,5 +311,5 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) 
     """Return when it holds; fail with `what` when it does not in time."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline_s, f"waited {timeout_s} s in vain for {what}"
+        assert time.monotonic() < deadline_s, f"waited {timeout_s} s for {what}"
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What annexd estimates is what the emulator's meter bills, within the error that is told; or it is no number."""
+"""What annexd estimates is what the emulator's meter bills, within the stated error; or it is unknown."""
 
 from __future__ import annotations
 

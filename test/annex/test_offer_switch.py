@@ -1,4 +1,5 @@
-"""An offer is paused and resumed by a super user, and stays so; what annexd makes of idle jobs is told as it was."""
+"""An offer is paused and resumed by a super user, and stays so; the decisions about idle jobs are shown as they
+were."""
 
 from __future__ import annotations
 

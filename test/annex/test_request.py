@@ -1,4 +1,4 @@
-"""A request is right, or all its faults are told at once, in the words of the ad."""
+"""A request is valid, or all its faults are reported at once, with the names of the ad."""
 
 import base64
 from collections.abc import Mapping

@@ -363,7 +363,7 @@ def test_a_name_of_megabytes_is_refused_in_no_time() -> None:
     assert time.monotonic() - began_s < 5
 
 
-# What keeps machines from joining is told.
+# Settings that keep machines from joining cause warnings.
 
 PROFILE = "arn:aws:iam::123456789012:instance-profile/setups"
 OWN = {"IamInstanceProfile": {"Arn": "arn:aws:iam::123456789012:instance-profile/mine"}}

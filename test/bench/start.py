@@ -14,7 +14,7 @@ from test.pool import Pool
 
 AIM_S = 0.5
 POLL_S = 0.001
-# condor_master's log, with D_SUB_SECOND: both are told by condor_master itself.
+# condor_master's log, with D_SUB_SECOND: condor_master itself writes both.
 LOG_TIME = "%m/%d/%y %H:%M:%S.%f"
 CONFIG = "MASTER_DEBUG = D_SUB_SECOND\n"
 

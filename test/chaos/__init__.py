@@ -8,6 +8,6 @@
     verdict     the model, asked of the cloud's own record at the end
     play        one whole run of it
 
-`python -m test.chaos --seed 17 --kills 300`; the seed fixes what is done to whom and how long it waits in between.
+`python -m test.chaos --seed 17 --kills 300`; the seed fixes each kill, its target and the pauses in between.
 What the machine makes of that differs each time.
 """

@@ -62,7 +62,7 @@ class Habits:
 
 
 class Customer:
-    """A thread that orders, one annex after another, until it is told to stop, and goes on with them by its habits."""
+    """A thread that orders, one annex after another, until it is asked to stop, and goes on with them by its habits."""
 
     def __init__(self, site: ChaosSite, name: str, dice: random.Random, habits: Habits) -> None:
         self.orders: list[Order] = []
@@ -163,5 +163,5 @@ def _end_of(status: int, complained: str, command_id: str) -> str:
     if status == -signal.SIGKILL:
         return "killed"
     if status == COMMUNICATION and f"-command-id {command_id}" in complained:
-        return "told how to ask"
+        return "shown how to ask"
     return "sent nothing" if status in UNANSWERED else "wrong"

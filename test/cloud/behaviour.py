@@ -87,7 +87,7 @@ class Behaviour:
                     UNKNOWN
     on_demand_is_tagged  whether On-Demand instances of a fleet have its reserved tag.  LIKELY
     expiry_late_s   how long after its ValidUntil a fleet is active still.  UNKNOWN
-    history_newest_first  in which order a fleet's history is told.  LIKELY the oldest first
+    history_newest_first  the order of a fleet's history.  LIKELY the oldest first
     null_version_is_the_object  whether the version "null" of an object needs s3:DeleteObject besides
                     s3:DeleteObjectVersion.  UNKNOWN
     tells_empty_lists  whether CancelSpotFleetRequests tells a list that is empty.  LIKELY

@@ -31,7 +31,7 @@ def _models() -> Any:
 
 
 class CloudError(Exception):
-    """The emulated cloud did not do what it was told; says what it answered."""
+    """The emulated cloud did not do what it was asked; says what it answered."""
 
 
 class Cloud:

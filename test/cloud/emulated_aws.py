@@ -149,7 +149,7 @@ class EmulatedAws:
 
         try:
             body = b"".join(self._moto(_environ(request), start_response))
-        except Exception:  # noqa: BLE001  the edge: a fault of moto's or ours is an answer, and told
+        except Exception:  # noqa: BLE001  the edge: a fault of moto's or ours is an answer, and reported
             self.audit.effect("emulator failed", operation=request.operation, trace=traceback.format_exc())
             return error_answer(request.service, 500, "InternalError", traceback.format_exc(limit=-3))
         return Answer(started["status"], body, started["headers"])
@@ -255,7 +255,7 @@ class EmulatedAws:
             ]
 
     def judged(self) -> list[tuple[str, str, str, dict[str, Any]]]:
-        """Every permission that was asked for: of whom, which action, on what, in which context."""
+        """Every permission that was checked: principal, action, resource and context."""
         with self._lock:
             judged = list(self.gate.judged) if self.gate is not None else []
         return [(arn, need.action, need.resource, {**context, **need.context}) for arn, need, context in judged]

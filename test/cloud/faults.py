@@ -47,7 +47,7 @@ class Fault:
         if self.kind not in WAYS or self.when not in {"before", "after"}:
             raise ValueError(f"a fault is one of {sorted(WAYS)}, before or after; not {self.kind!r} {self.when!r}")
         if self.kind == "error" and not self.code:
-            raise ValueError("a fault of kind error needs the code that the service shall answer with")
+            raise ValueError("a fault of kind error needs the code that the service is to answer with")
 
     def strikes(self) -> bool:
         """Count one matching call; whether this is one to spoil."""

@@ -9,7 +9,7 @@ from moto.awslambda.models import lambda_backends
 
 from test.cloud.errors import Answer
 
-CODE_PATH = "/_cloud/code/"  # AWS signs the address: whoever has it may use it for ten minutes
+CODE_PATH = "/_cloud/code/"  # AWS signs the address: anybody who has it may use it for ten minutes
 
 
 def with_location(body: str, url: str) -> str:

@@ -1,4 +1,4 @@
-"""What CloudFormation's handlers need from whoever calls it, beyond and beside the calls that ours make.
+"""The rights that CloudFormation's handlers need of its caller, beyond and beside the calls that ours make.
 
 From AWS's own resource schemas (`handlers.*.permissions`, as published for each resource type; read in November
 2026 in pulumi/pulumi-aws-native, aws-cloudformation-schema/), without what is for properties that our templates do

@@ -33,7 +33,7 @@ DEFAULTS = {  # what AWS tells where a request says nothing.  CERTAIN: test/clou
 
 
 def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
-    """Without Tags and ActivityStatus where there are none; the tags that were asked for are told as Tags alone."""
+    """Without Tags and ActivityStatus where there are none; the requested tags are shown as Tags alone."""
     times = {name: moment(fleet.config[name]) for name in TIMES if name in fleet.config}
     asked = {key: value for key, value in fleet.config.items() if key != "TagSpecifications"}
     own = {

@@ -30,7 +30,7 @@ def whole(view: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_network(view: Mapping[str, Any]) -> dict[str, Any]:
-    """As an instance is told that is gone: it has neither addresses nor groups."""
+    """As EC2 shows an instance that is gone: it has neither addresses nor groups."""
     return {key: value for key, value in view.items() if key not in OF_NETWORK} | {"SecurityGroups": []}
 
 

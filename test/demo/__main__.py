@@ -246,9 +246,9 @@ def newest_line(cloud: Cloud) -> str:
     events = cloud.client("logs").filter_log_events(
         logGroupName="/aws/lambda/HTCondorAnnexLease", filterPattern=RECEIPT
     )["events"]
-    told = json.loads(events[-1]["message"])
+    receipt = json.loads(events[-1]["message"])
     shown = ("tick", "at", "contract", "max_lease_s", "complete", "rights", "fleets", "instances", "ended", "stuck")
-    return json.dumps({name: told[name] for name in shown})
+    return json.dumps({name: receipt[name] for name in shown})
 
 
 def write_key_files(directory: Path, key: tuple[str, str]) -> None:
@@ -288,7 +288,7 @@ def watch_the_lease_end(story: Story, pool: Pool, cloud: Cloud, request_id: str)
         LEASE_S + END_WITHIN_S,
     )
     story.say("The lease is over: a run of lambda/lease.py ended the fleet and saw its instances gone")
-    story.say("The pool is as it was: the machines told it that they leave, seconds before the end")
+    story.say("The pool is as it was: the machines announced that they leave, seconds before the end")
     story.run(pool, str(pool.htcondor.executable("condor_status")), "-total")
 
 

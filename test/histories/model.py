@@ -102,7 +102,7 @@ class Model:
         """Check the end in its object, which its machines follow: not earlier than its user allowed."""
         packed = self.cloud.objects.contents.get(f"annex/{annex.annex_id}.tar.gz")
         if packed is not None and not annex.cancels and told_s(packed) < annex.held_s:
-            self._violated(f"the machines of {annex.annex_id} were told an earlier end than its user")
+            self._violated(f"the machines of {annex.annex_id} got an earlier end than its user")
 
     def _watch(self, fleet: Fleet, annex: Annex, now_s: float) -> None:
         end_s = self.end_s(fleet, annex, now_s)

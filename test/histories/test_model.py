@@ -175,12 +175,12 @@ def test_it_notices_a_change_that_does_not_wait_for_what_was_written_before(
     assert violations(runner, history) == ""
     for module in (read_lease, move_end, inform_machines):
         monkeypatch.setattr(module, "require_settled", lambda *_: None)
-    assert "told an earlier end" in violations(runner, history)
+    assert "got an earlier end" in violations(runner, history)
 
 
 def test_it_notices_machines_that_never_learn_of_an_extension(runner: HistoryRunner, monkeypatch: Patch) -> None:
     monkeypatch.setattr(inform_machines, "put_present", lambda *_: None)
-    assert "told an earlier end" in violations(runner, EXTENDED)
+    assert "got an earlier end" in violations(runner, EXTENDED)
 
 
 # What the function does.

@@ -1,4 +1,4 @@
-"""Extensions by demand: what was refused waits, and stops neither other annexes nor itself for ever."""
+"""Extensions by demand: what was refused waits, and stops neither other annexes nor itself forever."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_an_annex_is_extended_as_its_owner_could_with_the_keys_of_today() -> Non
         site = Site(annex("one", moves=2))
         assert await site.extended() == ["one"], "once, however often it is decided meanwhile"
         [(ad, owner)] = site.asked
-        assert owner == "condor@example.org", "it ordered the annex, whoever orders the next one"
+        assert owner == "condor@example.org", "it ordered the annex, even if another orders the next one"
         assert ad == {
             **KEYS,
             "Command": "CA_CHANGE_LEASE",

@@ -91,7 +91,7 @@ def test_a_reconfig_with_a_fault_is_refused_by_name_and_the_old_configuration_st
     accepted(site.order())
     site.pool.configure("ANNEXD_UPDATE_INTERVAL = 5 * 60")
     before = site.log().count("Reconfigured")
-    site.wait(lambda: site.log().count("Reconfigured") >= before, "annexd to take the mended configuration")
+    site.wait(lambda: site.log().count("Reconfigured") >= before, "annexd to take the corrected configuration")
 
 
 @pytest.mark.parametrize(("how", "message"), [("-graceful", "graceful shutdown"), ("-fast", "fast shutdown")])

@@ -1,7 +1,7 @@
 """A Spot Fleet request config becomes a CreateFleet request: the same capacity, by AWS's newer API.
 
 What is translated to what stands in docs/fleet-apis.md, and in the tables here.  What has no place in EC2 Fleet is
-told by its name: as a note where nothing changes by it that anybody would miss, and else as a fault, which refuses the
+reported by its name: as a note where its absence changes nothing, and otherwise as a fault, which refuses the
 order.  Sources: botocore's EC2 model (2016-11-15), SpotFleetRequestConfigData and CreateFleetRequest.
 """
 

@@ -29,7 +29,7 @@ QUOTA: Final = 64
 
 @dataclass(frozen=True)
 class Source:
-    """Submissions of one user: a shape for each, drawn anew, and at most `most` jobs in it."""
+    """Submissions of one user: a shape for each, drawn again, and at most `most` jobs in it."""
 
     shape: Callable[[Random], Shape]
     most: int

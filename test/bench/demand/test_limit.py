@@ -17,7 +17,7 @@ OVERHEAD_S = POOL.boot_s + POOL.shutdown_s
 
 
 def trace(*jobs: tuple[int, int, Resources], offers: tuple[TraceOffer, ...] = (SMALL,)) -> Trace:
-    """Make jobs that arrive and run as told."""
+    """Make jobs that arrive and run as given."""
     made = [
         TraceJob(number, "alice", MAIN, Shape(needs), arrives_s, runs_s)
         for number, (arrives_s, runs_s, needs) in enumerate(jobs)
