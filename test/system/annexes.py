@@ -7,7 +7,7 @@ knows nothing of the pool.  All else it has from the annex's object.
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 from test.cloud import Cloud
@@ -63,7 +63,9 @@ exec "$0" -f
 """
 
 
-def image(pool: Pool, machines: int, *more: str, hardware: Mapping[str, str], ports: Sequence[int]) -> Boot:
+def image(
+    pool: Pool, machines: int, *more: str, hardware: Mapping[str, str] = MappingProxyType({}), ports: Sequence[int] = ()
+) -> Boot:
     """An image with the HTCondor of a pool, of which so many instances may boot at one time, with these options.
 
     `hardware` says by offer, as configuration, what a machine finds itself to have; else it has what this host has.
