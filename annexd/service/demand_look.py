@@ -179,7 +179,7 @@ class DemandLook:
             found.faults.append(f"free slots are not known: {picture.fault or 'the answer is too old'}")
 
     async def _photograph(self, found: Found) -> None:
-        """Once a machine of an offer has joined, it says better than AWS what such machines are."""
+        """Learn what an offer's machines are from one that has joined: it says so better than AWS."""
         for offer in found.settings.offers:
             if offer.machine_ad or self._book.has_photograph(offer) or not self._slots.picture.offers.get(offer.name):
                 continue

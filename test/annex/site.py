@@ -289,7 +289,7 @@ class Site:
         self.cloud.clear_audit()
 
     def _has_just_worked(self) -> bool:
-        """Tell whether the newest receipt is one that no test waits long enough to make too old."""
+        """Return whether the newest receipt is one that no test waits long enough to make too old."""
         now_s = time.time()
         receipt = newest_receipt(self.cloud.client("logs", BYSTANDER), self.arn, now_s)
         if receipt is None or not 0 <= now_s - receipt.at_s < RECENT_S:

@@ -168,7 +168,7 @@ class Cloud:
         self._post("forget-fleet", {"fleet": fleet_id})
 
     def fault(self, operation: str, kind: str, times: int = 1, when: str = "before", **more: Any) -> None:
-        """Order a fault; test.cloud.faults.Fault tells of the kinds, and of what `more` may hold."""
+        """Order a fault; test.cloud.faults.Fault shows the kinds, and of what `more` may hold."""
         self._post("faults", {"operation": operation, "kind": kind, "times": times, "when": when, **more})
 
     def faults(self) -> list[dict[str, Any]]:
@@ -212,7 +212,7 @@ class Cloud:
         self._post("turn-off", {"instance_id": instance_id, "console": console, "reason": reason})
 
     def announce(self, instance_id: str, **pages: str | None) -> None:
-        """Change what an instance's metadata tells of an `interruption` or `rebalance`: a text, or None for 404."""
+        """Change what an instance's metadata shows for `interruption` or `rebalance`: a text, or None for 404."""
         self._post("announce", {"instance_id": instance_id, **pages})
 
     def expire_metadata_tokens(self) -> None:
@@ -253,7 +253,7 @@ class Cloud:
         self._post("capacity", rooms)
 
     def set_quotas(self, **values: float) -> None:
-        """What Service Quotas tells, by quota code, its hyphen as an underscore."""
+        """What Service Quotas shows, by quota code, its hyphen as an underscore."""
         self._post("quotas", {code.replace("_", "-"): value for code, value in values.items()})
 
     def tick(self, rule: str | None = None) -> int:

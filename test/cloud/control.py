@@ -18,7 +18,7 @@ IDLE_TIMEOUT_S = 300.0
 
 
 class Control:
-    """GET tells, POST does; JSON both ways."""
+    """GET reads, POST acts; JSON both ways."""
 
     def __init__(self, aws: EmulatedAws, clock: Clock, settings: dict[str, Any]) -> None:
         self._aws, self._clock = aws, clock

@@ -122,7 +122,7 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
                 before, after = self._fleets.cancel(fleet_id, terminate, self.chosen.now.second_cancel)
                 successful.append(views.cancelled_view(fleet_id, before, after))
         response = {"SuccessfulFleetRequests": successful, "UnsuccessfulFleetRequests": unsuccessful}
-        if not self.chosen.now.tells_empty_lists:
+        if not self.chosen.now.shows_empty_lists:
             response = {name: each for name, each in response.items() if each}
         return ActionResult(response)
 

@@ -34,7 +34,7 @@ class FleetCalls(Acting):
     """A part of ActingEC2."""
 
     def create_fleet(self) -> ActionResult:
-        """CERTAIN: of type instant the answer tells what was launched and what was not; of the others the ID alone."""
+        """CERTAIN: of type instant the answer shows what was launched and what was not; of the others the ID alone."""
         config = fleet_specifications.checked(self._parameters())
         try:
             fleet = self._fleets.known(config, EC2_FLEET) or self._new_fleet(config)

@@ -281,7 +281,7 @@ class EmulatedAws:
 
 
 def _environ(request: Request) -> dict[str, Any]:
-    """For moto, whose header tells the account."""
+    """For moto, whose header shows the account."""
     other = {"HTTP_X_MOTO_ACCOUNT_ID": OTHER_ACCOUNT} if request.access_key_id == OTHER_KEY else {}
     return {**request.environ(), **other, "cloud.request": request}
 

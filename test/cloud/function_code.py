@@ -1,4 +1,4 @@
-"""What GetFunction tells beyond moto: an address from which the function's zip can be had, and concurrency of 0."""
+"""What GetFunction shows beyond moto: an address from which the function's zip can be had, and concurrency of 0."""
 
 from __future__ import annotations
 

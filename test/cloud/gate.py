@@ -80,7 +80,7 @@ class Gate:
         return self._without_absence(request, answer)
 
     def _without_tags(self, request: Request, answer: Answer) -> Answer:
-        """Lambda tells tags only to those who may list them.  CERTAIN: API reference, GetFunctionResponse, Tags."""
+        """Lambda shows tags only to those who may list them.  CERTAIN: API reference, GetFunctionResponse, Tags."""
         principal = principals.find(request.access_key_id)
         if principal is None or principal.documents is None:
             return answer
@@ -91,7 +91,7 @@ class Gate:
         return replace(answer, body=json.dumps(response).encode())
 
     def _without_absence(self, request: Request, answer: Answer) -> Answer:
-        """S3 tells that an object is not there only to those who may list the bucket."""
+        """S3 shows that an object is not there only to those who may list the bucket."""
         if answer.status != 404 or request.operation not in {"GetObject", "HeadObject"}:
             return answer
         principal = principals.find(request.access_key_id)

@@ -1,4 +1,4 @@
-"""Light instance records: what EC2 tells of an instance, its state computed from the time.
+"""Light instance records: what EC2 shows of an instance, its state computed from the time.
 
 moto's own instances cost volumes, network interfaces and security groups each, which makes 10,000 of them
 quadratic.  A lease only ever asks whether an instance is there, so a record is its facts and two dates.

@@ -58,7 +58,7 @@ HANDLERS: Mapping[str, Verbs] = {
         "update": ("ec2:DescribeSecurityGroups",),
         "delete": ("ec2:DescribeSecurityGroups", "ec2:DeleteSecurityGroup", "ec2:DescribeInstances"),
     },
-    # Of 2024, in commit 0d8c3d79 there: today's schema of this type tells no handlers.
+    # Of 2024, in commit 0d8c3d79 there: today's schema of this type shows no handlers.
     "AWS::Events::Rule": {
         "create": ("events:DescribeRule", "events:PutRule", "events:PutTargets"),
         "read": ("events:DescribeRule", "events:ListTargetsByRule"),

@@ -152,7 +152,7 @@ class Work:
 
     @contextmanager
     def _reporting(self, resource: Resource, verb: str) -> Iterator[None]:
-        """Tell in an event how what is done within ended."""
+        """Report in an event how the work within it ended."""
         try:
             yield
         except FAILURES as error:

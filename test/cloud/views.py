@@ -1,4 +1,4 @@
-"""Fleets and instances as EC2 tells of them: the shapes of the service model."""
+"""Fleets and instances as EC2 shows them: the shapes of the service model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def moment(at_s: float) -> datetime:
     return datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None)
 
 
-DEFAULTS = {  # what AWS tells where a request says nothing.  CERTAIN: test/cloud/recordings/fleets.json
+DEFAULTS = {  # what AWS shows where a request says nothing.  CERTAIN: test/cloud/recordings/fleets.json
     "AllocationStrategy": "lowestPrice",
     "OnDemandAllocationStrategy": "lowestPrice",
     "ExcessCapacityTerminationPolicy": "Default",
@@ -55,7 +55,7 @@ def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
 
 
 def tag_views(fleets: Fleets, now_s: float) -> Iterator[dict[str, str]]:
-    """Every tag of each fleet, launch template and instance that can still be seen, as DescribeTags tells it."""
+    """Every tag of each fleet, launch template and instance that can still be seen, as DescribeTags shows it."""
     for fleet in fleets.fleets.values():
         yield from _tag_views(fleet.api.resource, fleet.fleet_id, fleet.tags.at(now_s))
     for template in fleets.templates.known(0.0):

@@ -1,4 +1,4 @@
-"""What DescribeInstances tells of an instance besides what annexd reads, so that answers are as long as AWS's.
+"""What DescribeInstances shows of an instance besides what annexd reads, so that answers are as long as AWS's.
 
 CERTAIN: test/cloud/recordings/instances.json.  Its values stand for others; no test asks for them.
 """

@@ -287,7 +287,7 @@ while True:
 
 @pytest.fixture
 def master(booted: Booted) -> Iterator[Path]:
-    """What the machine's condor.service runs; the file in which it tells that it has read its configuration again."""
+    """What the machine's condor.service runs; the file in which it shows that it has read its configuration again."""
     changed = booted.machine.folder / "reloads"
     command = [sys.executable, "-c", MASTER, str(changed)]
     process = subprocess.Popen(command, env=booted.machine.environment, stdout=subprocess.PIPE)

@@ -1,6 +1,6 @@
 """What HTCondor's own condor_annex does wrong, and annexd does not: a test for each.
 
-Its faults were found by running 25.14.1 against an emulated AWS; each test's docstring tells one.
+Its faults were found by running 25.14.1 against an emulated AWS; each test's docstring shows one.
 """
 
 from __future__ import annotations

@@ -234,7 +234,7 @@ def is_warned_again(site: Site, before: int) -> bool:
 
 
 def test_aws_keys_in_the_configuration_cause_a_warning_that_does_not_show_them(site: Site) -> None:
-    """The schedd tells them: that is why annexd warns."""
+    """The schedd shows them: that is why annexd warns."""
     site.pool.configure('MASTER_ENVIRONMENT = "AWS_ACCESS_KEY_ID=AKIAX AWS_SECRET_ACCESS_KEY=swordfish"')
     site.wait(lambda: "swordfish" in keys_in(site, "SCHEDD", "MASTER_ENVIRONMENT"), "the schedd to know it")
     site.wait(partial(is_warned_again, site, 0), "a warning")

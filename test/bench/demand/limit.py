@@ -109,7 +109,7 @@ def _worth(value: Values, work_s: Mapping[Shape, int]) -> float:
 
 
 def _until(at_s: int, worth: Sequence[float]) -> float:
-    """Return what running from the beginning until then is worth; `worth` tells it for the slabs' edges."""
+    """Return what running from the beginning until then is worth; `worth` shows it for the slabs' edges."""
     slab, rest_s = divmod(at_s, SLAB_S)
     if not rest_s:
         return worth[slab]
