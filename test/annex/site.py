@@ -54,7 +54,7 @@ class Site:
     defaults: Defaults = field(default_factory=lambda: Defaults(shortest_lease_s=1))  # the cloud's ticks are by hand
     bundle_sources: BundleSources = field(default_factory=BundleSources)
     broken_paths: set[str] = field(default_factory=set)  # at which the reader of key files itself fails
-    readers: set[str] = field(default_factory=lambda: {OWNER})  # the users as whom annexd can open files here
+    readers: set[str] = field(default_factory=lambda: {OWNER})  # the users whose files annexd can open here
     asks: dict[str, Any] = field(default_factory=dict)  # of every ad
     patience: float = 1.0  # how much of annexd's own pauses between two looks passes
     unleased_s: float = 0.0  # instance-seconds of other tests' fleets that had no lease on purpose
