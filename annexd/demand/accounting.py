@@ -18,7 +18,7 @@ NEXT_STEP: Final = "annexd needs ADMINISTRATOR there, as condor_userprio does (A
 
 
 class Standing(NamedTuple):
-    """What an administrator may set of a user."""
+    """The settings of a user that an administrator may change."""
 
     factor: float
     ceiling: int

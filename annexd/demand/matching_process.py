@@ -52,7 +52,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class JobAnswer:
-    """What a job needs, and a pair for each machine of the question; or why there is no answer."""
+    """The needs of a job, and a pair for each machine of the question; or why there is no answer."""
 
     needs: Resources
     pairs: tuple[Pair, ...]

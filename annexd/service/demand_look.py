@@ -1,6 +1,6 @@
 """Ask the pool, AWS and the journal for all that a decision about idle jobs needs.
 
-Each source may fail by itself.  What is not known is never zero: it is a fault, and nothing is ordered for it.
+Each source may fail by itself.  An unknown number is never zero: it is a fault, and nothing is ordered for it.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ POOL_S: Final = 60.0  # after which the counts of annexes' machines are too old 
 
 @dataclass(frozen=True)
 class DemandSources:
-    """Where the daemon knows things from."""
+    """The daemon's sources."""
 
     index: AnnexIndex
     looks: Callable[[], Mapping[str, Snapshot]]
@@ -49,7 +49,7 @@ class DemandSources:
 
 @dataclass
 class Found:
-    """What one look found."""
+    """The findings of one look."""
 
     settings: DemandSettings
     at_s: float

@@ -1,6 +1,6 @@
 """Ask for the prices of what ran, seldom, and beside everything else: no look, order or client waits for it.
 
-One question serves all annexes of an account and region.  Where keys lack the right, others' of the account are tried;
+One question serves all annexes of an account and region.  If keys lack the right, others' of the account are tried;
 without any the costs stay unknown, and the question is asked again later.
 """
 
@@ -34,7 +34,7 @@ class PricePace:
 
 @dataclass
 class _Asked:
-    """What was asked at one place; times are monotonic."""
+    """The questions at one place; times are monotonic."""
 
     at_s: float = float("-inf")
     pools: frozenset[CapacityPool] = frozenset()

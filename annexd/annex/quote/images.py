@@ -1,4 +1,4 @@
-"""What an order leaves to its images: their own volumes, and the platform by which AWS prices an instance."""
+"""The parts of an order that its images determine: their volumes, and the platform by which AWS prices it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

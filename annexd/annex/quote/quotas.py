@@ -1,7 +1,7 @@
-"""What is left of the account's vCPUs, by the kinds of instances that AWS counts together.
+"""The rest of the account's vCPUs, by the kinds of instances that AWS counts together.
 
 The quotas are those of "Amazon EC2 quotas" in the EC2 user guide ("On-Demand Instance quotas", "Spot Instance
-quotas"), by the codes of Service Quotas.  What is used is the vCPUs of the instances that DescribeInstances shows now.
+quotas"), by the codes of Service Quotas.  The used part is the vCPUs of the instances that DescribeInstances shows now.
 """
 
 import re

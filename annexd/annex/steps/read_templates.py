@@ -1,4 +1,4 @@
-"""What the user's own launch templates say, of an EC2 Fleet that is made of them: read once, and kept in the journal.
+"""The user's own launch templates of an EC2 Fleet: read once, and kept in the journal.
 
 So the copy that annexd makes is the same however often it is asked for, whatever is done to the user's meanwhile.
 """

@@ -16,7 +16,7 @@ from annexd.workflow import SUCCESS, Engine, Refused, Results, Retry, State, Ste
 
 @dataclass(frozen=True)
 class TurnIntent:
-    """Whose turn is waited for: that of this change, behind the annex's order and the changes before."""
+    """The turn of a change, behind the annex's order and the changes before."""
 
     annex_id: str
     subject_key: str
