@@ -13,10 +13,11 @@ from annexd.annex.lease.identifiers import LeasedToken, read_leased_token
 from annexd.annex.lease.lease import utc
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S
+from annexd.aws import ClientCache
 from annexd.workflow import Journal, Json, Kind, RetryPolicy
 from test.annex.ads import OWNER
 from test.annex.fleets import tags_of
-from test.annex.site import BYSTANDER, READ_TIMEOUT_S, Site, wait_for
+from test.annex.site import BYSTANDER, HANG_TIMEOUT_S, Site, wait_for
 from test.replies import accepted
 from test.workflow.store import Crash
 
@@ -85,7 +86,8 @@ def test_the_lease_function_ends_what_this_order_began(site: Site) -> None:
 def test_a_call_that_fails_for_a_while_is_asked_again_and_done_once(
     site: Site, operation: str, kind: str, when: str
 ) -> None:
-    site.cloud.fault(operation, kind, times=1 if kind == "hang" else 2, when=when, hang_s=READ_TIMEOUT_S * 2)
+    site.cache = ClientCache(read_timeout=HANG_TIMEOUT_S)
+    site.cloud.fault(operation, kind, times=1 if kind == "hang" else 2, when=when, hang_s=HANG_TIMEOUT_S * 2)
     reply = site.order(pace=RetryPolicy(base_s=0.01, cap_s=0.1))
     assert reply["Result"] == "Success", reply
     assert len(site.live_fleets()) == 1

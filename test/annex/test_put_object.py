@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from annexd.aws import ClientCache
 from test.annex.joining import BUCKET, BundleSources, defaults
-from test.annex.site import READ_TIMEOUT_S, Site
+from test.annex.site import HANG_TIMEOUT_S, Site
 from test.replies import accepted
 
 
@@ -40,7 +41,8 @@ def test_the_object_is_there_before_the_instances(joined: Site) -> None:
     [("throttle", "before"), ("internal", "after"), ("reset", "before"), ("reset", "after"), ("hang", "after")],
 )
 def test_a_put_that_fails_for_a_while_is_made_again(joined: Site, kind: str, when: str) -> None:
-    joined.cloud.fault("PutObject", kind, times=1, when=when, hang_s=READ_TIMEOUT_S * 2)
+    joined.cache = ClientCache(read_timeout=HANG_TIMEOUT_S)
+    joined.cloud.fault("PutObject", kind, times=1, when=when, hang_s=HANG_TIMEOUT_S * 2)
     accepted(joined.order())
     assert len(keys(joined)) == 1
 

@@ -1,5 +1,6 @@
 """An annexd that knows nothing sees all that is annexd's, ends what is overdue, and touches nothing else."""
 
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -249,8 +250,8 @@ def test_a_lease_function_that_takes_no_orders_is_reported_and_the_annexes_are_s
 
 
 def test_a_silent_lease_function_is_reported(site: Site) -> None:
-    assert "was last called by its rule 20 minutes ago" in look(site, ahead_s=1200).enforcer.fault
-    assert "20 minutes" not in look(site).enforcer.fault
+    assert re.search(r"was last called by its rule 2\d minutes ago", look(site, ahead_s=1200).enforcer.fault)
+    assert "last called" not in look(site).enforcer.fault
 
 
 def test_annexes_that_it_could_not_end_cause_a_warning(site: Site, living: str) -> None:

@@ -53,9 +53,9 @@ def test_durations_are_read_as_people_write_them() -> None:
 
 def test_a_longest_lease_that_is_shorter_than_the_lease_is_a_fault() -> None:
     found = read({**SMALL, "ANNEX_OFFER_small_MAX_LEASE": "1h"})
-    assert found["configuration_faults"] == [
-        "ANNEX_OFFER_small_MAX_LEASE is 1h, and shorter than ANNEX_OFFER_small_LEASE (4h)"
-    ]
+    assert found["faults"] == {
+        "small": "ANNEX_OFFER_small_MAX_LEASE is 1h, and shorter than ANNEX_OFFER_small_LEASE (4h)"
+    }
 
 
 def test_all_faults_of_the_knobs_of_all_demand_are_named_at_once() -> None:

@@ -188,7 +188,7 @@ def alices_end_s(engine: Engine) -> int:
 
 def test_the_oldest_heartbeat_of_all_accounts_is_in_the_ad(site: Site, journal: Journal) -> None:
     status = reconciled(site, journal, faults=0)
-    assert 0 <= time.time() - int(status["AnnexFunctionTime"]) < 60
+    assert 0 <= time.time() - int(status["AnnexFunctionTime"]) < 300
     assert "AnnexFunctionFault" not in status
 
 
