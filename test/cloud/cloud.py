@@ -132,7 +132,7 @@ class Cloud:
         }
 
     def user(self, name: str, *policies: dict[str, Any]) -> tuple[str, str]:
-        """A new IAM user with these policies inline; his access key and its secret."""
+        """A new IAM user with these policies inline; its access key and secret."""
         iam = self.client("iam")
         iam.create_user(UserName=name)
         for number, document in enumerate(policies):

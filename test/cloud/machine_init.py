@@ -128,7 +128,7 @@ def reap() -> None:
 
 
 def kill_members(machine: Path) -> None:
-    """Everybody who has this machine in his environment; HTCondor's daemons lead sessions of their own."""
+    """Every process with this machine in its environment; HTCondor's daemons lead sessions of their own."""
     deadline = time.monotonic() + 10
     while (left := members(machine)) and time.monotonic() < deadline:
         for pid in left:

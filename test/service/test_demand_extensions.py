@@ -85,7 +85,7 @@ def test_an_annex_is_extended_as_its_owner_could_with_the_keys_of_today() -> Non
     asyncio.run(run())
 
 
-def test_what_was_refused_waits_and_stops_no_other_annex() -> None:
+def test_a_refused_extension_waits_and_stops_no_other_annex() -> None:
     async def run() -> None:
         site = Site(annex("one"), annex("broken"), annex("two"), refuses=frozenset(["one"]))
         assert await site.extended() == ["one", "broken", "two"]
