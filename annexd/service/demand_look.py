@@ -186,7 +186,7 @@ class DemandLook:
             try:
                 ad = await photograph(self._workers, self._sources.collectors(), offer.name, offer.start)
             except OutboundFailed as error:
-                log.full_debug(f"No machine of offer {offer.name} can be looked at: {error}")
+                log.full_debug(f"No machine of offer {offer.name} can be read: {error}")
             else:
                 self._book.photograph(offer, ad) if ad else None
 

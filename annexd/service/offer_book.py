@@ -120,7 +120,7 @@ class OfferBook:
             fault = str(error)
         except Exception as error:  # noqa: BLE001  the edge of one offer: the others go on
             fault = f"internal error: {type(error).__name__}: {error}"
-            log.error(f"Offer {offer.name} cannot be looked at: {fault}")
+            log.error(f"Offer {offer.name} cannot be checked: {fault}")
         return replace(before, fault=fault, at_s=time.time())
 
     def _asked(self, offer: Offer, settings: DemandSettings) -> OfferFacts:

@@ -128,7 +128,7 @@ class PriceWatch:
         try:
             return await in_thread(lambda: past_prices(self._context, target, self._defaults, pools))
         except (Retry, Refused) as error:
-            log.full_debug(f"Prices cannot be asked for: {error}")
+            log.full_debug(f"Prices cannot be queried: {error}")
         except Exception as error:  # noqa: BLE001  the edge of this task: costs stay unknown, nothing else fails
-            log.error(f"Prices cannot be asked for: internal error: {type(error).__name__}: {error}")
+            log.error(f"Prices cannot be queried: internal error: {type(error).__name__}: {error}")
         return None

@@ -109,7 +109,7 @@ FAULTS = [
         {"TargetCapacity": "<HOW MANY>"},
         (
             'TargetCapacity must be a positive integer, not "<HOW MANY>": '
-            "that is a placeholder, put your own value there"
+            "that is a placeholder: replace it with your own value"
         ),
     ),
     ({"TargetCapacity": 10_001}, "TargetCapacity is 10001, the most allowed here is 10000 (ANNEX_MAX_TARGET_CAPACITY)"),
