@@ -50,7 +50,7 @@ def check_access() -> None:
         if not os.access(path, mode):
             closed = next((d for d in reversed(path.parents) if not os.access(d, os.X_OK)), path)
             sys.exit(
-                f"The user {USER}, whom the tests and the demo run as when root starts them, cannot {what}: "
+                f"The user {USER}, as which the tests and the demo run when root starts them, cannot {what}: "
                 f"{closed} is closed to it.\n"
                 "Keep the checkout where every user may enter, and its environment made by a Python that all "
                 "may run: make clean venv PYTHON=/usr/bin/python3; or start this as an ordinary user."

@@ -1,4 +1,4 @@
-"""What holds for every test: none is skipped, none sees the AWS keys or the HTCondor of whoever runs it."""
+"""Rules for every test: none is skipped, none sees the AWS keys or the HTCondor of the user who runs it."""
 
 from __future__ import annotations
 

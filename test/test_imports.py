@@ -1,4 +1,4 @@
-"""Imports run one way: a test of the house's plan, so that it stays one."""
+"""Imports run one way: a test of the layering."""
 
 import ast
 import os

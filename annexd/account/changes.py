@@ -24,7 +24,7 @@ def ignore(action: str, resource: str, resource_id: str) -> None:
 
 @dataclass
 class AccountChanges:
-    """What one command found and changed; service-linked roles belong to no region."""
+    """The findings and changes of one command; service-linked roles belong to no region."""
 
     regions: dict[str, dict[str, Any]] = field(default_factory=dict)
     made: list[dict[str, str | None]] = field(default_factory=list)

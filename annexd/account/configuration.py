@@ -125,7 +125,7 @@ def sections_of(content: str) -> dict[str, dict[str, str]]:
 
 
 class FileChange(NamedTuple):
-    """What happened to the file (written, unchanged or removed), and messages for the user."""
+    """The result for the file (written, unchanged or removed), and messages for the user."""
 
     action: str
     lines: list[str]

@@ -63,7 +63,7 @@ class Stack:
         self._cloudformation, self._say, self._deadline_s = cloudformation, say, deadline_s
         self._changed = changed
         self._stack_id = ""  # the events of a deleted stack are found by its ID alone
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._follows = False  # whether an operation is in progress whose events are new
 
     def look(self) -> Seen | None:
@@ -93,7 +93,7 @@ class Stack:
         pause_s = FIRST_PAUSE_S
         while (seen := self.look()) is not None and seen.is_busy:
             self._follows = True
-            self._tell()
+            self._report()
             if time.monotonic() + pause_s > self._deadline_s:
                 raise AccountError(
                     f"the stack {self.name} is still {seen.status} after -timeout",
@@ -102,7 +102,7 @@ class Stack:
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         if self._follows:
-            self._tell()
+            self._report()
         self._follows = False
         return seen
 
@@ -164,10 +164,10 @@ class Stack:
         failed = [event for event in self._events() if _is_failure(event) and event["LogicalResourceId"] != self.name]
         return [f"{event['LogicalResourceId']}: {_reason(event)}" for event in failed][:REASONS]
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         for event in self._events():
-            if event["EventId"] not in self._told:
-                self._told.add(event["EventId"])
+            if event["EventId"] not in self._reported:
+                self._reported.add(event["EventId"])
                 reason = f": {_reason(event)}" if _is_failure(event) else ""
                 self._say(f"{event['LogicalResourceId']} {event['ResourceStatus']}{reason}")
                 if action := DONE.get(event["ResourceStatus"]):

@@ -1,4 +1,4 @@
-"""What an annex is: its order, its lease, its machines, its end.
+"""An annex: its order, its lease, its machines, its end.
 
 Rooms, each standing on those before it:
 

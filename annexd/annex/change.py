@@ -21,10 +21,10 @@ from annexd.annex.request.request import own_of
 from annexd.annex.request.same_request import digest_of
 from annexd.annex.reservations import Reservations
 from annexd.annex.steps import StepContext
+from annexd.annex.steps.inform_machines import InformMachines
 from annexd.annex.steps.limited import Limited
 from annexd.annex.steps.move_end import MoveEnd
 from annexd.annex.steps.read_lease import ReadLease
-from annexd.annex.steps.tell_machines import TellMachines
 from annexd.annex.steps.wait_for_turn import WaitForTurn
 from annexd.workflow import Engine, Outcome, State, Workflow
 
@@ -36,7 +36,7 @@ OWN: Final = OWN_NAMES | {"leaseextension", "endoflease", "now"}
 def add_changing(engine: Engine, context: StepContext, index: AnnexIndex) -> None:
     """Register the workflow that moves the end of leases with an Engine of annexes."""
     turn = Limited(WaitForTurn(context, engine, index))
-    steps = turn, Limited(ReadLease(context)), Limited(MoveEnd(context)), Limited(TellMachines(context))
+    steps = turn, Limited(ReadLease(context)), Limited(MoveEnd(context)), Limited(InformMachines(context))
     engine.add(CHANGE, Workflow(ChangeOrder, steps, deadlines=DEADLINES))
 
 

@@ -1,4 +1,4 @@
-"""What an annex cost: an estimate from the times at which its instances ran, and AWS's prices of these times.
+"""The cost of an annex: an estimate from the times at which its instances ran, and AWS's prices of these times.
 
 Only instances are in it: no volumes, addresses and traffic, and no discounts.  The bill is the truth.
 """

@@ -1,4 +1,4 @@
-"""CA_QUERY_DEMAND: what annexd makes of the pool's idle jobs, as of its last decision.  It asks nobody."""
+"""CA_QUERY_DEMAND: annexd's decisions about the pool's idle jobs, as of its last decision.  It asks nobody."""
 
 from collections.abc import Mapping
 from typing import Any, Final

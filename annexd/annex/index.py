@@ -40,7 +40,7 @@ class AnnexRecord:
 
 @dataclass(frozen=True)
 class Ordered:
-    """What came of an annex's order so far.  Once it is finished, nothing of this changes."""
+    """The outcome of an annex's order so far.  It is final once the order is finished."""
 
     account: str | None  # AccountTarget.key
     units: object
@@ -55,7 +55,7 @@ class Ordered:
 
 @dataclass(frozen=True)
 class _Move:
-    """What came of a change: the end that it brought about, if it succeeded; when AWS was asked for it, or 0; the end
+    """The outcome of a change: the end that it brought about, if it succeeded; when AWS was asked for it, or 0; the end
     that was wanted once the present one was known, or 0.
     """
 

@@ -1,7 +1,7 @@
 """Find the annex that a command names, check who may act on it, and read its state from the journal or AWS.
 
-What the journal does not know, such as after the loss of its disk, is looked for in the cloud: with the requester's
-keys, or with annexd's own.
+An annex that the journal does not know, such as after the loss of its disk, is looked for in the cloud: with the
+requester's keys, or with annexd's own.
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ OWN_NAMES: Final = KEY_NAMES | {"command", "requestversion", "commandid", "annex
 
 @dataclass(frozen=True)
 class Named:
-    """What every command on one annex says."""
+    """The common part of every command on one annex."""
 
     command_id: str
     annex: str

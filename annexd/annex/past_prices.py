@@ -24,7 +24,7 @@ LONGEST_S: Final = 60.0  # of all calls of one question
 
 @dataclass(frozen=True)
 class Place:
-    """Where all keys see the same prices: zones have names of each account's own (EC2 user guide, AZ IDs)."""
+    """A place where all keys see the same prices: zones have names of each account's own (EC2 user guide, AZ IDs)."""
 
     account: str | None
     region: str

@@ -57,7 +57,7 @@ class ObservedAnnex:
 
 @dataclass(frozen=True)
 class EnforcerReport:
-    """What was found of the lease function: `fault` keeps orders from being carried out, `warning` does not."""
+    """The findings about the lease function: `fault` keeps orders from being carried out, `warning` does not."""
 
     receipt: Receipt | None = None
     fault: str = ""

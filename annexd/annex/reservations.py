@@ -64,7 +64,7 @@ class Bounded:
 
 @dataclass(frozen=True)
 class Preview:
-    """What an order would need of each budget that applies to it, and how that stands."""
+    """The needs of an order of each budget that applies to it, and the state of these budgets."""
 
     order: FleetOrder
     accounts: tuple[Account, ...] = ()
@@ -75,7 +75,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Settled:
-    """What these commands cost: `spent` in all, and what of it counts in each budget.
+    """The cost of these commands: `spent` in all, and what of it counts in each budget.
 
     `of_command`: the order in whose history that is kept.
     """

@@ -26,9 +26,9 @@ from annexd.annex.reservations import Reservations
 from annexd.annex.steps import StepContext, further_steps
 from annexd.annex.steps.change_checks import is_cancelled, lasting
 from annexd.annex.steps.fewer_machines import (
+    AskToLeave,
     ChooseMachines,
     StopLaunching,
-    TellLeaving,
     TerminateLeaving,
     staying_in,
     units_of,
@@ -51,7 +51,7 @@ def add_resizing(engine: Engine, context: StepContext, index: AnnexIndex) -> Non
     before = Limited(WaitForTurn(context, engine, index)), Limited(CheckAnnex(context))
     steps = (Limited(OfFurtherFleet(each)) for each in further_steps(context))
     engine.add(GROW, Workflow(GrowOrder, (*before, *steps), deadlines=DEADLINES))
-    fewer = StopLaunching(context), ChooseMachines(context), TellLeaving(context), TerminateLeaving(context)
+    fewer = StopLaunching(context), ChooseMachines(context), AskToLeave(context), TerminateLeaving(context)
     engine.add(SHRINK, Workflow(ShrinkOrder, (before[0], *(Limited(each) for each in fewer)), patient=True))
 
 

@@ -1,8 +1,8 @@
 """Settle what annexes have reserved, once nothing of them runs any more: what it cost counts, the rest returns.
 
-What it cost is an estimate: the seconds that annexd saw machines run, at the prices that AWS had for them (usage.py,
-spending.py), with the most expensive volumes and the address of each machine.  What has no price after an hour costs as
-much as it could at most.  The bill is the truth.
+Its cost is an estimate: the seconds that annexd saw machines run, at the prices that AWS had for them (usage.py,
+spending.py), with the most expensive volumes and the address of each machine.  Usage without a price after an hour
+costs as much as it could at most.  The bill is the truth.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the instances of one capacity pool cost: a sum that is priced bit by bit, and what ran since.
+"""The cost of the instances of one capacity pool: a sum that is priced bit by bit, and what ran since.
 
 Between two looks at AWS only starts and ends are kept, as the time of each and the number; prices are asked for later
 and seldom, since AWS keeps them for 90 days (EC2 API reference, DescribeSpotPriceHistory).  Once priced, the sum

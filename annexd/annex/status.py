@@ -30,7 +30,7 @@ LONGEST_REASON: Final = 2000  # characters
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What reconciliation saw in one account, by annex ID, and when it began to look (seconds since the epoch).
+    """The annexes that reconciliation saw in one account, by ID, and when it began to look (seconds since the epoch).
 
     `fault`: why it has seen nothing since, such as keys that have expired; at_s is NEVER_S when it never saw anything.
     """

@@ -19,7 +19,7 @@ class Totals:
 class TotalsReader:
     """Adds up those that were ordered, or are being ordered, and are not over.  Not thread-safe.
 
-    What is over can never live again, and an order that is finished never changes: neither is read twice, so that
+    An ended annex never lives again, and a finished order never changes: neither is read twice, so that
     thousands of annexes cost little.
     """
 

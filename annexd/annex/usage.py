@@ -1,9 +1,10 @@
 """How long the instances of an annex ran, from what reconciliation sees: a sum that survives restarts.
 
-Each look gives the launch times of what runs (DescribeInstances, LaunchTime).  What ran at the look before and runs no
-more ended in between, so half of that time is its error.  Sums are enough: of the instances that are gone, the sum of
-the launch times is what was there, and what has come since, without what is there.  An instance that comes and goes
-between two looks is not seen.  The journal keeps the newest Usage of each annex, written when anything has changed.
+Each look gives the launch times of running instances (DescribeInstances, LaunchTime).  What ran at the look before and
+runs no more ended in between, so half of that time is its error.  Sums are enough: of the instances that are gone, the
+sum of the launch times is what was there, and what has come since, without what is there.  An instance that comes and
+goes between two looks is not seen.  The journal keeps the newest Usage of each annex, written when anything has
+changed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ NO_POOL: Final = CapacityPool(market="unknown")
 
 @dataclass(frozen=True)
 class Usage:
-    """What was seen by `at_s`, in seconds since the epoch: `running` instances, and `ended` ones before."""
+    """The instances seen by `at_s`, in seconds since the epoch: `running` instances, and `ended` ones before."""
 
     at_s: float
     end_s: int  # of the lease

@@ -1,7 +1,7 @@
 """The worst case of an order under a budget: a rate that cannot be exceeded, by the prices that are sent.
 
-Where the file has no bound of a Spot price, the On-Demand price of AWS's list is sent as one: AWS then interrupts a
-machine rather than charge more (botocore's EC2 model, SpotPrice and MaxPrice).  What cannot be bounded is a fault.
+If the file bounds no Spot price, the On-Demand price of AWS's list is sent as the bound: AWS then interrupts a
+machine rather than charge more (botocore's EC2 model, SpotPrice and MaxPrice).  A cost without a bound is a fault.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ NOTE: Final = "a budget applies, so this bound of the Spot price is sent: {bound
 
 @dataclass(frozen=True)
 class WorstCase:
-    """What an order can cost.  `rate`, `machine_rate` and `machine_extra` as in Hold, in micro-dollars an hour.
+    """The possible cost of an order.  `rate`, `machine_rate` and `machine_extra` as in Hold, in micro-dollars an hour.
 
     `order` sends the `bounds`, where it had none; `faults`: why it cannot be bounded.
     """

@@ -35,7 +35,7 @@ class Clock:
 
 
 class ClientHooks:
-    """Of all clients of one process."""
+    """The hooks of all clients of one process."""
 
     def __init__(self, limiters: Limiters | None = None, time_s: Callable[[], float] = time.time) -> None:
         self.limiters = limiters or Limiters()

@@ -1,4 +1,4 @@
-"""What an order reserves: an amount that follows from a rate, and from the end that the lease may have at most."""
+"""The reservation of an order: an amount that follows from a rate, and from the end that the lease may have at most."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class Hold:
 
 @dataclass(frozen=True)
 class Reserved:
-    """What a command reserves for an annex, as the journal has it beside the command.
+    """The reservation of a command for an annex, as the journal has it beside the command.
 
     `end_s`: the end of the lease that the command may bring about; `hold`: the fleet that it orders, if it does.
     """

@@ -34,7 +34,7 @@ NOTHING = Amount()
 
 @dataclass(frozen=True)
 class AnnexHolds:
-    """What the commands on one annex have reserved, by command ID.
+    """The reservations of the commands on one annex, by command ID.
 
     `end_s`: the present end; `wanted`: the ends that commands under way, or given up, may bring about.
     """

@@ -96,7 +96,7 @@ class ServerPolicy:
 
 @dataclass(frozen=True)
 class Agreement:
-    """What both sides do.
+    """The policy that both sides follow.
 
     methods, ciphers: the common ones in this daemon's order and the client's spelling.
     cipher: the first of ciphers in canonical spelling.  accepts_tokens: whether to send the IDs of the signing keys.

@@ -1,6 +1,6 @@
 """Copy the factors and ceilings that condor_userprio has set from the pool's negotiator to those of ghosts.
 
-They live in an accountant, of which each negotiator has its own.  Without a copy a user whom an administrator has
+They live in an accountant, of which each negotiator has its own.  Without a copy a user that an administrator has
 limited gets machines as if there were no limit.
 """
 
@@ -18,7 +18,7 @@ NEXT_STEP: Final = "annexd needs ADMINISTRATOR there, as condor_userprio does (A
 
 
 class Standing(NamedTuple):
-    """What an administrator may set of a user."""
+    """The settings of a user that an administrator may change."""
 
     factor: float
     ceiling: int

@@ -30,7 +30,10 @@ LONGEST_REASON: Final = 300
 
 @dataclass(frozen=True, order=True)
 class CapacityPoolKey:
-    """What can be closed.  `zone` None: every zone; ANY_TYPE: every instance type.  `market`: SPOT or ON_DEMAND."""
+    """A part of AWS's capacity that can be closed.
+
+    `zone` None: every zone; ANY_TYPE: every instance type.  `market`: SPOT or ON_DEMAND.
+    """
 
     instance_type: str
     zone: str | None
@@ -57,7 +60,7 @@ class _Event(NamedTuple):
 
 @dataclass(frozen=True)
 class _Closed:
-    """What events have come to: closed until then, for `length_s` of time."""
+    """The state after some events: closed until then, for `length_s` of time."""
 
     until_s: float = float("-inf")
     length_s: float = 0.0

@@ -34,7 +34,7 @@ class Cycle:
 
 @dataclass(frozen=True)
 class GhostReading:
-    """What the collector has of a ghost: since when, its last match, and a record for each job of that cycle."""
+    """The collector's data of a ghost: since when, its last match, and a record for each job of that cycle."""
 
     name: str
     offer: str
@@ -55,9 +55,9 @@ class Schedd:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What the pool's rules allow of what the ghosts offer, besides what its users have claimed already.
+    """The part of the ghosts' offers that the pool's rules allow, besides the users' present claims.
 
-    What free slots and machines on their way will take is not known here: it counts first (docs/demand.md).
+    The jobs that free slots and machines on their way will take are unknown here: they count first (docs/demand.md).
     `cycles` is the number of negotiation cycles that are known to have seen all ghosts as they are now, 0 for none yet;
     with a fault the counts are old, and say nothing about offers that they lack.
     """

@@ -35,7 +35,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class Terms:
-    """What an offer allows: a lease may last `longest_s` in all; `paused`: why it allows nothing now."""
+    """The limits of an offer: a lease may last `longest_s` in all; `paused`: why it allows nothing now."""
 
     longest_s: int
     paused: str = ""
@@ -43,7 +43,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Extension:
-    """What becomes of a lease that is due: it is extended by `length_s`; or it is not, and `why`."""
+    """The decision about a lease that is due: it is extended by `length_s`; or it is not, and `why`."""
 
     annex_id: str
     offer: str

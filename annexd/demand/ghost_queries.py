@@ -23,8 +23,9 @@ Row = tuple[str, int, int | None, tuple[tuple[str, int], ...]]
 
 @dataclass(frozen=True)
 class PoolLook:
-    """What a collector and the negotiators of ghosts said: cycles, or why they are unknown, by negotiator; schedds by
-    address; ghosts by name.
+    """The answers of a collector and the negotiators of ghosts.
+
+    Cycles, or why they are unknown, by negotiator; schedds by address; ghosts by name.
     """
 
     cycles: Mapping[str, Sequence[Cycle] | str]

@@ -35,7 +35,7 @@ WITHDRAW_TIMEOUT_S: Final = 5.0
 
 @dataclass
 class Watched:
-    """What is known of one negotiator and its ghosts."""
+    """The known state of one negotiator and its ghosts."""
 
     clause: JobClause
     ghosts: dict[str, Ghost] = field(default_factory=dict)  # by name

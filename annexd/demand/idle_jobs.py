@@ -48,7 +48,7 @@ class ScheddAd:
 
 @dataclass(frozen=True)
 class Directory:
-    """What the collector shows."""
+    """The schedds that the collector shows."""
 
     schedds: tuple[ScheddAd, ...]
     collector_started_s: float

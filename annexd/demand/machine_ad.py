@@ -51,7 +51,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """What every machine of an offer has at least."""
+    """The minimum that every machine of an offer has."""
 
     has: Resources
     arch: str

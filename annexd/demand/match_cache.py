@@ -1,4 +1,4 @@
-"""What is known of jobs and machines that were compared before, by the digests of their ads."""
+"""Results for jobs and machines that were compared before, by the digests of their ads."""
 
 import hashlib
 import re
@@ -40,7 +40,7 @@ class AdText:
 
 @dataclass
 class KnownJob:
-    """What a job needs, or why it is left out, and its pairs by the machine's digest."""
+    """The needs of a job, or why it is left out, and its pairs by the machine's digest."""
 
     needs: Resources
     fault: str | None

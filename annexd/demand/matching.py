@@ -2,7 +2,8 @@
 
 The ads are evaluated by a process that may die of any of them (matching_worker), never by annexd's own.  Each job gets
 little time at first, so that those that need more, or crash it, wait until all others have their answers; then each of
-them is tried once more, by itself.  What fails again is left out for an hour.  Answers are cached by the ads' digests.
+them is tried once more, by itself.  A job that fails again is left out for an hour.  Answers are cached by the ads'
+digests.
 """
 
 import threading
@@ -32,7 +33,7 @@ NOT_YET: Final = "there was no time left to evaluate it; it is tried again with 
 
 @dataclass(frozen=True)
 class JobMatch:
-    """What a job needs, the machines whose Requirements and its own both hold, and what speaks against a machine.
+    """The needs of a job, the machines whose Requirements and its own both hold, and what speaks against a machine.
 
     Every machine is in one of both.  One that matches is in `misfits` as well if the job is larger than it, which its
     Requirements need not say.

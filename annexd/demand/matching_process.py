@@ -52,7 +52,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class JobAnswer:
-    """What a job needs, and a pair for each machine of the question; or why there is no answer."""
+    """The needs of a job, and a pair for each machine of the question; or why there is no answer."""
 
     needs: Resources
     pairs: tuple[Pair, ...]
@@ -194,7 +194,7 @@ class AnswerReader:
         try:
             self.answers.append(validated(json.loads(line), index, len(self._questions[index].machines)))
         except (ValueError, RecursionError) as error:
-            raise Rubbish("the worker's answer makes no sense") from error
+            raise Rubbish("the worker's answer is invalid") from error
 
 
 def validated(answer: Any, index: int, machines: int) -> JobAnswer:

@@ -19,7 +19,7 @@ UNKNOWN: Final = None  # a zone that only AWS knows
 
 @dataclass(frozen=True)
 class Places:
-    """Where machines may be: the zones of known subnets; and where those are that name no place.
+    """The places of machines: the zones of known subnets; and where those are that name no place.
 
     Such a launch specification gets `subnets` from the daemon's configuration, or else AWS chooses among `zones`, those
     of the default VPC.  Neither known: it counts as closed while any zone of its type is.

@@ -1,7 +1,7 @@
 """Find a pool's negotiators: its own in the collector, those of ghosts behind the same shared port.
 
-Those of ghosts are not in the collector (demand_config): whoever asks it for the pool's negotiator, as condor_userprio
-and a schedd do, takes the first that it names.
+Those of ghosts are not in the collector (demand_config): a client that asks it for the pool's negotiator, as
+condor_userprio and a schedd do, takes the first that it names.
 """
 
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job needs of a machine, or a machine has."""
+    """The resources that a job needs, or a machine has."""
 
     cpus: int
     memory_mib: int

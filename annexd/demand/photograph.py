@@ -1,6 +1,7 @@
 """Make the ad of a machine that joined stand for one that does not exist yet, in the worker: nothing is evaluated.
 
-What belongs to that machine, or to what it has run, goes; its START is the offer's again, without the end of its lease.
+Attributes of that machine alone, or of its past jobs, are removed; its START is the offer's again, without the end of
+its lease.
 """
 
 from collections.abc import Iterable

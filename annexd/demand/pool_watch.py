@@ -45,7 +45,7 @@ Submitter = tuple[str, str | None]  # a user, and the accounting group if there 
 
 @dataclass(frozen=True)
 class QueueQuestion:
-    """What is asked of each schedd: the JOBS clauses of the offers with this IDLE_AGE, and ads of their machines."""
+    """The question to each schedd: the JOBS clauses of the offers with this IDLE_AGE, and ads of their machines."""
 
     jobs: tuple[str, ...] = ("true",)
     idle_age_s: int = 300

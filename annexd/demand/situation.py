@@ -1,4 +1,4 @@
-"""What a decision is made from, and what it says: offers, free slots, groups of idle jobs, and what is confirmed."""
+"""The input and the result of a decision: offers, free slots, groups of idle jobs, and what is confirmed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,7 +65,7 @@ class OfferNow:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """What a negotiator gave to ghosts of one offer: jobs by schedd and autocluster.
+    """The matches of a negotiator with ghosts of one offer: jobs by schedd and autocluster.
 
     `full`: schedds that offered as many jobs as they do in one negotiation, so that there may be more.
     """
@@ -86,7 +86,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to order, what to ask the negotiator about next, and the parts of each group by its key."""
+    """The orders, the next question to the negotiator, and the parts of each group by its key."""
 
     orders: Mapping[str, int]
     ghosts: Mapping[str, int]

@@ -216,7 +216,7 @@ class Annexd(Daemon[Configuration]):
 
 def _index(journal: Journal, steps: StepContext) -> AnnexIndex:
     """Return the index of the journal's annexes, whose engine knows all workflows."""
-    engine = Engine(journal, annex_steps(steps), steady_s=time.monotonic, tell=log.always)
+    engine = Engine(journal, annex_steps(steps), steady_s=time.monotonic, report=log.always)
     index = AnnexIndex(engine)
     add_cancelling(engine, steps, index)
     add_resizing(engine, steps, index)

@@ -66,7 +66,7 @@ class WatchedFleet:
 
 @dataclass(frozen=True)
 class CapacityPicture:
-    """What is closed at a place, when AWS was asked last (None: never), and what the last question failed of."""
+    """The closings at a place, when AWS was asked last (None: never), and what the last question failed of."""
 
     closed: Mapping[CapacityPoolKey, Closing]
     asked_s: float | None = None
@@ -75,7 +75,7 @@ class CapacityPicture:
 
 @dataclass
 class _KnownPlace:
-    """What is known of one place; `_at_s`: monotonic."""
+    """The known state of one place; `_at_s`: monotonic."""
 
     breaker: Breaker = field(default_factory=Breaker)
     round_at_s: float = float("-inf")

@@ -16,7 +16,7 @@ class _Refusal:
 
 
 class CoolDowns:
-    """What was refused last, by the name of who asked."""
+    """The last refusals, by the name of the requester."""
 
     def __init__(self) -> None:
         self._refusals: dict[str, _Refusal] = {}

@@ -23,7 +23,7 @@ from annexd.workflow import SUCCESS
 
 @dataclass(frozen=True)
 class ExtendContext:
-    """What extending needs of the daemon: `extend(ad, owner)`, and ANNEX_MAX_LEASE."""
+    """The parts of the daemon that extending needs: `extend(ad, owner)`, and ANNEX_MAX_LEASE."""
 
     extend: Callable[[Mapping[str, Any], str], Awaitable[ReplyAd]]
     max_lease_s: Callable[[], int]

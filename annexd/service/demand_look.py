@@ -1,6 +1,6 @@
 """Ask the pool, AWS and the journal for all that a decision about idle jobs needs.
 
-Each source may fail by itself.  What is not known is never zero: it is a fault, and nothing is ordered for it.
+Each source may fail by itself.  An unknown number is never zero: it is a fault, and nothing is ordered for it.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ POOL_S: Final = 60.0  # after which the counts of annexes' machines are too old 
 
 @dataclass(frozen=True)
 class DemandSources:
-    """Where the daemon knows things from."""
+    """The daemon's sources."""
 
     index: AnnexIndex
     looks: Callable[[], Mapping[str, Snapshot]]
@@ -49,7 +49,7 @@ class DemandSources:
 
 @dataclass
 class Found:
-    """What one look found."""
+    """The findings of one look."""
 
     settings: DemandSettings
     at_s: float
@@ -179,14 +179,14 @@ class DemandLook:
             found.faults.append(f"free slots are not known: {picture.fault or 'the answer is too old'}")
 
     async def _photograph(self, found: Found) -> None:
-        """Once a machine of an offer has joined, it says better than AWS what such machines are."""
+        """Learn what an offer's machines are from one that has joined: it says so better than AWS."""
         for offer in found.settings.offers:
             if offer.machine_ad or self._book.has_photograph(offer) or not self._slots.picture.offers.get(offer.name):
                 continue
             try:
                 ad = await photograph(self._workers, self._sources.collectors(), offer.name, offer.start)
             except OutboundFailed as error:
-                log.full_debug(f"No machine of offer {offer.name} can be looked at: {error}")
+                log.full_debug(f"No machine of offer {offer.name} can be read: {error}")
             else:
                 self._book.photograph(offer, ad) if ad else None
 

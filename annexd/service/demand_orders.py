@@ -27,7 +27,7 @@ from annexd.workflow import SUCCESS
 
 @dataclass(frozen=True)
 class OrderContext:
-    """What ordering needs of the daemon."""
+    """The parts of the daemon that ordering needs."""
 
     order: Callable[[Mapping[str, Any], str, MachineOffer], Awaitable[ReplyAd]]
     facts: Callable[[Offer], OfferFacts]

@@ -52,7 +52,7 @@ LAUNCH_PATH: Final = re.compile(r"LaunchSpecifications\[\d+\]\.(?:BlockDeviceMap
 
 @dataclass(frozen=True)
 class DemandSettings:
-    """What annexd does for idle jobs."""
+    """The settings of annexd's orders for idle jobs."""
 
     mode: str = OFF  # ANNEX_DEMAND
     interval_s: int = 30  # ANNEX_DEMAND_INTERVAL

@@ -56,7 +56,7 @@ def confirmed_of(
 
 
 def _fits(found: Found, group: str, machine: str) -> bool:
-    """Tell whether they match; an offer of whose machines nothing is known may fit, and orders nothing."""
+    """Return whether they match; an offer with unknown machines may fit, and orders nothing."""
     is_candidate = machine not in found.candidates or group in found.candidates[machine]
     is_unknown = machine in found.facts and not found.facts[machine].ad
     return is_candidate and (is_unknown or found.matches.do_match(group, machine))

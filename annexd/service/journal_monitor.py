@@ -83,12 +83,12 @@ class JournalMonitor:
         probed_s = time.monotonic()
         while True:
             await asyncio.sleep(self._times.look_s)
-            self._tell(self._journal.trouble(), recovered)
+            self._report(self._journal.trouble(), recovered)
             pause_s = self._times.probe_in_trouble_s if self._journal.trouble() else self._times.probe_s
             if time.monotonic() - probed_s >= pause_s:
                 await self._probe()
                 probed_s = time.monotonic()
-            self._tell(self._journal.trouble(), recovered)
+            self._report(self._journal.trouble(), recovered)
 
     async def _probe(self) -> None:
         """Write to the journal, or return while the write hangs; the journal records the result."""
@@ -101,7 +101,7 @@ class JournalMonitor:
         probe.exception()
         self._probe_under_way = None
 
-    def _tell(self, trouble: str, recovered: Callable[[], None]) -> None:
+    def _report(self, trouble: str, recovered: Callable[[], None]) -> None:
         was, self._trouble = self._trouble, trouble
         if bool(was) == bool(trouble):
             return

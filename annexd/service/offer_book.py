@@ -1,6 +1,6 @@
 """Keep what is known of each offer's machines: what they have, what they cost, and why they cannot be ordered.
 
-Where a machine of an offer has joined, a photograph of its slot says what such machines have; before that AWS's
+Once a machine of an offer has joined, a photograph of its slot shows what such machines have; before that AWS's
 description of the instance types does.  An offer is quoted as an order is, so that what its order would be refused for
 is known beforehand.
 """
@@ -47,7 +47,7 @@ OF_AWS: Final = "AWS's description"
 
 @dataclass(frozen=True)
 class OfferFacts:
-    """What is known of an offer's machines; `ad` is empty while nothing is."""
+    """The known facts of an offer's machines; `ad` is empty while nothing is."""
 
     ad: str = ""
     has: Resources | None = None
@@ -120,7 +120,7 @@ class OfferBook:
             fault = str(error)
         except Exception as error:  # noqa: BLE001  the edge of one offer: the others go on
             fault = f"internal error: {type(error).__name__}: {error}"
-            log.error(f"Offer {offer.name} cannot be looked at: {fault}")
+            log.error(f"Offer {offer.name} cannot be checked: {fault}")
         return replace(before, fault=fault, at_s=time.time())
 
     def _asked(self, offer: Offer, settings: DemandSettings) -> OfferFacts:

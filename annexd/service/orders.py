@@ -205,7 +205,7 @@ class Orders:
     async def pause(self, timeout_s: float, hurry: asyncio.Event) -> None:
         """Start nothing more, and wait for running calls to AWS, until the time-out or `hurry`.
 
-        What is unfinished continues at the next start.
+        Unfinished orders continue at the next start.
         """
         self._engine.pause()
         for task in self._continuing.values():

@@ -1,4 +1,4 @@
-"""What the pool has of each annex: machines that have booted, that have joined, and that have a claimed slot.
+"""The pool's view of each annex: machines that have booted, that have joined, and that have a claimed slot.
 
 The collector is asked only when somebody asks annexd, and at most every FRESH_S, by a worker process of its own: a
 collector that hangs delays neither the daemon's ad nor condor_master's keepalives.  Machines advertise their slots

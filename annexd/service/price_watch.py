@@ -1,6 +1,6 @@
 """Ask for the prices of what ran, seldom, and beside everything else: no look, order or client waits for it.
 
-One question serves all annexes of an account and region.  Where keys lack the right, others' of the account are tried;
+One question serves all annexes of an account and region.  If keys lack the right, others' of the account are tried;
 without any the costs stay unknown, and the question is asked again later.
 """
 
@@ -34,7 +34,7 @@ class PricePace:
 
 @dataclass
 class _Asked:
-    """What was asked at one place; times are monotonic."""
+    """The questions at one place; times are monotonic."""
 
     at_s: float = float("-inf")
     pools: frozenset[CapacityPool] = frozenset()
@@ -128,7 +128,7 @@ class PriceWatch:
         try:
             return await in_thread(lambda: past_prices(self._context, target, self._defaults, pools))
         except (Retry, Refused) as error:
-            log.full_debug(f"Prices cannot be asked for: {error}")
+            log.full_debug(f"Prices cannot be queried: {error}")
         except Exception as error:  # noqa: BLE001  the edge of this task: costs stay unknown, nothing else fails
-            log.error(f"Prices cannot be asked for: internal error: {type(error).__name__}: {error}")
+            log.error(f"Prices cannot be queried: internal error: {type(error).__name__}: {error}")
         return None

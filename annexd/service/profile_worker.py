@@ -123,7 +123,7 @@ def _keys(request: Mapping[str, Any]) -> dict[str, Any]:
     credentials = _chain(session, request).load_credentials()
     if credentials is None:
         raise Fault(
-            f"the profile {name} gives no keys: it has none of aws_access_key_id, role_arn, sso_session and "
+            f"the profile {name} gives no keys: it has neither of aws_access_key_id, role_arn, sso_session and "
             "credential_process"
         )
     frozen = credentials.get_frozen_credentials()

@@ -1,4 +1,4 @@
-"""What annexd counts, for its ad: orders and what became of them, living annexes, the journal's size.
+"""Annexd's counts for its ad: orders and what became of them, living annexes, the journal's size.
 
 Counts of orders come from the journal and outlive the process; the others begin at zero with it (DaemonStartTime).
 Nothing here asks AWS.

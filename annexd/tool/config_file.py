@@ -26,7 +26,7 @@ MAX_FAULTS: Final = 20
 INTEGERS: Final = range(-(2**63), 2**63)
 NO_PLACE: Final = (
     "-user-data and -default-user-data apply only to LaunchSpecifications, and the file has none: the user data of "
-    "LaunchTemplateConfigs belongs into the launch template"
+    "LaunchTemplateConfigs belongs in the launch template"
 )
 IGNORED: Final = ("validfrom", "validuntil")
 RESERVED: Final = OWN | ADDED_BY_HTCONDOR  # attributes of the command ad

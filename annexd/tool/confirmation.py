@@ -1,6 +1,7 @@
 """Ask before an order that can cost much: above ANNEX_CONFIRM_ABOVE dollars, and only where a person can answer.
 
-What is confirmed is what is sent: where the file bounds no Spot price, the order carries the bounds that were quoted.
+The confirmed request is the one that is sent: if the file bounds no Spot price, the order carries the bounds that were
+quoted.
 """
 
 import sys

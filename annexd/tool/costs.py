@@ -1,4 +1,4 @@
-"""What annexd estimates that an annex cost, for tables: always marked as an estimate by its heading and a note."""
+"""Annexd's estimates of an annex's cost, for tables: always marked as an estimate by its heading and a note."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Print what annexd makes of the pool's idle jobs: -offers, -demand and -why, as tables, lines or JSON."""
+"""Print annexd's decisions about the pool's idle jobs: -offers, -demand and -why, as tables, lines or JSON."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ GROUPS: Final = ("Jobs", "User", "Schedd", "First", "Oldest", "State", "What")
 RIGHT: Final = frozenset(["Machines", "Coming", "Max", "Wanted", "CPUs", "Memory", "GPUs", "$/hour", "Jobs"])
 NONE: Final = "annexd has no offers: ANNEX_OFFERS in its configuration names them (docs/demand.md)"
 MODES: Final = {
-    "off": "ANNEX_DEMAND is off: nothing is looked at",
+    "off": "ANNEX_DEMAND is off: annexd ignores idle jobs",
     "observe": "ANNEX_DEMAND is observe: nothing is ordered",
 }
 Demand = Mapping[str, Any]

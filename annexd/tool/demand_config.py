@@ -61,7 +61,7 @@ def _idle_age_s(name: str, param: Param, faults: list[str], default_s: int) -> i
 
 
 def _replace(file: str, text: str) -> None:
-    """Write a new file, or one of the same kind anew.  Raises ToolError."""
+    """Write a new file, or replace one of the same kind.  Raises ToolError."""
     try:
         if os.path.exists(file) and not _is_ours(file):
             raise ToolError(

@@ -94,7 +94,7 @@ OPTIONS: Final = {
     "csv": Option("csv", None, "with -history: print it as CSV"),
     "budget": Option("budget", None, "what budgets have left; condor_annex -budget NAME: one of them"),
     "offers": Option("offers", None, "the machines that annexd may order automatically for idle jobs"),
-    "demand": Option("demand", None, "what annexd makes of the pool's idle jobs"),
+    "demand": Option("demand", None, "annexd's decisions about the pool's idle jobs"),
     "why": Option("why", "JOB", "why an idle job has no machine: CLUSTER.PROC, or SCHEDD#CLUSTER.PROC"),
     "pause": Option("pause", "OFFER", "order nothing more by this offer (QUEUE_SUPER_USERS only)"),
     "resume": Option("resume", "OFFER", "order by it again"),

@@ -37,11 +37,11 @@ class Answer(NamedTuple):
 def answers(options: ToolOptions, local_name: str, knobs: Sequence[str]) -> Iterator[Answer]:
     """Check annexd and the collector; `local_name`: a region's own annexd; `knobs`: what it must have read."""
     yield _annexd(options, local_name, knobs)
-    if _told(local_name, "ANNEX_DEFAULT_S3_BUCKET"):
+    if _knob(local_name, "ANNEX_DEFAULT_S3_BUCKET"):
         yield _machines(options)
 
 
-def _told(local_name: str, knob: str) -> str | None:
+def _knob(local_name: str, knob: str) -> str | None:
     """Return a configured value of this region's own annexd, or else of the default one."""
     return bindings.param(f"{local_name}.{knob}") or bindings.param(knob)
 
@@ -49,7 +49,7 @@ def _told(local_name: str, knob: str) -> str | None:
 def _annexd(options: ToolOptions, local_name: str, knobs: Sequence[str]) -> Answer:
     """Check annexd, and retry while values differ: -check-setup may follow condor_reconfig at once."""
     deadline_s = time.monotonic() + REREAD_S
-    expected = {knob: value for knob in knobs if (value := _told(local_name, knob))}
+    expected = {knob: value for knob in knobs if (value := _knob(local_name, knob))}
     while True:
         found, faults = _asked(lambda: _address(options, local_name), knobs)
         if found is None:

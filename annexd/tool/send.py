@@ -33,7 +33,7 @@ class SentCommand:
         self._timeout_s = options.timeout_s or TIMEOUT_S
         self._end_s = time.monotonic() + self._timeout_s
         self._may_be_accepted = False
-        self._told = False
+        self._has_reported = False
         self._recipient: str | None = None
 
     def answer(self) -> Mapping[str, Any]:
@@ -108,9 +108,9 @@ class SentCommand:
         show.notes([f"waiting for annexd's answer to {self._name}{known} for {waited_s:.0f} s"])
 
     def _say_that_it_asks_again(self, attempt: Attempt) -> None:
-        if self._told:
+        if self._has_reported:
             return
-        self._told = True
+        self._has_reported = True
         known = f" by its command ID {self._ad['CommandID']}" if "CommandID" in self._ad else ""
         why = "annexd stops" if attempt.answer is not None else attempt.faults[0]
         show.notes([f"{why}; asking again{known}, for up to {self._left_s():.0f} s"])

@@ -56,7 +56,7 @@ def follow(
                 raise ToolError(UNREACHABLE, reason)
             if time.monotonic() >= deadline_s:
                 raise ToolError(
-                    UNREACHABLE, f"not {goal} within {timeout_s:g} s; the annex goes on", _again(annex, goal)
+                    UNREACHABLE, f"not {goal} within {timeout_s:g} s; the annex continues", _again(annex, goal)
                 )
             sleep(POLL_S)
 
@@ -78,7 +78,7 @@ class _Patient:
                 if error.status not in AWAY or time.monotonic() > end_s:
                     raise
                 if not announced:
-                    show.notes([f"{error.faults[0]}; the annex goes on, and annexd is asked again"])
+                    show.notes([f"{error.faults[0]}; the annex continues, and the query is repeated"])
                 announced = True
             self._sleep(POLL_S)
 
@@ -145,7 +145,7 @@ def only(annexes: list[Annex], reference: str) -> Annex:
 
 def left_alone(interrupted: Interrupted, annex_id: str, goal: Goal) -> ToolError:
     """Return what a person reads who stopped waiting."""
-    return ToolError(interrupted.status, "no longer waiting; the annex goes on", _again({"AnnexID": annex_id}, goal))
+    return ToolError(interrupted.status, "no longer waiting; the annex continues", _again({"AnnexID": annex_id}, goal))
 
 
 def _again(annex: Annex, goal: Goal) -> str:

@@ -52,7 +52,7 @@ class Engine:
     of its type.
     `now_s` and `wait` are the time: `wait(seconds)` returns early, and True, when the engine is paused.
     `steady_s` is a clock that nobody sets, such as time.monotonic, for what must have lasted some time.
-    `tell(message)` is called once when a workflow begins to wait.
+    `report(message)` is called once when a workflow begins to wait.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Engine:
         steady_s: Callable[[], float] | None = None,
         wait: Callable[[float], bool] | None = None,
         random: Callable[[], float] = random_module.random,
-        tell: Callable[[str], None] = lambda _: None,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._journal = journal
         self._workflows = Workflows({"": workflow, **(others or {})})
@@ -76,7 +76,7 @@ class Engine:
         self._paused = threading.Event()
         self._wait = wait or self._paused.wait
         self._random = random
-        self._tell = tell
+        self._report = report
         self._started_seq = journal.last_seq()
         self._accepting = threading.Lock()
         self._turns = KeyedLock()
@@ -349,7 +349,9 @@ class Engine:
         waited_s = self._now_s() - known.waits_since_s
         longest_s = min(wait.longest_s, self._pace.longest_wait_s)
         if known.waits_for != state.step(step.name).waits_for:
-            self._tell(f"Request {state.command_id} waits up to {longest_s:.0f} s for AWS to know {wait.what}: {error}")
+            self._report(
+                f"Request {state.command_id} waits up to {longest_s:.0f} s for AWS to know {wait.what}: {error}"
+            )
         if waited_s < longest_s and known.attempts < self._pace.max_attempts:
             self._wait(min(self._pace.pause_s(known.attempts - 1, self._random), longest_s - waited_s))
         else:

@@ -1,6 +1,6 @@
 """How a state is read out of a journal's records.
 
-What a record says is read by the types of its workflow; what cannot be read is damage of that workflow alone.
+A record is read by the types of its workflow; an unreadable record is damage of that workflow alone.
 """
 
 from collections.abc import Sequence

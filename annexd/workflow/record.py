@@ -1,4 +1,4 @@
-"""What a journal holds, and the state that is read out of it.
+"""The content of a journal, and the state that is read out of it.
 
 The state of a workflow is `fold(history)` and is stored nowhere else.  So a restarted daemon knows, by construction,
 what the one before it knew.  A run folds on from where it was, which is the same.
@@ -66,7 +66,7 @@ class Ended(NamedTuple):
 
 @dataclass(frozen=True)
 class Results:
-    """What the steps that are done came to, found by its type."""
+    """The results of the steps that are done, found by type."""
 
     by_step: Mapping[str, object] = field(default_factory=dict)
 
@@ -84,7 +84,7 @@ class Results:
 
 @dataclass(frozen=True)
 class StepState:
-    """What the journal says of one step; intent and result are of the step's types."""
+    """The journal's state of one step; intent and result are of the step's types."""
 
     name: str
     intent: object | None = None

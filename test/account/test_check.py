@@ -194,7 +194,7 @@ def findings_of(one_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> C
     """Return the findings for a fault; those of one hand share an account, unless ALONE=1 is in the environment."""
     known: dict[str, Said] = {}
 
-    def tell(fault: Fault) -> Said:
+    def found_by(fault: Fault) -> Said:
         hand = fault.name if os.environ.get("ALONE") else fault.hand
         if hand not in known:
             one_cloud.reset()
@@ -207,7 +207,7 @@ def findings_of(one_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> C
             known[hand] = account.run("-check-setup")
         return known[hand]
 
-    return tell
+    return found_by
 
 
 def test_an_account_without_a_setup_is_reported(account: Account) -> None:

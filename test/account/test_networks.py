@@ -223,7 +223,7 @@ def test_an_order_in_an_account_without_a_default_vpc_starts_in_the_subnets_of_s
     knobs = ConfigurationFile(str(account.file)).settings()
     site = Site(account.cloud, knobs["ANNEX_DEFAULT_LEASE_FUNCTION_ARN"], account.folder / "site")
     site.home.mkdir()
-    assert site.order()["Result"] == "Failure", "without its default subnets annexd is told by AWS"
+    assert site.order()["Result"] == "Failure", "without its default subnets AWS refuses the order"
     site.defaults = replace(
         site.defaults,
         security_group_id=knobs["ANNEX_DEFAULT_SECURITY_GROUP_ID"],

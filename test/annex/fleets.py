@@ -26,7 +26,7 @@ READING = ("Describe", "List", "Get", "Filter")
 
 
 def fleet(site: Site, annex_id: str, lease_s: float, token: str | None = None, its_tags: Any = None) -> str:
-    """One as annexd asks for it, unless told otherwise; its ID."""
+    """One as annexd asks for it, unless the arguments differ; its ID."""
     end_s = int(time.time() + lease_s)
     its_tags = tags(annex_id, OWNER, end_s) if its_tags is None else its_tags
     config = {

@@ -1,4 +1,4 @@
-"""What annexd tells of its annexes, and the looks at the account that it tells of."""
+"""The annexes that annexd shows, and its looks at the account."""
 
 from __future__ import annotations
 

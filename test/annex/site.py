@@ -55,7 +55,7 @@ class Site:
     defaults: Defaults = field(default_factory=lambda: Defaults(shortest_lease_s=1))  # the cloud's ticks are by hand
     bundle_sources: BundleSources = field(default_factory=BundleSources)
     broken_paths: set[str] = field(default_factory=set)  # at which the reader of key files itself fails
-    readers: set[str] = field(default_factory=lambda: {OWNER})  # as whom annexd can open files here
+    readers: set[str] = field(default_factory=lambda: {OWNER})  # the users whose files annexd can open here
     asks: dict[str, Any] = field(default_factory=dict)  # of every ad
     patience: float = 1.0  # how much of annexd's own pauses between two looks passes
     unleased_s: float = 0.0  # instance-seconds of other tests' fleets that had no lease on purpose
@@ -174,7 +174,7 @@ class Site:
             journal.close()
 
     def quote(self, **changes: Any) -> ReplyAd:
-        """What annexd answers to whoever asks what an order would be."""
+        """What annexd answers to a quote."""
         ad = self.ad(**{"Command": "CA_QUOTE_ANNEX", **changes})
         if not self.rules.budgets:
             return quote_annex(ad, OWNER, self.step_context(), self.asking(), self.now_s(), self.bundle_sources)
@@ -290,7 +290,7 @@ class Site:
         self.cloud.clear_audit()
 
     def _has_just_worked(self) -> bool:
-        """Tell whether the newest receipt is one that no test waits long enough to make too old."""
+        """Return whether the newest receipt is one that no test waits long enough to make too old."""
         now_s = time.time()
         receipt = newest_receipt(self.cloud.client("logs", BYSTANDER), self.arn, now_s)
         if receipt is None or not 0 <= now_s - receipt.at_s < RECENT_S:
@@ -312,5 +312,5 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) 
     """Return when it holds; fail with `what` when it does not in time."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline_s, f"waited {timeout_s} s in vain for {what}"
+        assert time.monotonic() < deadline_s, f"waited {timeout_s} s for {what}"
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The requester's keys are read anew for each call, told to nobody, and used in the order's account only."""
+"""The requester's keys are read for each call, shown to nobody, and used in the order's account only."""
 
 from dataclasses import replace
 from typing import Any

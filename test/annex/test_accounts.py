@@ -15,7 +15,7 @@ ALICE = "alice@old.example.org"
 
 
 def readers(owner: str, account: str | None) -> set[str]:
-    """As whom the key files of such an order are opened, on a host whose UID_DOMAIN is NEW."""
+    """The user as which the key files of such an order are opened, on a host whose UID_DOMAIN is NEW."""
     files = Files(KEYS)
     with suppress(Retry):  # there is no AWS to say whose these keys are
         KeyFiles(files, defaults=Defaults(uid_domain=NEW))(target_at(owner=owner, account=account))

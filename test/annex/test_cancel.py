@@ -43,7 +43,7 @@ def test_it_is_ended_at_once_and_tagged_for_the_lease_function(site: Site, annex
     assert (reply["Result"], reply["AnnexID"]) == ("Success", annex["AnnexID"]), reply
     assert reply["BulkRequestID"] == annex["BulkRequestID"]
     assert reply["EndOfLease"] == end_in_tag(tags_of(site, annex["BulkRequestID"])[CANCELLED])
-    assert writes(site)[:2] == ["CreateTags", "CancelSpotFleetRequests"], "the tag first, whoever dies then"
+    assert writes(site)[:2] == ["CreateTags", "CancelSpotFleetRequests"], "the tag first, even if annexd dies then"
     check_ended(site, annex)
 
 

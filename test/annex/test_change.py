@@ -121,7 +121,7 @@ def test_an_annex_found_in_the_cloud_belongs_to_its_owner(site: Site) -> None:
     fleet(site, "annex-1", 4000, its_tags=its_tags)
     end_s = int(time.time()) + 2000
     assert site.change("annex-1", EndOfLease=end_s, **KEYS)["Result"] == "NotAuthorized"
-    assert site.change("annex-1", BOB, EndOfLease=end_s, **KEYS)["Result"] == "InvalidRequest", "he has no such files"
+    assert site.change("annex-1", BOB, EndOfLease=end_s, **KEYS)["Result"] == "InvalidRequest", "Bob has no such files"
     site.defaults = replace(site.defaults, super_users=frozenset([OWNER]))
     assert site.change("annex-1", EndOfLease=end_s, **KEYS)["Result"] == "Success"
 

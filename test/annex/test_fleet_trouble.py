@@ -1,4 +1,4 @@
-"""Who ordered and gets nothing is told why: what AWS says, what it means, and the next step."""
+"""A user who ordered and gets nothing sees why: what AWS says, what it means, and the next step."""
 
 import json
 import re
@@ -266,7 +266,7 @@ def test_every_advice_is_reached_and_what_is_not_known_is_sent_to_the_console() 
     assert advice("allIsWell: nothing of note") == CONSOLE
 
 
-# Where it is told.
+# Where it is reported.
 
 
 def test_status_shows_why_nothing_runs_and_that_the_order_of_a_failed_fleet_failed(site: Site) -> None:

@@ -33,7 +33,7 @@ KEYS = f"aws_access_key_id = {ACCESS_KEY_ID}\naws_secret_access_key = {SECRET_AC
 
 
 class Owner(Accounts):
-    """Whoever orders is who runs the test."""
+    """The user who runs the test orders."""
 
     def account(self, owner: str) -> pwd.struct_passwd:
         assert owner == OWNER

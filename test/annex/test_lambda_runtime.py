@@ -1,4 +1,4 @@
-"""The lease function's runtime has an end of support, and is told of in time."""
+"""The lease function's runtime has an end of support, which is reported in time."""
 
 from datetime import timedelta
 

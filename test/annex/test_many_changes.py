@@ -25,7 +25,7 @@ INTENT = MoveIntent(AnnexFleets("annex", ("fleet-1",), 0.0), LeaseRead(0, 1, 2, 
 
 
 def changed(path: Path) -> tuple[Counting, AnnexIndex]:
-    """An annex whose end was moved by an hour, and then many times asked for another one in vain."""
+    """An annex whose end was moved by an hour, and then many requests for another one failed."""
     journal = Journal(path / "command_state", now_s=lambda: float(NOW_S))
     context = StepContext(KeyFiles(lambda _, __: b""))
     engine = Counting(journal, annex_steps(context), now_s=lambda: NOW_S)

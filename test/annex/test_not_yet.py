@@ -146,7 +146,7 @@ def test_the_wait_is_shown_in_status_and_once_in_the_log(fresh: Site) -> None:
         return False
 
     engine = Engine(
-        journal, annex_steps(fresh.step_context()), pace=PATIENT, now_s=fresh.now_s, wait=wait, tell=reported.append
+        journal, annex_steps(fresh.step_context()), pace=PATIENT, now_s=fresh.now_s, wait=wait, report=reported.append
     )
     try:
         reply = bulk_request(fresh.ad(), OWNER, engine, fresh.defaults, fresh.now_s())

@@ -1,4 +1,5 @@
-"""An offer is paused and resumed by a super user, and stays so; what annexd makes of idle jobs is told as it was."""
+"""An offer is paused and resumed by a super user, and stays so; the decisions about idle jobs are shown as they
+were."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ DEFAULTS = Defaults(super_users=frozenset([ADMIN]))
 OFFERS = ("gpu", "small")
 
 
-class House:
+class Daemon:
     """annexd's journal, over several lives of the daemon."""
 
     def __init__(self, folder: Path) -> None:
@@ -39,31 +40,31 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def daemon(tmp_path: Path) -> Daemon:
+    return Daemon(tmp_path)
 
 
-def test_a_paused_offer_stays_paused_over_a_restart_until_it_is_resumed(house: House) -> None:
-    assert house.switch() == {
+def test_a_paused_offer_stays_paused_over_a_restart_until_it_is_resumed(daemon: Daemon) -> None:
+    assert daemon.switch() == {
         "MyType": "Reply", "TargetType": "Command", "RequestVersion": 1, "Result": "Success",
-        "CommandID": house.index.engine.accepted()[1][0].command_id, "Offer": "gpu", "Paused": True,
+        "CommandID": daemon.index.engine.accepted()[1][0].command_id, "Offer": "gpu", "Paused": True,
     }  # fmt: skip
-    house.switch(Offer="small")
-    house.journal.close()
-    house.begin()
-    assert house.index.paused_offers() == {"gpu": ADMIN, "small": ADMIN}
-    house.switch(Paused=False)
-    assert house.index.paused_offers() == {"small": ADMIN}
+    daemon.switch(Offer="small")
+    daemon.journal.close()
+    daemon.begin()
+    assert daemon.index.paused_offers() == {"gpu": ADMIN, "small": ADMIN}
+    daemon.switch(Paused=False)
+    assert daemon.index.paused_offers() == {"small": ADMIN}
 
 
-def test_the_journal_keeps_a_pause_for_as_long_as_it_lasts(house: House) -> None:
-    house.switch()
-    assert not house.index.engine.move_to_archive(lambda state, at_s: is_over(state, at_s, 1e12, lambda _: 0))
+def test_the_journal_keeps_a_pause_for_as_long_as_it_lasts(daemon: Daemon) -> None:
+    daemon.switch()
+    assert not daemon.index.engine.move_to_archive(lambda state, at_s: is_over(state, at_s, 1e12, lambda _: 0))
 
 
-def test_only_a_super_user_pauses_an_offer(house: House) -> None:
-    reply = house.switch("alice@pool")
-    assert (reply["Result"], house.index.paused_offers()) == ("NotAuthorized", {})
+def test_only_a_super_user_pauses_an_offer(daemon: Daemon) -> None:
+    reply = daemon.switch("alice@pool")
+    assert (reply["Result"], daemon.index.paused_offers()) == ("NotAuthorized", {})
     assert "QUEUE_SUPER_USER" in reply["ErrorString"]
 
 
@@ -77,18 +78,18 @@ def test_only_a_super_user_pauses_an_offer(house: House) -> None:
         ({"Other": 1}, "Other is not an attribute"),
     ],
 )
-def test_a_request_with_a_fault_changes_nothing(house: House, changes: dict[str, Any], word: str) -> None:
-    reply = house.switch(**changes)
+def test_a_request_with_a_fault_changes_nothing(daemon: Daemon, changes: dict[str, Any], word: str) -> None:
+    reply = daemon.switch(**changes)
     assert reply["Result"] == "InvalidRequest"
     assert word in reply["ErrorString"]
-    assert not house.index.paused_offers()
+    assert not daemon.index.paused_offers()
 
 
-def test_a_repeated_request_has_the_same_answer(house: House) -> None:
-    first = house.switch(CommandID="once")
-    house.switch(Paused=False)
-    assert house.switch(CommandID="once") == first
-    assert not house.index.paused_offers()
+def test_a_repeated_request_has_the_same_answer(daemon: Daemon) -> None:
+    first = daemon.switch(CommandID="once")
+    daemon.switch(Paused=False)
+    assert daemon.switch(CommandID="once") == first
+    assert not daemon.index.paused_offers()
 
 
 GROUPS = [

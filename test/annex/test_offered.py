@@ -135,7 +135,7 @@ def extend(site: Site, annex: OfferedAnnex) -> None:
     site.change(annex.annex_id, CommandID=f"{annex.command_id}-extension-{annex.moves + 1}", LeaseExtension=HOUR_S)
 
 
-def test_what_decides_about_an_extension_is_the_lease_as_it_was_ordered_and_who_has_jobs(joined: Site) -> None:
+def test_the_ordered_lease_and_the_jobs_decide_about_an_extension(joined: Site) -> None:
     annex = running(joined)
     assert (annex.claimed, annex.lease_s, annex.held, annex.moves) == (1, HOUR_S, "", 0)
     assert annex.end_s == annex.began_s + HOUR_S
@@ -146,7 +146,7 @@ def test_what_decides_about_an_extension_is_the_lease_as_it_was_ordered_and_who_
     assert longer.end_s == annex.end_s + HOUR_S
 
 
-def test_what_people_did_with_its_end_stands(joined: Site) -> None:
+def test_an_end_that_a_person_moved_stands(joined: Site) -> None:
     annex = running(joined)
     shorter_s = annex.end_s - 600
     accepted(joined.change(annex.annex_id, EndOfLease=shorter_s))

@@ -96,13 +96,13 @@ def test_the_program_says_where_aws_publishes_and_what_it_cannot_read(tmp_path: 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{}", "is no table"),
-        ("[]", "is no table"),
-        ("not JSON", "is no table"),
-        ('{"format": 1, "currency": "CNY", "regions": {}}', "is no table"),
+        ("{}", "is not a table"),
+        ("[]", "is not a table"),
+        ("not JSON", "is not a table"),
+        ('{"format": 1, "currency": "CNY", "regions": {}}', "is not a table"),
         (json.dumps(merged({"us-east-1": []})), f"has no prices of {REGION}"),
-        (json.dumps({"format": 1, "currency": "USD", "regions": {REGION: 7}}), "is no table"),
-        ("[" * 100_000, "is no table"),
+        (json.dumps({"format": 1, "currency": "USD", "regions": {REGION: 7}}), "is not a table"),
+        ("[" * 100_000, "is not a table"),
         (" " * (MOST_BYTES + 1), "is larger than"),
     ],
 )

@@ -41,7 +41,7 @@ def change(result: str = "Success", retry_at_s: float | None = None, **results: 
 
 
 def test_the_reply_to_a_change_says_the_end_that_the_lease_has_then() -> None:
-    done = change(tell_machines=MachinesInformed("its machines\ndo not know"))
+    done = change(inform_machines=MachinesInformed("its machines\ndo not know"))
     assert (done["EndOfLease"], done["OrderedEndOfLease"]) == (300, 1_800_000_100)
     assert done["Warning"] == "its machines do not know"
     failed = change("Failure")

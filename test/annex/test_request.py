@@ -1,4 +1,4 @@
-"""A request is right, or all its faults are told at once, in the words of the ad."""
+"""A request is valid, or all its faults are reported at once, with the names of the ad."""
 
 import base64
 from collections.abc import Mapping
@@ -109,7 +109,7 @@ FAULTS = [
         {"TargetCapacity": "<HOW MANY>"},
         (
             'TargetCapacity must be a positive integer, not "<HOW MANY>": '
-            "that is a placeholder, put your own value there"
+            "that is a placeholder: replace it with your own value"
         ),
     ),
     ({"TargetCapacity": 10_001}, "TargetCapacity is 10001, the most allowed here is 10000 (ANNEX_MAX_TARGET_CAPACITY)"),
@@ -276,7 +276,7 @@ def test_lent_keys_serve_nothing_that_the_requester_names(attribute: str, value:
         read(bulk_request_ad(**WITHOUT_KEYS, **changes), LENDING)
     [fault] = caught.value.faults
     assert fault.startswith(f"{option} ({attribute}) is {value}, but annexd lends its keys for its own ")
-    assert read(bulk_request_ad(**changes), LENDING).keys.public_key_file, "with keys of his own he may"
+    assert read(bulk_request_ad(**changes), LENDING).keys.public_key_file, "own keys may be used"
 
 
 def test_lent_keys_may_be_used_with_the_administrators_own_defaults() -> None:

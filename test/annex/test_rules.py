@@ -98,7 +98,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     # How it looks
     ({"IamFleetRole": "fleet"}, "IamFleetRole must be like arn:aws:iam::123456789012:role/NAME, not"),
-    ({"IamFleetRole": "arn:aws:iam::<ACCOUNT>:role/fleet"}, "that is a placeholder, put your own value there"),
+    ({"IamFleetRole": "arn:aws:iam::<ACCOUNT>:role/fleet"}, "that is a placeholder: replace it with your own value"),
     (spec(IamInstanceProfile={"Arn": "machine"}), "IamInstanceProfile.Arn must be like arn:aws:iam::1234567890"),
     (spec(ImageId="ubuntu"), f"{SPEC}ImageId must be the ID of an image, like ami-"),
     (spec(KeyName="${KeyName}"), f"{SPEC}KeyName is"),
@@ -363,7 +363,7 @@ def test_a_name_of_megabytes_is_refused_in_no_time() -> None:
     assert time.monotonic() - began_s < 5
 
 
-# What keeps machines from joining is told.
+# Settings that keep machines from joining cause warnings.
 
 PROFILE = "arn:aws:iam::123456789012:instance-profile/setups"
 OWN = {"IamInstanceProfile": {"Arn": "arn:aws:iam::123456789012:instance-profile/mine"}}

@@ -1,4 +1,4 @@
-"""An annex gets smaller: its machines are told to take no more jobs, and only -now terminates any."""
+"""An annex gets smaller: its machines are asked to take no more jobs, and only -now terminates any."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""Instance-seconds: what two looks and a restart between them leave, is right within the error that is told."""
+"""Instance-seconds: what two looks and a restart between them leave, is right within the stated error."""
 
 from itertools import pairwise
 

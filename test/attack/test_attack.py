@@ -357,9 +357,7 @@ def test_queries_for_where_a_knob_is_set_start_two_tools_at_most_and_all_get_its
             replies = [[reply.string() for _ in range(3)] for reply in (client.receive_message() for client in waiting)]
         assert {value for value, *_ in replies} == {htcondor2.param["MAX_DEFAULT_LOG"]}
         assert 0 < most <= TOOLS_AT_ONCE
-        assert len({place for _, _, place in replies}) == 2, (
-            "some are told where it is set, the others that this is unknown"
-        )
+        assert len({place for _, _, place in replies}) == 2, "some see where it is set, the others that this is unknown"
 
 
 def children(pid: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""What each of AWS's answers means: a table of codes, and what the user is told."""
+"""What each of AWS's answers means: a table of codes, and what the user sees."""
 
 import pytest
 from botocore.exceptions import (

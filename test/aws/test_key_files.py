@@ -1,4 +1,4 @@
-"""The mistakes that people make with key files are told before AWS is asked, and no word of a file is quoted."""
+"""The mistakes that people make with key files are reported before AWS is asked, and no word of a file is quoted."""
 
 import pytest
 

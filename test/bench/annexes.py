@@ -86,8 +86,8 @@ class Bench:
     def _check_that_all_were_made(self) -> None:
         there = {fleet["id"] for fleet in self._cloud.fleets()}
         if there != self._fleets:
-            raise NotMadeError(f"the cloud has {len(there)} fleets, the commands told of {len(self._fleets)}")
-        _say(["", f"The cloud has the {len(there)} fleets that the commands told of, and no other."])
+            raise NotMadeError(f"the cloud has {len(there)} fleets, the commands reported {len(self._fleets)}")
+        _say(["", f"The cloud has the {len(there)} fleets that the commands reported, and no other."])
 
 
 def _sides(pairs: Sequence[Pair]) -> tuple[list[Round], list[Round]]:

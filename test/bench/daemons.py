@@ -58,7 +58,7 @@ def both(pool: Pool) -> tuple[Daemon, Daemon]:
 
 
 def pid_of(pool: Pool, name: str) -> int:
-    """Of the newest process of the daemon, as condor_master's log tells it."""
+    """Of the newest process of the daemon, as condor_master's log shows it."""
     started = re.findall(
         rf'Started DaemonCore process "[^"]*/{PROGRAMS[name]}", pid and pgroup = (\d+)', pool.log("MASTER")
     )

@@ -128,7 +128,7 @@ def _children_cpu_s() -> float:
 
 
 def _reap_orphans() -> None:
-    """Wait for the helpers of commands that have ended.  Whoever leads a session is no helper, but the pool."""
+    """Wait for the helpers of commands that have ended.  A session leader is no helper, but the pool."""
     deadline_s = time.monotonic() + LATE_S
     while (orphans := [pid for pid in children(os.getpid()) if _name(pid) == "ec2_gahp"]) and (
         time.monotonic() < deadline_s

@@ -30,7 +30,7 @@ class Pair:
 
 
 def phases(made: Made, answered_at_s: Sequence[float]) -> Phases:
-    """From the times at which the cloud answered, whoever asked."""
+    """From the times at which the cloud answered, for all clients."""
     own = sorted(at_s for at_s in answered_at_s if made.began_s <= at_s <= made.ended_s)
     return Phases(own[0] - made.began_s, own[-1] - own[0], made.ended_s - own[-1], len(own))
 

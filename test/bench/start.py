@@ -14,7 +14,7 @@ from test.pool import Pool
 
 AIM_S = 0.5
 POLL_S = 0.001
-# condor_master's log, with D_SUB_SECOND: both are told by condor_master itself.
+# condor_master's log, with D_SUB_SECOND: condor_master itself writes both.
 LOG_TIME = "%m/%d/%y %H:%M:%S.%f"
 CONFIG = "MASTER_DEBUG = D_SUB_SECOND\n"
 
@@ -25,19 +25,19 @@ def compare(starts: int) -> None:
     with make_pool(shared_port=True, config=CONFIG) as pool:
         for _ in range(starts):
             _restart(pool)
-        _show("annexd, from condor_master's exec to its being told", _told_s(pool)[-starts:])
+        _show("annexd, from condor_master's exec to its ready state", _ready_s(pool)[-starts:])
         _show("annexd, by hand, until its address is there", [_by_hand_s(pool, OURS) for _ in range(starts)])
         _show("schedd, by hand, until its address is there", [_by_hand_s(pool, PEER) for _ in range(starts)])
 
 
 def _restart(pool: Pool) -> None:
-    before = len(_told_s(pool))
+    before = len(_ready_s(pool))
     off(pool, OURS)
     pool.tool("condor_on", "-daemon", OURS)  # condor_restart would wait twice as long each time
-    pool.wait_for(lambda: len(_told_s(pool)) > before, "annexd to be ready again")
+    pool.wait_for(lambda: len(_ready_s(pool)) > before, "annexd to be ready again")
 
 
-def _told_s(pool: Pool) -> list[float]:
+def _ready_s(pool: Pool) -> list[float]:
     """Of each start that condor_master's log has: from `Started DaemonCore process` to `Setting ready state`."""
     found, started = [], None
     for line in pool.log("MASTER").splitlines():

@@ -52,7 +52,7 @@ def test_the_bench_makes_annexes_with_both_tools_and_prints_the_ratios() -> None
     for name in ("annexd", "C++"):
         assert any(line.startswith(name) and "ms median" in line for line in lines), said
         assert any(line.startswith(name) and "annexes/s" in line for line in lines), said
-    assert "The cloud has the 8 fleets that the commands told of, and no other." in lines
+    assert "The cloud has the 8 fleets that the commands reported, and no other." in lines
 
 
 @WHOLE

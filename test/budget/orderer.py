@@ -25,7 +25,7 @@ def hold_of(begin_s: int) -> Hold:
 
 
 def order(reservations: Reservations, runs: Runs) -> bool:
-    """Order one annex; tell whether there was room."""
+    """Order one annex; return whether the budget allowed it."""
     name, now_s = uuid.uuid4().hex, int(runs.now_s)
     try:
         reservations.accept(name, OWNER, fleet_order(name, now_s + 3600), "", hold_of(now_s))

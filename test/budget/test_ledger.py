@@ -63,7 +63,7 @@ def test_the_cost_of_archived_annexes_counts_in_its_period_only() -> None:
     day = int(NOW_S // 86400)
     ledger = Ledger({("physics", day): 4 * MICRO, ("physics", day - 1): 5 * MICRO, ("others", day): 7 * MICRO})
     assert ledger.account(PHYSICS, NOW_S).spent == 4 * MICRO
-    assert ledger.account(Budget("Physics", MICRO), NOW_S).spent == 9 * MICRO, "names do not tell case"
+    assert ledger.account(Budget("Physics", MICRO), NOW_S).spent == 9 * MICRO, "names ignore case"
 
 
 def test_a_change_under_way_holds_the_later_end_whatever_finishes_before_it() -> None:

@@ -11,7 +11,7 @@ from test.chaos.play import Chaos
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m test.chaos", description=__doc__)
-    parser.add_argument("--seed", type=int, help="whom, when, and AWS's weather (default: another each time)")
+    parser.add_argument("--seed", type=int, help="targets, times, and AWS's faults (default: another each time)")
     parser.add_argument("--kills", type=int, default=300, help="how many (default: %(default)s)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="and no longer than that")
     return parser.parse_args()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annexd.tool.errors import CLOUD_FAILED, COMMUNICATION, NOT_AUTHORIZED, NOT_FOUND, OK, REFUSED
-from test.chaos.house import House
+from test.chaos.site import ChaosSite
 
 LEASE_S = (15.0, 40.0)
 LONG_LEASE_S = (140.0, 160.0)  # of those whose end is moved, which annexd does no later than 120 s before it
@@ -62,12 +62,12 @@ class Habits:
 
 
 class Customer:
-    """A thread that orders, one annex after another, until it is told to stop, and goes on with them by its habits."""
+    """A thread that orders, one annex after another, until it is asked to stop, and goes on with them by its habits."""
 
-    def __init__(self, house: House, name: str, dice: random.Random, habits: Habits) -> None:
+    def __init__(self, site: ChaosSite, name: str, dice: random.Random, habits: Habits) -> None:
         self.orders: list[Order] = []
         self._habits = habits
-        self._house, self._name, self._dice = house, name, dice
+        self._site, self._name, self._dice = site, name, dice
         self._client: subprocess.Popen[str] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -95,7 +95,7 @@ class Customer:
             then = self._habits.choose(self._dice)
             lease_s = int(self._dice.uniform(*(LONG_LEASE_S if then in ("extend", "shorten") else LEASE_S)))
             command_id, capacity = f"{self._name}-{len(self.orders)}", self._dice.randint(1, 3)
-            order = Order(command_id, self._house.ad(command_id, int(time.time()) + lease_s, capacity))
+            order = Order(command_id, self._site.ad(command_id, int(time.time()) + lease_s, capacity))
             if self._dice.random() < TYPED:
                 order.typed = (
                     "-lease-duration",
@@ -117,12 +117,12 @@ class Customer:
     def _go_on(self, order: Order, then: str, annex_id: str) -> None:
         command_id = f"{order.command_id}-{then}"
         if then == "cancel":
-            order.cancellation = Order(command_id, self._house.cancel_ad(command_id, annex_id))
+            order.cancellation = Order(command_id, self._site.cancel_ad(command_id, annex_id))
             self._ask(order.cancellation)
         elif then:
             sooner = {"EndOfLease": int(time.time()) + SHORT_S, "Now": True}
             change = {"LeaseExtension": EXTENSION_S} if then == "extend" else sooner
-            order.change = Order(command_id, self._house.change_ad(command_id, annex_id, change))
+            order.change = Order(command_id, self._site.change_ad(command_id, annex_id, change))
             self._ask(order.change)
 
     def _ask(self, order: Order) -> None:
@@ -135,7 +135,7 @@ class Customer:
                 self._send(order)
 
     def _send(self, order: Order) -> None:
-        self._client = client = self._house.start_client(order.ad)
+        self._client = client = self._site.start_client(order.ad)
         said, complained = client.communicate()
         if said.strip():
             order.replies.append(json.loads(said))
@@ -143,8 +143,8 @@ class Customer:
             order.faults.append(f"status {client.returncode}: {complained[-500:]}")
 
     def _type(self, order: Order, arguments: tuple[str, ...]) -> None:
-        is_known = self._house.has_accepted(order.command_id)
-        self._client = client = self._house.start_condor_annex(arguments)
+        is_known = self._site.has_accepted(order.command_id)
+        self._client = client = self._site.start_condor_annex(arguments)
         said, complained = client.communicate()
         how = _end_of(client.returncode, complained, order.command_id)
         order.ends[how] += 1
@@ -152,7 +152,7 @@ class Customer:
             annex = ANNEX.search(complained)
             facts = {"BulkRequestID": said.strip() or None, "AnnexID": annex[1] if annex else None}
             order.replies.append({"Result": RESULTS[client.returncode], **facts})
-        elif how == "wrong" or (how == "sent nothing" and not is_known and self._house.has_accepted(order.command_id)):
+        elif how == "wrong" or (how == "sent nothing" and not is_known and self._site.has_accepted(order.command_id)):
             order.faults.append(f"condor_annex ended with {client.returncode}, {how}: {complained[-500:]}")
 
 
@@ -163,5 +163,5 @@ def _end_of(status: int, complained: str, command_id: str) -> str:
     if status == -signal.SIGKILL:
         return "killed"
     if status == COMMUNICATION and f"-command-id {command_id}" in complained:
-        return "told how to ask"
+        return "shown how to ask"
     return "sent nothing" if status in UNANSWERED else "wrong"

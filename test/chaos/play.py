@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 
 from test.chaos.customers import Customer, Habits
-from test.chaos.house import SPEED, House
+from test.chaos.site import SPEED, ChaosSite
 from test.chaos.trouble import Killer, Weather
 from test.chaos.verdict import Verdict, judge
 
@@ -31,27 +31,27 @@ class Chaos:
     pause_s: tuple[float, float] = (0.2, 6.0)  # between two kills: annexd needs one or two seconds to start
 
     def play(self) -> Verdict:
-        with House() as house:
-            return self._play(house)
+        with ChaosSite() as site:
+            return self._play(site)
 
     def _dice(self, whose: str) -> random.Random:
         return random.Random(f"{self.seed} {whose}")  # noqa: S311  a run to be repeated, not a secret
 
-    def _play(self, house: House) -> Verdict:
+    def _play(self, site: ChaosSite) -> Verdict:
         began_s = time.monotonic()
         names = [f"customer-{n}" for n in range(CUSTOMERS)]
-        customers = [Customer(house, name, self._dice(name), self.habits) for name in names]
-        weather = Weather(house, self._dice("weather"), self.kinds)
-        killer = Killer(house, customers, self._dice("killer"), self.pause_s)
+        customers = [Customer(site, name, self._dice(name), self.habits) for name in names]
+        weather = Weather(site, self._dice("weather"), self.kinds)
+        killer = Killer(site, customers, self._dice("killer"), self.pause_s)
         weather.start()
         for customer in customers:
             customer.start()
         self._kill(killer)
         weather.clear()
         killed_s = time.monotonic() - began_s
-        self._rest(house, customers)
-        verdict = judge(house.cloud, [order for each in customers for order in each.orders], LATE_S)
-        starts = house.annexd_log().count("STARTING UP")
+        self._rest(site, customers)
+        verdict = judge(site.cloud, [order for each in customers for order in each.orders], LATE_S)
+        starts = site.annexd_log().count("STARTING UP")
         verdict.numbers = {
             "kills": killer.killed.total(),
             **{f"of {who}": n for who, n in killer.killed.items()},
@@ -70,14 +70,14 @@ class Chaos:
         killer.run(self.kills, over)
         timer.cancel()
 
-    def _rest(self, house: House, customers: list[Customer]) -> None:
+    def _rest(self, site: ChaosSite, customers: list[Customer]) -> None:
         for customer in customers:
             customer.stop()
-        house.wait(
+        site.wait(
             lambda: all(customer.is_done() for customer in customers), lambda: "every order's answer", ANSWERS_WITHIN_S
         )
-        house.wait(lambda: not _running(house), lambda: f"the end of {_running(house)}", REST_WITHIN_S)
+        site.wait(lambda: not _running(site), lambda: f"the end of {_running(site)}", REST_WITHIN_S)
 
 
-def _running(house: House) -> list[str]:
-    return [instance["id"] for instance in house.cloud.running_instances()]
+def _running(site: ChaosSite) -> list[str]:
+    return [instance["id"] for instance in site.cloud.running_instances()]

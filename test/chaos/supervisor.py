@@ -1,4 +1,4 @@
-"""Runs condor_master for ever, as systemd does: when it dies, what it leaves is killed and another one started.
+"""Runs condor_master forever, as systemd does: when it dies, what it leaves is killed and another one started.
 
 annexd is spared, which has to notice by itself that its parent is gone, and to make room for the next one.
 """

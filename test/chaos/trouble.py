@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from test.chaos.customers import Customer
-from test.chaos.house import House
+from test.chaos.site import ChaosSite
 
 VICTIMS = {"annexd": 70, "worker": 8, "master": 8, "client": 14}
 FAULT_PAUSE_S = (0.3, 2.5)
@@ -29,10 +29,10 @@ class Killer:
     """Kills until it has killed `kills`, or until it is over; `pause_s`: from and to, in between."""
 
     def __init__(
-        self, house: House, customers: Sequence[Customer], dice: random.Random, pause_s: tuple[float, float]
+        self, site: ChaosSite, customers: Sequence[Customer], dice: random.Random, pause_s: tuple[float, float]
     ) -> None:
         self.killed = Counter[str]()
-        self._house, self._customers, self._dice, self._pause_s = house, customers, dice, pause_s
+        self._site, self._customers, self._dice, self._pause_s = site, customers, dice, pause_s
 
     def run(self, kills: int, over: threading.Event) -> None:
         while self.killed.total() < kills and not over.wait(self._dice.uniform(*self._pause_s)):
@@ -43,15 +43,15 @@ class Killer:
     def _kill(self, victim: str) -> bool:
         if victim == "client":
             return self._dice.choice(self._customers).kill_client()
-        found = sorted(self._house.processes(victim), key=lambda process: process.pid)
+        found = sorted(self._site.processes(victim), key=lambda process: process.pid)
         return sum(process.kill(signal.SIGKILL) for process in found) > 0
 
 
 class Weather:
     """A thread that lets AWS fail now and then."""
 
-    def __init__(self, house: House, dice: random.Random, kinds: frozenset[str]) -> None:
-        self._house, self._dice, self._kinds = house, dice, kinds
+    def __init__(self, site: ChaosSite, dice: random.Random, kinds: frozenset[str]) -> None:
+        self._site, self._dice, self._kinds = site, dice, kinds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="weather", daemon=True)
         self.ordered = 0
@@ -62,7 +62,7 @@ class Weather:
     def clear(self) -> None:
         self._over.set()
         self._thread.join()
-        self._house.cloud.clear_faults()
+        self._site.cloud.clear_faults()
 
     def _run(self) -> None:
         while not self._over.wait(self._dice.uniform(*FAULT_PAUSE_S)):
@@ -71,5 +71,5 @@ class Weather:
             kind, when = self._dice.choice(kinds), self._dice.choice(("before", "after"))
             times, hang_s = self._dice.choice((1, 1, 1, 3)), self._dice.choice((1.0, 5.0))
             when = "before" if kind in ("denied", "throttle", "partial", "lag") else when
-            self._house.cloud.fault(operation, kind, times, when, hang_s=hang_s, lag_s=2.0)
+            self._site.cloud.fault(operation, kind, times, when, hang_s=hang_s, lag_s=2.0)
             self.ordered += 1

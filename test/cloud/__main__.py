@@ -88,7 +88,7 @@ def _machines(boot: dict[str, Any] | None, url: str, aws: EmulatedAws) -> Machin
 
 
 def _end(die_with_parent: bool) -> threading.Event:
-    """Set when this process shall end; in place before anybody is told that it serves."""
+    """Set when this process is to end; in place before anybody learns that it serves."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

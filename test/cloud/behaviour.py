@@ -77,7 +77,7 @@ class Behaviour:
     forbidden       the actions that a service control policy of the account's organization denies to everybody in it,
                     as "ec2:RequestSpotFleet"; control_policy_words: how EC2 says so.  Both: test.cloud.organization
     concurrency     how many functions run at once in a region: 1,000, or 10 in a new account.  CERTAIN
-    whole_instances whether DescribeInstances tells also what no part of annexd reads, which makes its answers ten times
+    whole_instances whether DescribeInstances shows also what no part of annexd reads, which makes its answers ten times
                     as long.  CERTAIN that AWS does
     passed_as       as which service's a role has to be passable that RequestSpotFleet is given.  LIKELY ec2
     fleet_tagging   on which resource CreateTags is asked for the tags of a fleet that is requested.  SUSPECTED: the
@@ -87,10 +87,10 @@ class Behaviour:
                     UNKNOWN
     on_demand_is_tagged  whether On-Demand instances of a fleet have its reserved tag.  LIKELY
     expiry_late_s   how long after its ValidUntil a fleet is active still.  UNKNOWN
-    history_newest_first  in which order a fleet's history is told.  LIKELY the oldest first
+    history_newest_first  the order of a fleet's history.  LIKELY the oldest first
     null_version_is_the_object  whether the version "null" of an object needs s3:DeleteObject besides
                     s3:DeleteObjectVersion.  UNKNOWN
-    tells_empty_lists  whether CancelSpotFleetRequests tells a list that is empty.  LIKELY
+    shows_empty_lists  whether CancelSpotFleetRequests shows a list that is empty.  LIKELY
     unknown_fleet   what DescribeFleets does with the ID of a fleet that AWS has forgotten: refused, or an empty list.
                     LIKELY refused
     delete_right    on what DeleteFleets with termination needs ec2:TerminateInstances: each instance, or everything.
@@ -135,7 +135,7 @@ class Behaviour:
     expiry_late_s: float = 0.0
     history_newest_first: bool = False
     null_version_is_the_object: bool = True
-    tells_empty_lists: bool = True
+    shows_empty_lists: bool = True
     forbidden: tuple[str, ...] = ()
     control_policy_words: str = "named"
     known_quotas: str = "all"

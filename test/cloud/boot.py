@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 class Boot:
     """`Cloud(boot=Boot(...))`: every new instance of `image` becomes processes of this machine.
 
-    First bin/condor-annex-ec2 runs, as root and with `options`; then, if that succeeds, `command`, as whoever runs
+    First bin/condor-annex-ec2 runs, as root and with `options`; then, if that succeeds, `command`, as the user who runs
     this.  Both have a folder of their own, which they find in MACHINE ({machine} in `command` and in `environment`),
     and in its bin folder, first in PATH, a `shutdown` that ends the instance.  The folder has config.d, tokens.d,
     condor-annex-ec2.log, boot.log and command.log (all that was printed), tools (which calls there were).

@@ -3,7 +3,7 @@
 A pool that no test has limited has room for all.  CERTAIN: a fleet whose pool has no capacity stays active and says so
 in its history; of type request a Spot Fleet asks no other pool (EC2 user guide, "Spot Fleet request types"; of an EC2
 Fleet see ec2_fleets_ask_elsewhere); AWS takes Spot Instances back when it needs their capacity ("Spot Instance
-interruptions").  Which it takes is told nowhere: here the youngest.
+interruptions").  Which it takes is documented nowhere: here the youngest.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def _models() -> Any:
 
 
 class CloudError(Exception):
-    """The emulated cloud did not do what it was told; says what it answered."""
+    """The emulated cloud did not do what it was asked; says what it answered."""
 
 
 class Cloud:
@@ -132,7 +132,7 @@ class Cloud:
         }
 
     def user(self, name: str, *policies: dict[str, Any]) -> tuple[str, str]:
-        """A new IAM user with these policies inline; his access key and its secret."""
+        """A new IAM user with these policies inline; its access key and secret."""
         iam = self.client("iam")
         iam.create_user(UserName=name)
         for number, document in enumerate(policies):
@@ -168,7 +168,7 @@ class Cloud:
         self._post("forget-fleet", {"fleet": fleet_id})
 
     def fault(self, operation: str, kind: str, times: int = 1, when: str = "before", **more: Any) -> None:
-        """Order a fault; test.cloud.faults.Fault tells of the kinds, and of what `more` may hold."""
+        """Order a fault; test.cloud.faults.Fault shows the kinds, and of what `more` may hold."""
         self._post("faults", {"operation": operation, "kind": kind, "times": times, "when": when, **more})
 
     def faults(self) -> list[dict[str, Any]]:
@@ -212,7 +212,7 @@ class Cloud:
         self._post("turn-off", {"instance_id": instance_id, "console": console, "reason": reason})
 
     def announce(self, instance_id: str, **pages: str | None) -> None:
-        """Change what an instance's metadata tells of an `interruption` or `rebalance`: a text, or None for 404."""
+        """Change what an instance's metadata shows for `interruption` or `rebalance`: a text, or None for 404."""
         self._post("announce", {"instance_id": instance_id, **pages})
 
     def expire_metadata_tokens(self) -> None:
@@ -253,7 +253,7 @@ class Cloud:
         self._post("capacity", rooms)
 
     def set_quotas(self, **values: float) -> None:
-        """What Service Quotas tells, by quota code, its hyphen as an underscore."""
+        """What Service Quotas shows, by quota code, its hyphen as an underscore."""
         self._post("quotas", {code.replace("_", "-"): value for code, value in values.items()})
 
     def tick(self, rule: str | None = None) -> int:
@@ -269,20 +269,20 @@ class Cloud:
         """As new: nothing deployed, nothing running, no faults, an empty audit."""
         self._post("reset", {})
 
-    def _get(self, command_socket: str) -> Any:
-        return self._ask("GET", command_socket, None)
+    def _get(self, endpoint: str) -> Any:
+        return self._ask("GET", endpoint, None)
 
-    def _post(self, command_socket: str, response: dict[str, Any]) -> Any:
-        return self._ask("POST", command_socket, json.dumps(response).encode())
+    def _post(self, endpoint: str, asked: dict[str, Any]) -> Any:
+        return self._ask("POST", endpoint, json.dumps(asked).encode())
 
-    def _ask(self, method: str, command_socket: str, body: bytes | None) -> Any:
+    def _ask(self, method: str, endpoint: str, body: bytes | None) -> Any:
         connection = HTTPConnection(self.url.removeprefix("http://"), timeout=600)
         try:
-            connection.request(method, f"/_cloud/{command_socket}", body)
+            connection.request(method, f"/_cloud/{endpoint}", body)
             answer = connection.getresponse()
             response = json.load(answer)
         finally:
             connection.close()
         if answer.status != 200:
-            raise CloudError(f"{method} {command_socket}: {response}")
+            raise CloudError(f"{method} {endpoint}: {response}")
         return response

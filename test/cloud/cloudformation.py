@@ -261,7 +261,7 @@ def _models() -> Loader:
 
 @lru_cache(maxsize=32)
 def as_caller(access_key_id: str, token: str | None, region: str, url: str) -> Client:
-    """What makes clients that call with this key, through the front door, as CloudFormation does for its caller."""
+    """What makes clients that call with this key, through the HTTP endpoint, as CloudFormation does for its caller."""
     made: dict[str, Any] = {}
     session = botocore.session.Session()
     session.register_component("data_loader", _models())

@@ -23,7 +23,7 @@ Paths = Mapping[str, set[str]]
 
 @dataclass(frozen=True)
 class Listed:
-    """A difference that stays; `path` is a pattern, `side` who alone tells it."""
+    """A difference that stays; `path` is a pattern, `side` who alone shows it."""
 
     operation: str
     path: str
@@ -41,7 +41,7 @@ def listed() -> Sequence[Listed]:
 
 
 class Emulated:
-    """What the emulated AWS tells in the scenes of a recording."""
+    """What the emulated AWS shows in the scenes of a recording."""
 
     def __init__(self, cloud: Cloud, recording: Recording) -> None:
         self.missing: list[str] = []  # scenes that there are not

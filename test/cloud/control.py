@@ -1,4 +1,4 @@
-"""The emulator's own doors, under one path that is no service's: faults, audit, meter, clock."""
+"""The emulator's own endpoints, under one path of no service: faults, audit, meter, clock."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ IDLE_TIMEOUT_S = 300.0
 
 
 class Control:
-    """GET tells, POST does; JSON both ways."""
+    """GET reads, POST acts; JSON both ways."""
 
     def __init__(self, aws: EmulatedAws, clock: Clock, settings: dict[str, Any]) -> None:
         self._aws, self._clock = aws, clock
-        self._doors: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
+        self._endpoints: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
             ("GET", "settings"): lambda _: settings,
             ("GET", "judged"): lambda _: aws.judged(),
             ("GET", "audit"): lambda _: aws.audit.entries(),
@@ -51,15 +51,15 @@ class Control:
         }
 
     def answer(self, request: Request) -> Answer:
-        if request.path.startswith(function_code.DOOR):
+        if request.path.startswith(function_code.CODE_PATH):
             return function_code.zip_at(request.path)
-        command_socket = self._doors.get((request.method, request.path.removeprefix(PREFIX)))
-        if command_socket is None:
-            return _told(404, {"error": f"no such door; there are {sorted(name for _, name in self._doors)}"})
+        endpoint = self._endpoints.get((request.method, request.path.removeprefix(PREFIX)))
+        if endpoint is None:
+            return _answer(404, {"error": f"no such endpoint; there are {sorted(name for _, name in self._endpoints)}"})
         try:
-            return _told(200, command_socket(request.json()))
+            return _answer(200, endpoint(request.json()))
         except (TypeError, ValueError) as error:
-            return _told(400, {"error": str(error)})
+            return _answer(400, {"error": str(error)})
 
     def _set_clock(self, asked: dict[str, Any]) -> dict[str, Any]:
         self._aws.ahead_s = float(asked["ahead_s"])
@@ -75,5 +75,5 @@ class Control:
         return {"fired": fired, "ended": self._aws.functions.wait_until_idle(IDLE_TIMEOUT_S)}
 
 
-def _told(status: int, response: Any) -> Answer:
+def _answer(status: int, response: Any) -> Answer:
     return Answer(status, json.dumps(response, default=str).encode(), {"Content-Type": "application/json"})

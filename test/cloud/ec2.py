@@ -60,35 +60,35 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
         return ActionResult({"SpotFleetRequestId": fleet.fleet_id})
 
     def describe_spot_fleet_requests(self) -> ActionResult:
-        asked, told_s = self._parameters(), self._told_s("DescribeSpotFleetRequests")
-        wanted = [self._fleet(fleet_id, told_s) for fleet_id in asked.get("SpotFleetRequestIds") or []]
+        asked, as_of_s = self._parameters(), self._as_of_s("DescribeSpotFleetRequests")
+        wanted = [self._fleet(fleet_id, as_of_s) for fleet_id in asked.get("SpotFleetRequestIds") or []]
         among = sorted(wanted, key=lambda fleet: fleet.sequence) or self._spot_fleets()
         left_out = "" if wanted else self._omitted("DescribeSpotFleetRequests")
         fleets, token = page(
-            (fleet for fleet in among if fleet.created_at_s <= told_s and fleet.fleet_id != left_out),
+            (fleet for fleet in among if fleet.created_at_s <= as_of_s and fleet.fleet_id != left_out),
             asked.get("MaxResults"),
             asked.get("NextToken"),
             drift=lambda: self._drift("DescribeSpotFleetRequests"),
         )
-        response = [views.fleet_view(fleet, told_s) for fleet in fleets]
+        response = [views.fleet_view(fleet, as_of_s) for fleet in fleets]
         return ActionResult({"SpotFleetRequestConfigs": response, "NextToken": token})
 
     def _spot_fleets(self) -> Iterator[Fleet]:
         return (each for each in self._fleets.fleets.values() if each.api is SPOT_FLEET)
 
     def describe_spot_fleet_instances(self) -> ActionResult:
-        asked, told_s = self._parameters(), self._told_s("DescribeSpotFleetInstances")
-        fleet = self._fleet(asked["SpotFleetRequestId"], told_s)
-        known = (each for each in fleet.instances if each.is_visible(told_s))
-        active = (each for each in known if each.state(told_s) in {"pending", "running"})
+        asked, as_of_s = self._parameters(), self._as_of_s("DescribeSpotFleetInstances")
+        fleet = self._fleet(asked["SpotFleetRequestId"], as_of_s)
+        known = (each for each in fleet.instances if each.is_visible(as_of_s))
+        active = (each for each in known if each.state(as_of_s) in {"pending", "running"})
         instances, token = page(active, asked.get("MaxResults"), asked.get("NextToken"))
         response = [views.active_instance_view(each) for each in instances]
         return ActionResult({"SpotFleetRequestId": fleet.fleet_id, "ActiveInstances": response, "NextToken": token})
 
     def describe_spot_fleet_request_history(self) -> ActionResult:
-        asked, told_s = self._parameters(), self._told_s("DescribeSpotFleetRequestHistory")
+        asked, as_of_s = self._parameters(), self._as_of_s("DescribeSpotFleetRequestHistory")
         fleet, since = self._fleet(asked["SpotFleetRequestId"]), float(asked["StartTime"])
-        late_s = told_s - self.chosen.now.history_late_s
+        late_s = as_of_s - self.chosen.now.history_late_s
         records = [
             Record(place, each)
             for place, each in enumerate(self._history(fleet, late_s), 1)
@@ -105,8 +105,8 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
             return ActionResult(answer | {"NextToken": token})
         return ActionResult(answer | {"LastEvaluatedTime": datetime.fromtimestamp(late_s, UTC).replace(tzinfo=None)})
 
-    def _history(self, fleet: Fleet, told_s: float) -> list[Mapping[str, Any]]:
-        records = fleet_troubles.history(fleet, told_s)
+    def _history(self, fleet: Fleet, as_of_s: float) -> list[Mapping[str, Any]]:
+        records = fleet_troubles.history(fleet, as_of_s)
         return records[::-1] if self.chosen.now.history_newest_first else records
 
     def cancel_spot_fleet_requests(self) -> ActionResult:
@@ -122,7 +122,7 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
                 before, after = self._fleets.cancel(fleet_id, terminate, self.chosen.now.second_cancel)
                 successful.append(views.cancelled_view(fleet_id, before, after))
         response = {"SuccessfulFleetRequests": successful, "UnsuccessfulFleetRequests": unsuccessful}
-        if not self.chosen.now.tells_empty_lists:
+        if not self.chosen.now.shows_empty_lists:
             response = {name: each for name, each in response.items() if each}
         return ActionResult(response)
 
@@ -200,12 +200,12 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
         return ActionResult({"InstanceId": instance.instance_id, "Timestamp": views.moment(end_s or now_s), **output})
 
     def _matching(self, asked: dict[str, Any]) -> tuple[list[Instance], float]:
-        told_s, matches = self._told_s("DescribeInstances"), matcher(asked.get("Filters") or [])
+        as_of_s, matches = self._as_of_s("DescribeInstances"), matcher(asked.get("Filters") or [])
         wanted = self._all_of(asked.get("InstanceIds") or [])
         among = sorted(wanted, key=lambda each: each.sequence) or self._fleets.instances.values()
         left_out = "" if wanted else self._omitted("DescribeInstances")
-        seen = (each for each in among if each.is_visible(told_s) and each.instance_id != left_out)
-        return [each for each in seen if matches(each, told_s)], told_s
+        seen = (each for each in among if each.is_visible(as_of_s) and each.instance_id != left_out)
+        return [each for each in seen if matches(each, as_of_s)], as_of_s
 
     def _omitted(self, operation: str) -> str:
         return self.faults.omitted(operation)

@@ -42,8 +42,8 @@ class Acting(EC2Response):  # type: ignore[misc]  # moto has no types
         zones = {each.id: each.availability_zone for each in subnets}
         return [pool for each in specifications for pool in in_pools(each, zones)]
 
-    def _told_s(self, operation: str) -> float:
-        """The moment that a Describe call tells of: EC2 promises eventual consistency, and no more."""
+    def _as_of_s(self, operation: str) -> float:
+        """The moment that a Describe call shows: EC2 promises eventual consistency, and no more."""
         return self._fleets.settle() - self._lag_s(operation)
 
     def _lag_s(self, operation: str) -> float:
@@ -54,10 +54,10 @@ class Acting(EC2Response):  # type: ignore[misc]  # moto has no types
         known = self.ec2_backend.describe_instances() if instance_ids else []
         return any(each.id in instance_ids for reservation in known for each in reservation.instances)
 
-    def _fleet(self, fleet_id: str, told_s: float = float("inf"), api: Api = SPOT_FLEET) -> Fleet:
+    def _fleet(self, fleet_id: str, as_of_s: float = float("inf"), api: Api = SPOT_FLEET) -> Fleet:
         """Each API knows its own fleets only."""
         fleet = self._fleets.fleets.get(fleet_id)
-        if fleet is None or fleet.api is not api or fleet.created_at_s > told_s:
+        if fleet is None or fleet.api is not api or fleet.created_at_s > as_of_s:
             raise EC2ClientError(api.not_found, f"The {api.resource} ID '{fleet_id}' does not exist")
         return fleet
 

@@ -34,7 +34,7 @@ class FleetCalls(Acting):
     """A part of ActingEC2."""
 
     def create_fleet(self) -> ActionResult:
-        """CERTAIN: of type instant the answer tells what was launched and what was not; of the others the ID alone."""
+        """CERTAIN: of type instant the answer shows what was launched and what was not; of the others the ID alone."""
         config = fleet_specifications.checked(self._parameters())
         try:
             fleet = self._fleets.known(config, EC2_FLEET) or self._new_fleet(config)
@@ -51,57 +51,57 @@ class FleetCalls(Acting):
 
     def describe_fleets(self) -> ActionResult:
         """CERTAIN: fleets of type instant are shown to those only who name them."""
-        asked, told_s = self._parameters(), self._told_s("DescribeFleets")
+        asked, as_of_s = self._parameters(), self._as_of_s("DescribeFleets")
         ids = asked.get("FleetIds") or []
-        among = sorted(self._named_fleets(ids, told_s), key=lambda fleet: fleet.sequence)
+        among = sorted(self._named_fleets(ids, as_of_s), key=lambda fleet: fleet.sequence)
         left_out = "" if ids else self.faults.omitted("DescribeFleets")
         fleets, token = page(
-            (each for each in (among if ids else self._listed(told_s)) if each.fleet_id != left_out),
+            (each for each in (among if ids else self._listed(as_of_s)) if each.fleet_id != left_out),
             asked.get("MaxResults"),
             asked.get("NextToken"),
             drift=lambda: self.faults.drift("DescribeFleets"),
         )
-        response = [fleet_view(each, told_s) for each in fleets]
+        response = [fleet_view(each, as_of_s) for each in fleets]
         shown = [each for each in response if all(_fits(each, wanted) for wanted in asked.get("Filters") or [])]
         return ActionResult({"Fleets": shown, "NextToken": token})
 
-    def _listed(self, told_s: float) -> Iterator[Fleet]:
+    def _listed(self, as_of_s: float) -> Iterator[Fleet]:
         of_api = (each for each in self._fleets.fleets.values() if each.api is EC2_FLEET)
-        return (each for each in of_api if each.created_at_s <= told_s and each.order.kind != "instant")
+        return (each for each in of_api if each.created_at_s <= as_of_s and each.order.kind != "instant")
 
-    def _named_fleets(self, fleet_ids: list[str], told_s: float) -> Iterator[Fleet]:
+    def _named_fleets(self, fleet_ids: list[str], as_of_s: float) -> Iterator[Fleet]:
         for fleet_id in fleet_ids:
             try:
-                yield self._fleet(fleet_id, told_s, EC2_FLEET)
+                yield self._fleet(fleet_id, as_of_s, EC2_FLEET)
             except EC2ClientError:
                 if self.chosen.now.unknown_fleet == "refused":
                     raise
 
     def describe_fleet_instances(self) -> ActionResult:
-        asked, told_s = self._parameters(), self._told_s("DescribeFleetInstances")
-        fleet = self._fleet(asked["FleetId"], told_s, EC2_FLEET)
+        asked, as_of_s = self._parameters(), self._as_of_s("DescribeFleetInstances")
+        fleet = self._fleet(asked["FleetId"], as_of_s, EC2_FLEET)
         if fleet.order.kind == "instant":
             raise EC2ClientError(
                 "InvalidParameterValue", "DescribeFleetInstances does not support fleets of type instant."
             )
-        known = (each for each in fleet.instances if each.is_visible(told_s))
-        active = (each for each in known if each.state(told_s) in {"pending", "running"})
+        known = (each for each in fleet.instances if each.is_visible(as_of_s))
+        active = (each for each in known if each.state(as_of_s) in {"pending", "running"})
         instances, token = page(active, asked.get("MaxResults"), asked.get("NextToken"))
         response = [views.active_instance_view(each) for each in instances]
         return ActionResult({"FleetId": fleet.fleet_id, "ActiveInstances": response, "NextToken": token})
 
     def describe_fleet_history(self) -> ActionResult:
-        asked, told_s = self._parameters(), self._told_s("DescribeFleetHistory")
+        asked, as_of_s = self._parameters(), self._as_of_s("DescribeFleetHistory")
         fleet, since_s = self._fleet(asked["FleetId"], api=EC2_FLEET), float(asked["StartTime"])
         kinds = HISTORY_TYPES.get(str(asked.get("EventType")))
         records: list[Numbered] = [
             Record(place, each)
-            for place, each in enumerate(fleet_troubles.history(fleet, told_s - self.chosen.now.history_late_s), 1)
+            for place, each in enumerate(fleet_troubles.history(fleet, as_of_s - self.chosen.now.history_late_s), 1)
             if each["Timestamp"].replace(tzinfo=UTC).timestamp() >= since_s
             and (not kinds or each["EventType"] in kinds)
         ]
         response, token = page(records, asked.get("MaxResults"), asked.get("NextToken"))
-        evaluated = {} if token else {"LastEvaluatedTime": datetime.fromtimestamp(told_s, UTC).replace(tzinfo=None)}
+        evaluated = {} if token else {"LastEvaluatedTime": datetime.fromtimestamp(as_of_s, UTC).replace(tzinfo=None)}
         return ActionResult(
             {
                 "FleetId": fleet.fleet_id,

@@ -23,15 +23,15 @@ class PriceCalls(Acting):
         """CERTAIN: the changes within the time, the newest first, and the last one before it, which holds at its
         beginning; without times the present ones (botocore's EC2 model).
         """
-        asked, told_s = self._parameters(), self._told_s("DescribeSpotPriceHistory")
-        rows = sorted(self._rows(asked, told_s), key=lambda each: each["Timestamp"], reverse=True)
+        asked, as_of_s = self._parameters(), self._as_of_s("DescribeSpotPriceHistory")
+        rows = sorted(self._rows(asked, as_of_s), key=lambda each: each["Timestamp"], reverse=True)
         records = (Record(number, each) for number, each in enumerate(rows, 1))
         found, token = page(records, asked.get("MaxResults"), asked.get("NextToken"))
         return ActionResult({"SpotPriceHistory": [each.view for each in found], "NextToken": token or ""})
 
-    def _rows(self, asked: Mapping[str, Any], told_s: float) -> Iterator[dict[str, Any]]:
-        since_s = float(asked.get("StartTime") or told_s)
-        until_s = min(float(asked.get("EndTime") or told_s), told_s)
+    def _rows(self, asked: Mapping[str, Any], as_of_s: float) -> Iterator[dict[str, Any]]:
+        since_s = float(asked.get("StartTime") or as_of_s)
+        until_s = min(float(asked.get("EndTime") or as_of_s), as_of_s)
         kinds, products = asked.get("InstanceTypes"), asked.get("ProductDescriptions") or [PRODUCT]
         for (kind, named), changes in self._fleets.market.spot.items():
             zone = f"{self.region}a" if named == ANY_ZONE else named

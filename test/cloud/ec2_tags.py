@@ -67,9 +67,9 @@ class TagCalls(Acting):
 
     def describe_tags(self) -> ActionResult:
         """Of what is acted here, and of moto's."""
-        asked, told_s = self._parameters(), self._told_s("DescribeTags")
+        asked, as_of_s = self._parameters(), self._as_of_s("DescribeTags")
         wanted = asked.get("Filters") or []
-        response = [each for each in views.tag_views(self._fleets, told_s) if is_wanted(each, wanted)]
+        response = [each for each in views.tag_views(self._fleets, as_of_s) if is_wanted(each, wanted)]
         mine = {each["ResourceId"] for each in response}
         of_moto = self.ec2_backend.describe_tags(filters=self._filters_from_querystring())
         response += [view for view in map(views.tag_view_of_moto, of_moto) if view["ResourceId"] not in mine]

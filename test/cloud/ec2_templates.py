@@ -23,7 +23,7 @@ CREATOR = f"arn:aws:iam::{ACCOUNT}:root"
 
 @dataclass
 class Row:
-    """One version of a template, and its place among all that are told."""
+    """One version of a template, and its place among all that are listed."""
 
     sequence: int
     template: Template

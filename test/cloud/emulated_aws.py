@@ -120,7 +120,7 @@ class EmulatedAws:
             return refusal
         answer = self._carry_out(request)
         with self._lock:
-            return self.gate.veil(request, answer)
+            return self.gate.hide(request, answer)
 
     def _carry_out(self, request: Request) -> Answer:
         with self._lock:
@@ -149,7 +149,7 @@ class EmulatedAws:
 
         try:
             body = b"".join(self._moto(_environ(request), start_response))
-        except Exception:  # noqa: BLE001  the edge: a fault of moto's or ours is an answer, and told
+        except Exception:  # noqa: BLE001  the edge: a fault of moto's or ours is an answer, and reported
             self.audit.effect("emulator failed", operation=request.operation, trace=traceback.format_exc())
             return error_answer(request.service, 500, "InternalError", traceback.format_exc(limit=-3))
         return Answer(started["status"], body, started["headers"])
@@ -255,7 +255,7 @@ class EmulatedAws:
             ]
 
     def judged(self) -> list[tuple[str, str, str, dict[str, Any]]]:
-        """Every permission that was asked for: of whom, which action, on what, in which context."""
+        """Every permission that was checked: principal, action, resource and context."""
         with self._lock:
             judged = list(self.gate.judged) if self.gate is not None else []
         return [(arn, need.action, need.resource, {**context, **need.context}) for arn, need, context in judged]
@@ -281,7 +281,7 @@ class EmulatedAws:
 
 
 def _environ(request: Request) -> dict[str, Any]:
-    """For moto, whose header tells the account."""
+    """For moto, whose header shows the account."""
     other = {"HTTP_X_MOTO_ACCOUNT_ID": OTHER_ACCOUNT} if request.access_key_id == OTHER_KEY else {}
     return {**request.environ(), **other, "cloud.request": request}
 

@@ -22,7 +22,7 @@ class Fault:
     kind      throttle | internal | denied | unknown-key | bad-signature | skewed | expired-token |
               unsigned (in the service's own code), error (`code`, `status` and `message`), hang, reset (of the
               connection), partial (a failure of one entry inside an HTTP 200), lag (a Describe call of EC2
-              tells what was so `lag_s` ago), omit (a list of EC2's leaves out the item `matching`), shift and repeat
+              shows what was so `lag_s` ago), omit (a list of EC2's leaves out the item `matching`), shift and repeat
               (an item moves while EC2's list is read, so that it is on none or on two of the pages), late and lost
               (CreateTags and DeleteTags succeed, but what they changed shows after `lag_s`, or never).  EC2 promises
               no more for lists and tags than eventual consistency: LIKELY that all of these occur, CERTAIN that
@@ -47,7 +47,7 @@ class Fault:
         if self.kind not in WAYS or self.when not in {"before", "after"}:
             raise ValueError(f"a fault is one of {sorted(WAYS)}, before or after; not {self.kind!r} {self.when!r}")
         if self.kind == "error" and not self.code:
-            raise ValueError("a fault of kind error needs the code that the service shall answer with")
+            raise ValueError("a fault of kind error needs the code that the service is to answer with")
 
     def strikes(self) -> bool:
         """Count one matching call; whether this is one to spoil."""

@@ -43,7 +43,7 @@ TAG_READINGS = {"resource-id": "ResourceId", "resource-type": "ResourceType", "k
 
 
 def is_wanted(tag: Mapping[str, str], filters: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a tag, as DescribeTags tells it, is one of those asked for."""
+    """Whether a tag, as DescribeTags shows it, is one of those asked for."""
     return all(_pattern(each)(tag[_tag_member(each["Name"])]) for each in filters)
 
 

@@ -137,10 +137,10 @@ def activity(fleet: Fleet, now_s: float) -> str | None:
     return "fulfilled" if fleet.fulfilled() >= fleet.target else "pending_fulfillment"
 
 
-def history(fleet: Fleet, told_s: float) -> list[Mapping[str, Any]]:
+def history(fleet: Fleet, as_of_s: float) -> list[Mapping[str, Any]]:
     """HistoryRecords as they stood then, the oldest first: SUSPECTED, no text promises an order."""
     records = sorted(_events(fleet), key=lambda each: each[0])
-    return [_record(at_s, event, instance_id) for at_s, event, instance_id in records if at_s <= told_s]
+    return [_record(at_s, event, instance_id) for at_s, event, instance_id in records if at_s <= as_of_s]
 
 
 def _events(fleet: Fleet) -> Iterator[tuple[float, Event, str]]:

@@ -1,4 +1,4 @@
-"""EC2 Fleets as EC2 tells of them: FleetData and what DeleteFleets answers, by the service model."""
+"""EC2 Fleets as EC2 shows them: FleetData and what DeleteFleets answers, by the service model."""
 
 from __future__ import annotations
 

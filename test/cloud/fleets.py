@@ -105,7 +105,7 @@ class Fleet:
         return self.state(now_s) in LIVING or (is_second and second_cancel != "refused")
 
     def cancel(self, at_s: float, terminate: bool) -> None:
-        """That protected instances stay is the harder reading of what nobody tells."""
+        """That protected instances stay is the harder reading of what nobody shows."""
         self.cancelled_at_s, self.terminates = at_s, terminate
         for instance in list(self.live()) if terminate else ():
             if not instance.protected or self.behaviour.cancel_ends_protected:

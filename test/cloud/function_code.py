@@ -1,4 +1,4 @@
-"""What GetFunction tells beyond moto: an address from which the function's zip can be had, and concurrency of 0."""
+"""What GetFunction shows beyond moto: an address from which the function's zip can be had, and concurrency of 0."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from moto.awslambda.models import lambda_backends
 
 from test.cloud.errors import Answer
 
-DOOR = "/_cloud/code/"  # AWS signs the address: whoever has it may use it for ten minutes
+CODE_PATH = "/_cloud/code/"  # AWS signs the address: anybody who has it may use it for ten minutes
 
 
 def with_location(body: str, url: str) -> str:
     """GetFunction's answer, as moto made it."""
     answer: dict[str, Any] = json.loads(body)
     arn = answer["Configuration"]["FunctionArn"]
-    answer["Code"] = {"RepositoryType": "S3", "Location": f"{url}{DOOR}{arn}"}
+    answer["Code"] = {"RepositoryType": "S3", "Location": f"{url}{CODE_PATH}{arn}"}
     function = _function(arn)
     reserved = function.reserved_concurrency
     if reserved is not None:
@@ -26,7 +26,7 @@ def with_location(body: str, url: str) -> str:
 
 def zip_at(path: str) -> Answer:
     """What is at such an address."""
-    found = _function(path.removeprefix(DOOR))
+    found = _function(path.removeprefix(CODE_PATH))
     if found is None:
         return Answer(404, b"")
     return Answer(200, found.code_bytes, {"Content-Type": "application/zip"})

@@ -50,7 +50,7 @@ class Functions:
         self._stopped = threading.Event()
 
     def run(self, function: Any, event: Any) -> Outcome:
-        """One invocation, to its end; whoever asks for it has entered `concurrency`."""
+        """One invocation, to its end; the caller has entered `concurrency`."""
         request_id = str(uuid.uuid4())
         self.effect("function started", function=function.function_name, event=event, request_id=request_id)
         sandbox = self._environment(function)

@@ -1,4 +1,4 @@
-"""IAM at the door: whose signature this is, whether it is good, and whether he may do it.
+"""IAM for each request: whose signature it has, whether that is valid, and what the signer may do.
 
 Switched on by `Cloud(enforce_iam=True)`; without it every key does everything, as in bare moto.
 """
@@ -65,7 +65,7 @@ class Gate:
         return judge(documents, need, context, principal.arn)
 
     def denial_of(self, request: Request, access_key_id: str, action: str, resource: str) -> str | None:
-        """Why the owner of that key may not do that, by CloudFormation; None if he may."""
+        """Return why the owner of that key may not do that, by CloudFormation; None if the owner may."""
         principal = principals.find(access_key_id)
         if principal is None or principal.documents is None:
             return None
@@ -73,14 +73,14 @@ class Gate:
         verdict = self._judge(request, principal, need)
         return None if verdict.allowed else _denied(principal, need, verdict.reason)
 
-    def veil(self, request: Request, answer: Answer) -> Answer:
+    def hide(self, request: Request, answer: Answer) -> Answer:
         """Leave out of an answer what needs a right of its own."""
         if request.operation == "GetFunction" and answer.status == 200:
             return self._without_tags(request, answer)
         return self._without_absence(request, answer)
 
     def _without_tags(self, request: Request, answer: Answer) -> Answer:
-        """Lambda tells tags only to those who may list them.  CERTAIN: API reference, GetFunctionResponse, Tags."""
+        """Lambda shows tags only to those who may list them.  CERTAIN: API reference, GetFunctionResponse, Tags."""
         principal = principals.find(request.access_key_id)
         if principal is None or principal.documents is None:
             return answer
@@ -91,7 +91,7 @@ class Gate:
         return replace(answer, body=json.dumps(response).encode())
 
     def _without_absence(self, request: Request, answer: Answer) -> Answer:
-        """S3 tells that an object is not there only to those who may list the bucket."""
+        """S3 shows that an object is not there only to those who may list the bucket."""
         if answer.status != 404 or request.operation not in {"GetObject", "HeadObject"}:
             return answer
         principal = principals.find(request.access_key_id)

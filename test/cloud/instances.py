@@ -1,4 +1,4 @@
-"""Light instance records: what EC2 tells of an instance, its state computed from the time.
+"""Light instance records: what EC2 shows of an instance, its state computed from the time.
 
 moto's own instances cost volumes, network interfaces and security groups each, which makes 10,000 of them
 quadratic.  A lease only ever asks whether an instance is there, so a record is its facts and two dates.
@@ -18,7 +18,7 @@ TERMINATED_VISIBLE_S = 3600.0  # EC2 shows a terminated instance for about an ho
 
 @dataclass(frozen=True)
 class Timing:
-    """How long the cloud takes: for an instance to come up, and to be gone once told to end."""
+    """How long the cloud takes: for an instance to come up, and to be gone once asked to end."""
 
     pending_s: float = 0.0
     termination_s: float = 0.0
@@ -59,7 +59,7 @@ class Instance:
 
     def is_visible(self, now_s: float) -> bool:
         end_s = self.gone_at_s()
-        if now_s < self.launched_at_s:  # told by a Describe that lags behind
+        if now_s < self.launched_at_s:  # shown by a Describe that lags behind
             return False
         return end_s is None or now_s < end_s + TERMINATED_VISIBLE_S
 

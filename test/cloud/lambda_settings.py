@@ -1,4 +1,4 @@
-"""What Lambda's API tells and takes beyond moto: concurrency, the log group, updates that take their time, conflicts,
+"""What Lambda's API shows and takes beyond moto: concurrency, the log group, updates that take their time, conflicts,
 what becomes of asynchronous calls, and a function's whole resource policy.
 
 Source (CERTAIN unless said): Lambda API reference, and developer guide, "Understanding Lambda function scaling": 1,000
@@ -109,7 +109,7 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
         return json.dumps({"Policy": self.json_body["Policy"], "RevisionId": function.policy.revision})
 
     def put_function_event_invoke_config(self) -> str:
-        """moto keeps the older ones, tells the oldest, and knows no qualifiers."""
+        """moto keeps the older ones, shows the oldest, and knows no qualifiers."""
         return self._keep(self._of_qualifier(), {})
 
     def update_function_event_invoke_config(self) -> str:
@@ -118,7 +118,7 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
         return self._keep(function, function.event_invoke_config[0].config)
 
     def get_function_event_invoke_config(self) -> str:
-        return _told(self._configured())
+        return _answer(self._configured())
 
     def delete_function_event_invoke_config(self) -> Any:
         self._configured().event_invoke_config = []
@@ -130,7 +130,7 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
             raise InvalidParameterValueException(wording)
         config = EventInvokeConfig(_latest(function), time.time(), before | self.json_body)
         function.event_invoke_config = [config]
-        return _told(function)
+        return _answer(function)
 
     def _configured(self) -> Any:
         function = self._of_qualifier()
@@ -159,7 +159,7 @@ def is_updating(function: Any) -> bool:
 
 
 def with_settings(function: Any, configuration: dict[str, Any]) -> dict[str, Any]:
-    """What every call tells of a function.  CERTAIN: test/cloud/recordings/functions.json."""
+    """What every call shows of a function.  CERTAIN: test/cloud/recordings/functions.json."""
     more = {"RevisionId": str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(configuration, sort_keys=True, default=str)))}
     if is_updating(function):
         more |= {"LastUpdateStatus": "InProgress", "LastUpdateStatusReasonCode": "Creating"}
@@ -175,7 +175,7 @@ def _latest(function: Any) -> str:
     return f"{function.function_arn}:$LATEST"
 
 
-def _told(function: Any) -> str:
+def _answer(function: Any) -> str:
     return json.dumps(function.event_invoke_config[0].response())
 
 

@@ -96,7 +96,7 @@ class Machine:
         _, descriptors, _, _ = socket.recv_fds(self._control, 100, MOST_SOCKETS)
         listening = [socket.socket(fileno=each) for each in descriptors]
         if not listening:
-            return  # it ended before it could listen: init.log tells why
+            return  # it ended before it could listen: init.log shows why
         server = Server(listening=listening[0])
         server.service = self._ask_metadata
         server.start()

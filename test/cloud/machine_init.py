@@ -3,8 +3,8 @@
     machine_init.py CONTROL          a socket's number; the settings come from it, as one line of JSON
 
 When it ends, everything on the machine ends: it is the first process of a PID namespace where there is one, and
-otherwise kills whoever has MACHINE of this machine in his environment.  It ends on SIGTERM, which is how `shutdown`
-turns a machine off, and when CONTROL is closed, whatever has become of the cloud.
+otherwise kills every process with MACHINE of this machine in its environment.  It ends on SIGTERM, which is how
+`shutdown` turns a machine off, and when CONTROL is closed, whatever has become of the cloud.
 
 Standard library only, and no import of ours: it starts for each machine.
 """
@@ -128,7 +128,7 @@ def reap() -> None:
 
 
 def kill_members(machine: Path) -> None:
-    """Everybody who has this machine in his environment; HTCondor's daemons lead sessions of their own."""
+    """Every process with this machine in its environment; HTCondor's daemons lead sessions of their own."""
     deadline = time.monotonic() + 10
     while (left := members(machine)) and time.monotonic() < deadline:
         for pid in left:

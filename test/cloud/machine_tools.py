@@ -1,7 +1,7 @@
 """The system's tools as an emulated machine has them: shutdown, systemd-run, systemctl, nft, iptables.
 
 Linked under each of these names into a machine's bin folder, which is all of its PATH: so a boot script that turns
-its machine off never turns this one off.  Every call is told in MACHINE/tools, one JSON a line.  `shutdown now`
+its machine off never turns this one off.  Every call is recorded in MACHINE/tools, one JSON a line.  `shutdown now`
 ends the machine: MACHINE/init.pid is its first process.
 """
 

@@ -15,7 +15,7 @@ from test.cloud import Cloud
 ROLE = "arn:aws:iam::123456789012:role/fleet"
 IMAGE = "ami-12345678"
 HEAD = "import os, time\ndef handler(event, context):\n"
-ECHO = HEAD + "    print('told', event)\n    return [event, os.environ['OWN'], os.getpid()]"
+ECHO = HEAD + "    print('called with', event)\n    return [event, os.environ['OWN'], os.getpid()]"
 RAISE = HEAD + "    raise ValueError('no')"
 SLEEP = HEAD + "    time.sleep(60)"
 Key = tuple[str, str]

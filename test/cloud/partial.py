@@ -16,7 +16,7 @@ Forward = Callable[[Request], Answer]
 
 
 def with_refused_entries(request: Request, refuses: Refusal, forward: Forward) -> Answer:
-    """Forward what is left after the refused entries are taken out, and tell of those in the answer."""
+    """Forward what is left after the refused entries are taken out, and report those in the answer."""
     asked = request.json()
     name = ENTRIES[request.operation]
     codes = {_id_of(entry): refuses(request.operation, _id_of(entry)) for entry in asked.get(name, [])}

@@ -1,4 +1,4 @@
-"""Who asks: the owner of an access key, his secret, and the policies that hold for him.
+"""Principals: the owner of an access key, its secret, and the owner's policies.
 
 IAM users and their keys are those that moto's IAM holds, sessions of roles those of its STS: so whatever was
 made through the API, by CloudFormation too, counts here as it is at the moment of the call.

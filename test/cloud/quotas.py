@@ -27,13 +27,13 @@ class ActingQuotas(ServiceQuotasResponse):  # type: ignore[misc]  # moto has no 
 
     def get_service_quota(self) -> str:
         if self.chosen.now.known_quotas == "all":
-            return self._told(QUOTAS)
-        return self._told({code: value for code, value in QUOTAS.items() if value != DEFAULTS.get(code)})
+            return self._listed(QUOTAS)
+        return self._listed({code: value for code, value in QUOTAS.items() if value != DEFAULTS.get(code)})
 
     def get_aws_default_service_quota(self) -> str:
-        return self._told(OF_AWS | DEFAULTS)
+        return self._listed(OF_AWS | DEFAULTS)
 
-    def _told(self, known: Mapping[str, float]) -> str:
+    def _listed(self, known: Mapping[str, float]) -> str:
         asked: dict[str, Any] = json.loads(self.body)
         code = asked["QuotaCode"]
         if code not in known:

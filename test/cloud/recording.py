@@ -33,7 +33,7 @@ TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 class NoSuchMemberError(Exception):
-    """A recording, or the emulator, tells something that AWS's service model does not have, or of another type."""
+    """A recording, or the emulator, shows something that AWS's service model does not have, or of another type."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Recording:
     asked       the parameters of the call
     because     which fact it is about: a key of test/live/facts.py or of test/cloud/evidence.toml
     source      a public address; empty for a rehearsal's
-    is_partial  the source leaves out members that AWS does tell
+    is_partial  the source leaves out members that AWS does return
     """
 
     service: str

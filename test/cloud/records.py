@@ -1,4 +1,4 @@
-"""Records that are told in pages."""
+"""Records that are listed in pages."""
 
 from __future__ import annotations
 

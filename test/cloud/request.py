@@ -1,4 +1,4 @@
-"""One request as it arrived: which service, which operation, by whom, with what.
+"""One request as it arrived: service, operation, caller and parameters.
 
 Named in AWS's words, whatever the protocol: EC2's query form, EventBridge's JSON, Lambda's REST.
 """

@@ -1,4 +1,4 @@
-"""S3 as far as moto's needs mending; and of AWS's managed policies the few that roles here attach.
+"""S3 as far as moto's needs repair; and of AWS's managed policies the few that roles here attach.
 
 moto judges bucket policies without their conditions, so that the usual "TLS only" closes a bucket to everybody;
 here that is the gate's business (test.cloud.gate), where IAM is enforced.  And it parses all of AWS's 1,600

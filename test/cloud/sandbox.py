@@ -118,7 +118,7 @@ class Sandbox:
 
 
 def _last_words(payload: Any, errored: bool) -> str:
-    """Lambda's own line about an environment that was ended or has ended; the runtime has told of an exception."""
+    """Lambda's own line about an environment that was ended or has ended; the runtime has reported an exception."""
     message = payload.get("errorMessage", "") if errored and isinstance(payload, dict) else ""
     return f"{message}\n" if "Task timed out" in message or message.endswith(" exited") else ""
 

@@ -1,6 +1,6 @@
 """How the emulated AWS comes to give an answer of each kind that AWS is known to have given.
 
-A kind is what of an answer decides which members it has: an error's code, or the state of what it tells of.  A scene
+A kind is what of an answer decides which members it has: an error's code, or the state of what it shows.  A scene
 makes the account so and returns the parameters of the call; recordings that need none have their own.
 """
 
@@ -31,7 +31,7 @@ RULE, STATE = "rule-1", "SpotFleetRequestState"
 
 
 def kinds(recording: Recording) -> set[str]:
-    """Of what an answer tells; empty if it tells of no state."""
+    """Of what an answer shows; empty if it shows no state."""
     response = recording.response()
     if recording.is_error:
         return {str(response["Error"]["Code"])}

@@ -97,7 +97,7 @@ class _Exchange(BaseHTTPRequestHandler):
             return
 
     def log_message(self, *_: object) -> None:
-        """The audit tells it better."""
+        """The audit shows it better."""
 
 
 def _nothing_yet(_: Request) -> Answer:

@@ -21,7 +21,7 @@ Permit = Callable[[str, str], None]  # (action, resource); raises Denied
 
 
 class Denied(Exception):
-    """Whoever called CloudFormation may not do what a handler needs."""
+    """The caller of CloudFormation lacks a right that a handler needs."""
 
 
 @dataclass

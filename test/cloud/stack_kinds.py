@@ -1,6 +1,6 @@
 """What every type of resource has in common: how CloudFormation makes, finishes, changes, reads and removes one.
 
-By calls to the services themselves, with the keys of whoever called CloudFormation, as AWS does it: so that
+By calls to the services themselves, with the keys of CloudFormation's caller, as AWS does it: so that
 what they may not do fails here too, and why.  Which calls those are is from the handlers' permissions in AWS's
 own resource schemas, and so are the properties that nothing can change (`createOnlyProperties`).
 """

@@ -10,7 +10,7 @@ from test.cloud import Cloud
 from test.cloud.orders import until
 
 NAME, GROUP = "HTCondorAnnexLease", "/aws/lambda/HTCondorAnnexLease"
-TELL = """
+PRINT_EVENT = """
 import json, os
 def handler(event, context):
     tick = event.get("resources", [""])[0].endswith("rule/HTCondorAnnexLease")
@@ -46,7 +46,7 @@ FUNCTION = {
     "Description": "ends annexes",
     "Runtime": "python3.13",
     "Handler": "index.handler",
-    "Code": {"ZipFile": TELL},
+    "Code": {"ZipFile": PRINT_EVENT},
     "Role": {"Fn::GetAtt": ["Role", "Arn"]},
     "Timeout": 10,
     "MemorySize": 128,

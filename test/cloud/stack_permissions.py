@@ -1,4 +1,4 @@
-"""What CloudFormation's handlers need from whoever calls it, beyond and beside the calls that ours make.
+"""The rights that CloudFormation's handlers need of its caller, beyond and beside the calls that ours make.
 
 From AWS's own resource schemas (`handlers.*.permissions`, as published for each resource type; read in November
 2026 in pulumi/pulumi-aws-native, aws-cloudformation-schema/), without what is for properties that our templates do
@@ -58,7 +58,7 @@ HANDLERS: Mapping[str, Verbs] = {
         "update": ("ec2:DescribeSecurityGroups",),
         "delete": ("ec2:DescribeSecurityGroups", "ec2:DeleteSecurityGroup", "ec2:DescribeInstances"),
     },
-    # Of 2024, in commit 0d8c3d79 there: today's schema of this type tells no handlers.
+    # Of 2024, in commit 0d8c3d79 there: today's schema of this type shows no handlers.
     "AWS::Events::Rule": {
         "create": ("events:DescribeRule", "events:PutRule", "events:PutTargets"),
         "read": ("events:DescribeRule", "events:ListTargetsByRule"),

@@ -120,7 +120,7 @@ class Work:
         stack, handler, properties = self._stack, resource.handler, resource.properties
         name = properties.get(handler.NAME) or stack.new_name(resource.logical_id)
         stack.note_of(resource, f"{verb}_IN_PROGRESS", reason)
-        with self._told(resource, verb):
+        with self._reporting(resource, verb):
             for each in ("create", "read"):
                 stack.permit_to(resource.kind, each, handler.subject(name, properties))
             resource.made = handler.create(stack.client, name, properties)
@@ -132,7 +132,7 @@ class Work:
     def _replace(self, known: Resource, fresh: Resource, verb: str) -> None:
         own = known.properties.get(known.handler.NAME)
         if own is not None and own == fresh.properties.get(known.handler.NAME):
-            with self._told(known, verb):
+            with self._reporting(known, verb):
                 raise CustomNameError(
                     "CloudFormation cannot update a stack when a custom-named resource requires "
                     f"replacing. Rename {own} and update the stack again."
@@ -142,7 +142,7 @@ class Work:
     def _change(self, known: Resource, fresh: Resource) -> None:
         stack, handler = self._stack, known.handler
         stack.note_of(known, "UPDATE_IN_PROGRESS")
-        with self._told(known, "UPDATE"):
+        with self._reporting(known, "UPDATE"):
             for each in ("update", "read"):
                 stack.permit_to(known.kind, each, known.subject)
             known.is_unsure = True
@@ -151,8 +151,8 @@ class Work:
             stack.resources[known.logical_id] = fresh
 
     @contextmanager
-    def _told(self, resource: Resource, verb: str) -> Iterator[None]:
-        """Tell in an event how what is done within ended."""
+    def _reporting(self, resource: Resource, verb: str) -> Iterator[None]:
+        """Report in an event how the work within it ended."""
         try:
             yield
         except FAILURES as error:

@@ -1,5 +1,5 @@
-"""CloudFormation that acts: stacks are made in the background, resource by resource, told in events, rolled back when
-one fails, updated, deleted, and looked at for drift.
+"""CloudFormation that acts: stacks are made in the background, resource by resource, reported in events, rolled back
+when one fails, updated, deleted, and looked at for drift.
 
 moto's own makes everything within the call, with the rights of nobody, knows no events of a failure, no rollback
 and no drift, and of our resources it forgets half of the properties.

@@ -24,7 +24,7 @@ KNOBS = {each.name for each in fields(Behaviour)}
 
 @dataclass(frozen=True)
 class Fact:
-    """A row of evidence.toml, which tells what its members mean."""
+    """A row of evidence.toml, which shows what its members mean."""
 
     key: str
     fact: str

@@ -34,7 +34,7 @@ def test_a_function_runs_from_its_own_zip_with_its_own_environment(cloud: Cloud)
     assert isinstance(payload, list)
     assert (payload[:2], error) == ([{"a": 1}, "variable"], None)
     [ended] = cloud.effects("function ended")
-    assert "told {'a': 1}" in ended["log"]
+    assert "called with {'a': 1}" in ended["log"]
 
 
 def test_its_calls_reach_the_same_cloud_under_its_roles_key(cloud: Cloud) -> None:

@@ -14,7 +14,7 @@ from test.cloud.log_patterns import PatternError, compiled
 from test.cloud.orders import HEAD, SLEEP, allow, deploy, invoke, of, policy, until
 
 GROUP = "/aws/lambda/one"
-TELL = "import json\n" + HEAD + "    print(json.dumps({'receipt': 'mine', 'number': event}))\n    print('done')"
+PRINT_EVENT = "import json\n" + HEAD + "    print(json.dumps({'receipt': 'mine', 'number': event}))\n    print('done')"
 WRITE = allow(["logs:CreateLogStream", "logs:PutLogEvents"], f"arn:aws:logs:us-east-1:123456789012:log-group:{GROUP}:*")
 
 
@@ -39,7 +39,7 @@ def messages(cloud: Cloud, **asked: Any) -> list[str]:
 def logged(cloud: Cloud) -> Cloud:
     """A function that has run five times, and whose log shows at once."""
     cloud.behave(logs_late_s=0.0)
-    deploy(cloud, TELL)
+    deploy(cloud, PRINT_EVENT)
     for number in range(5):
         assert invoke(cloud, "one", number) == (None, None)
     return cloud
@@ -47,7 +47,7 @@ def logged(cloud: Cloud) -> Cloud:
 
 def test_a_run_leaves_its_lines_between_those_of_lambda(cloud: Cloud) -> None:
     cloud.behave(logs_late_s=0.0)
-    deploy(cloud, TELL)
+    deploy(cloud, PRINT_EVENT)
     invoke(cloud, "one", 7)
     start, receipt, done, end, report = messages(cloud)
     [ended] = cloud.effects("function ended")
@@ -78,7 +78,7 @@ def test_a_run_ended_at_its_time_limit_reports_that_and_its_output(cloud: Cloud)
 
 def test_the_log_of_a_function_can_go_to_another_group(cloud: Cloud) -> None:
     cloud.behave(logs_late_s=0.0)
-    deploy(cloud, TELL)
+    deploy(cloud, PRINT_EVENT)
     functions, logs = cloud.client("lambda"), cloud.client("logs")
     functions.update_function_configuration(FunctionName="one", LoggingConfig={"LogGroup": "elsewhere"})
     assert functions.get_function(FunctionName="one")["Configuration"]["LoggingConfig"]["LogGroup"] == "elsewhere"
@@ -92,7 +92,7 @@ def test_a_group_that_is_not_there_is_not_found(cloud: Cloud) -> None:
 
 
 def test_an_event_shows_a_little_later(cloud: Cloud) -> None:
-    deploy(cloud, TELL)
+    deploy(cloud, PRINT_EVENT)
     invoke(cloud, "one", 1)
     assert messages(cloud) == []
     until("the log shows", lambda: bool(messages(cloud)))
@@ -152,7 +152,7 @@ def test_a_log_is_for_those_who_may_read_that_group(enforcing: Cloud) -> None:
 def test_a_function_whose_role_may_not_write_its_log_runs_unheard(enforcing: Cloud) -> None:
     cloud = enforcing
     cloud.behave(logs_late_s=0.0)
-    deploy(cloud, TELL)
+    deploy(cloud, PRINT_EVENT)
     assert invoke(cloud, "one", 1) == (None, None)
     assert len(cloud.effects("log lost")) == 1
     document = json.dumps(policy(WRITE))

@@ -1,4 +1,4 @@
-"""The emulated Pricing API tells the list prices that a test has set, and other products beside them."""
+"""The emulated Pricing API shows the list prices that a test has set, and other products beside them."""
 
 from __future__ import annotations
 

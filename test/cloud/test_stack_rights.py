@@ -1,4 +1,4 @@
-"""A stack is made with the rights of whoever makes it, or of its role: what they may not do fails, and says so."""
+"""A stack is made with the rights of its caller or its role: an action without a right fails, and says so."""
 
 from __future__ import annotations
 

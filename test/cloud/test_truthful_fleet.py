@@ -1,6 +1,6 @@
 """What AWS does and bare moto does not: each holds here, and is a strict expected failure of bare moto.
 
-When moto mends one of them, its expected failure shouts, and the layer can lose that part.
+When moto fixes one of them, its expected failure shouts, and the layer can lose that part.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ def test_why_a_fleet_starts_nothing_is_read_from_a_history_in_either_order(cloud
 
 @pytest.mark.parametrize("answered", [True, False])
 def test_a_cancellation_is_read_with_and_without_empty_lists(cloud: Cloud, answered: bool) -> None:
-    cloud.behave(tells_empty_lists=answered)
+    cloud.behave(shows_empty_lists=answered)
     ec2 = cloud.client("ec2")
     fleet = ordered(ec2)
     cancel_fleet(ec2, fleet)

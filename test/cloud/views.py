@@ -1,4 +1,4 @@
-"""Fleets and instances as EC2 tells of them: the shapes of the service model."""
+"""Fleets and instances as EC2 shows them: the shapes of the service model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def moment(at_s: float) -> datetime:
     return datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None)
 
 
-DEFAULTS = {  # what AWS tells where a request says nothing.  CERTAIN: test/cloud/recordings/fleets.json
+DEFAULTS = {  # what AWS shows where a request says nothing.  CERTAIN: test/cloud/recordings/fleets.json
     "AllocationStrategy": "lowestPrice",
     "OnDemandAllocationStrategy": "lowestPrice",
     "ExcessCapacityTerminationPolicy": "Default",
@@ -33,7 +33,7 @@ DEFAULTS = {  # what AWS tells where a request says nothing.  CERTAIN: test/clou
 
 
 def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
-    """Without Tags and ActivityStatus where there are none; the tags that were asked for are told as Tags alone."""
+    """Without Tags and ActivityStatus where there are none; the requested tags are shown as Tags alone."""
     times = {name: moment(fleet.config[name]) for name in TIMES if name in fleet.config}
     asked = {key: value for key, value in fleet.config.items() if key != "TagSpecifications"}
     own = {
@@ -55,7 +55,7 @@ def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
 
 
 def tag_views(fleets: Fleets, now_s: float) -> Iterator[dict[str, str]]:
-    """Every tag of each fleet, launch template and instance that can still be seen, as DescribeTags tells it."""
+    """Every tag of each fleet, launch template and instance that can still be seen, as DescribeTags shows it."""
     for fleet in fleets.fleets.values():
         yield from _tag_views(fleet.api.resource, fleet.fleet_id, fleet.tags.at(now_s))
     for template in fleets.templates.known(0.0):

@@ -1,4 +1,4 @@
-"""What DescribeInstances tells of an instance besides what annexd reads, so that answers are as long as AWS's.
+"""What DescribeInstances shows of an instance besides what annexd reads, so that answers are as long as AWS's.
 
 CERTAIN: test/cloud/recordings/instances.json.  Its values stand for others; no test asks for them.
 """
@@ -30,7 +30,7 @@ def whole(view: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_network(view: Mapping[str, Any]) -> dict[str, Any]:
-    """As an instance is told that is gone: it has neither addresses nor groups."""
+    """As EC2 shows an instance that is gone: it has neither addresses nor groups."""
     return {key: value for key, value in view.items() if key not in OF_NETWORK} | {"SecurityGroups": []}
 
 

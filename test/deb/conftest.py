@@ -24,7 +24,7 @@ EXAMPLE = "/usr/share/annexd/templates/config.json"
 
 @dataclass(frozen=True)
 class Ordered:
-    """What alice was told when she had ordered."""
+    """The output that alice got for her order."""
 
     root: DebianRoot
     fleet_id: str

@@ -126,7 +126,7 @@ class DebianRoot:
             self._master.kill()
 
     def annexds_seen(self) -> list[str]:
-        """Return their names; of series 23 -subsystem tells upper case from lower."""
+        """Return their names; of series 23 -subsystem distinguishes upper case from lower."""
         return self.run("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout.split()
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:

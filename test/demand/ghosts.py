@@ -228,7 +228,7 @@ class GhostPool(Pool):
     def expect(self, negotiator: str, expected: Mapping[int, int], *ghosts: Ghost) -> None:
         """Advertise packing ghosts, and see so many jobs of each cluster matched, and never more in all.
 
-        Clusters must be in different autoclusters to be told apart.
+        Clusters must be in different autoclusters to be distinguished.
         """
         self.wait_for_cycles(1, negotiator)  # what is matched from now on is of the present state
         self.advertise(*ghosts)

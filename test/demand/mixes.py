@@ -215,7 +215,7 @@ MIXES: Final[Mapping[str, Mix]] = {
     "memory-heavy": Mix(_heavy, (ONE,)),
     "impossible": Mix(_impossible, (ONE,)),
     "two-users-with-quotas": Mix(_two_users, (ONE,), QUOTAS.format(physics=3, biology=5), confirms=True),
-    "over-his-quota": Mix(_over_quota, (PAIR,), QUOTAS.format(physics=2, biology=5), confirms=True),
+    "over-the-quota": Mix(_over_quota, (PAIR,), QUOTAS.format(physics=2, biology=5), confirms=True),
     "many-autoclusters": Mix(_autoclusters, (EIGHT,)),
     "short-jobs": Mix(_short, (ONE,), is_short=True),
     "flocked": Mix(_flocked, (ONE,), flocks=True),

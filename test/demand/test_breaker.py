@@ -1,4 +1,4 @@
-"""What AWS refused or took back is closed for all offers, for longer each time, and not for ever."""
+"""Capacity that AWS refused or took back is closed for all offers, for longer each time, and not forever."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_memory_is_bounded_and_what_is_closed_longest_is_kept() -> None:
 
 
 def test_a_history_that_is_longer_than_the_memory_closes_for_as_long() -> None:
-    """Of a day of trouble, told again and again."""
+    """Of a day of trouble, reported again and again."""
     times_s = [600.0 * number for number in range(144)]
     breaker = refused(*times_s, *times_s, *times_s)
     first = until_s(breaker, times_s[-1])

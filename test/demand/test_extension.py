@@ -65,11 +65,11 @@ def test_a_short_lease_is_decided_in_time_for_its_machines_to_hear_of_it() -> No
     assert decided(tiny, now_s=BEGAN_S) is not None
 
 
-def test_what_has_no_job_is_not_extended() -> None:
+def test_an_annex_without_jobs_is_not_extended() -> None:
     assert why_not(replace(LEASE, claimed=0)) == "no machine of it has a job"
 
 
-def test_what_is_not_known_extends_nothing() -> None:
+def test_unknown_facts_extend_nothing() -> None:
     assert "does not say" in why_not(replace(LEASE, claimed=None))
 
 
@@ -77,7 +77,7 @@ def test_a_paused_offer_extends_nothing() -> None:
     assert why_not(terms=replace(TERMS, paused="paused by alice")) == "paused by alice"
 
 
-def test_what_was_done_with_its_end_stands() -> None:
+def test_a_moved_end_stands() -> None:
     assert why_not(replace(LEASE, held="its lease was shortened")) == "its lease was shortened"
 
 

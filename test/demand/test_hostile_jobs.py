@@ -1,4 +1,4 @@
-"""Jobs that are written to harm whoever evaluates them: only they are left out, and annexd notices nothing else.
+"""Jobs that are written to harm their evaluator: only they are left out, and annexd notices nothing else.
 
 Every one of them is given to the real bindings in a real process, which many of them kill.
 """
@@ -107,7 +107,7 @@ def test_a_job_that_killed_the_worker_is_left_out_for_an_hour_until_it_is_change
 
 
 def test_a_flood_of_hostile_jobs_delays_the_others_by_a_little() -> None:
-    """There is no time for all of them to be tried twice: the rest is told so, and comes last the next time."""
+    """There is no time for all of them to be tried twice: the rest is reported, and comes last the next time."""
     matcher = Matcher(lambda: 5 * time.monotonic())
     flood = {f"hostile{n}": job(**ENDLESS, Number=n) for n in range(15)}
     found = matched(flood | GOOD, MACHINES, matcher)

@@ -104,9 +104,9 @@ def test_a_schedd_that_has_just_started_is_not_believed() -> None:
 
 def test_new_numbers_of_autoclusters_are_a_fault_for_one_interval() -> None:
     good = answered(None, group(autocluster=7, kind="a"), group(autocluster=8, kind="b"))
-    anew = answered(good, group(autocluster=7, kind="b"), at_s=NOW_S + 60)
-    assert anew.fault == "its autoclusters have new numbers"
-    assert answered(anew, group(autocluster=7, kind="b"), at_s=NOW_S + 120).fault is None
+    renumbered = answered(good, group(autocluster=7, kind="b"), at_s=NOW_S + 60)
+    assert renumbered.fault == "its autoclusters have new numbers"
+    assert answered(renumbered, group(autocluster=7, kind="b"), at_s=NOW_S + 120).fault is None
 
 
 def test_a_group_that_comes_back_under_another_number_is_no_fault() -> None:

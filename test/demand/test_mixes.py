@@ -15,7 +15,7 @@ from test.demand.mixes import MIXES, STEP, Batch
 from test.whole import WHOLE
 
 SEEDS = range(3)
-IN_SHORT = {("memory-heavy", 0), ("impossible", 0), ("over-his-quota", 0)}
+IN_SHORT = {("memory-heavy", 0), ("impossible", 0), ("over-the-quota", 0)}
 STAGES = (0, 1)
 
 

@@ -221,7 +221,7 @@ def pools_in(config: Mapping[str, Any]) -> list[tuple[str, str]]:
 def test_without_capacity_each_offer_asks_at_most_once_a_cool_down(
     offers: list[list[tuple[str, list[str]]]], names_zone: bool, knows_places: bool
 ) -> None:
-    """A decision a minute for four hours; the history tells of each pool that was asked for, half a minute later."""
+    """A decision a minute for four hours; the history shows each pool that was asked for, half a minute later."""
     breaker, places = Breaker(), Places(SUBNETS, subnets=tuple(SUBNETS) if knows_places else ())
     calls: dict[int, list[float]] = {number: [] for number in range(len(offers))}
     for minute in range(240):

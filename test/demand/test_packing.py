@@ -38,7 +38,7 @@ def test_many_groups_of_one_job_fill_a_large_machine_as_one_group_of_many_would(
 def test_at_the_same_price_for_a_job_the_smaller_machine_is_planned() -> None:
     large = MachineKind("a large one", Resources(8, 16_000), 4 * DOLLAR, 50)
     assert planned([jobs("flood", 16)], large, SMALL).machines == {"small": 8}
-    third = MachineKind("of three", Resources(3, 6_000), DOLLAR * 3 // 2, 50)  # a price that floats cannot tell apart
+    third = MachineKind("of three", Resources(3, 6_000), DOLLAR * 3 // 2, 50)  # a price that floats cannot distinguish
     assert planned(
         [jobs("flood", 24)], MachineKind("a large one", Resources(12, 24_000), DOLLAR * 6, 50), third
     ).machines == {"of three": 8}

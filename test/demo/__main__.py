@@ -52,14 +52,14 @@ def main() -> None:
     story = Story(hurried.COMMAND if parser.parse_args().hurried else (str(TOOL),))
     signal.signal(signal.SIGINT, story.interrupt)
     try:
-        tell(story)
+        play(story)
     except (DemoFailed, PoolError, NoHTCondorError) as error:
         sys.exit(f"\nThe demo failed: {error}")
     except KeyboardInterrupt:
         sys.exit("\nStopped; nothing is left running.")
 
 
-def tell(story: Story) -> None:
+def play(story: Story) -> None:
     story.say("Starting an HTCondor pool: a collector, a negotiator, a schedd, and no machine")
     pool = Pool(f"{POOL}\nLOCAL_CONFIG_DIR = $(LOCAL_DIR)/config.d", daemons=DAEMONS)
     (pool.directory / "config.d").mkdir()
@@ -71,7 +71,7 @@ def tell(story: Story) -> None:
             directory.mkdir()
             host = Pool(configuration(pool, cloud), daemons=("MASTER", "SHARED_PORT", "ANNEXD"), directory=directory)
             set_up(story, host, cloud)
-            request_id, annex_id, quoted = tell_of_annexd(story, host, pool, cloud)
+            request_id, annex_id, quoted = play_annexd(story, host, pool, cloud)
             watch_the_lease_end(story, pool, cloud, request_id)
             prove_that_nothing_is_left(story, cloud, annex_id)
             prove_that_the_quote_was_enough(story, cloud, quoted)
@@ -106,7 +106,7 @@ def tear_down(story: Story, host: Pool, cloud: Cloud) -> None:
     story.annex(host, "-teardown", "-region", cloud.region, env=cloud.environment(), last=3, timeout_s=TEARDOWN_S)
 
 
-def tell_of_annexd(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> tuple[str, str, dict[str, float]]:
+def play_annexd(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> tuple[str, str, dict[str, float]]:
     """From annexd's start to its death; the fleet's ID, the annex's, and the most that was quoted, by annex ID."""
     story.say("Starting annexd on a host of its own, with config.d/80annexd dropped in")
     with host:
@@ -246,9 +246,9 @@ def newest_line(cloud: Cloud) -> str:
     events = cloud.client("logs").filter_log_events(
         logGroupName="/aws/lambda/HTCondorAnnexLease", filterPattern=RECEIPT
     )["events"]
-    told = json.loads(events[-1]["message"])
+    receipt = json.loads(events[-1]["message"])
     shown = ("tick", "at", "contract", "max_lease_s", "complete", "rights", "fleets", "instances", "ended", "stuck")
-    return json.dumps({name: told[name] for name in shown})
+    return json.dumps({name: receipt[name] for name in shown})
 
 
 def write_key_files(directory: Path, key: tuple[str, str]) -> None:
@@ -288,7 +288,7 @@ def watch_the_lease_end(story: Story, pool: Pool, cloud: Cloud, request_id: str)
         LEASE_S + END_WITHIN_S,
     )
     story.say("The lease is over: a run of lambda/lease.py ended the fleet and saw its instances gone")
-    story.say("The pool is as it was: the machines told it that they leave, seconds before the end")
+    story.say("The pool is as it was: the machines announced that they leave, seconds before the end")
     story.run(pool, str(pool.htcondor.executable("condor_status")), "-total")
 
 

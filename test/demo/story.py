@@ -75,9 +75,9 @@ class Story:
         timeout_s: float = 60.0,
     ) -> str:
         done = pool.run(*command, env=env, timeout_s=timeout_s)
-        told = done.stderr.splitlines()
-        told = ["...", *told[-last:]] if 0 < last < len(told) else told
-        self.show("\n".join(f"{DIM}{line}{PLAIN}" for line in told))
+        lines = done.stderr.splitlines()
+        lines = ["...", *lines[-last:]] if 0 < last < len(lines) else lines
+        self.show("\n".join(f"{DIM}{line}{PLAIN}" for line in lines))
         self.show(done.stdout)
         if done.returncode != 0:
             raise DemoFailed(

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
-from test.histories.catalog import Theatre, one_fault, two_faults
+from test.histories.catalog import HistoryRunner, one_fault, two_faults
 from test.histories.courses import COURSES
 from test.histories.history import Verdict
 
@@ -24,8 +24,8 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def replay(theatre: Theatre, name: str) -> int:
-    verdict = theatre.play_again(name)
+def replay(runner: HistoryRunner, name: str) -> int:
+    verdict = runner.play_again(name)
     print("\n".join(verdict.log))
     print(verdict if verdict.violations else f"{name}\n  the model held")
     return bool(verdict.violations)
@@ -49,24 +49,24 @@ class Tally:
         print(f"{number:8} histories  {time.monotonic() - started_s:6.0f} s  {what}", flush=True)
 
 
-def seeds(theatre: Theatre, first: int) -> Iterator[Verdict]:
+def seeds(runner: HistoryRunner, first: int) -> Iterator[Verdict]:
     while True:
-        yield theatre.play_seed(first)
+        yield runner.play_seed(first)
         first += 1
 
 
 def main() -> int:
     asked = options()
-    with Theatre() as theatre:
+    with HistoryRunner() as runner:
         if asked.replay:
-            return replay(theatre, asked.replay)
+            return replay(runner, asked.replay)
         tally = Tally()
         for course in COURSES.values():
-            tally.count(f"one fault: {course.name}", map(theatre.play, one_fault(theatre, course)))
+            tally.count(f"one fault: {course.name}", map(runner.play, one_fault(runner, course)))
         half_s = float("inf") if asked.all_pairs else asked.minutes * 30
-        tally.count("seeds", seeds(theatre, asked.first_seed), asked.minutes * 30)
-        tally.count("two faults", map(theatre.play, two_faults(theatre, COURSES.values())), half_s)
-        print(f"{theatre.played:8} histories in all, {tally.broken} broke the model")
+        tally.count("seeds", seeds(runner, asked.first_seed), asked.minutes * 30)
+        tally.count("two faults", map(runner.play, two_faults(runner, COURSES.values())), half_s)
+        print(f"{runner.played:8} histories in all, {tally.broken} broke the model")
         return bool(tally.broken)
 
 

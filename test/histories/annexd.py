@@ -139,7 +139,7 @@ class Annexd:
 
     def start(self) -> None:
         """Start a process, which continues all that is unfinished."""
-        self.cloud.points.tell("annexd starts")
+        self.cloud.points.note("annexd starts")
         life = self.life = Life(self)
         for command_id in life.engine.unfinished():
             self._carry_on(life, command_id)
@@ -165,10 +165,10 @@ class Annexd:
         try:
             report = reconcile(life.step_context, self.target, life.under_way, life.index.cancelled_ends)
         except (Retry, Refused) as error:
-            self.cloud.points.tell(f"reconciliation: {error}")
+            self.cloud.points.note(f"reconciliation: {error}")
             return
         for message in filter(None, (*report.ended, *report.faults, report.enforcer.fault, report.enforcer.warning)):
-            self.cloud.points.tell(f"reconciliation: {message}")
+            self.cloud.points.note(f"reconciliation: {message}")
 
     def order(self, ad: Json, answered: Callable[[ReplyAd], None] = lambda _: None) -> None:
         """Take a client's command; there is no answer while no daemon runs."""
@@ -209,7 +209,7 @@ class Annexd:
         try:
             retry_at_s = life.engine.run(command_id).retry_at_s
         except (JournalError, Paused) as error:
-            self.cloud.points.tell(f"annexd: {error}")
+            self.cloud.points.note(f"annexd: {error}")
             retry_at_s = self.now_s() + LATER_S
         if retry_at_s is not None:
             delay_s = max(1.0, retry_at_s - self.now_s())
@@ -218,13 +218,13 @@ class Annexd:
     def died(self, fault: Fault) -> None:
         self.life = None
         if fault.empty_disk:
-            self.cloud.points.tell("annexd is gone for good, with its disk")
+            self.cloud.points.note("annexd is gone for good, with its disk")
             self.cloud.timeline.after(fault.away_s, self._start_anew)
         elif fault.away_s == faults.NEVER:
             self.gone = True
-            self.cloud.points.tell("annexd is gone for good")
+            self.cloud.points.note("annexd is gone for good")
         else:
-            self.cloud.points.tell("annexd is killed")
+            self.cloud.points.note("annexd is killed")
             self.cloud.timeline.after(fault.away_s, self.start)
 
     def wait(self, seconds: float) -> None:

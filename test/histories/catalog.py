@@ -19,7 +19,7 @@ from test.histories.history import AFTERWARDS_S, History, Stage, Verdict, play
 from test.histories.seeds import Season
 
 
-class Theatre:
+class HistoryRunner:
     """Runs histories one after another, in temporary folders, on a memory disk if there is one."""
 
     def __init__(self) -> None:
@@ -64,16 +64,16 @@ class Theatre:
     def close(self) -> None:
         shutil.rmtree(self._home, ignore_errors=True)
 
-    def __enter__(self) -> Theatre:
+    def __enter__(self) -> HistoryRunner:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def one_fault(theatre: Theatre, course: Course) -> Iterator[History]:
+def one_fault(runner: HistoryRunner, course: Course) -> Iterator[History]:
     """Yield every fault at every point of the course."""
-    yield from more_faults(History(course), theatre.play(History(course)).met)
+    yield from more_faults(History(course), runner.play(History(course)).met)
 
 
 def more_faults(history: History, met: Iterable[Point]) -> Iterator[History]:
@@ -88,16 +88,16 @@ def _position(met: Iterable[Point], actor: str, number: int) -> int:
     return next(at for at, point in enumerate(met) if (point.actor, point.number) == (actor, number))
 
 
-def two_faults(theatre: Theatre, courses: Iterable[Course]) -> Iterator[History]:
+def two_faults(runner: HistoryRunner, courses: Iterable[Course]) -> Iterator[History]:
     """Yield all pairs: in each round one more second fault for each first one."""
-    firsts = [history for course in courses for history in one_fault(theatre, course)]
+    firsts = [history for course in courses for history in one_fault(runner, course)]
     random.Random(1).shuffle(firsts)  # noqa: S311  an order, not a secret
     met: dict[str, tuple[Point, ...]] = {}
     for turn in count():
         more = False
         for first in firsts:
             if turn == 0:
-                met[str(first)] = theatre.play(first).met
+                met[str(first)] = runner.play(first).met
             if second := _second(first, met[str(first)], turn):
                 more = True
                 yield second

@@ -165,7 +165,7 @@ class Cloud:
         die(fault)
 
     def _arrive(self, request: Request) -> None:
-        self.points.tell(f"a late {request.operation} arrives")
+        self.points.note(f"a late {request.operation} arrives")
         self.act(request)
 
     def _act_inside(self, request: Request, way: str) -> Answer:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from test.histories.catalog import Theatre
+from test.histories.catalog import HistoryRunner
 
 
 @pytest.fixture(scope="package")
-def theatre() -> Iterator[Theatre]:
-    with Theatre() as theatre:
-        yield theatre
+def runner() -> Iterator[HistoryRunner]:
+    with HistoryRunner() as runner:
+        yield runner

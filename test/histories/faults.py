@@ -62,7 +62,7 @@ MISSED, LATE_RUN, HAND_RUN, RECREATE, LOWERED, CLOSED, BUSY = (
     "missed",
     "late run",
     "run by hand",
-    "stack anew",
+    "stack recreated",
     "lowered",
     "closed",
     "busy",
@@ -109,8 +109,8 @@ LAG_S: Final = 25.0  # EC2's; with a late effect less than annexd waits before i
 OMITS_LONG: Final = "leaves one out for an hour"  # an undo without an ID has only the list: docs/leases.md
 INSIDE: Final[Mapping[str, Fault]] = {  # of a call that goes well
     "partial failure inside a 200": Fault(PARTIAL),
-    "tells what was so a while ago": Fault(LAGS, excuse_s=2 * LAG_S),
-    "tells what was so a while ago for an hour": Fault(LAGS, lasts_s=HOUR_S, excuse_s=2 * LAG_S),
+    "shows what was so a while ago": Fault(LAGS, excuse_s=2 * LAG_S),
+    "shows what was so a while ago for an hour": Fault(LAGS, lasts_s=HOUR_S, excuse_s=2 * LAG_S),
     "leaves one out": Fault(OMITS),
     OMITS_LONG: Fault(OMITS, lasts_s=HOUR_S),
     "a page that shifts": Fault(SHIFTS),
@@ -198,7 +198,7 @@ AT_RUNS: Final[Mapping[str, Fault]] = {
     "four minutes late": Fault(LATE_RUN, lasts_s=240.0, excuse_s=240.0),
     "run twice": Fault(TWICE),
     "cut off at its start": Fault(DIES, excuse_s=CUT_OFF_S),
-    "the stack is deleted, and made anew ten minutes later": Fault(RECREATE, away_s=600.0, excuse_s=600.0 + TICK_S),
+    "the stack is deleted, and made again ten minutes later": Fault(RECREATE, away_s=600.0, excuse_s=600.0 + TICK_S),
     "MaxLease is lowered to five minutes": Fault(LOWERED),
     "it is closed for an hour": Fault(CLOSED, away_s=HOUR_S),
     "others use up EC2's limits for an hour": Fault(BUSY, away_s=HOUR_S, excuse_s=TICK_S),

@@ -50,14 +50,14 @@ class Function(Lambda):
         try:
             receipt = self.run(event, MAX_LEASE_S=str(self._cloud.function.max_lease_s))
         except CutOff as error:
-            self._cloud.points.tell(f"the lease function is cut off: {error}")
+            self._cloud.points.note(f"the lease function is cut off: {error}")
         except Exception as error:  # noqa: BLE001  Lambda would call it Unhandled, and so do we
             self.broken.append(f"the lease function raised {error!r}")
         else:
             is_good = receipt["complete"] and False not in receipt["rights"].values()
             self.runs.append(Run(begun_s, "source" in event, is_good))
             self._cloud.function.log(self.lines[-1], self.time())
-            self._cloud.points.tell(f"the lease function: {_short(receipt)} {self.error}")
+            self._cloud.points.note(f"the lease function: {_short(receipt)} {self.error}")
         finally:
             self._cloud.seen()
 

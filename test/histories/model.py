@@ -94,15 +94,15 @@ class Model:
         for annex_id, count in fleets_of.items():
             if count > 1:
                 self._violated(f"{annex_id} has {count} fleets")
-            self._check_told(self.annexes[annex_id])
+            self._check_informed(self.annexes[annex_id])
         if self.cloud.function.is_closed == (self.closed_s == NEVER_S):
             self.closed_s = now_s if self.cloud.function.is_closed else NEVER_S
 
-    def _check_told(self, annex: Annex) -> None:
+    def _check_informed(self, annex: Annex) -> None:
         """Check the end in its object, which its machines follow: not earlier than its user allowed."""
         packed = self.cloud.objects.contents.get(f"annex/{annex.annex_id}.tar.gz")
         if packed is not None and not annex.cancels and told_s(packed) < annex.held_s:
-            self._violated(f"the machines of {annex.annex_id} were told an earlier end than its user")
+            self._violated(f"the machines of {annex.annex_id} got an earlier end than its user")
 
     def _watch(self, fleet: Fleet, annex: Annex, now_s: float) -> None:
         end_s = self.end_s(fleet, annex, now_s)
@@ -265,7 +265,7 @@ class Model:
     def _violated(self, message: str) -> None:
         if message not in self.violations:
             self.violations.append(message)
-            self.cloud.points.tell(f"VIOLATION: {message}")
+            self.cloud.points.note(f"VIOLATION: {message}")
 
 
 def token_end_s(fleet: Fleet) -> float:

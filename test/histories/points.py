@@ -23,7 +23,7 @@ class Points:
         self.log: list[str] = []
         self.struck: list[tuple[Point, Fault]] = []
 
-    def tell(self, message: str) -> None:
+    def note(self, message: str) -> None:
         self.log.append(f"{self._timeline.now_s - START_S:9.1f} s  {message}")
 
     def meet(self, actor: str, place: str, what: str) -> Fault | None:
@@ -36,7 +36,7 @@ class Points:
             return self._still_lasting(point)
         fault = faults_at(point)[name]
         self.struck.append((point, fault))
-        self.tell(f"{point}  <- {name}")
+        self.note(f"{point}  <- {name}")
         if fault.lasts_s:
             self._lasting[actor, place] = fault, self._timeline.now_s + fault.lasts_s
         return fault
@@ -45,5 +45,5 @@ class Points:
         fault, until_s = self._lasting.get((point.actor, point.place), (None, 0.0))
         if self._timeline.now_s >= until_s:
             fault = None
-        self.tell(f"{point}{f'  <- still {fault.way}' if fault else ''}")
+        self.note(f"{point}{f'  <- still {fault.way}' if fault else ''}")
         return fault

@@ -9,7 +9,7 @@ from itertools import islice
 
 import pytest
 
-from test.histories.catalog import Theatre, one_fault, two_faults
+from test.histories.catalog import HistoryRunner, one_fault, two_faults
 from test.histories.courses import COURSES
 from test.histories.history import History, Verdict
 
@@ -31,8 +31,10 @@ def check(verdict: Verdict) -> None:
 
 
 @pytest.mark.parametrize("course", COURSES)
-def test_without_a_fault_nothing_outlives_its_lease_and_every_command_succeeds(theatre: Theatre, course: str) -> None:
-    verdict = theatre.play(History(COURSES[course]))
+def test_without_a_fault_nothing_outlives_its_lease_and_every_command_succeeds(
+    runner: HistoryRunner, course: str
+) -> None:
+    verdict = runner.play(History(COURSES[course]))
     check(verdict)
     expected = "Failure" if COURSES[course].refused else "Success"
     assert {answer["Result"] for answer in verdict.answers.values()} == {expected}, verdict.answers
@@ -40,28 +42,28 @@ def test_without_a_fault_nothing_outlives_its_lease_and_every_command_succeeds(t
 
 @pytest.mark.parametrize(("course", "first", "step"), SHORT)
 def test_with_any_fault_at_any_point_nothing_outlives_its_lease_and_nothing_is_left(
-    theatre: Theatre, course: str, first: int, step: int
+    runner: HistoryRunner, course: str, first: int, step: int
 ) -> None:
     number = 0
-    for history in islice(one_fault(theatre, COURSES[course]), first, None, step):
-        check(theatre.play(history))
+    for history in islice(one_fault(runner, COURSES[course]), first, None, step):
+        check(runner.play(history))
         number += 1
     assert number > 25
 
 
-def test_with_two_faults_neither(theatre: Theatre) -> None:
-    for history in islice(two_faults(theatre, [COURSES["it is extended, and then cancelled"]]), PAIRS):
+def test_with_two_faults_neither(runner: HistoryRunner) -> None:
+    for history in islice(two_faults(runner, [COURSES["it is extended, and then cancelled"]]), PAIRS):
         assert len(history.plan) == 2
-        check(theatre.play(history))
+        check(runner.play(history))
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_with_many_annexes_and_many_faults_neither(theatre: Theatre, seed: int) -> None:
-    check(theatre.play_seed(seed))
+def test_with_many_annexes_and_many_faults_neither(runner: HistoryRunner, seed: int) -> None:
+    check(runner.play_seed(seed))
 
 
-def test_a_history_can_be_played_again_from_its_name(theatre: Theatre) -> None:
+def test_a_history_can_be_played_again_from_its_name(runner: HistoryRunner) -> None:
     name = "all goes well | annexd 4: answer lost after the effect | lease 3: denied"
-    first, again = (theatre.play_again(name) for _ in range(2))
+    first, again = (runner.play_again(name) for _ in range(2))
     assert (first.name, first.met) == (name, again.met)
     assert "answer lost after the effect" in "\n".join(first.log)

@@ -71,7 +71,7 @@ CALLS: list[Call] = [
     ("logs", "filter_log_events", {"logGroupName": "/aws/lambda/none", "filterPattern": RECEIPT, "startTime": 0}),
 ]
 CHANGING = re.compile(r"sfr-[0-9a-f-]{36}|sir-[0-9a-f]+|i-[0-9a-f]{17}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00")
-KNOWN = {  # what annexd or the function read of answers of which moto tells more
+KNOWN = {  # what annexd or the function read of answers of which moto shows more
     "put_object": (),
     "get_function": ("FunctionName", "FunctionArn", "State", "Runtime", "Description"),
     "list_objects_v2": ("Key",),

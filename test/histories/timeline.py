@@ -1,6 +1,6 @@
 """Provide virtual time: it passes only while an actor waits, and events that are due happen in order.
 
-One thread: whoever waits lets the others act, to their end, before it goes on.  So a history has one
+One thread: an actor that waits lets the others act, to their end, before it goes on.  So a history has one
 course and can be run again.
 """
 

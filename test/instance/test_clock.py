@@ -40,7 +40,7 @@ def test_a_clock_that_is_wrong_at_the_first_boot_changes_no_lease(
 
 
 def test_there_is_a_timer_for_the_lease_at_every_moment_of_its_replacement(account: Account, machine: Make) -> None:
-    """At a reboot: by the machine's own clock, until AWS has told the time."""
+    """At a reboot: by the machine's own clock, until AWS has provided the time."""
     booted = machine(instance(account))
     booted.boot()
     outcome = booted.reboot()

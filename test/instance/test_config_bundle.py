@@ -118,13 +118,13 @@ def test_a_file_that_unpacks_to_gigabytes_is_refused_before_it_does() -> None:
 @pytest.mark.parametrize("size", [1 << 40, (8 << 30) - 1, 10_000, 513])
 def test_a_size_that_is_a_lie_is_refused(size: int) -> None:
     header = member("50-mine", size=size).tobuf(tarfile.GNU_FORMAT)
-    refused(gzip.compress(header + b"abcd".ljust(512, b"\0")), "claims a size|cut short|no sound")
+    refused(gzip.compress(header + b"abcd".ljust(512, b"\0")), "claims a size|cut short|not a valid")
 
 
 def test_a_damaged_or_shortened_file_is_refused() -> None:
     refused(GOOD[:-9], "not one whole gzip file")
     refused(GOOD + b"more", "not one whole gzip file")
-    refused(GOOD[:40] + bytes(8) + GOOD[48:], "damaged|no sound|not one whole")
+    refused(GOOD[:40] + bytes(8) + GOOD[48:], "damaged|not a valid|not one whole")
     refused(b"\x1f\x8b" + bytes(100), "damaged")
     refused(gzip.compress(b"no tarball at all" * 100), "not a valid tarball")
 

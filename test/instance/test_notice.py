@@ -58,7 +58,7 @@ class Watched:
         self.watch = script.Watch(metadata, str(self.folder), self.reported.append)
 
     def look(self, **pages: str | None) -> str:
-        """What HTCondor is told after AWS announces this."""
+        """What HTCondor reads after AWS announces this."""
         if pages:
             self.cloud.announce(self.instance_id, **pages)
         self.watch.look()

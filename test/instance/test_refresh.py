@@ -240,7 +240,7 @@ def test_an_unreadable_end_falls_back_to_the_ordered_one(booted: Booted) -> None
     end_s = booted.moved(7200)
     booted.machine.refresh()
     changed = manifest("annex-one", end_s, booted.ordered_end_s)
-    changed["Tags"] = {"htcondor:annex-lease-end": "for ever"}
+    changed["Tags"] = {"htcondor:annex-lease-end": "forever"}
     booted.account.put(KEY, config_bundle("annex-one", end_s, changed))
     booted.machine.refresh()
     assert booted.machine.state()["lease_end_s"] == booted.ordered_end_s
@@ -287,8 +287,8 @@ while True:
 
 @pytest.fixture
 def master(booted: Booted) -> Iterator[Path]:
-    """What the machine's condor.service runs; the file in which it tells that it has read its configuration again."""
-    changed = booted.machine.folder / "told"
+    """What the machine's condor.service runs; the file in which it shows that it has read its configuration again."""
+    changed = booted.machine.folder / "reloads"
     command = [sys.executable, "-c", MASTER, str(changed)]
     process = subprocess.Popen(command, env=booted.machine.environment, stdout=subprocess.PIPE)
     assert process.stdout is not None

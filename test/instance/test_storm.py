@@ -37,7 +37,7 @@ def storm(machines: int, calls_each: int) -> Storm:
     random.seed(20261128)
     now_s = [0.0]
     buckets, ready_s, calls = Buckets(lambda: now_s[0]), [], 0
-    queue = [(0.0, number, calls_each, 0) for number in range(machines)]  # when, whose, calls left, tries in vain
+    queue = [(0.0, number, calls_each, 0) for number in range(machines)]  # when, whose, calls left, failed tries
     while queue:
         now_s[0], number, left, tries = heapq.heappop(queue)
         calls += 1

@@ -66,7 +66,7 @@ def test_annexes_that_end_in_one_tick_are_all_cancelled_in_one_run_and_gone_with
     assert account.living() == []
     assert all(machine.ending_s is not None for fleet in fleets for machine in fleet.machines)
     latest_s = max(machine.ending_s or 0.0 for machine in account.machines.values())
-    print(f"{variant}: the last instance was told to end {latest_s - begin_s:.0f} s after the tick")
+    print(f"{variant}: the last instance was asked to end {latest_s - begin_s:.0f} s after the tick")
 
 
 @pytest.mark.parametrize("number_of_annexes", SIZES)

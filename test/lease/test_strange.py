@@ -180,7 +180,7 @@ def test_an_annex_that_is_strange_ends_with_the_others_and_delays_none(
 
 
 NEITHER_READ_NOR_ENDED: dict[str, Callable[[Account], Any]] = {
-    "of which AWS tells nothing": odd(lambda _: {}),
+    "of which AWS shows nothing": odd(lambda _: {}),
     "without a request, or an ID": odd(without("SpotFleetRequestConfig", "FleetId")),
     "without an ID": odd(without(*IDS)),
     "an instance without an ID": strange_instance(without("InstanceId")),

@@ -77,7 +77,7 @@ class CleanUp:
         try:
             return own.left(self._account)
         except Exception as error:  # noqa: BLE001  as in _try
-            self._tell(error)
+            self._report(error)
             return [f"what could not be listed: {error}"]
 
     def remove_service_roles(self) -> None:
@@ -88,9 +88,9 @@ class CleanUp:
         try:
             part()
         except Exception as error:  # noqa: BLE001  the edge: whatever is wrong with one part, the others go on
-            self._tell(error)
+            self._report(error)
 
-    def _tell(self, error: Exception) -> None:
+    def _report(self, error: Exception) -> None:
         message = errors.describe(error, "AWS") if isinstance(error, AWS_ERRORS) else str(error) or repr(error)
         if self._said != message:
             self._said = message

@@ -173,7 +173,7 @@ _ALL: Final = (
         "protected-cancel",
         "Does a cancelled fleet end an On-Demand instance with termination protection?",
         "it stays",
-        "UNKNOWN: botocore's EC2 model tells of TerminateInstances only",
+        "UNKNOWN: botocore's EC2 model shows TerminateInstances only",
     ),
     Fact(
         "on-demand-tagged",

@@ -33,7 +33,7 @@ def test_a_rehearsal_reports_the_effect_of_a_second_cancellation_and_leaves_noth
 @pytest.mark.parametrize(
     ("variant", "fact", "said"),
     [
-        ({"tells_empty_lists": False}, "empty-lists", "**otherwise**: told: SuccessfulFleetRequests"),
+        ({"shows_empty_lists": False}, "empty-lists", "**otherwise**: shown: SuccessfulFleetRequests"),
         ({"expiry_late_s": 30.0}, "state-at-expiry", "**otherwise**: "),
     ],
 )

@@ -28,7 +28,7 @@ NEEDED = sysconfig.get_path("purelib")  # annexd itself is only by a .pth file h
 
 @dataclass(frozen=True)
 class Installation:
-    """One way: where its programs and its files are, the Python for it, and what that has to be told."""
+    """One way: where its programs and its files are, the Python for it, and what that needs to know."""
 
     programs: Path
     share: Path

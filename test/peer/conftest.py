@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from test.histories.catalog import Theatre
+from test.histories.catalog import HistoryRunner
 from test.peer.account import Account
 
 
 @pytest.fixture(scope="package")
-def theatre() -> Iterator[Theatre]:
-    with Theatre() as theatre:
-        yield theatre
+def runner() -> Iterator[HistoryRunner]:
+    with HistoryRunner() as runner:
+        yield runner
 
 
 @pytest.fixture

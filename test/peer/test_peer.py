@@ -1,11 +1,11 @@
 """What HTCondor's own condor_annex does wrong, and annexd does not: a test for each.
 
-Its faults were found by running 25.14.1 against an emulated AWS; each test's docstring tells one.
+Its faults were found by running 25.14.1 against an emulated AWS; each test's docstring shows one.
 """
 
 from __future__ import annotations
 
-from test.histories.catalog import Theatre
+from test.histories.catalog import HistoryRunner
 from test.histories.history import Verdict
 from test.peer.account import Account
 
@@ -16,16 +16,16 @@ def calls(verdict: Verdict, operation: str) -> int:
     return sum(point.what == operation for point in verdict.met if point.actor == "annexd")
 
 
-def numbers(theatre: Theatre, course: str) -> list[int]:
+def numbers(runner: HistoryRunner, course: str) -> list[int]:
     """annexd's points of a course in which nothing else goes wrong, in their order."""
-    return [point.number for point in theatre.play_again(course).met if point.actor == "annexd"]
+    return [point.number for point in runner.play_again(course).met if point.actor == "annexd"]
 
 
-def number_of(theatre: Theatre, course: str, operation: str) -> int:
+def number_of(runner: HistoryRunner, course: str, operation: str) -> int:
     """The point at which annexd calls it."""
     [number] = [
         point.number
-        for point in theatre.play_again(course).met
+        for point in runner.play_again(course).met
         if (point.actor, point.place, point.what) == ("annexd", "call", operation)
     ]
     return number
@@ -65,56 +65,56 @@ def test_annexes_whose_names_begin_alike_end_each_at_their_own_time(account: Acc
     assert account.states(one, two) == ["cancelled", "active"]
 
 
-def test_a_kill_9_while_it_undoes_leaves_nothing(theatre: Theatre) -> None:
+def test_a_kill_9_while_it_undoes_leaves_nothing(runner: HistoryRunner) -> None:
     """It never looks again at what it had begun to undo."""
-    denied = number_of(theatre, "the fleet is denied", "RequestSpotFleet")
-    undo = [number for number in numbers(theatre, "the fleet is denied") if number >= denied]
+    denied = number_of(runner, "the fleet is denied", "RequestSpotFleet")
+    undo = [number for number in numbers(runner, "the fleet is denied") if number >= denied]
     assert len(undo) > 1
     for point in undo[:-1]:
-        verdict = theatre.play_again(f"the fleet is denied | annexd {point}: killed, restarted after")
+        verdict = runner.play_again(f"the fleet is denied | annexd {point}: killed, restarted after")
         assert not verdict.violations, str(verdict)
         assert verdict.results == ("Failure",)
 
 
-def test_one_call_of_the_undo_that_fails_leaves_nothing(theatre: Theatre) -> None:
+def test_one_call_of_the_undo_that_fails_leaves_nothing(runner: HistoryRunner) -> None:
     """One failing call of its rollback, and the rest of it is left out."""
-    met = theatre.play_again("the fleet's answer is lost, then it is denied").met
+    met = runner.play_again("the fleet's answer is lost, then it is denied").met
     first = next(point.number for point in met if point.what == "RequestSpotFleet")
     undo = [point for point in met if point.place == "call" and point.actor == "annexd" and point.number > first]
     assert {"CancelSpotFleetRequests", "DeleteObject"} <= {point.what for point in undo}
     for point in undo:
         for fault in ("500", "throttled", "request lost", "denied"):
             name = f"the fleet's answer is lost, then it is denied | annexd {point.number}: {fault}"
-            verdict = theatre.play_again(name)
+            verdict = runner.play_again(name)
             assert not verdict.violations, str(verdict)
             assert verdict.results == ("Failure",)
 
 
-def test_the_journal_is_replayed(theatre: Theatre) -> None:
+def test_the_journal_is_replayed(runner: HistoryRunner) -> None:
     """Its journal is written and never read: what was begun before a crash stays as it is."""
-    for point in numbers(theatre, "all goes well")[:-1]:  # the last is its being finished
-        verdict = theatre.play_again(f"all goes well | annexd {point}: killed, restarted after")
+    for point in numbers(runner, "all goes well")[:-1]:  # the last is its being finished
+        verdict = runner.play_again(f"all goes well | annexd {point}: killed, restarted after")
         assert not verdict.violations, str(verdict)
         assert verdict.results == ("Success",)
 
 
-def test_a_connection_that_is_always_dropped_is_given_up_and_undone(theatre: Theatre) -> None:
+def test_a_connection_that_is_always_dropped_is_given_up_and_undone(runner: HistoryRunner) -> None:
     """It asks again without a pause and without end."""
-    look = number_of(theatre, "all goes well", "GetFunction")
-    verdict = theatre.play_again(f"all goes well | annexd {look}: requests lost for good")
+    look = number_of(runner, "all goes well", "GetFunction")
+    verdict = runner.play_again(f"all goes well | annexd {look}: requests lost for good")
     assert verdict.results == ("Failure",)
     assert 3 < calls(verdict, "GetFunction") < 20
-    fleet = number_of(theatre, "all goes well", "RequestSpotFleet")
-    verdict = theatre.play_again(f"all goes well | annexd {fleet}: requests lost for an hour")
+    fleet = number_of(runner, "all goes well", "RequestSpotFleet")
+    verdict = runner.play_again(f"all goes well | annexd {fleet}: requests lost for an hour")
     assert not verdict.violations, str(verdict)
     assert verdict.results == ("Failure",)
     assert calls(verdict, "RequestSpotFleet") < 20
 
 
-def test_a_denied_call_is_not_asked_again(theatre: Theatre) -> None:
+def test_a_denied_call_is_not_asked_again(runner: HistoryRunner) -> None:
     """Three tries at once, also after a 403."""
-    fleet = number_of(theatre, "all goes well", "RequestSpotFleet")
-    verdict = theatre.play_again(f"all goes well | annexd {fleet}: denied")
+    fleet = number_of(runner, "all goes well", "RequestSpotFleet")
+    verdict = runner.play_again(f"all goes well | annexd {fleet}: denied")
     assert verdict.results == ("Failure",)
     assert calls(verdict, "RequestSpotFleet") == 1
 

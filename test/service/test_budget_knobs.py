@@ -1,4 +1,4 @@
-"""The knobs of budgets, as HTCondor's own configuration reads them, and for whom a budget applies."""
+"""The knobs of budgets, as HTCondor's own configuration reads them, and the users a budget applies to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Extensions by demand: what was refused waits, and stops neither other annexes nor itself for ever."""
+"""Extensions by demand: what was refused waits, and stops neither other annexes nor itself forever."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_an_annex_is_extended_as_its_owner_could_with_the_keys_of_today() -> Non
         site = Site(annex("one", moves=2))
         assert await site.extended() == ["one"], "once, however often it is decided meanwhile"
         [(ad, owner)] = site.asked
-        assert owner == "condor@example.org", "it ordered the annex, whoever orders the next one"
+        assert owner == "condor@example.org", "it ordered the annex, even if another orders the next one"
         assert ad == {
             **KEYS,
             "Command": "CA_CHANGE_LEASE",
@@ -85,7 +85,7 @@ def test_an_annex_is_extended_as_its_owner_could_with_the_keys_of_today() -> Non
     asyncio.run(run())
 
 
-def test_what_was_refused_waits_and_stops_no_other_annex() -> None:
+def test_a_refused_extension_waits_and_stops_no_other_annex() -> None:
     async def run() -> None:
         site = Site(annex("one"), annex("broken"), annex("two"), refuses=frozenset(["one"]))
         assert await site.extended() == ["one", "broken", "two"]

@@ -64,7 +64,7 @@ def test_an_order_takes_what_the_budgets_have_left(room: int, asked: list[int]) 
     asyncio.run(run())
 
 
-def test_what_was_refused_is_not_asked_for_again_before_a_reconfiguration() -> None:
+def test_a_refused_order_is_not_repeated_before_a_reconfiguration() -> None:
     async def run() -> None:
         site = Site(0)
         assert "no further order before" in await site.ordered(1)

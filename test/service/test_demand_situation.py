@@ -35,7 +35,7 @@ def test_a_quota_a_ceiling_or_a_limit_that_two_negotiators_gave_is_given_once() 
     assert found["gpu"].jobs == {("ap", 1): 0, ("ap", 2): 0, ("ap", 3): 0, ("ap", 4): 3}
 
 
-def test_what_has_not_answered_yet_is_missing_and_what_cannot_is_a_fault() -> None:
+def test_a_source_without_an_answer_yet_is_missing_and_a_failed_one_is_a_fault() -> None:
     found = confirmed_of(answered({}, {1: 20}), OFFERS, [group(1, "alice@x")])
     assert found == {
         "small": Confirmed({}),

@@ -78,7 +78,7 @@ def test_the_ad_reports_a_full_disk_until_space_is_freed_and_waiting_orders_cont
         assert journal_monitor.status()["AnnexJournalOK"] is True
         with disk.full(journal.path.with_name("command_state-wal")):
             assert refused(annexes)
-            await until(lambda: journal_monitor.status()["AnnexJournalOK"] is False, "the ad to tell")
+            await until(lambda: journal_monitor.status()["AnnexJournalOK"] is False, "the ad to show it")
             assert "its disk fails" in str(journal_monitor.status()["AnnexJournalError"])
             before = journal.probes
             await until(lambda: journal.probes >= before + 2, "two failed probes")

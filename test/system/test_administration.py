@@ -203,7 +203,7 @@ htcondor2.send_command(classad2.ClassAd({"MyAddress": sys.argv[1], "MyType": "Ge
 
 @pytest.mark.parametrize("how", ["graceful", "fast"])
 def test_condor_off_with_its_address_ends_it_in_the_way_that_is_said_last(site: Site, how: str) -> None:
-    """With an address condor_off -peaceful says only how the daemon is to end once it is told to."""
+    """With an address condor_off -peaceful says only how the daemon is to end once it is asked to."""
     pid, starts = site.pid(), site.starts()
     for flags in (["-peaceful"], ["-force-graceful"], [f"-{how}"]):
         assert asked(site, "ANNEXD", "condor_off", *flags, "-addr", "ADDRESS").returncode == 0
@@ -217,7 +217,7 @@ def test_valid_commands_are_those_that_show_the_sessions_key_or_do_nothing(site:
     said = site.pool.run(sys.executable, "-c", program, site.address)
     valid = {int(number) for number in said.stdout.split(",")}
     assert {1000, 1200, 457, 60007, 60013, 48, 74, 60020, 60021, 60023} <= valid
-    assert not {60004, 60012, 60005, 60006, 60045} & valid, "HTCondor's clients authenticate anew for each of these"
+    assert not {60004, 60012, 60005, 60006, 60045} & valid, "HTCondor's clients authenticate again for each of these"
     assert not {60002, 60026, 60000} & valid, "ADMINISTRATOR does not imply DAEMON"
 
 
@@ -234,7 +234,7 @@ def is_warned_again(site: Site, before: int) -> bool:
 
 
 def test_aws_keys_in_the_configuration_cause_a_warning_that_does_not_show_them(site: Site) -> None:
-    """The schedd tells them: that is why annexd warns."""
+    """The schedd shows them: that is why annexd warns."""
     site.pool.configure('MASTER_ENVIRONMENT = "AWS_ACCESS_KEY_ID=AKIAX AWS_SECRET_ACCESS_KEY=swordfish"')
     site.wait(lambda: "swordfish" in keys_in(site, "SCHEDD", "MASTER_ENVIRONMENT"), "the schedd to know it")
     site.wait(partial(is_warned_again, site, 0), "a warning")

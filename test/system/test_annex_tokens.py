@@ -96,7 +96,7 @@ def test_an_annex_advertises_only_as_itself_in_any_case_of_its_name(
     pool: Pool, tmp_path: Path, subject: str, advertised: str | None, is_taken: bool
 ) -> None:
     env = token(pool, tmp_path / "tokens", sub=f"{subject}@{DOMAIN}")
-    assert is_let_in(pool, env), "ALLOW_* does not tell case"
+    assert is_let_in(pool, env), "ALLOW_* ignores case"
     name = f"{secrets.token_hex(4)}.annexd.test"
     ad = f'MyType = "Machine"\nName = "{name}"\nMachine = "{name}"\nMyAddress = "<127.0.0.1:1>"\nState = "Owner"\n'
     ad += f'AnnexID = "{advertised}"\n' if advertised else ""

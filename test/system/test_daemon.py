@@ -29,7 +29,7 @@ def _running(site: Site) -> None:
 def test_condor_status_shows_it_and_the_bindings_locate_it(site: Site) -> None:
     name = site.ad()["Name"]  # type: ignore[index]
     assert name.startswith("annexd@")
-    spellings = ["annexd", "ANNEXD"] if site.pool.htcondor.version.startswith("25.") else []  # 23 tells case apart
+    spellings = ["annexd", "ANNEXD"] if site.pool.htcondor.version.startswith("25.") else []  # 23 distinguishes case
     for options in (["-any"], ["-generic"], *(["-subsystem", word] for word in ("Annexd", *spellings))):
         assert name in site.pool.tool("condor_status", *options, "-af", "Name").stdout.split(), options
     program = (
@@ -91,7 +91,7 @@ def test_a_reconfig_with_a_fault_is_refused_by_name_and_the_old_configuration_st
     accepted(site.order())
     site.pool.configure("ANNEXD_UPDATE_INTERVAL = 5 * 60")
     before = site.log().count("Reconfigured")
-    site.wait(lambda: site.log().count("Reconfigured") >= before, "annexd to take the mended configuration")
+    site.wait(lambda: site.log().count("Reconfigured") >= before, "annexd to take the corrected configuration")
 
 
 @pytest.mark.parametrize(("how", "message"), [("-graceful", "graceful shutdown"), ("-fast", "fast shutdown")])

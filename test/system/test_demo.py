@@ -1,4 +1,4 @@
-"""make demo tells the whole story, and leaves nothing behind, also when it is interrupted."""
+"""make demo shows the whole story, and leaves nothing behind, also when it is interrupted."""
 
 import os
 import re

@@ -81,7 +81,7 @@ def _aged(event: dict[str, Any], older_s: int) -> dict[str, Any]:
 
 
 def check_refused(site: Site, *wording: str) -> None:
-    """Cause and repair are told, and nothing was made."""
+    """Cause and repair are reported, and nothing was made."""
     fleets = site.cloud.fleets()
     reply = site.order()
     assert reply["Result"] == "Failure", reply

@@ -1,4 +1,4 @@
-"""The end of a lease: a real run of lambda/lease.py, and nothing left, whoever is alive."""
+"""The end of a lease: a real run of lambda/lease.py, and nothing left, even without annexd."""
 
 import json
 import time

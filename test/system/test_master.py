@@ -69,7 +69,7 @@ def pids_of_second(site: Site) -> list[int]:
 
 
 def restart(site: Site, settings: str) -> None:
-    """Configured anew, and started anew by condor_master."""
+    """Configured again, and started again by condor_master."""
     starts = site.starts()
     site.pool.configure(settings)
     done = site.pool.tool("condor_restart", "-daemon", "annexd")

@@ -249,7 +249,7 @@ def test_keys_are_in_no_environment_and_on_no_command_line_while_an_order_is_car
 
 
 def _spy_on_condor_config_val(site: Site) -> Path:
-    """annexd's own child, which tells its environment before it is what it should be."""
+    """annexd's own child, which shows its environment before it is what it should be."""
     folder = site.pool.directory / "spy"
     folder.mkdir()
     tool = folder / "condor_config_val"

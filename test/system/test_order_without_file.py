@@ -91,7 +91,7 @@ def test_on_demand_instances_come_by_ec2_fleet(site: Site) -> None:
         Filters=[{"Name": "tag:aws:ec2:fleet-id", "Values": [fleet]}]
     )
     found = [one for group in instances["Reservations"] for one in group["Instances"]]
-    assert [one.get("InstanceLifecycle") for one in found] == [None, None], "spot would be told"
+    assert [one.get("InstanceLifecycle") for one in found] == [None, None], "EC2 would say spot"
 
 
 def test_a_saved_order_on_demand_is_ordered_by_ec2_fleet_too(site: Site, tmp_path: Path) -> None:

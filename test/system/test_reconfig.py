@@ -43,7 +43,7 @@ def test_a_new_address_file_replaces_the_old_one(site: Site) -> None:
     assert not old.exists()
     other.write_text("spoilt")
     reconfigure(site, "")
-    site.wait(lambda: other.read_text().startswith(site.address), "a spoilt file to be mended by a reconfig")
+    site.wait(lambda: other.read_text().startswith(site.address), "a damaged file to be repaired by a reconfig")
     reconfigure(site, f"ANNEXD_ADDRESS_FILE = {old}")
 
 

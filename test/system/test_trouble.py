@@ -59,7 +59,7 @@ def test_on_a_full_disk_orders_are_refused_with_the_reason_and_taken_again_when_
     reply = site.order(CommandID=command_id)
     assert reply["Result"] == "Failure"
     assert "cannot be written: its disk fails" in reply["ErrorString"]
-    site.wait(lambda: (site.ad() or {}).get("AnnexJournalOK") is False, "the ad to tell")
+    site.wait(lambda: (site.ad() or {}).get("AnnexJournalOK") is False, "the ad to show it")
     assert "its disk fails" in site.ad()["AnnexJournalError"]  # type: ignore[index]
     assert len(site.fleets()) == fleets
     limit_files(site, resource.RLIM_INFINITY)

@@ -189,7 +189,7 @@ def test_an_order_can_wait_itself(site: Site) -> None:
     fleet_id, *lines = done.stdout.splitlines()
     assert fleet_id.startswith("sfr-")
     assert lines[0].startswith("asked "), done.stdout
-    assert "not joined=1 within 20 s; the annex goes on" in done.stderr
+    assert "not joined=1 within 20 s; the annex continues" in done.stderr
 
 
 def test_watch_shows_the_table_again_until_ctrl_c(site: Site, annex_id: str) -> None:

@@ -79,7 +79,7 @@ def test_default_user_data_is_for_specifications_that_have_none(tmp_path: Path) 
 @pytest.mark.parametrize("how", ["user_data", "default_user_data"])
 def test_user_data_cannot_be_given_to_a_launch_template_and_that_is_said(tmp_path: Path, how: str) -> None:
     message = fault_of(tmp_path, {"LaunchTemplateConfigs": [{}]}, **{how: "x"})
-    assert "belongs into the launch template" in message
+    assert "belongs in the launch template" in message
 
 
 def test_user_data_larger_than_ec2_takes_is_refused(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_it_gives_up_when_aws_starts_no_more_and_too_few_live() -> None:
 
 
 def test_it_gives_up_after_timeout_and_says_how_to_come_back() -> None:
-    with pytest.raises(ToolError, match="the annex goes on") as error:
+    with pytest.raises(ToolError, match="the annex continues") as error:
         followed(Goal(percent=50.0), ANNEX, timeout_s=0.0)
     assert error.value.status == UNREACHABLE
     assert f"condor_annex -wait joined=50% {ANNEX['AnnexID']}" in error.value.faults[1]
@@ -93,7 +93,7 @@ def test_it_asks_again_while_annexd_is_away(capsys: pytest.CaptureFixture[str]) 
     pauses: list[float] = []
     follow(look, Goal(machines=4), nullcontext(lambda *_: None), None, pauses.append)
     assert len(pauses) == 3
-    assert capsys.readouterr().err.count("no annexd; the annex goes on") == 1
+    assert capsys.readouterr().err.count("no annexd; the annex continues") == 1
     assert ABSENT_S >= 300, "a machine that restarts takes minutes"
 
 

@@ -19,7 +19,7 @@ def logged() -> list[str]:
 
 
 def waiting(journal: Journal, store: Store, logged: list[str]) -> Engine:
-    return Engine(journal, steps(store), now_s=store.clock, wait=store.wait, random=lambda: 1.0, tell=logged.append)
+    return Engine(journal, steps(store), now_s=store.clock, wait=store.wait, random=lambda: 1.0, report=logged.append)
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def test_a_record_that_the_disk_does_not_confirm_is_unknown(path: Path) -> None:
     assert child.stdout.startswith("[true, "), child.stderr
     assert '["1"]]' in child.stdout
     journal = Journal(path)
-    assert set(journal.unfinished()) in ({"1"}, {"1", "2"})  # hence unknown
+    assert set(journal.unfinished()) in ({"1"}, {"1", "2"})  # so unknown
     journal.close()
 
 

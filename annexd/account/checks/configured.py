@@ -8,7 +8,7 @@ from annexd.account.checks.view import View
 from annexd.account.configuration import KNOBS
 from annexd.aws import region_of_function, region_of_url
 
-TELL = "condor_annex -setup writes it; then run condor_reconfig"
+RUN_SETUP = "condor_annex -setup writes it; then run condor_reconfig"
 
 
 def knobs(view: View) -> Iterator[Finding]:
@@ -17,7 +17,7 @@ def knobs(view: View) -> Iterator[Finding]:
     configured = {knob: view.param(f"{local}.{knob}") or view.param(knob) for knob in KNOBS}
     missing = [knob for knob, value in configured.items() if not value]
     if missing:
-        yield view.fault("configuration", f"HTCondor's configuration lacks {', '.join(missing)}", TELL)
+        yield view.fault("configuration", f"HTCondor's configuration lacks {', '.join(missing)}", RUN_SETUP)
         return
     regions = {knob: _region(str(value)) for knob, value in configured.items()}
     others = {knob: region for knob, region in regions.items() if region not in (None, view.region)}
@@ -25,9 +25,9 @@ def knobs(view: View) -> Iterator[Finding]:
     wrong = [knob for knob in KNOBS if configured[knob] != expected[knob]]
     if others:
         names = ", ".join(sorted({str(region) for region in others.values()}))
-        yield view.fault("configuration", f"it belongs to another region, {names}: {', '.join(others)}", TELL)
+        yield view.fault("configuration", f"it belongs to another region, {names}: {', '.join(others)}", RUN_SETUP)
     elif wrong:
-        yield view.fault("configuration", f"it belongs to another stack: {', '.join(wrong)}", TELL)
+        yield view.fault("configuration", f"it belongs to another stack: {', '.join(wrong)}", RUN_SETUP)
     else:
         yield view.ok("configuration", "HTCondor is configured for this stack")
 

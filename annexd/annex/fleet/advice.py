@@ -1,4 +1,4 @@
-"""What an event in a fleet's history means, and the next step.
+"""The meaning of an event in a fleet's history, and the next step.
 
 Sources: sub-types and their meanings from the EC2 user guide, "Monitor fleet events using Amazon EventBridge", and
 botocore's EC2 model (EventInformation); wording of descriptions from recorded histories (test.cloud.fleet_troubles) and

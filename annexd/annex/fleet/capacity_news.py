@@ -1,6 +1,6 @@
 """Read out of AWS's words which capacity it has just refused, and which it has taken back.
 
-Where the words stand: in the events of a fleet's history, which name the instance type, sometimes the zone and never
+The sources are the events of a fleet's history, which name the instance type, sometimes the zone and never
 the market; and in the StateReason of instances.  AWS promises no wording, so what is not recognised is no news.
 Sources of each: test/cloud/evidence.toml, docs/demand.md.
 """
@@ -76,7 +76,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class FleetCapacity:
-    """What one reading of a fleet's history says about capacity.
+    """The reports about capacity from one reading of a fleet's history.
 
     `launched`: how many instances it has started.  `is_silent`: AWS gives no reason of any kind why it has no more, and
     nobody ended it with its instances.

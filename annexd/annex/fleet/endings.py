@@ -1,7 +1,7 @@
 """Report why instances of a fleet ended without being asked to: AWS's reason, and a machine's own last message.
 
 A machine that cannot be configured says why on its console, and turns itself off.  So does an idle machine, which has
-said before that HTCondor may start.  Of each fleet one console is read: a cause is mostly the same for all.
+said before that HTCondor may start.  One console of each fleet is read, since the cause is mostly the same for all.
 GetConsoleOutput has the last 64 KiB, minutes late, and for an hour (EC2 API reference); botocore decodes its base64.
 """
 

@@ -33,7 +33,7 @@ BAD_NEWS: Final = frozenset(  # of type information
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is wrong with a fleet; `has_failed` means that it has started nothing and never will."""
+    """The trouble of a fleet; `has_failed` means that it has started nothing and never will."""
 
     text: str
     has_failed: bool = False

@@ -35,7 +35,7 @@ CHECK: Final = "condor_annex -check-setup says why"
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the newest tick found; times in seconds since the epoch."""
+    """The findings of the newest tick; times in seconds since the epoch."""
 
     at_s: float
     account: str

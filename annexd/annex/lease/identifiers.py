@@ -33,7 +33,7 @@ def is_end(value: object) -> bool:
 
 @dataclass(frozen=True)
 class LeasedToken:
-    """What the client token of a fleet says about its annex; it cannot change during the life of the fleet."""
+    """The content of a fleet's client token; it cannot change during the life of the fleet."""
 
     annex_id: str
     end_of_lease_s: int

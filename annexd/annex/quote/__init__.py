@@ -1,1 +1,1 @@
-"""What an order would be: all its checks, its machines and its price, without any effect."""
+"""A quote of an order: all its checks, its machines and its price, without any effect."""

@@ -97,7 +97,7 @@ def _warnings(quote: Quote) -> list[str]:
         if quote.capacity.spot_units and each.spot and each.bound is not None
         and all(prices.now > each.bound for prices in each.spot.values())
     ]  # fmt: skip
-    linux = [f"{image} cannot be seen: its platform is taken for Linux" for image in quote.assumed_linux]
+    linux = [f"{image} cannot be described: Linux is assumed as its platform" for image in quote.assumed_linux]
     return [*short, *dear, *linux]
 
 

@@ -1,4 +1,4 @@
-"""What an order costs: the most, by its price bounds, and what it would cost at Spot prices as they are and were.
+"""The cost of an order: the most, by its price bounds, and an estimate at present and past Spot prices.
 
 A most is a most only if all of it is known: a price that is not known is named, and counts for nothing but "unknown".
 """

@@ -1,4 +1,4 @@
-"""What an order leaves to its images: their own volumes, and the platform by which AWS prices an instance."""
+"""The parts of an order that its images determine: their volumes, and the platform by which AWS prices it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ def images_of(pools: tuple[Pool, ...], ec2: Any, asking: Asking) -> dict[str, Im
     wanted = sorted({pool.image for pool in pools if pool.image})
     found: dict[str, Image] = {}
     for image in wanted[:20]:  # one by one: an unknown ID fails a whole call
-        response = asking.ask(RIGHT, partial(_told, ec2, image))
+        response = asking.ask(RIGHT, partial(_described, ec2, image))
         if response is not None:
             found[image] = response
     return found
 
 
-def _told(ec2: Any, image: str) -> Image:
+def _described(ec2: Any, image: str) -> Image:
     for each in answers.rows(ec2.describe_images(ImageIds=[image]), "Images"):
         if each.get("ImageId") == image:
             return _image(each)

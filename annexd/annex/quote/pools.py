@@ -48,7 +48,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What is asked for: units of Spot and of On-Demand capacity, and where they may come from."""
+    """The requested capacity: units of Spot and of On-Demand capacity, and where they may come from."""
 
     spot_units: int
     on_demand_units: int

@@ -1,4 +1,4 @@
-"""Where list prices of an account's region come from: AWS's Pricing API, and the administrator's table."""
+"""The sources of list prices of an account's region: AWS's Pricing API, and the administrator's table."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""What is left of the account's vCPUs, by the kinds of instances that AWS counts together.
+"""The rest of the account's vCPUs, by the kinds of instances that AWS counts together.
 
 The quotas are those of "Amazon EC2 quotas" in the EC2 user guide ("On-Demand Instance quotas", "Spot Instance
-quotas"), by the codes of Service Quotas.  What is used is the vCPUs of the instances that DescribeInstances shows now.
+quotas"), by the codes of Service Quotas.  The used part is the vCPUs of the instances that DescribeInstances shows now.
 """
 
 import re
@@ -135,19 +135,19 @@ def _value(quotas: Any | None, code: str, asking: Asking) -> float | None:
     value = asking.ask(QUOTA, lambda: _applied(quotas, code))
     if value != OF_AWS:
         return value
-    return asking.ask(DEFAULT_QUOTA, lambda: _told(quotas.get_aws_default_service_quota, code))
+    return asking.ask(DEFAULT_QUOTA, lambda: _quota(quotas.get_aws_default_service_quota, code))
 
 
 def _applied(quotas: Any, code: str) -> float:
     """Return the account's own; OF_AWS where it has AWS's default, of which there may be no row."""
     try:
-        return _told(quotas.get_service_quota, code)
+        return _quota(quotas.get_service_quota, code)
     except AWS_ERRORS as error:
         if is_not_found(error):
             return OF_AWS
         raise
 
 
-def _told(call: Any, code: str) -> float:
+def _quota(call: Any, code: str) -> float:
     quota = answers.value(call(ServiceCode="ec2", QuotaCode=code), "Quota", dict)
     return float(answers.value(quota, "Value", (int, float)))

@@ -1,6 +1,6 @@
 """CA_QUOTE_ANNEX: all checks of an order and what it costs, without any effect: nothing is made, no journal written.
 
-The ad is an order's, with another Command.  What annexd would refuse is answered as the order would be.  Whatever else
+The ad is an order's, with another Command.  An order that annexd would refuse gets the same answer here.  Whatever else
 is asked is better known than not, and a right that is missing makes it unknown.
 """
 
@@ -139,7 +139,7 @@ def _quote(order: FleetOrder, capacity: Capacity, context: StepContext, defaults
 
 @dataclass(frozen=True)
 class Findings:
-    """What the checks found: why the order would be refused, and what else there is to say."""
+    """The findings of the checks: why the order would be refused, and what else there is to say."""
 
     refusals: tuple[str, ...]
     warnings: tuple[str, ...]

@@ -13,7 +13,7 @@ from functools import reduce
 
 @dataclass(frozen=True)
 class WeightedPrice:
-    """What one instance gives and costs; dollars of an hour."""
+    """Weight and price of one instance; dollars of an hour."""
 
     weight: Fraction
     dollars: Fraction

@@ -14,10 +14,10 @@ def zones_of_subnets(capacity: Capacity, ec2: Any, asking: Asking) -> dict[str, 
     named = sorted({subnet for pool in capacity.pools for subnet in pool.subnets})
     if not named:
         return {}
-    return asking.ask(RIGHT, lambda: _told(ec2, named)) or {}
+    return asking.ask(RIGHT, lambda: _described(ec2, named)) or {}
 
 
-def _told(ec2: Any, subnets: list[str]) -> dict[str, str]:
+def _described(ec2: Any, subnets: list[str]) -> dict[str, str]:
     rows = answers.listed(ec2, "describe_subnets", "Subnets", SubnetIds=subnets)
     return {answers.text(each, "SubnetId"): answers.text(each, "AvailabilityZone") for each in rows}
 

@@ -1,7 +1,7 @@
 """A Spot Fleet request config becomes a CreateFleet request: the same capacity, by AWS's newer API.
 
 What is translated to what stands in docs/fleet-apis.md, and in the tables here.  What has no place in EC2 Fleet is
-told by its name: as a note where nothing changes by it that anybody would miss, and else as a fault, which refuses the
+reported by its name: as a note where its absence changes nothing, and otherwise as a fault, which refuses the
 order.  Sources: botocore's EC2 model (2016-11-15), SpotFleetRequestConfigData and CreateFleetRequest.
 """
 
@@ -34,7 +34,7 @@ FLEET: Final = "fleet"  # AWS's type of resource, in tags
 
 @dataclass
 class Rendered:
-    """What becomes of a config: the request, without what only the order knows, its template's versions, and words."""
+    """The result for a config: the request without the order's own part, its template's versions, and notes."""
 
     config: Json = field(default_factory=dict)
     versions: list[TemplateVersion] = field(default_factory=list)
@@ -138,7 +138,7 @@ def _tags(config: Part, found: Rendered) -> None:
 def faults_of_pools(config: Part) -> Iterator[str]:
     """Yield what AWS refuses of the overrides as a whole: too many, or two of one instance pool.
 
-    Of the latter it says InvalidFleetConfig; a Spot Fleet takes them.
+    It refuses the latter with InvalidFleetConfig; a Spot Fleet accepts them.
     """
     seen: set[tuple[Any, ...]] = set()
     number = 0

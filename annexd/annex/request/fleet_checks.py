@@ -1,4 +1,4 @@
-"""What a Spot Fleet request config must be beyond AWS's model: what AWS would refuse only after the lease
+"""Checks of a Spot Fleet request config beyond AWS's model: faults that AWS would refuse only after the lease
 is made, or find out when it launches, and what would outlive the lease.
 
 Each rule is one function from the config, as far as it could be read, to its faults.

@@ -1,4 +1,4 @@
-"""What a request names and only AWS knows: an image behind a parameter, and the device of an image's root volume.
+"""Facts of a request that only AWS knows: an image behind a parameter, and the device of an image's root volume.
 
 `"ImageId": "resolve:ssm:PARAMETER"` is AWS's own spelling.  EC2 resolves it in launch templates, but not for our
 fleets: botocore's EC2 model (2016-11-15), RequestLaunchTemplateData.ImageId: "Only EC2 Fleets of type instant support

@@ -61,7 +61,7 @@ class TokenClaims:
 
 @dataclass(frozen=True)
 class MachineOffer:
-    """What the machines of an order for idle jobs have of the administrator's offer, instead of its owner's START."""
+    """The START of an administrator's offer, which machines of orders for idle jobs have instead of the owner's."""
 
     name: str
     start: str  # an expression
@@ -69,7 +69,7 @@ class MachineOffer:
 
 @dataclass(frozen=True)
 class JoinOrder:
-    """What an order holds of it: all that the annex's object is made of, but for secrets and files."""
+    """The order's part of it: all that the annex's object is made of, but for secrets and files."""
 
     bucket: str
     key: str

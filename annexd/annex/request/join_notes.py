@@ -1,7 +1,7 @@
 """Warn of settings in a request that may keep the machines from joining the pool.
 
 This is a warning, not a refusal: another profile may have the permission, and a subnet without public addresses may
-have another route.  What is in a launch template, a subnet or a security group cannot be seen from here
+have another route.  The content of a launch template, a subnet or a security group is unknown here
 (docs/joining.md).
 """
 

@@ -1,4 +1,4 @@
-"""What may stand behind -instance-type, -cpus, -memory and the like: text becomes a value, or ValueError with words.
+"""Values of -instance-type, -cpus, -memory and the like: text becomes a value, or ValueError with a message.
 
 Sizes are read as HTCondor reads request_memory: 8G, 8GB and 8GiB are 8192 MiB, and a number alone has the unit that is
 usual for it.  The limits are twice what the largest instances have, so a typing error is reported here.

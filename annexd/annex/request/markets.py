@@ -1,4 +1,4 @@
-"""What a fleet may start: in which markets and of which instance types, as either API's request says it.
+"""The markets and instance types that a fleet may start, from either API's request.
 
 AWS's descriptions of fleets have the same members as the requests, so this reads both.
 """

@@ -8,7 +8,7 @@ from typing import Final
 
 PLACEHOLDER: Final = re.compile(r"<[^<>]*>|\{\{.*?\}\}|\$\{[^{}]*\}|PLACEHOLDER|X{4,}")
 LONGEST_NAME: Final = 2048  # of what AWS names, an ARN; a text of megabytes would keep the expression busy for hours
-PUT_YOUR_OWN: Final = "that is a placeholder, put your own value there"
+PUT_YOUR_OWN: Final = "that is a placeholder: replace it with your own value"
 
 
 def is_placeholder(text: str) -> bool:

@@ -1,13 +1,13 @@
 """Turn a command ad into a frozen request, or into the list of all its faults.
 
-What is not annexd's own attribute is the fleet's, and reaches AWS as it is written, with these exceptions, which make
+Attributes other than annexd's own are the fleet's, and reach AWS as written, with these exceptions, which make
 the request one-shot as the ancestor's was:
 
 * ValidFrom and ValidUntil are ignored, with a word about it: the console writes them into every file.
   ValidUntil becomes the end of the provisioning delay, or of the lease if that is earlier.
 * TerminateInstancesWithExpiration becomes false, since with such a ValidUntil it would end the instances
   after minutes; their end is the lease's.
-* Type is `request` unless the ad says otherwise.  What it says is kept: also a `maintain` fleet is ended by
+* Type is `request` unless the ad says otherwise.  The ad's value is kept: also a `maintain` fleet is ended by
   the lease, and it replaces instances only until ValidUntil.
 * ClientToken is annexd's; tags htcondor:annex-* are added.  FulfilledCapacity and OnDemandFulfilledCapacity, which an
   answer of AWS's has and "You cannot set", are ignored.

@@ -1,6 +1,6 @@
 """A launch template of the user's becomes a version of annexd's own: read, checked and copied.
 
-What would outlive the lease, or keep it from ending, is refused; what annexd's own templates have is added.
+Members that would outlive the lease, or keep it from ending, are refused; those of annexd's own templates are added.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What an instance is like, as a launch template of EC2 has it: rendered from a launch specification of Spot Fleet.
+"""The data of an EC2 launch template: rendered from a launch specification of Spot Fleet.
 
 EC2 Fleet takes launch templates only, so annexd makes one for each fleet; specifications that differ in more than an
 override of EC2 Fleet can carry become versions of it.  A template also says what a launch specification cannot: that

@@ -1,4 +1,4 @@
-"""What is called how in AWS's two APIs for fleets: botocore's EC2 model (2016-11-15), both requests."""
+"""The names in AWS's two APIs for fleets: botocore's EC2 model (2016-11-15), both requests."""
 
 from typing import Final
 

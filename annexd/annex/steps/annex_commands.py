@@ -1,4 +1,4 @@
-"""What the steps ask of the journal about one annex: what was done to it, and which fleets it has."""
+"""The questions of the steps to the journal about one annex: its changes and its fleets."""
 
 from typing import Protocol
 

@@ -36,11 +36,13 @@ def require_settled(context: StepContext, asked_at_s: float, missing: str | None
     """
     wait_s = asked_at_s + context.settle_s - context.now_s()
     if wait_s > 0:
-        message = f"AWS was asked for it only {context.settle_s - wait_s:.0f} s ago, which may still take effect"
+        message = (
+            f"AWS was asked for it only {context.settle_s - wait_s:.0f} s ago, and the request may still take effect"
+        )
         raise Retry(f"{missing} does not exist, but {message}" if missing else message, untouched=True)
 
 
 def before_the_end(context: StepContext, end_of_lease_s: int) -> None:
     """Refuse an order whose lease has ended: the lease function could remove its parts meanwhile."""
     if context.now_s() >= end_of_lease_s:
-        raise Refused("the lease ended before the instances were asked for", untouched=True)
+        raise Refused("the lease ended before the instances were requested", untouched=True)

@@ -62,10 +62,10 @@ class EndFleets:
             if fleet.state not in ENDED or not (fleet.is_cancelled or fleet.fleet_id in untagged):
                 raise Retry(f"{fleet.fleet_id} is {fleet.state} and was cancelled just now; annexd checks it again")
             _terminate_the_rest(clients.ec2, fleet)
-        self._tell_machines(order, clients, now_s)
+        self._inform_machines(order, clients, now_s)
         return FleetsEnded(now_s)
 
-    def _tell_machines(self, order: CancelOrder, clients: Clients, now_s: int) -> None:
+    def _inform_machines(self, order: CancelOrder, clients: Clients, now_s: int) -> None:
         """Inform the machines, so that late ones leave, and all leave if an accepted cancellation has no effect."""
         if order.subject.order is not None:
             with contextlib.suppress(Retry, Refused):  # what has ended the fleet has ended them

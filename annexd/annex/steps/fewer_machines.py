@@ -125,10 +125,10 @@ def _reluctance(one: Instance, order: ShrinkOrder) -> tuple[bool, float]:
     return one.instance_id in order.claimed, -(one.launched_s or 0.0)
 
 
-class TellLeaving:
+class AskToLeave:
     """Writes into the annex's object which machines leave."""
 
-    name = "tell_leaving"
+    name = "ask_to_leave"
     intent_type = LeavingIntent
     shows_late = False
     result_type = Nothing

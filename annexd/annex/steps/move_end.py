@@ -18,8 +18,8 @@ from annexd.annex.steps.change_checks import (
 )
 from annexd.annex.steps.check_lease_function import CHECK_AGAIN_S, lease_function_of
 from annexd.annex.steps.context import StepContext, require_settled
+from annexd.annex.steps.inform_machines import inform
 from annexd.annex.steps.tag_fleets import AnnexFleets, fleets_of, write_tag
-from annexd.annex.steps.tell_machines import tell
 from annexd.aws import Clients
 from annexd.workflow import Refused, Results, Retry
 
@@ -93,7 +93,7 @@ class MoveEnd:
         if fleets:
             wait_until_seen(self._context, ec2, annex, lease.from_s)
         try:
-            tell(self._context, order, intent, lease.from_s)
+            inform(self._context, order, intent, lease.from_s)
         except (Retry, Refused) as error:  # the lease ends then, whatever its machines believe
             if isinstance(error, Retry) and error.wait is None:
                 raise

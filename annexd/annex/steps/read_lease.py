@@ -1,6 +1,6 @@
 """Read the present end of a lease, and check whether it may be moved as requested.
 
-What lengthens a lease costs money, so it needs the lease function seen at work, as an order does; what shortens it
+A longer lease costs money, so it requires a working lease function, as an order does; a shorter lease
 does not.
 """
 

@@ -1,4 +1,4 @@
-"""What the user's own launch templates say, of an EC2 Fleet that is made of them: read once, and kept in the journal.
+"""The user's own launch templates of an EC2 Fleet: read once, and kept in the journal.
 
 So the copy that annexd makes is the same however often it is asked for, whatever is done to the user's meanwhile.
 """
@@ -47,7 +47,7 @@ class ReadTemplates:
 
     def forward(self, order: FleetOrder, intent: ReadIntent) -> TemplatesRead:
         ec2 = self._context.access(order.target).ec2 if intent.sources else None
-        response = [_told(ec2, source) for source in intent.sources]
+        response = [_described(ec2, source) for source in intent.sources]
         versions, notes, faults = list[Mapping[str, Any]](), list[str](), list[str]()
         for version in order.versions:
             if version.source is None:
@@ -72,7 +72,7 @@ def _copy(version: TemplateVersion, response: Mapping[str, Any]) -> Mapping[str,
         return copied(version, response)
 
 
-def _told(ec2: Any, source: Mapping[str, str]) -> Mapping[str, Any]:
+def _described(ec2: Any, source: Mapping[str, str]) -> Mapping[str, Any]:
     named = {name: value for name, value in source.items() if name != "Version"}
     with translate_aws_errors(f"DescribeLaunchTemplateVersions {next(iter(named.values()), '')}"):
         answer = ec2.describe_launch_template_versions(**named, Versions=[source["Version"]])

@@ -10,7 +10,7 @@ from annexd.workflow import Engine, JournalError, Paused, Results, Retry, State
 
 @dataclass(frozen=True)
 class StopIntent:
-    """Whose order is stopped: without an ID that of an annex that only the cloud knows."""
+    """The annex whose order is stopped; without an ID, an annex that only the cloud knows."""
 
     order_command_id: str | None
     cancelled_by: str

@@ -11,7 +11,7 @@ from annexd.workflow import Refused, Retry
 
 @dataclass(frozen=True)
 class AnnexFleets:
-    """What the fleets of an annex are found by; `ordered_at_s`: when the newest was asked for, or 0;
+    """The data by which the fleets of an annex are found; `ordered_at_s`: when the newest was asked for, or 0;
     `leaving`: instances that were asked to leave.
     """
 

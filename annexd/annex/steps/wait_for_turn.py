@@ -6,17 +6,17 @@ from annexd.annex.request.order import ChangeOrder, GrowOrder, ShrinkOrder
 from annexd.annex.steps.annex_commands import AnnexCommands
 from annexd.annex.steps.change_checks import MachinesInformed, Turn
 from annexd.annex.steps.context import StepContext
+from annexd.annex.steps.inform_machines import InformMachines
 from annexd.annex.steps.move_end import MoveEnd
 from annexd.annex.steps.put_object import PutObject
 from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.annex.steps.tag_fleets import AnnexFleets
-from annexd.annex.steps.tell_machines import TellMachines
 from annexd.workflow import SUCCESS, Engine, Refused, Results, Retry, State, StepState
 
 
 @dataclass(frozen=True)
 class TurnIntent:
-    """Whose turn is waited for: that of this change, behind the annex's order and the changes before."""
+    """The turn of a change, behind the annex's order and the changes before."""
 
     annex_id: str
     subject_key: str
@@ -49,7 +49,7 @@ class WaitForTurn:
             change = self._engine.state(command_id)
             if change.finished is None:
                 raise Retry(f"{command_id} is still changing this annex", untouched=True)
-            acts += change.step(MoveEnd.name), change.step(TellMachines.name)
+            acts += change.step(MoveEnd.name), change.step(InformMachines.name)
             if change.finished[0] == SUCCESS and acts[-1].asked_at_s + self._context.settle_s < self._context.now_s():
                 break  # those before it were done when its turn came
         unclear_at_s = max(map(_unclear_at_s, acts), default=0.0)

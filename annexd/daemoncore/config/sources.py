@@ -27,7 +27,7 @@ _children = Semaphore(MAX_CHILDREN)
 
 @dataclass(frozen=True)
 class Source:
-    """Where a knob was set.
+    """The place where a knob was set.
 
     `raw` is `NAME = text before expansion`; `place` is file and line; `default` comes from the parameter table.
     """

@@ -53,7 +53,7 @@ _login_names: TtlCache[int, str] = TtlCache(LOGIN_NAME_KEPT_S)
 
 @dataclass
 class ConnectionCounts:
-    """What became of connections since the start."""
+    """Counts of connections since the start, by outcome."""
 
     accepted: int = 0
     denied: int = 0  # refused for a missing permission

@@ -1,4 +1,4 @@
-"""What a daemon has counted since its start, and lately, as HTCondor's own daemons publish it.
+"""Counts of a daemon since its start, and lately, as HTCondor's own daemons publish it.
 
 Each counter NAME stands in the ad with RecentNAME beside it, its growth within the last RecentStatsLifetime seconds
 (generic_stats.cpp).

@@ -48,7 +48,7 @@ class Revocation:
 def _ad_of(claims: Mapping[str, object]) -> bindings.Ad:
     """Make an ad of the boolean, number and string claims; HTCondor also omits lists and objects.
 
-    Of two claims that differ only in case, the lower-case one is the one that counts elsewhere, so it is inserted last.
+    If two claims differ only in case, the lower-case one counts elsewhere, so it is inserted last.
     """
     scalars = {name: value for name, value in sorted(claims.items()) if isinstance(value, bool | int | float | str)}
     return bindings.claims_ad(

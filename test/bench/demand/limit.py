@@ -1,7 +1,7 @@
 """The limit: a proved lower bound of what any rule costs under which no job waits longer than is promised.
 
-Whoever knows all run times and arrivals cannot pay less.  A machine is paid for from its order to its end: its boot,
-the span in which it has jobs, and its idle shutdown, which are the same for all.  Give each job j a value v_j, in
+Even with all run times and arrivals known, nobody can pay less.  A machine is paid for from its order to its end: its
+boot, the span in which it has jobs, and its idle shutdown, which are the same for all.  Give each job j a value v_j, in
 dollars an hour, so that the values of jobs that fit one machine together are at most its price.  Then
 
 * all spans together cost at least the sum of v_j times the run time of j; the values may change with time, if each job
@@ -109,7 +109,7 @@ def _worth(value: Values, work_s: Mapping[Shape, int]) -> float:
 
 
 def _until(at_s: int, worth: Sequence[float]) -> float:
-    """Return what running from the beginning until then is worth; `worth` tells it for the slabs' edges."""
+    """Return what running from the beginning until then is worth; `worth` shows it for the slabs' edges."""
     slab, rest_s = divmod(at_s, SLAB_S)
     if not rest_s:
         return worth[slab]

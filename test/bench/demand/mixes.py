@@ -29,7 +29,7 @@ QUOTA: Final = 64
 
 @dataclass(frozen=True)
 class Source:
-    """Submissions of one user: a shape for each, drawn anew, and at most `most` jobs in it."""
+    """Submissions of one user: a shape for each, drawn again, and at most `most` jobs in it."""
 
     shape: Callable[[Random], Shape]
     most: int
@@ -115,7 +115,7 @@ def _two_users(seed: int) -> Trace:
 
 
 def _quota(seed: int) -> Trace:
-    trace = _trace("a user over his quota", seed, [Source(plain, 60), Source(sized, 10, "bob")], CPU_OFFERS)
+    trace = _trace("a user over the quota", seed, [Source(plain, 60), Source(sized, 10, "bob")], CPU_OFFERS)
     return replace(trace, quotas={"alice": QUOTA})
 
 

@@ -1,6 +1,6 @@
 """One negotiation: idle jobs into rooms, as the pool's negotiator does and a negotiator of ghosts, too.
 
-Users take turns, whoever has the fewest cores first; a user's jobs come in the order of their arrival.  A job goes
+Users take turns, the one with the fewest cores first; a user's jobs come in the order of their arrival.  A job goes
 where the least is left, as the default of NEGOTIATOR_PRE_JOB_RANK has it.  When one job of a kind finds no room, the
 others like it are not tried again in this negotiation.
 """

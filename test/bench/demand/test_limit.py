@@ -17,7 +17,7 @@ OVERHEAD_S = POOL.boot_s + POOL.shutdown_s
 
 
 def trace(*jobs: tuple[int, int, Resources], offers: tuple[TraceOffer, ...] = (SMALL,)) -> Trace:
-    """Make jobs that arrive and run as told."""
+    """Make jobs that arrive and run as given."""
     made = [
         TraceJob(number, "alice", MAIN, Shape(needs), arrives_s, runs_s)
         for number, (arrives_s, runs_s, needs) in enumerate(jobs)
@@ -71,7 +71,7 @@ def test_jobs_far_apart_in_time_fill_no_machine_together() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.sampled_from(sorted(MIXES.keys() - {"a user over his quota"})), st.integers(0, 2**32))
+@given(st.sampled_from(sorted(MIXES.keys() - {"a user over the quota"})), st.integers(0, 2**32))
 def test_it_is_below_the_best_of_all_plans(mix: str, seed: int) -> None:
     few = handful(mix, seed)
     hours_paid = (RUNS_S + OVERHEAD_S) / 3600

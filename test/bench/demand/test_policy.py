@@ -30,7 +30,7 @@ def test_impossible_jobs_change_nothing() -> None:
 
 
 def test_a_user_over_the_quota_gets_no_machines_for_jobs_beyond_it() -> None:
-    trace = MIXES["a user over his quota"](SEED)
+    trace = MIXES["a user over the quota"](SEED)
     jobs = tuple(replace(job, runs_s=1800) for job in trace.jobs if job.user == "alice")
     trace = replace(trace, jobs=jobs[:60], quotas={"alice": 8})
     asking, not_asking = simulate(trace, Annexd()), simulate(trace, Annexd(asks_negotiator=False))

@@ -10,7 +10,7 @@ model's daily cycle is left out.
 What the model does not describe is assumed: an arrival is one submission of several jobs, since high-throughput users
 submit them in bags; their number is log-uniform up to a largest one, and their run times differ by a fifth at most.
 OSG advises jobs of one core, at most 2 GB and 1 to 10 hours (hcc.unl.edu, "Characteristics of an OSG friendly job"):
-hence the memory of plain jobs, and the longest run time.
+therefore the memory of plain jobs, and the longest run time.
 """
 
 from __future__ import annotations

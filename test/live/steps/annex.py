@@ -82,7 +82,7 @@ def _order(stage: Stage, lease_s: int, name: str) -> str:
     keys = _keys(stage)
     done = _ordered(stage, lease_s, name, keys)
     if name == names.ANNEX:
-        _tell_of_order(stage, done, keys)
+        _report_order(stage, done, keys)
     if done.returncode != 0 and keys != stage.account.keys:
         done = _ordered(stage, lease_s, name, stage.account.keys)
     if done.returncode != 0:
@@ -102,7 +102,7 @@ def _ordered(
         stage.account.mark_change()
 
 
-def _tell_of_order(stage: Stage, done: "subprocess.CompletedProcess[str]", keys: Keys) -> None:
+def _report_order(stage: Stage, done: "subprocess.CompletedProcess[str]", keys: Keys) -> None:
     if keys == stage.account.keys:
         stage.found("order", None, f"with your own rights, not user.json's: status {done.returncode}")
     else:

@@ -51,7 +51,9 @@ def _second_cancel(stage: Stage, fleet_id: str) -> tuple[bool, str]:
         for each in fleets.instances_of(ec2, fleet_id):
             ec2.terminate_instances(InstanceIds=[each["InstanceId"]])
     stage.found(
-        "empty-lists", len(response.keys() & LISTS) == len(LISTS), f"told: {', '.join(sorted(response.keys() & LISTS))}"
+        "empty-lists",
+        len(response.keys() & LISTS) == len(LISTS),
+        f"shown: {', '.join(sorted(response.keys() & LISTS))}",
     )
     for refusal in response.get("UnsuccessfulFleetRequests") or ():
         return not ends, f"refused ({refusal['Error']['Code']}), the fleet stays {after}"

@@ -40,8 +40,8 @@ PARENT_CHECK_INTERVAL = 1
 """
 
 
-class House:
-    """`with House() as house:`."""
+class ChaosSite:
+    """`with ChaosSite() as site:`."""
 
     def __init__(self) -> None:
         self.cloud = Cloud(speed=SPEED, termination_s=TERMINATION_S)
@@ -131,7 +131,7 @@ class House:
         deadline_s = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline_s:
-                raise AssertionError(f"waited {timeout_s:.0f} s in vain for {what()}\n{self.annexd_log()[-3000:]}")
+                raise AssertionError(f"waited {timeout_s:.0f} s for {what()}\n{self.annexd_log()[-3000:]}")
             time.sleep(0.2)
 
 

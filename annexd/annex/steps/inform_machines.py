@@ -15,10 +15,10 @@ from annexd.workflow import Refused, Results, Retry
 NOT_INFORMED: Final = "its machines do not know the earlier end, and do not drain before it"
 
 
-class TellMachines:
+class InformMachines:
     """Writes the new end into the annex's object in S3."""
 
-    name = "tell_machines"
+    name = "inform_machines"
     intent_type = MoveIntent
     shows_late = False
     result_type = MachinesInformed
@@ -34,7 +34,7 @@ class TellMachines:
         if order.subject.order is None:
             return MachinesInformed(f"{NOT_INFORMED}: annexd has no record of their order")
         try:
-            if not tell(self._context, order, intent, lease.end_of_lease_s):
+            if not inform(self._context, order, intent, lease.end_of_lease_s):
                 raise was_cancelled(intent.fleets.annex_id)
         except (Retry, Refused) as error:
             if lease.is_longer:
@@ -51,7 +51,7 @@ class TellMachines:
         require_settled(self._context, asked_at_s)
 
 
-def tell(context: StepContext, order: ChangeOrder, intent: MoveIntent, end_s: int) -> bool:
+def inform(context: StepContext, order: ChangeOrder, intent: MoveIntent, end_s: int) -> bool:
     """Write the end into the annex's object; False for a cancelled annex, whose machines were asked to leave.
 
     Raises Retry or Refused.
