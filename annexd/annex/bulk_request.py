@@ -52,7 +52,7 @@ def bulk_request(
         state = known_state(ad, owner, engine, ORDER)
         if state is None:
             new_id, order, _ = order_in(ad, owner, defaults, now_s, access)
-            order = completed(_of_offer(order, offer), bundle_sources or NoBundleSources())
+            order = completed(of_offer(order, offer), bundle_sources or NoBundleSources())
             if reservations is None:
                 state = engine.accept(new_id, owner, order, digest_of(ad))
             else:
@@ -65,8 +65,8 @@ def bulk_request(
         return reply_of_error(error, command_id, begun=begun)
 
 
-def _of_offer(order: FleetOrder, offer: MachineOffer | None) -> FleetOrder:
-    """Raises InvalidRequest for machines of an offer that would not join the pool."""
+def of_offer(order: FleetOrder, offer: MachineOffer | None) -> FleetOrder:
+    """Return the order of an offer.  Raises InvalidRequest for machines that would not join the pool."""
     if offer is None:
         return order
     if order.join is None:

@@ -114,7 +114,7 @@ class Annexd(Daemon[Configuration]):
             demand=self._demand_report,
         )
         self._orders = Orders(context, settings.annex, settings.orders, self._journal_monitor.recount, view.refresh)
-        self._offers = OfferBook(steps, self._bundle_sources, settings.annex)
+        self._offers = OfferBook(steps, self._bundle_sources, settings.annex, reservations)
         sources = DemandSources(
             index,
             self._reconciler.looks,
