@@ -45,7 +45,7 @@ def bulk_request(
 
     def begin() -> State:
         new_id, order, _ = order_in(ad, owner, defaults, now_s, access)
-        order = completed(_of_offer(order, offer), bundle_sources or NoBundleSources())
+        order = completed(of_offer(order, offer), bundle_sources or NoBundleSources())
         if reservations is None:
             return engine.accept(new_id, owner, order, digest_of(ad))
         return reservations.order(new_id, owner, order, digest_of(ad), defaults)
@@ -53,8 +53,8 @@ def bulk_request(
     return carry_out(ad, owner, engine, COMMAND, (ORDER,), begin, lambda _, outcome: reply_of(outcome), accepted)
 
 
-def _of_offer(order: FleetOrder, offer: MachineOffer | None) -> FleetOrder:
-    """Raises InvalidRequest for machines of an offer that would not join the pool."""
+def of_offer(order: FleetOrder, offer: MachineOffer | None) -> FleetOrder:
+    """Return the order of an offer.  Raises InvalidRequest for machines that would not join the pool."""
     if offer is None:
         return order
     if order.join is None:

@@ -110,7 +110,7 @@ class Annexd(Daemon[Configuration]):
             demand=self._demand_report,
         )
         self._orders = Orders(context, settings.annex, settings.orders, self._journal_monitor.recount, view.refresh)
-        self._offers = OfferBook(steps, self._bundle_sources, settings.annex)
+        self._offers = OfferBook(steps, self._bundle_sources, settings.annex, reservations)
         self._demand = self._make_demand(start, settings, index)
         self._offer_ads = self._ads(lambda: offer_ads(self._demand.report()), OF_OFFERS)
         self._demand_ads = self._ads(lambda: demand_ads(self._demand.report()), OF_DEMAND)

@@ -90,7 +90,7 @@ class DemandOrders:
         narrow = self._open_part(offer, machines)
         if narrow.config is None:
             return None  # closed since it was decided; the next decision says so
-        log.always(f"Demand: ordering {machines} machines of offer {offer.name}")
+        log.always(f"Demand: ordering {machines} machine{'s' if machines != 1 else ''} of offer {offer.name}")
         ad = order_ad(offer, narrow.config, settings, time.time(), COMMAND)
         answer = await self._context.order(ad, settings.owner, MachineOffer(offer.name, offer.start))
         if answer["Result"] == SUCCESS:

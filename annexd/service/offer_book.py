@@ -24,7 +24,9 @@ from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ANSWERED
 from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
+from annexd.annex.request.join_config import MachineOffer
 from annexd.annex.request.request import COMMAND, REQUEST_VERSION
+from annexd.annex.reservations import Reservations
 from annexd.annex.steps import StepContext
 from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import answers
@@ -79,8 +81,15 @@ def order_ad(
 class OfferBook:
     """Asks AWS about offers, now and then."""
 
-    def __init__(self, context: StepContext, bundle_sources: BundleSources, defaults: Defaults) -> None:
+    def __init__(
+        self,
+        context: StepContext,
+        bundle_sources: BundleSources,
+        defaults: Defaults,
+        reservations: Reservations | None = None,
+    ) -> None:
         self._context, self._bundle_sources, self._defaults = context, bundle_sources, defaults
+        self._reservations = reservations
         self._facts: dict[str, OfferFacts] = {}
         self._offers: dict[str, Offer] = {}
         self._photographs: dict[str, tuple[Offer, str]] = {}  # with what was offered when they were made
@@ -126,7 +135,16 @@ class OfferBook:
     def _asked(self, offer: Offer, settings: DemandSettings) -> OfferFacts:
         now_s = time.time()
         ad = order_ad(offer, sized(offer, 1), settings, now_s, QUOTE)
-        reply = quote_annex(ad, settings.owner, self._context, self._defaults, now_s, self._bundle_sources)
+        reply = quote_annex(
+            ad,
+            settings.owner,
+            self._context,
+            self._defaults,
+            now_s,
+            self._bundle_sources,
+            self._reservations,
+            MachineOffer(offer.name, offer.start),
+        )
         if "Quote" not in reply:
             return OfferFacts(fault=str(reply.get("ErrorString")), at_s=now_s)
         price = price_of(json.loads(str(reply["Quote"])), on_demand=offer.on_demand)

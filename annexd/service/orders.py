@@ -21,7 +21,7 @@ from annexd.annex.reply import INVALID_REQUEST, INVALID_STATE, ReplyAd, reply
 from annexd.annex.request import request
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.join_config import MachineOffer
-from annexd.annex.request.order import Order
+from annexd.annex.request.order import OfferSwitch, Order
 from annexd.cedar.message import MessageReader
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.call import Call
@@ -263,6 +263,8 @@ def _whole_ad(payload: MessageReader) -> dict[str, Any]:
 
 
 def _summary(state: State) -> str:
+    if switch := state.order_as(OfferSwitch):
+        return f"{'pause' if switch.paused else 'resume'} of offer {switch.offer}"
     order = state.order_as(Order)
     return order.summary if order else "its order cannot be read"
 

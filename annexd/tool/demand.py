@@ -78,7 +78,7 @@ def why(options: ToolOptions, ask: Callable[[Mapping[str, Any]], Mapping[str, An
     schedd, _, job_id = str(options.why).rpartition("#")
     name, job = _job(options, schedd or None, job_id)
     demand = demand_in(ask({"Schedd": name}))
-    text = _why(name, job, demand)
+    text = _why(name, job_id, job, demand)
     if options.json:
         print(json.dumps({"Job": options.why, "Schedd": name, "Why": text}), flush=True)
     else:
@@ -100,7 +100,7 @@ def _job(options: ToolOptions, schedd: str | None, job_id: str) -> tuple[str, Ma
     return name, job
 
 
-def _why(schedd: str, job: Mapping[str, Any], demand: Demand) -> str:
+def _why(schedd: str, job_id: str, job: Mapping[str, Any], demand: Demand) -> str:
     from annexd.demand.idle_jobs import NO_AUTOCLUSTER, key_of
     from annexd.demand.job_place import place_of
 
@@ -117,8 +117,12 @@ def _why(schedd: str, job: Mapping[str, Any], demand: Demand) -> str:
     if not groups:  # its schedd has numbered its kind since annexd looked
         unnumbered = key_of(schedd, NO_AUTOCLUSTER, place.group.rpartition("#")[2])
         groups = [each for each in known if _is_of(each, unnumbered)]
+    whole_id = job_id if "." in job_id else f"{job_id}.0"
+    groups = [each for each in groups if each.get("FirstJob") == whole_id] or groups
+    if len(groups) > 1:  # their schedd takes for one kind what differs for an offer
+        return "one of these: " + "; ".join(_line(each, demand) for each in groups)
     if groups:
-        return "; ".join(_line(each, demand) for each in groups)
+        return _line(groups[0], demand)
     mode = MODES.get(str(demand.get("Mode"))) if demand.get("Mode") == "off" else None
     faults = [str(each) for each in demand.get("Faults") or () if f"schedd {schedd}" in str(each)]
     wait = (

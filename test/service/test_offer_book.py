@@ -20,7 +20,7 @@ def test_the_image_of_an_offer_is_looked_up_once_when_it_is_looked_at(site: Site
     offer = Offer("small", config, "true", lease_s=3600, max_machines=10, machine_ad=MACHINE)
     site.defaults = replace(defaults(s3_url=site.cloud.url), lease_function_arn=site.arn)
     site.defaults = site.trusting()
-    book = OfferBook(site.world(), site.bundle_sources, site.asking())
+    book = OfferBook(site.step_context(), site.bundle_sources, site.asking())
     asyncio.run(book.refresh(DemandSettings(owner=OWNER, keys=KEYS, offers=(offer,))))
     facts = book.facts(offer)
     assert (facts.fault, facts.target is not None) == ("", True)

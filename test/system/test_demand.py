@@ -58,6 +58,27 @@ def test_an_offer_whose_machines_are_unknown_is_named_to_its_jobs_in_the_words_o
         site.wait(lambda: "offer gpu cannot be used" in condor_annex(site, "-why", "1.0").stdout, "the reason", 60.0)
 
 
+def test_observing_shows_that_a_budget_would_refuse_and_each_job_its_own_reason() -> None:
+    with JoiningSite(machines=1) as site:
+        site.cloud.set_prices(
+            spot={"m5.large": [[-3600, 0.03]]}, on_demand={"m5.large": 0.1}, gb_month=0.1, address_hour=0.005
+        )
+        budget = ("ANNEX_BUDGETS = jobs", "ANNEX_BUDGET_jobs_DOLLARS = 0.001", "ANNEX_BUDGET_jobs_PERIOD = day")
+        applies = 'ANNEX_BUDGET_jobs_APPLIES = Offer == "small"'
+        prices = (f"ANNEX_DEFAULT_PRICING_URL = {site.cloud.url}", "ANNEX_OFFER_small_VOLUME_SIZE = 20G")
+        image = "ANNEX_OFFER_small_IMAGE = ami-03cf127a"
+        configure(site, *budget, applies, *prices, image)
+        site.submit("waiting", "echo served", *WANTS)
+        site.submit("other", "echo served")
+        site.wait(lambda: states(site) == {"Closed", "NoOffer"}, "both jobs", 90.0)
+        why = condor_annex(site, "-why", "1.0").stdout
+        assert "offer small: budget jobs: this can cost $" in why, why
+        assert "NoOffer" not in why
+        assert "WantAnnex" in condor_annex(site, "-why", "2").stdout
+        assert condor_annex(site, "-pause", "small").returncode == 0
+        assert ": pause of offer small" in site.log()
+
+
 def test_a_job_is_observed_then_served_and_its_machine_is_the_offers(site: JoiningSite) -> None:
     output = site.submit("demanding", "echo served", *WANTS)
     site.wait(lambda: states(site) == {"Ordering"}, f"the job to be seen: {demand(site)}", 90.0)

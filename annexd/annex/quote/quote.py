@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from annexd.annex.budgets import line_of
-from annexd.annex.bulk_request import order_in
+from annexd.annex.bulk_request import of_offer, order_in
 from annexd.annex.join.config_bundle import BundleSources, completed
 from annexd.annex.lease.lease_code import warning_of
 from annexd.annex.quote import quotas, spot_prices
@@ -29,6 +29,7 @@ from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.fleet_api import OF_EC2_FLEET, SPOT_FLEET
 from annexd.annex.request.fleet_request import NO_ROLE
+from annexd.annex.request.join_config import MachineOffer
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.request.request import COMMAND as ORDER
 from annexd.annex.request.request import check_command
@@ -53,13 +54,17 @@ def quote_annex(
     now_s: float,
     bundle_sources: BundleSources,
     reservations: Reservations | None = None,
+    offer: MachineOffer | None = None,
 ) -> ReplyAd:
-    """Answer with Quote, a JSON text (see answer_of); Result says whether the order would be refused.  Blocks."""
+    """Answer with Quote, a JSON text (see answer_of); Result says whether the order would be refused.  Blocks.
+
+    `offer`: by which annexd itself would order for idle jobs.
+    """
     try:
         check_command(ad, COMMAND)
         as_order = {name: value for name, value in ad.items() if name.lower() != "command"} | {"Command": ORDER}
         _, order, whole = order_in(as_order, owner, defaults, now_s, context.access)
-        preview = Preview(completed(order, bundle_sources))
+        preview = Preview(completed(of_offer(order, offer), bundle_sources))
         with time_limit(LONGEST_S):
             if reservations is not None:
                 preview = reservations.preview(owner, preview.order, defaults)
