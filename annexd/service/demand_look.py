@@ -5,6 +5,7 @@ Each source may fail by itself.  What is not known is never zero: it is a fault,
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,7 +18,7 @@ from annexd.daemoncore import log
 from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
 from annexd.daemoncore.threads import in_thread
 from annexd.demand.accounting import AccountingCopy, CopyState
-from annexd.demand.confirmation import Confirmation
+from annexd.demand.confirmation import Autocluster, Confirmation
 from annexd.demand.ghost_ad import Ghost
 from annexd.demand.ghost_negotiators import JobClause
 from annexd.demand.ghosts import GhostWatch
@@ -209,7 +210,10 @@ class DemandLook:
         if time.time() - self._copied.at_s >= COPY_S:
             self._copied = await self._copy.copy()
         found.faults += [self._copied.fault] if self._copied.fault else []
-        confirmation = await self._ghosts.read()
+        idle: Counter[Autocluster] = Counter()
+        for group in found.groups.values():
+            idle[group.schedd, group.autocluster] += group.count
+        confirmation = await self._ghosts.read(idle)
         found.faults += [confirmation.fault] if confirmation.fault else []
         return confirmation
 

@@ -36,7 +36,7 @@ def confirmed_of(
     found = {}
     for offer in offers:
         fault = confirmation.faults.get(offer.name) or (confirmation.fault if not confirmation.faults else None)
-        matches = confirmation.matches.get(offer.name)
+        matches = confirmation.still_idle(offer.name)
         if fault:
             found[offer.name] = Confirmed({}, fault=fault)
         elif matches is not None:
