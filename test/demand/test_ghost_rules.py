@@ -103,8 +103,8 @@ def test_what_a_user_was_given_does_not_count_twice_once_his_jobs_run() -> None:
 def test_of_two_cycles_the_one_counts_of_which_more_is_idle_still() -> None:
     watched = Watched(JobClause("true", 300))
     watched.take(CYCLE, {"small": {AUTOCLUSTER: 6}}, {AUTOCLUSTER: 11})
-    watched.take(Cycle(120, 125), {"small": {AUTOCLUSTER: 3}}, {AUTOCLUSTER: 8})
-    assert watched.fullest({AUTOCLUSTER: 8}) == ({"small": {AUTOCLUSTER: 3}}, {"small": {AUTOCLUSTER: 0}})
+    watched.take(Cycle(120, 125), {"small": {AUTOCLUSTER: 4}}, {AUTOCLUSTER: 8})
+    assert watched.fullest({AUTOCLUSTER: 8}) == ({"small": {AUTOCLUSTER: 4}}, {"small": {AUTOCLUSTER: 0}})
 
 
 def test_offers_of_one_negotiator_lose_a_job_that_runs_once() -> None:
