@@ -15,6 +15,7 @@ LIMITED_SINCE: Final = (25, 11)  # HTCondor's version history: SCHEDD_ENABLE_PER
 
 Autocluster = tuple[str, int]  # the schedd's name, and the number it gave
 Matches = Mapping[str, Mapping[Autocluster, int]]  # jobs by offer
+Idle = Mapping[Autocluster, int]  # jobs
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,13 @@ class Confirmation:
     faults: Mapping[str, str] = field(default_factory=dict)  # by offer
     negotiators: Mapping[str, str] = field(default_factory=dict)  # by offer
     limited: frozenset[str] = frozenset()  # schedds that offer few jobs of a user at a time
+    gone: Matches = field(default_factory=dict)  # of the matches, jobs that are not idle any more
+
+    def still_idle(self, offer: str) -> Idle | None:
+        """Return the matches that still ask for a machine; None if nothing is known."""
+        gone = self.gone.get(offer, {})
+        matches = self.matches.get(offer)
+        return None if matches is None else {each: max(0, jobs - gone.get(each, 0)) for each, jobs in matches.items()}
 
     def is_limit_reached(self, offer: str, schedd: str, users: int = 1) -> bool:
         """Return whether the schedd may have more jobs for the offer that its limit kept back.
@@ -94,6 +102,21 @@ def count(readings: Iterable[GhostReading], cycle: Cycle, schedds: Mapping[str, 
         counts = found.setdefault(ghost.offer, Counter())
         if ghost.matched_s is not None and cycle.holds(ghost.matched_s):
             counts.update((schedds[address].name, number) for address, number in ghost.records if address in schedds)
+    return found
+
+
+def gone_since(matches: Matches, then: Idle, now: Idle) -> Matches:
+    """Return how many of the matched jobs have begun to run, or have left the queue, if so many were idle then and now.
+
+    A user who has got his quota in the meantime would otherwise be believed to have as much once more.
+    """
+    left = {each: max(0, jobs - now.get(each, 0)) for each, jobs in then.items()}
+    found: dict[str, dict[Autocluster, int]] = {}
+    for offer, counts in matches.items():
+        for autocluster, jobs in counts.items():
+            gone = min(jobs, left.get(autocluster, 0))
+            left[autocluster] = left.get(autocluster, 0) - gone
+            found.setdefault(offer, {})[autocluster] = gone
     return found
 
 

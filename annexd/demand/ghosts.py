@@ -12,7 +12,7 @@ from typing import Final
 
 from annexd.daemoncore import log
 from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
-from annexd.demand.confirmation import Confirmation, Cycle, GhostReading, Matches, count, total
+from annexd.demand.confirmation import Confirmation, Cycle, GhostReading, Idle, Matches, count, gone_since, total
 from annexd.demand.ghost_ad import (
     ADDRESS,
     DEFAULTS,
@@ -40,6 +40,9 @@ class Watched:
     clause: JobClause
     ghosts: dict[str, Ghost] = field(default_factory=dict)  # by name
     samples: dict[int, Matches] = field(default_factory=dict)  # by the beginning of the cycle
+    idle: dict[int, Idle] = field(
+        default_factory=dict
+    )  # jobs that were idle in that cycle, or a little earlier or later
     newest_cycle_s: int = 0  # the beginning of the last one that is known
     forgotten_s: int = 0  # up to which no cycle counts any more
     progress_s: float = field(default_factory=time.monotonic)  # when the newest cycle was seen for the first time
@@ -56,15 +59,21 @@ class Watched:
         """Count no known cycle: a negotiator answers between two of them, so that all others begin later."""
         self.samples, self.forgotten_s = {}, self.newest_cycle_s
 
-    def take(self, cycle: Cycle, matches: Matches) -> None:
+    def take(self, cycle: Cycle, matches: Matches, idle: Idle) -> None:
         """Keep what is known of a cycle: late news may add to it."""
+        self.idle.setdefault(cycle.began_s, idle)
         if total(matches) >= total(self.samples.get(cycle.began_s, {})):
             self.samples[cycle.began_s] = matches
         self.samples = dict(sorted(self.samples.items())[-CYCLES_KEPT:])
+        self.idle = {began_s: self.idle[began_s] for began_s in self.samples}
 
-    def fullest(self) -> Matches:
-        """Return the answer of one cycle: parts of several would add up to more than any of them gave."""
-        return max(self.samples.values(), key=total, default={})
+    def fullest(self, idle: Idle) -> tuple[Matches, Matches]:
+        """Return the answer of one cycle, and what of it is gone by now.
+
+        Parts of several cycles would add up to more than any of them gave.
+        """
+        answers = [(each, gone_since(each, self.idle[began_s], idle)) for began_s, each in self.samples.items()]
+        return max(answers, key=lambda answer: total(answer[0]) - total(answer[1]), default=({}, {}))
 
 
 class GhostWatch:
@@ -85,6 +94,8 @@ class GhostWatch:
         self._sent: dict[str, tuple[Ghost, float]] = {}  # by name: what the collector has, and since when (monotonic)
         self._left_over: dict[str, str] = {}  # names and addresses of ghosts that nothing here has sent
         self._state: Hashable = None
+        self._idle: Idle = {}  # as of the last `read`
+        self._recently_idle: Idle = {}  # the more of it and of the time before: when a cycle was, is not known exactly
         self._limited: frozenset[str] = frozenset()
         self._looked_s = 0.0  # since the epoch
         self._fault: str | None = None
@@ -114,20 +125,28 @@ class GhostWatch:
         await self._withdraw_others()
         await self._advertise_due()
 
-    async def read(self) -> Confirmation:
-        """Return what is known now.  Never raises: a collector that does not answer is a fault."""
+    async def read(self, idle: Idle | None = None) -> Confirmation:
+        """Return what is known now that so many jobs are idle, of which some may have started since they were matched.
+
+        Never raises: a collector that does not answer is a fault.
+        """
+        now, before = idle or {}, self._idle
+        self._idle = now
+        self._recently_idle = {each: max(now.get(each, 0), before.get(each, 0)) for each in now.keys() | before.keys()}
         await self._look()
         shown = [each for each in self._watched.values() if each.ghosts]
+        answers = [each.fullest(now) for each in shown]
         faults = {ghost.offer: each.fault for each in shown if each.fault for ghost in each.ghosts.values()}
         texts = [self._fault] if self._fault else sorted(set(faults.values()))
         return Confirmation(
-            {offer: counts for each in shown for offer, counts in each.fullest().items()},
+            {offer: counts for matches, _gone in answers for offer, counts in matches.items()},
             min((len(each.samples) for each in shown), default=0),
             self._looked_s,
             "; ".join(texts) or None,
             faults,
             {offer: clause.negotiator for offer, clause in self._offers.items()},
             self._limited,
+            {offer: counts for _matches, gone in answers for offer, counts in gone.items()},
         )
 
     async def withdraw(self) -> None:
@@ -179,7 +198,7 @@ class GhostWatch:
             heard_s = max(each.heard_s for each in readings)
             for cycle in cycles:
                 if cycle.has_seen(max(heard_s, watched.forgotten_s)):
-                    watched.take(cycle, count(readings, cycle, look.schedds))
+                    watched.take(cycle, count(readings, cycle, look.schedds), self._recently_idle)
 
     def _fault_of(self, watched: Watched, look: PoolLook) -> str | None:
         if lost := watched.ghosts.keys() - look.ghosts.keys():

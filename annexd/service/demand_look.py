@@ -5,6 +5,7 @@ Each source may fail by itself.  An unknown number is never zero: it is a fault,
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,7 +18,8 @@ from annexd.daemoncore import log
 from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
 from annexd.daemoncore.threads import in_thread
 from annexd.demand.accounting import AccountingCopy, CopyState
-from annexd.demand.confirmation import Confirmation
+from annexd.demand.confirmation import Autocluster, Confirmation
+from annexd.demand.free_slots import SlotPicture
 from annexd.demand.ghost_ad import Ghost
 from annexd.demand.ghost_negotiators import JobClause
 from annexd.demand.ghosts import GhostWatch
@@ -116,8 +118,14 @@ class DemandLook:
         await asyncio.gather(self._sources.refresh_pool(), self._book.refresh(settings))
         facts = {each.name: self._book.facts(each) for each in settings.offers}
         found = Found(settings, time.time(), facts)
+        # First the slots.  A job that starts between the two is counted nowhere then; else it would be counted as idle,
+        # and its slot as taken.  New jobs may tell further kinds of slots apart: then the slots come again.
+        names = self._names_of_slots()
+        slots = await self._slots.ask(names)
         await self._look_at_queues(found)
-        await self._look_at_slots(found)
+        if not (now := self._names_of_slots()) <= names:
+            slots = await self._slots.ask(now)
+        _take_slots(found, slots)
         await self._photograph(found)
         await self._look_at_annexes(found)
         found.matches = await self._match(found)
@@ -168,15 +176,9 @@ class DemandLook:
             _take_picture(found, picture)
         found.young = found.groups.keys() - old
 
-    async def _look_at_slots(self, found: Found) -> None:
-        names = frozenset().union(*(each.picture.refers_to() for each in self._queues.values()))
-        picture = await self._slots.ask(names)
-        for number, each in enumerate(picture.slots):
-            found.rooms.append(FreeRoom(f"slots {number}", each.has, each.count))
-            found.room_ads[f"slots {number}"] = each.ad
-        if not picture.is_complete(time.time()):
-            found.may_order = False
-            found.faults.append(f"free slots are not known: {picture.fault or 'the answer is too old'}")
+    def _names_of_slots(self) -> frozenset[str]:
+        """Return what the idle jobs that are known refer to."""
+        return frozenset().union(*(each.picture.refers_to() for each in self._queues.values()))
 
     async def _photograph(self, found: Found) -> None:
         """Learn what an offer's machines are from one that has joined: it says so better than AWS."""
@@ -220,7 +222,10 @@ class DemandLook:
             self._copied = await self._copy.copy()
         found.limited = self._copied.limited
         found.faults += [self._copied.fault] if self._copied.fault else []
-        confirmation = await self._ghosts.read()
+        idle: Counter[Autocluster] = Counter()
+        for group in found.groups.values():
+            idle[group.schedd, group.autocluster] += group.count
+        confirmation = await self._ghosts.read(idle)
         found.faults += [confirmation.fault] if confirmation.fault else []
         return confirmation
 
@@ -258,3 +263,12 @@ def _take_picture(found: Found, picture: QueuePicture) -> None:
         if group.key not in may_order:
             why = picture.fault or picture.by_name[group.schedd].fault or "its answer is too old"
             found.faulty[group.key] = f"schedd {group.schedd} is not known well enough: {why}"
+
+
+def _take_slots(found: Found, picture: SlotPicture) -> None:
+    for number, each in enumerate(picture.slots):
+        found.rooms.append(FreeRoom(f"slots {number}", each.has, each.count))
+        found.room_ads[f"slots {number}"] = each.ad
+    if not picture.is_complete(time.time()):
+        found.may_order = False
+        found.faults.append(f"free slots are not known: {picture.fault or 'the answer is too old'}")

@@ -1,6 +1,7 @@
 """Put together what a decision is made from, out of what a look has found."""
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from functools import partial
 
 from annexd.demand.accounting import limits_of
@@ -40,11 +41,11 @@ def confirmed_of(
         users.setdefault(group.schedd, set()).add(group.user)
         key = group.schedd, group.autocluster
         limits[key] = limits.get(key, frozenset()) | limits_of(group.user, group.limits, limited)
-    once = limit_once(confirmation, limits)
+    once = replace(confirmation, matches=limit_once(confirmation, limits))
     found = {}
     for offer in offers:
         fault = confirmation.faults.get(offer.name) or (confirmation.fault if not confirmation.faults else None)
-        matches = once.get(offer.name)
+        matches = once.still_idle(offer.name)
         if fault:
             found[offer.name] = Confirmed({}, fault=fault)
         elif matches is not None:

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annexd.demand.accounting import NO_CEILING, Standing, differences, limited_of, limits_of, standings_of
-from annexd.demand.confirmation import Confirmation, Cycle, GhostReading, Schedd, count, limit_once, total
+from annexd.demand.confirmation import Confirmation, Cycle, GhostReading, Schedd, count, gone_since, limit_once, total
 from annexd.demand.demand_config import demand_config
 from annexd.demand.ghost_negotiators import JobClause, by_clause, faults_of_names
 from annexd.demand.ghost_queries import cycles_in, schedds_of, version_of
+from annexd.demand.ghosts import Watched
 
 CYCLE = Cycle(100, 105)
 ADDRESS = "<192.0.2.1:9618?sock=schedd>"
@@ -87,6 +88,33 @@ def test_a_limit_of_two_negotiators_is_given_once_and_one_of_a_single_negotiator
         "gpu": {("schedd", 1): 0},
     }
     assert limit_once(confirmed(small={1: 2}, big={1: 1}), both)["big"] == {("schedd", 1): 1}
+
+
+AUTOCLUSTER = ("schedd", 1)
+
+
+def test_a_quota_does_not_count_again_for_jobs_that_run_by_now() -> None:
+    """Of his eleven idle jobs six were matched, within a quota.  Four of them run now, and the quota is almost used."""
+    watched = Watched(JobClause("true", 300))
+    watched.take(CYCLE, {"small": {AUTOCLUSTER: 6}}, {AUTOCLUSTER: 11})
+    assert Confirmation(watched.fullest({AUTOCLUSTER: 11})[0]).still_idle("small") == {AUTOCLUSTER: 6}
+    matches, gone = watched.fullest({AUTOCLUSTER: 7})
+    assert Confirmation(matches, gone=gone).still_idle("small") == {AUTOCLUSTER: 2}
+
+
+def test_of_two_cycles_the_one_counts_of_which_more_is_idle_still() -> None:
+    watched = Watched(JobClause("true", 300))
+    watched.take(CYCLE, {"small": {AUTOCLUSTER: 6}}, {AUTOCLUSTER: 11})
+    watched.take(Cycle(120, 125), {"small": {AUTOCLUSTER: 4}}, {AUTOCLUSTER: 8})
+    assert watched.fullest({AUTOCLUSTER: 8}) == ({"small": {AUTOCLUSTER: 4}}, {"small": {AUTOCLUSTER: 0}})
+
+
+def test_offers_of_one_negotiator_lose_a_job_that_runs_once() -> None:
+    matches = {"small": {AUTOCLUSTER: 2}, "big": {AUTOCLUSTER: 4}}
+    gone = gone_since(matches, {AUTOCLUSTER: 9}, {AUTOCLUSTER: 6})
+    assert gone == {"small": {AUTOCLUSTER: 2}, "big": {AUTOCLUSTER: 1}}
+    assert Confirmation(matches, gone=gone).still_idle("big") == {AUTOCLUSTER: 3}
+    assert Confirmation(matches).still_idle("gpu") is None
 
 
 jobs_by_number = st.dictionaries(st.integers(1, 4), st.integers(0, 30), max_size=4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from annexd.demand.confirmation import Confirmation
 from annexd.demand.idle_jobs import IdleGroup
 from annexd.demand.offer import Offer
@@ -42,3 +44,9 @@ def test_a_source_without_an_answer_yet_is_missing_and_a_failed_one_is_a_fault()
         "gpu": Confirmed({("ap", 1): 20}, frozenset({"ap"})),
         "broken": Confirmed({}, fault="no such negotiator"),
     }
+
+
+def test_jobs_that_run_by_now_use_up_what_is_left_of_a_limit() -> None:
+    answer = replace(answered({1: 3}, {1: 3}), gone={"small": {("ap", 1): 1}})
+    found = confirmed_of(answer, OFFERS, [group(1, "carol@x", "licence")])
+    assert (found["small"].jobs, found["gpu"].jobs) == ({("ap", 1): 2}, {("ap", 1): 0})

@@ -58,7 +58,7 @@ ANNEX_SHUTDOWN_PROGRAM = $(LOCAL_DIR)/bin/poweroff
 START = """
 mkdir -p log spool execute lock run
 offer=$(sed -n 's/^AnnexOffer = "\\(.*\\)"$/\\1/p' config.d/*)
-test ! -e "$1/$offer" || cp "$1/$offer" config.d/99hardware
+test ! -f "$1/$offer" || cp "$1/$offer" config.d/99hardware
 exec "$0" -f
 """
 
