@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterable
@@ -91,6 +92,8 @@ class MixedSite(JoiningSite):
         if self.elsewhere:
             with self.elsewhere.config_file.open("a") as config:
                 config.write(ELSEWHERE.format(collector=self.pool.collector, user=self.user))
+            for key in (self.pool.directory / "passwords.d").iterdir():  # series 23 needs one that both pools have
+                shutil.copy(key, self.elsewhere.directory / "passwords.d")
             self.elsewhere.start()
         return self
 

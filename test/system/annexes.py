@@ -7,7 +7,7 @@ knows nothing of the pool.  All else it has from the annex's object.
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Self
 
 from test.cloud import Cloud
@@ -64,7 +64,7 @@ exec "$0" -f
 
 
 def image(
-    pool: Pool, machines: int, *more: str, hardware: Mapping[str, str] = MappingProxyType({}), ports: Sequence[int] = ()
+    pool: Pool, machines: int, *more: str, hardware: Mapping[str, str] | None = None, ports: Sequence[int] = ()
 ) -> Boot:
     """An image with the HTCondor of a pool, of which so many instances may boot at one time, with these options.
 
@@ -74,7 +74,7 @@ def image(
     htcondor, folder, found = pool.htcondor, pool.directory / "machines", pool.directory / "hardware"
     folder.mkdir()
     found.mkdir()
-    for offer, config_of_it in hardware.items():
+    for offer, config_of_it in (hardware or {}).items():
         (found / offer).write_text(config_of_it)
     config = pool.directory / "image_config"
     config.write_text(IMAGE.format(htcondor=htcondor, prefix=htcondor.sbin.parent))
@@ -107,7 +107,7 @@ class JoiningSite(Site):
             speed=speed,
             termination_s=0.5,
             enforce_iam=True,
-            boot=image(self.pool, machines, *options, hardware=hardware or {}, ports=ports),
+            boot=image(self.pool, machines, *options, hardware=hardware, ports=ports),
             behaviour={"logs_late_s": 0.0},
         )
         self.public_key_file, self.secret_key_file = self.key_files()
