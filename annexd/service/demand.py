@@ -90,7 +90,7 @@ class Demand:
                 await self._look.withdraw_ghosts()
             self._report = report(settings, {}, [], None, None, [])
             return
-        found = await self._look.look(settings)
+        found = await self._look.look(settings, self._orders.running())
         self._fleets = found.fleets
         now = situation(found, lambda offer: self._orders.why_closed(offer, found))
         decision = await in_thread(partial(decide, now))

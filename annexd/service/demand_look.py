@@ -54,6 +54,7 @@ class Found:
     settings: DemandSettings
     at_s: float
     facts: Mapping[str, OfferFacts]
+    ordering: frozenset[str] = frozenset()  # offers whose orders were under way when the look began
     groups: dict[str, IdleGroup] = field(default_factory=dict)
     candidates: dict[str, frozenset[str]] = field(default_factory=dict)  # groups that an offer is for, by its name
     young: set[str] = field(default_factory=set)  # groups whose jobs are not known to be old enough for any offer yet
@@ -111,11 +112,11 @@ class DemandLook:
         await self._workers.close()
         await self._outbound.close()
 
-    async def look(self, settings: DemandSettings) -> Found:
-        """Ask all sources."""
+    async def look(self, settings: DemandSettings, ordering: frozenset[str] = frozenset()) -> Found:
+        """Ask all sources, while the orders of these offers are under way."""
         await asyncio.gather(self._sources.refresh_pool(), self._book.refresh(settings))
         facts = {each.name: self._book.facts(each) for each in settings.offers}
-        found = Found(settings, time.time(), facts)
+        found = Found(settings, time.time(), facts, ordering)
         await self._look_at_queues(found)
         await self._look_at_slots(found)
         await self._photograph(found)

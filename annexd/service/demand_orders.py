@@ -52,13 +52,20 @@ class DemandOrders:
         for task in self._running.values():
             task.cancel()
 
+    def running(self) -> frozenset[str]:
+        """Return the offers whose orders are under way."""
+        return frozenset(self._running)
+
     def why_closed(self, offer: Offer, found: Found) -> str:
-        """Return why the offer takes no orders now, or ""."""
+        """Return why the offer takes no orders now, or "".
+
+        An order that ended while the look was under way may have come too late to be among its annexes.
+        """
         if paused := found.why_paused(offer.name):
             return paused
         if fault := found.facts[offer.name].fault:
             return fault
-        if offer.name in self._running:
+        if offer.name in self._running or offer.name in found.ordering:
             return "its last order is under way"
         if refusal := self._cool_downs.refusal(offer.name, found.at_s):
             return f"no further order before {refusal[0]}, since the last one failed: {refusal[1]}"

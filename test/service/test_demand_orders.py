@@ -72,3 +72,17 @@ def test_what_was_refused_is_not_asked_for_again_before_a_reconfiguration() -> N
         assert not site.why_closed()
 
     asyncio.run(run())
+
+
+def test_an_order_that_ends_during_a_look_which_may_not_show_it_is_not_made_twice() -> None:
+    async def run() -> None:
+        site = Site(10)
+        site.orders.order(SETTINGS, SMALL, 5)
+        began = Found(SETTINGS, 0.0, {"small": OfferFacts()}, site.orders.running())
+        async with asyncio.timeout(10):
+            await site.done.wait()
+        assert site.orders.why_closed(SMALL, began) == "its last order is under way"
+        after = Found(SETTINGS, 0.0, {"small": OfferFacts()}, site.orders.running())
+        assert not site.orders.why_closed(SMALL, after)
+
+    asyncio.run(run())
