@@ -68,7 +68,8 @@ class OfferNow:
 class Confirmed:
     """What a negotiator gave to ghosts of one offer: jobs by schedd and autocluster.
 
-    `full`: schedds that offered as many jobs as they do in one negotiation, so that there may be more.
+    `full`: groups of users of whom a schedd offered as many jobs as it does in one negotiation, so that there may be
+    more.
     """
 
     jobs: Mapping[tuple[str, int], int]

@@ -39,6 +39,6 @@ def test_what_has_not_answered_yet_is_missing_and_what_cannot_is_a_fault() -> No
     found = confirmed_of(answered({}, {1: 20}), OFFERS, [group(1, "alice@x")])
     assert found == {
         "small": Confirmed({}),
-        "gpu": Confirmed({("ap", 1): 20}, frozenset({"ap"})),
+        "gpu": Confirmed({("ap", 1): 20}, frozenset({"ap#1#alice@x"})),
         "broken": Confirmed({}, fault="no such negotiator"),
     }
