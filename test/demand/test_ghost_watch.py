@@ -34,6 +34,7 @@ class OnePool(Outbound):
         self.silent: set[str] = set()  # kinds of ads that the collector does not answer for
 
     async def call(self, name: str, arguments: Mapping[str, Any], timeout_s: float = 30.0) -> Any:
+        assert timeout_s > 0
         if name == "advertise_copies":
             if arguments["command"] == "UPDATE_STARTD_AD":
                 self.ghosts += [each["Name"].strip('"') for each in arguments["copies"]]
