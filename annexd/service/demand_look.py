@@ -21,7 +21,7 @@ from annexd.demand.confirmation import Confirmation
 from annexd.demand.ghost_ad import Ghost
 from annexd.demand.ghost_negotiators import JobClause
 from annexd.demand.ghosts import GhostWatch
-from annexd.demand.idle_jobs import IdleGroup, QueuePicture
+from annexd.demand.idle_jobs import IdleGroup, Numbering, QueuePicture
 from annexd.demand.matching import Matcher, Matches
 from annexd.demand.matching_process import MatchingFailed
 from annexd.demand.pool_watch import PoolWorkers, QueueQuestion, QueueWatch, SlotWatch, photograph
@@ -58,6 +58,7 @@ class Found:
     groups: dict[str, IdleGroup] = field(default_factory=dict)
     candidates: dict[str, frozenset[str]] = field(default_factory=dict)  # groups that an offer is for, by its name
     young: set[str] = field(default_factory=set)  # groups whose jobs are not known to be old enough for any offer yet
+    renumbered: int = 0  # how often schedds have given autoclusters new numbers
     faulty: dict[str, str] = field(default_factory=dict)  # groups for which nothing may be ordered, and why
     rooms: list[FreeRoom] = field(default_factory=list)
     room_ads: dict[str, str] = field(default_factory=dict)
@@ -94,6 +95,7 @@ class DemandLook:
         self._outbound = Outbound(environment)
         self._matcher = Matcher()
         self._queues: dict[str, QueueWatch] = {}  # by JobClause.key
+        self._numbering = Numbering()
         self._slots = SlotWatch(self._workers, sources.collectors, settings.interval_s)
         self._negotiators = sorted({each.negotiator for each in clauses(settings).values()})
         self._ghosts = GhostWatch(self._outbound, name, sources.collectors, clauses(settings))
@@ -132,7 +134,8 @@ class DemandLook:
         if not found.settings.asks_negotiator:
             return
         ghosts = [Ghost(name, index, found.facts[name].ad) for name, count in counts.items() for index in range(count)]
-        state = frozenset((each.annex_id, each.machines, each.in_flight) for each in found.annexes)
+        annexes = frozenset((each.annex_id, each.machines, each.in_flight) for each in found.annexes)
+        state = annexes, found.renumbered
         try:
             await self._ghosts.show(ghosts, state)
         except OutboundFailed as error:
@@ -168,6 +171,7 @@ class DemandLook:
         for picture in pictures.values():
             _take_picture(found, picture)
         found.young = found.groups.keys() - old
+        found.renumbered = self._numbering.changes(each for picture in answers for each in picture.schedds)
 
     async def _look_at_slots(self, found: Found) -> None:
         names = frozenset().union(*(each.picture.refers_to() for each in self._queues.values()))

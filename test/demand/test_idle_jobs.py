@@ -18,6 +18,7 @@ from annexd.demand.idle_jobs import (
     KEPT_S,
     Directory,
     IdleGroup,
+    Numbering,
     QueuePicture,
     ScheddAd,
     ScheddAnswer,
@@ -107,6 +108,20 @@ def test_new_numbers_of_autoclusters_are_a_fault_for_one_interval() -> None:
     anew = answered(good, group(autocluster=7, kind="b"), at_s=NOW_S + 60)
     assert anew.fault == "its autoclusters have new numbers"
     assert answered(anew, group(autocluster=7, kind="b"), at_s=NOW_S + 120).fault is None
+
+
+def test_what_was_confirmed_of_old_numbers_is_void_once_after_a_restart_or_new_numbers() -> None:
+    numbering, good = Numbering(), answered(None, group(autocluster=7, kind="a"))
+    assert numbering.changes([good]) == 0
+    assert numbering.changes([good, replace(good, name="another", numbered_s=NOW_S)]) == 0, "a schedd that is new"
+    restarted = replace(SCHEDD, started_s=NOW_S + 50)
+    young = after_answer(good, restarted, ScheddAnswer(()), NOW_S + 60, INTERVAL_S)
+    assert numbering.changes([young]) == 1
+    known = after_answer(young, restarted, ScheddAnswer((group(autocluster=7, kind="a"),)), NOW_S + 180, INTERVAL_S)
+    assert numbering.changes([known]) == 1
+    anew = after_answer(known, restarted, ScheddAnswer((group(autocluster=7, kind="b"),)), NOW_S + 240, INTERVAL_S)
+    assert numbering.changes([known, anew]) == 2, "as one of two questions shows it"
+    assert numbering.changes([anew, anew]) == 2
 
 
 def test_a_group_that_comes_back_under_another_number_is_no_fault() -> None:
