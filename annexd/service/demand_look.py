@@ -130,9 +130,10 @@ class DemandLook:
 
     async def show(self, found: Found, counts: Mapping[str, int]) -> None:
         """Show so many ghosts of each offer."""
-        self._may_show_ghosts = True
         if not found.settings.asks_negotiator:
+            await self.withdraw_ghosts()
             return
+        self._may_show_ghosts = True
         ghosts = [Ghost(name, index, found.facts[name].ad) for name, count in counts.items() for index in range(count)]
         annexes = frozenset((each.annex_id, each.machines, each.in_flight) for each in found.annexes)
         state = annexes, found.renumbered
