@@ -35,6 +35,7 @@ class OfferedAnnex:
     hears_s: float  # so long before its end all its machines still hear of a later one
     moves: int  # how often its end was to be moved
     held: str  # why annexd by itself must not move its end now
+    has_started: bool = False  # whether AWS shows a machine of it
 
 
 def offered_annexes(
@@ -94,6 +95,7 @@ def _offered(
         TICK_S + known.drain_s,
         moves.number,
         _held(moves, _seen_end_s(known, index, seen, looks), end_s, is_ended=is_ended),
+        seen is not None and seen.instances > 0,
     )
 
 

@@ -119,6 +119,11 @@ def references(ad: Any, of: Any) -> list[str]:
     return [name for name in found if values.ATTRIBUTE.fullmatch(name)]
 
 
+def found_in(ad: Any, name: str) -> Any:
+    """Return an attribute's expression, or None: the bindings' own lookup raises KeyError for one that is missing."""
+    return ad.lookup(name) if name in ad else None
+
+
 def free_names(text: str) -> list[str]:
     """Return all attributes that an expression refers to."""
     return references(classad2.ClassAd(), expression(text))

@@ -78,18 +78,24 @@ class Confirmation:
         matches = self.matches.get(offer)
         return None if matches is None else {each: max(0, jobs - gone.get(each, 0)) for each, jobs in matches.items()}
 
-    def is_limit_reached(self, offer: str, schedd: str, users: int = 1) -> bool:
-        """Return whether the schedd may have more jobs for the offer that its limit kept back.
+    def kept_back(self, offer: str, users: Mapping[Autocluster, Collection[str]]) -> frozenset[tuple[str, str]]:
+        """Return the schedds and users of whose jobs the schedd's limit may have kept some back from the offer.
 
-        `users` have idle jobs there; more matches than their limits allow show that the schedd's limit is off.
+        `users` have idle jobs in each autocluster, and a record does not say whose job it is.  More matches than the
+        limits of all who share them allow show that the schedd's limit is off.
         """
-        if schedd not in self.limited:
-            return False
         mine = self.negotiators.get(offer)
-        together = [each for each, negotiator in self.negotiators.items() if negotiator == mine]
-        counts = [self.matches[each] for each in together if each in self.matches]
-        total = sum(count for each in counts for (name, _), count in each.items() if name == schedd)
-        return MATCH_LIMIT <= total <= MATCH_LIMIT * users
+        given: Counter[tuple[str, str]] = Counter()
+        sharers: dict[tuple[str, str], set[str]] = {}
+        for each, counts in self.matches.items():
+            for (schedd, number), jobs in counts.items() if self.negotiators.get(each) == mine else ():
+                names = users.get((schedd, number), ()) if schedd in self.limited else ()
+                for user in names:
+                    given[schedd, user] += jobs
+                    sharers.setdefault((schedd, user), set()).update(names)
+        return frozenset(
+            each for each, jobs in given.items() if MATCH_LIMIT <= jobs <= MATCH_LIMIT * len(sharers[each])
+        )
 
 
 def count(readings: Iterable[GhostReading], cycle: Cycle, schedds: Mapping[str, Schedd]) -> Matches:

@@ -5,6 +5,8 @@ Two passes: `plan_machines` places all idle jobs into what is free, what is on i
 are pure, so that observing and enforcing cannot decide differently.
 """
 
+from collections.abc import Collection
+
 from annexd.demand.packing import JobGroup, MachineKind, Plan, Resources, plan
 from annexd.demand.reasons import Reasons
 from annexd.demand.situation import Confirmed, Decision, OfferNow, Situation, WaitingGroup, flight_of, machine_of
@@ -81,9 +83,10 @@ def _given(offer: OfferNow, planned: Plan, now: Situation) -> int:
         return wanted
     confirmed = now.confirmed.get(offer.name, Confirmed({}))
     filled = _filled(offer, planned, now, confirmed)
-    if filled < wanted and any(each.schedd in confirmed.full for each in _placed_in(offer.name, planned, now)):
+    if filled < wanted and confirmed.full:
         # Nobody knows how many more the schedd would offer: its own count holds for one step at a time.
-        filled = max(filled, min(wanted, offer.step - offer.in_flight))
+        most = _filled(offer, planned, now, confirmed, confirmed.full)
+        filled = max(filled, min(most, offer.step - offer.in_flight))
     return max(0, filled)
 
 
@@ -91,8 +94,12 @@ def _placed_in(offer: str, planned: Plan, now: Situation) -> list[WaitingGroup]:
     return [each for each in now.groups if planned.placed.get(each.key, {}).get(offer)]
 
 
-def _filled(offer: OfferNow, planned: Plan, now: Situation, confirmed: Confirmed) -> int:
-    """Plan again with the jobs that were given a ghost, less those that free slots or machines on their way are for."""
+def _filled(offer: OfferNow, planned: Plan, now: Situation, confirmed: Confirmed, counted: Collection[str] = ()) -> int:
+    """Plan again with the jobs that were given a ghost, less those that free slots or machines on their way are for.
+
+    Of the groups that are `counted` all jobs are taken as given, but not of young ones, whose age only the negotiator
+    knows.
+    """
     left = dict(confirmed.jobs)
     elsewhere = {flight_of(offer.name), *(each.key for each in now.free)}
     for each in now.groups:
@@ -101,7 +108,8 @@ def _filled(offer: OfferNow, planned: Plan, now: Situation, confirmed: Confirmed
     given = []
     for each in _placed_in(offer.name, planned, now):
         placed = planned.placed[each.key][offer.name]
-        taken = _take(left, (each.schedd, each.autocluster), placed)
+        is_counted = each.key in counted and not each.is_young
+        taken = placed if is_counted else _take(left, (each.schedd, each.autocluster), placed)
         if taken and each.needs is not None:
             given.append(JobGroup(each.key, taken, each.needs))
     if offer.has is None:

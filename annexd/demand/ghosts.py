@@ -106,6 +106,8 @@ class GhostWatch:
         self._offers = dict(offers)
         clauses = {clause.key: clause for clause in self._offers.values()}
         self._watched = {key: self._watched.get(key) or Watched(clause) for key, clause in clauses.items()}
+        for key, watched in self._watched.items():
+            watched.show({name: ghost for name, ghost in watched.ghosts.items() if self._is_of(ghost, key)})
 
     async def show(self, ghosts: Collection[Ghost], state: Hashable = None) -> None:
         """Make these, and no others, the ghosts in the pool.
@@ -120,7 +122,7 @@ class GhostWatch:
                 each.forget()
         self._state = state
         for key, watched in self._watched.items():
-            mine = [ghost for ghost in ghosts if self._offers[ghost.offer].key == key]
+            mine = [ghost for ghost in ghosts if self._is_of(ghost, key)]
             watched.show({ghost.name(self._annexd): ghost for ghost in mine})
         await self._withdraw_others()
         await self._advertise_due()
@@ -137,6 +139,7 @@ class GhostWatch:
         shown = [each for each in self._watched.values() if each.ghosts]
         answers = [each.fullest(now) for each in shown]
         faults = {ghost.offer: each.fault for each in shown if each.fault for ghost in each.ghosts.values()}
+        faults = {} if self._fault else faults  # which are older than the collector's, and of some offers only
         texts = [self._fault] if self._fault else sorted(set(faults.values()))
         return Confirmation(
             {offer: counts for matches, _gone in answers for offer, counts in matches.items()},
@@ -157,6 +160,11 @@ class GhostWatch:
         self._sent, self._left_over = {}, {}
         if names:
             await self._invalidate(names, WITHDRAW_TIMEOUT_S)
+
+    def _is_of(self, ghost: Ghost, key: str) -> bool:
+        """Return whether it is of an offer that has this clause, as far as the last reconfiguration knows."""
+        clause = self._offers.get(ghost.offer)
+        return clause is not None and clause.key == key
 
     # What is in the pool.
 

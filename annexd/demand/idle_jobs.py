@@ -84,12 +84,14 @@ class ScheddPicture:
     left_out: str | None = None
     refers_to: frozenset[str] = frozenset()
     is_refused: bool = False
+    numbered_s: float = 0.0  # since when its autoclusters have these numbers, as far as it is known
 
     @classmethod
     def of(cls, ad: ScheddAd, before: Self | None) -> Self:
         """Return what was known of a schedd, at the place where it is now."""
         known = before or cls(ad.name, 0.0)
-        return replace(known, address=ad.address, expires_s=ad.expires_s, is_refused=False)
+        numbered_s = max(known.numbered_s, ad.started_s)
+        return replace(known, address=ad.address, expires_s=ad.expires_s, is_refused=False, numbered_s=numbered_s)
 
     def may_order(self, now_s: float, interval_s: float) -> bool:
         """Return whether machines may be ordered for these groups."""
@@ -130,6 +132,23 @@ class QueuePicture:
         return frozenset().union(*(each.refers_to for each in self.schedds))
 
 
+class Numbering:
+    """Counts how often schedds have given autoclusters new numbers: what was confirmed of the old ones is void."""
+
+    def __init__(self) -> None:
+        self._since_s: dict[str, float] = {}  # by schedd
+        self._changes = 0
+
+    def changes(self, schedds: Iterable[ScheddPicture]) -> int:
+        """Return the number of changes so far, with those that these pictures, of all that are known, show."""
+        found: dict[str, float] = {}
+        for each in schedds:
+            found[each.name] = max(found.get(each.name, 0.0), each.numbered_s)
+        self._changes += sum(at_s > self._since_s.get(name, at_s) for name, at_s in found.items())
+        self._since_s = found
+        return self._changes
+
+
 def after_answer(
     before: ScheddPicture | None, ad: ScheddAd, answer: ScheddAnswer | ScheddFault, now_s: float, interval_s: float
 ) -> ScheddPicture:
@@ -140,7 +159,9 @@ def after_answer(
     if (age_s := now_s - ad.started_s) < YOUNG_INTERVALS * interval_s:
         return _kept(replace(known, fault=f"it started {max(age_s, 0):.0f} s ago"), now_s)
     groups = tuple(_aged(answer.groups, known.groups))
-    fault = "its autoclusters have new numbers" if _is_renumbered(known.groups, groups) else None
+    fault = None
+    if _is_renumbered(known.groups, groups):
+        fault, known = "its autoclusters have new numbers", replace(known, numbered_s=max(now_s, known.numbered_s))
     return replace(
         known, asked_s=now_s, groups=groups, fault=fault, left_out=answer.left_out, refers_to=answer.refers_to
     )

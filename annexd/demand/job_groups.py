@@ -43,6 +43,7 @@ MAX_NAMES: Final = 1_000
 MAX_LIMIT: Final = 200  # characters of a concurrency limit's name
 MAX_LIMITS: Final = 20  # of a job
 MAX_SHOWN: Final = 5  # users whose jobs are left out
+MAX_SUBMITTER: Final = 500  # characters: a user may call an accounting group anything, and reports repeat it
 
 
 class GroupRow(NamedTuple):
@@ -75,7 +76,7 @@ def rows_of(schedd: str, ads: Sequence[Any], submitters: Set[str] | None) -> Job
             rows.append(row)
             if len(names) < MAX_NAMES and len(row.ad) <= MAX_AD_CHARACTERS:
                 _note_references(ad, names)
-    small = [row for row in rows if len(row.ad) <= MAX_AD_CHARACTERS]
+    small = [row for row in rows if len(row.ad) <= MAX_AD_CHARACTERS and len(row.user) <= MAX_SUBMITTER]
     kept = fairest(small)
     refers_to = sorted(frozenset().union(*names.values()))[:MAX_NAMES]
     return JobRows(list(_with_keys(schedd, kept)), _left_out(len(ads), rows, kept), frozenset(refers_to))
@@ -104,7 +105,7 @@ def _row(ad: Any) -> GroupRow | None:
         return None
     autocluster = bindings.plain(ad.get("AutoClusterId"))
     number = autocluster if isinstance(autocluster, int) and autocluster > 0 else NO_AUTOCLUSTER
-    kind = _digest("\n".join(str(ad.lookup(name)) for name in SIGNIFICANT))
+    kind = _digest("\n".join(str(bindings.found_in(ad, name)) for name in SIGNIFICANT))
     submitter = submitter_of(user, bindings.plain(ad.get("AccountingGroup")))
     for name in ANSWERS_OWN:
         if name in ad:
@@ -125,7 +126,7 @@ def _limits(value: object) -> list[str]:
 
 
 def _note_references(ad: Any, names: dict[str, frozenset[str]]) -> None:
-    requirements = ad.lookup("Requirements")
+    requirements = bindings.found_in(ad, "Requirements")
     if requirements is not None and (text := str(requirements)) not in names:
         names[text] = frozenset(bindings.references(ad, requirements))
 
@@ -150,7 +151,8 @@ def _left_out(answered: int, rows: Sequence[GroupRow], kept: Sequence[GroupRow])
         missing[row.user] += row.jobs
     for row in kept:
         missing[row.user] -= row.jobs
-    texts = [f"{count} jobs of {user}" for user, count in sorted(missing.items(), key=lambda each: -each[1]) if count]
+    most = sorted(missing.items(), key=lambda each: -each[1])
+    texts = [f"{count} jobs of {user[:MAX_LIMIT]}" for user, count in most if count]
     if len(texts) > MAX_SHOWN:
         texts[MAX_SHOWN:] = [f"those of {len(texts) - MAX_SHOWN} more users"]
     texts += [f"kinds of jobs beyond {MAX_ASKED}"] if answered >= MAX_ASKED else []

@@ -150,7 +150,7 @@ def _read_of_jobs(machines: Sequence[str]) -> Iterator[str]:
     for text in machines:
         ad: Any = bindings.parse_ad(text)
         for name in ("Start", "Requirements"):
-            if (expression := ad.lookup(name)) is not None:
+            if (expression := bindings.found_in(ad, name)) is not None:
                 yield from bindings.references(ad, expression)
 
 

@@ -67,7 +67,8 @@ class OfferNow:
 class Confirmed:
     """The matches of a negotiator with ghosts of one offer: jobs by schedd and autocluster.
 
-    `full`: schedds that offered as many jobs as they do in one negotiation, so that there may be more.
+    `full`: groups of users whose schedd offered as many of their jobs as it does in one negotiation, so that there may be
+    more.
     """
 
     jobs: Mapping[tuple[str, int], int]

@@ -84,7 +84,7 @@ def _rounded(value: object) -> object:
 
 def _shape(ad: Any, texts: Mapping[str, str]) -> Shape:
     """Return what distinguishes slots.  A FileSystemDomain that is the machine's own name is a name, too."""
-    own = {str(ad.lookup(name)) for name in ("Machine", "Name")}
+    own = {str(bindings.found_in(ad, name)) for name in ("Machine", "Name")}
     return tuple(sorted(pair for pair in texts.items() if not _is_volatile(*pair) and pair[1] not in own))
 
 

@@ -86,12 +86,13 @@ class Demand:
     async def _round(self) -> None:
         settings = self._settings
         if settings.mode == OFF or not settings.offers:
-            if settings.offers:
-                await self._look.withdraw_ghosts()
+            self._fleets = ()
+            await self._look.withdraw_ghosts()
             self._report = report(settings, {}, [], None, None, [])
             return
-        found = await self._look.look(settings)
+        found = await self._look.look(settings, self._orders.running())
         self._fleets = found.fleets
+        self._orders.look(found)
         now = situation(found, lambda offer: self._orders.why_closed(offer, found))
         decision = await in_thread(partial(decide, now))
         extensions = self._extensions.decide(found)

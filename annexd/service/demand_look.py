@@ -23,7 +23,7 @@ from annexd.demand.free_slots import SlotPicture
 from annexd.demand.ghost_ad import Ghost
 from annexd.demand.ghost_negotiators import JobClause
 from annexd.demand.ghosts import GhostWatch
-from annexd.demand.idle_jobs import IdleGroup, QueuePicture
+from annexd.demand.idle_jobs import IdleGroup, Numbering, QueuePicture
 from annexd.demand.matching import Matcher, Matches
 from annexd.demand.matching_process import MatchingFailed
 from annexd.demand.pool_watch import PoolWorkers, QueueQuestion, QueueWatch, SlotWatch, photograph
@@ -56,9 +56,11 @@ class Found:
     settings: DemandSettings
     at_s: float
     facts: Mapping[str, OfferFacts]
+    ordering: frozenset[str] = frozenset()  # offers whose orders were under way when the look began
     groups: dict[str, IdleGroup] = field(default_factory=dict)
     candidates: dict[str, frozenset[str]] = field(default_factory=dict)  # groups that an offer is for, by its name
     young: set[str] = field(default_factory=set)  # groups whose jobs are not known to be old enough for any offer yet
+    renumbered: int = 0  # how often schedds have given autoclusters new numbers
     faulty: dict[str, str] = field(default_factory=dict)  # groups for which nothing may be ordered, and why
     rooms: list[FreeRoom] = field(default_factory=list)
     room_ads: dict[str, str] = field(default_factory=dict)
@@ -95,6 +97,7 @@ class DemandLook:
         self._outbound = Outbound(environment)
         self._matcher = Matcher()
         self._queues: dict[str, QueueWatch] = {}  # by JobClause.key
+        self._numbering = Numbering()
         self._slots = SlotWatch(self._workers, sources.collectors, settings.interval_s)
         self._negotiators = sorted({each.negotiator for each in clauses(settings).values()})
         self._ghosts = GhostWatch(self._outbound, name, sources.collectors, clauses(settings))
@@ -113,11 +116,11 @@ class DemandLook:
         await self._workers.close()
         await self._outbound.close()
 
-    async def look(self, settings: DemandSettings) -> Found:
-        """Ask all sources."""
+    async def look(self, settings: DemandSettings, ordering: frozenset[str] = frozenset()) -> Found:
+        """Ask all sources, while the orders of these offers are under way."""
         await asyncio.gather(self._sources.refresh_pool(), self._book.refresh(settings))
         facts = {each.name: self._book.facts(each) for each in settings.offers}
-        found = Found(settings, time.time(), facts)
+        found = Found(settings, time.time(), facts, ordering)
         # First the slots.  A job that starts between the two is counted nowhere then; else it would be counted as idle,
         # and its slot as taken.  New jobs may tell further kinds of slots apart: then the slots come again.
         names = self._names_of_slots()
@@ -135,11 +138,13 @@ class DemandLook:
 
     async def show(self, found: Found, counts: Mapping[str, int]) -> None:
         """Show so many ghosts of each offer."""
-        self._may_show_ghosts = True
         if not found.settings.asks_negotiator:
+            await self.withdraw_ghosts()
             return
+        self._may_show_ghosts = True
         ghosts = [Ghost(name, index, found.facts[name].ad) for name, count in counts.items() for index in range(count)]
-        state = frozenset((each.annex_id, each.machines, each.in_flight) for each in found.annexes)
+        annexes = frozenset((each.annex_id, each.machines, each.in_flight) for each in found.annexes)
+        state = annexes, found.renumbered
         try:
             await self._ghosts.show(ghosts, state)
         except OutboundFailed as error:
@@ -175,6 +180,7 @@ class DemandLook:
         for picture in pictures.values():
             _take_picture(found, picture)
         found.young = found.groups.keys() - old
+        found.renumbered = self._numbering.changes(each for picture in answers for each in picture.schedds)
 
     def _names_of_slots(self) -> frozenset[str]:
         """Return what the idle jobs that are known refer to."""

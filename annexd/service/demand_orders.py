@@ -21,6 +21,7 @@ from annexd.service.capacity_watch import CapacityPicture
 from annexd.service.cool_downs import CoolDowns
 from annexd.service.demand_look import Found
 from annexd.service.demand_settings import DemandSettings, in_knobs
+from annexd.service.missing_machines import MissingMachines
 from annexd.service.offer_book import OfferFacts, order_ad
 from annexd.workflow import SUCCESS
 
@@ -42,26 +43,42 @@ class DemandOrders:
         self._context, self._done = context, done
         self._running: dict[str, asyncio.Task[None]] = {}  # by offer
         self._cool_downs = CoolDowns()  # by offer
+        self._missing = MissingMachines()
 
     def reconfigure(self) -> None:
         """Forget what failed: it may have been the configuration."""
         self._cool_downs.forget()
+        self._missing.forget()
+
+    def look(self, found: Found) -> None:
+        """Take in which machines have joined, if the collector and the journal have just said it."""
+        if found.knows_jobs and found.may_order:
+            self._missing.look(found.annexes)
 
     def cancel(self) -> None:
         """Stop what is under way; the journal goes on with what was accepted."""
         for task in self._running.values():
             task.cancel()
 
+    def running(self) -> frozenset[str]:
+        """Return the offers whose orders are under way."""
+        return frozenset(self._running)
+
     def why_closed(self, offer: Offer, found: Found) -> str:
-        """Return why the offer takes no orders now, or ""."""
+        """Return why the offer takes no orders now, or "".
+
+        An order that ended while the look was under way may have come too late to be among its annexes.
+        """
         if paused := found.why_paused(offer.name):
             return paused
         if fault := found.facts[offer.name].fault:
             return fault
-        if offer.name in self._running:
+        if offer.name in self._running or offer.name in found.ordering:
             return "its last order is under way"
         if refusal := self._cool_downs.refusal(offer.name, found.at_s):
             return f"no further order before {refusal[0]}, since the last one failed: {refusal[1]}"
+        if refusal := self._missing.refusal(offer.name, found.at_s):
+            return f"no further order before {refusal[0]}: {refusal[1]}"
         return self._open_part(offer, 1).words
 
     def order(self, settings: DemandSettings, offer: Offer, machines: int) -> None:

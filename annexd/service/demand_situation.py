@@ -35,11 +35,12 @@ def confirmed_of(
 
     `limited`: the users with a ceiling and groups with a quota.
     """
-    users: dict[str, set[str]] = {}
+    groups = list(groups)
+    users: dict[Autocluster, set[str]] = {}
     limits: dict[Autocluster, frozenset[str]] = {}
     for group in groups:
-        users.setdefault(group.schedd, set()).add(group.user)
         key = group.schedd, group.autocluster
+        users.setdefault(key, set()).add(group.user)
         limits[key] = limits.get(key, frozenset()) | limits_of(group.user, group.limits, limited)
     once = replace(confirmation, matches=limit_once(confirmation, limits))
     found = {}
@@ -49,9 +50,8 @@ def confirmed_of(
         if fault:
             found[offer.name] = Confirmed({}, fault=fault)
         elif matches is not None:
-            full = [
-                each for each, names in users.items() if confirmation.is_limit_reached(offer.name, each, len(names))
-            ]
+            kept_back = confirmation.kept_back(offer.name, users)
+            full = (each.key for each in groups if (each.schedd, each.user) in kept_back)
             found[offer.name] = Confirmed(matches, frozenset(full))
     return found
 

@@ -173,8 +173,10 @@ def test_gpu_jobs_behind_many_others_of_the_user_are_seen(pool: ConfirmingPool, 
     watch.show(*ghosts("small", ad), *ghosts("gpu", pool.photograph(8, gpus=4, start="(TARGET.RequestGPUs ?: 0) > 0")))
     is_limited = pool.htcondor.version.startswith("25.")
     found = watch.expect({"small": {plain: 20 if is_limited else 30}, "gpu": {gpu: 2}})
-    assert found.is_limit_reached("small", pool.schedd_name()) == is_limited
-    assert not found.is_limit_reached("gpu", pool.schedd_name())
+    schedd = pool.schedd_name()
+    users = {(schedd, number): {"nobody"} for number in (plain, gpu)}
+    assert found.kept_back("small", users) == ({(schedd, "nobody")} if is_limited else set())
+    assert not found.kept_back("gpu", users)
 
 
 @WHOLE

@@ -144,11 +144,20 @@ def test_capacity_for_jobs_that_free_slots_will_take_is_not_given_to_others() ->
 
 
 def test_the_count_of_a_schedd_that_offers_only_some_jobs_holds_for_one_step() -> None:
-    full = {"small": Confirmed({("ap", 1): 4}, frozenset(["ap"]))}
+    full = {"small": Confirmed({("ap", 1): 4}, frozenset(["flood"]))}
     offer = replace(SMALL, max_machines=1_000, step=50)
     assert decided([jobs("flood", 1_000)], offer, confirmed=full).orders == {"small": 50}
     flying = replace(offer, living=50, in_flight=50)
     assert not decided([jobs("flood", 1_000)], flying, confirmed=full).orders
+
+
+def test_the_count_of_a_schedd_holds_only_for_users_whose_limit_is_reached_and_for_jobs_old_enough() -> None:
+    mine, others = jobs("flood", 60), jobs("over quota", 1_000, autocluster=2)
+    full = {"small": Confirmed({("ap", 1): 20}, frozenset(["flood"]))}
+    offer = replace(SMALL, max_machines=1_000, step=50)
+    assert decided([mine, others], offer, confirmed=full).orders == {"small": 30}
+    young = replace(mine, is_young=True)
+    assert decided([young], offer, confirmed=full).orders == {"small": 10}, "what the negotiator has matched"
 
 
 def test_the_next_step_is_shown_with_the_machines_that_are_ordered_now() -> None:
@@ -166,7 +175,7 @@ def test_another_group_of_the_same_autocluster_shares_what_was_given() -> None:
 
 def test_an_offer_that_shows_its_step_says_so_where_nothing_is_ordered() -> None:
     flying = replace(SMALL, step=2, living=2, in_flight=2)
-    full = {"small": Confirmed({("ap", 1): 4}, frozenset(["ap"]))}
+    full = {"small": Confirmed({("ap", 1): 4}, frozenset(["flood"]))}
     found = decided([jobs("flood", 100)], flying, confirmed=full)
     assert states(found, "flood").keys() <= {IN_FLIGHT, NOT_CONFIRMED, STEP, CAP}
 
@@ -174,7 +183,7 @@ def test_an_offer_that_shows_its_step_says_so_where_nothing_is_ordered() -> None
 groups = st.lists(
     st.builds(
         WaitingGroup,
-        st.uuids().map(str),
+        st.sampled_from("abcdef"),
         st.sampled_from(["ap1", "ap2"]),
         st.integers(1, 3),
         st.integers(1, 60),
@@ -197,7 +206,7 @@ offers = st.builds(
 )
 given_jobs = st.dictionaries(st.tuples(st.sampled_from(["ap1", "ap2"]), st.integers(1, 3)), st.integers(0, 40))
 confirmations = st.none() | st.dictionaries(
-    st.sampled_from(["small", "big"]), st.builds(Confirmed, given_jobs, st.frozensets(st.sampled_from(["ap1", "ap2"])))
+    st.sampled_from(["small", "big"]), st.builds(Confirmed, given_jobs, st.frozensets(st.sampled_from("abcdef")))
 )
 
 

@@ -80,6 +80,13 @@ def test_only_attributes_read_by_jobs_or_slot_policy_distinguish_slots() -> None
     assert kinds(slot(), slot(MaxWallTime=60), attributes=("MaxWallTime",)) == [1, 1]
 
 
+def test_an_ad_without_a_name_or_machine_hides_no_other_slot() -> None:
+    nameless = slot()
+    for name in ("Name", "Machine"):
+        del nameless[name]
+    assert sum(kinds(nameless, slot(Site=2))) == 2
+
+
 def test_a_row_has_an_ad_that_can_be_matched_and_never_more_disk_than_the_slot() -> None:
     gpu = classad2.ClassAd({"Capability": 8.0})
     with_gpu = slot(GPUs=1, AvailableGPUs=classad2.ExprTree("{ GPUs_GPU_1 }"), GPUs_GPU_1=gpu)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -68,16 +69,22 @@ def confirmed(**matches: dict[int, int]) -> Confirmation:
 
 def test_offers_of_one_negotiator_share_a_schedds_limit() -> None:
     found = confirmed(small={1: 12}, big={1: 8}, gpu={2: 5})
-    assert found.is_limit_reached("small", "schedd")
-    assert found.is_limit_reached("big", "schedd")
-    assert not found.is_limit_reached("gpu", "schedd")
-    assert not found.is_limit_reached("small", "another")
+    users = {("schedd", 1): {"alice"}, ("schedd", 2): {"alice"}}
+    assert found.kept_back("small", users) == found.kept_back("big", users) == {("schedd", "alice")}
+    assert not found.kept_back("gpu", users)
+    assert not replace(found, limited=frozenset({"another"})).kept_back("small", users)
 
 
 def test_more_than_all_users_may_get_shows_that_the_limit_is_off() -> None:
     found = confirmed(small={1: 50})
-    assert not found.is_limit_reached("small", "schedd", users=2)
-    assert found.is_limit_reached("small", "schedd", users=3)
+    assert not found.kept_back("small", {("schedd", 1): {"alice", "bob"}})
+    assert len(found.kept_back("small", {("schedd", 1): {"alice", "bob", "carol"}})) == 3
+
+
+def test_a_schedds_limit_is_each_users_own() -> None:
+    found = confirmed(small={1: 20, 2: 8, 3: 8, 4: 8})
+    users = {("schedd", number): {user} for number, user in enumerate(["alice", "bob", "carol", "dave", "eve"], 1)}
+    assert found.kept_back("small", users) == {("schedd", "alice")}
 
 
 def test_a_limit_of_two_negotiators_is_given_once_and_one_of_a_single_negotiator_stays() -> None:

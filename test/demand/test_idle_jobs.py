@@ -12,12 +12,14 @@ from functools import partial
 
 import pytest
 
+from annexd.condor import bindings
 from annexd.daemoncore.pool.outbound import OutboundFailed
 from annexd.demand import idle_jobs
 from annexd.demand.idle_jobs import (
     KEPT_S,
     Directory,
     IdleGroup,
+    Numbering,
     QueuePicture,
     ScheddAd,
     ScheddAnswer,
@@ -27,7 +29,7 @@ from annexd.demand.idle_jobs import (
     after_round,
     without_collector,
 )
-from annexd.demand.job_groups import GroupRow, fairest
+from annexd.demand.job_groups import GroupRow, fairest, rows_of
 from annexd.demand.job_place import JobPlace, place_of
 from annexd.demand.pool_watch import PoolWorkers, QueueQuestion, fault_of
 from test.demand import fragile_worker
@@ -109,6 +111,20 @@ def test_new_numbers_of_autoclusters_are_a_fault_for_one_interval() -> None:
     assert answered(renumbered, group(autocluster=7, kind="b"), at_s=NOW_S + 120).fault is None
 
 
+def test_confirmations_of_old_numbers_are_void_once_after_a_restart_or_new_numbers() -> None:
+    numbering, good = Numbering(), answered(None, group(autocluster=7, kind="a"))
+    assert numbering.changes([good]) == 0
+    assert numbering.changes([good, replace(good, name="another", numbered_s=NOW_S)]) == 0, "a schedd that is new"
+    restarted = replace(SCHEDD, started_s=NOW_S + 50)
+    young = after_answer(good, restarted, ScheddAnswer(()), NOW_S + 60, INTERVAL_S)
+    assert numbering.changes([young]) == 1
+    known = after_answer(young, restarted, ScheddAnswer((group(autocluster=7, kind="a"),)), NOW_S + 180, INTERVAL_S)
+    assert numbering.changes([known]) == 1
+    after = after_answer(known, restarted, ScheddAnswer((group(autocluster=7, kind="b"),)), NOW_S + 240, INTERVAL_S)
+    assert numbering.changes([known, after]) == 2, "as one of two questions shows it"
+    assert numbering.changes([after, anew]) == 2
+
+
 def test_a_group_that_comes_back_under_another_number_is_no_fault() -> None:
     good = answered(None, group(autocluster=7, kind="a"))
     assert answered(good, group(autocluster=12, kind="a"), at_s=NOW_S + 60).fault is None
@@ -158,6 +174,25 @@ def test_a_user_with_very_many_kinds_of_jobs_hides_no_other_user() -> None:
     kept = fairest(many + few, most=10)
     assert [row.user for row in kept].count("alice") == 3
     assert len(kept) == 10
+
+
+def test_an_accounting_group_of_thousands_of_characters_is_left_out_and_shown_in_part() -> None:
+    groups = ["physics", "x" * 50_000]
+    text = '[ User = "alice@test"; AccountingGroup = "{}"; JobCount = 2; JobIds = "1.0 1.1"; Requirements = true ]'
+    found = rows_of("ap", [bindings.parse_ad(text.format(each)) for each in groups], None)
+    assert [row.user for row in found.rows] == ["physics@test"]
+    assert found.left_out is not None
+    assert found.left_out.startswith("2 jobs of xxx")
+    assert len(found.left_out) < 1000
+
+
+def test_a_job_that_lacks_what_most_have_hides_no_other() -> None:
+    text = '[ User = "{}@test"; JobCount = 2; JobIds = "1.0 1.1" {}]'
+    whole = "; Requirements = TARGET.HasCVMFS; RequestCpus = 1; RequestMemory = 2"
+    ads = [bindings.parse_ad(text.format(*each)) for each in (("mallory", ""), ("alice", whole))]
+    found = rows_of("ap", ads, None)
+    assert {row.user for row in found.rows} == {"mallory@test", "alice@test"}
+    assert found.refers_to == {"HasCVMFS"}
 
 
 # A job's place.
@@ -240,6 +275,9 @@ def test_jobs_that_differ_in_what_a_machine_reads_of_them_are_in_different_group
     apart = [each for each in pool.ask(replace(NOW, machines=(machine,))).groups() if each.user.startswith("carol@")]
     assert sorted(each.ad.count("Shift = 1") for each in apart) == [0, 1]
     assert len({each.key for each in apart}) == 2
+    without_start = pool.ask(replace(NOW, machines=("[ Cpus = 4; Memory = 8000 ]", machine)))
+    assert [each.fault for each in without_start.schedds] == [None, None], "an AD may say less than a machine does"
+    assert {each.key for each in without_start.groups()} >= {each.key for each in apart}
 
 
 def test_a_schedd_of_another_pool_counts_for_the_users_whose_jobs_flock_here(pool: TwoSchedds) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from annexd.annex.offered import OfferedAnnex
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.join_config import MachineOffer
 from annexd.demand.offer import Offer
@@ -72,3 +74,52 @@ def test_a_refused_order_is_not_repeated_before_a_reconfiguration() -> None:
         assert not site.why_closed()
 
     asyncio.run(run())
+
+
+def test_an_order_that_ends_during_a_look_which_may_not_show_it_is_not_made_twice() -> None:
+    async def run() -> None:
+        site = Site(10)
+        site.orders.order(SETTINGS, SMALL, 5)
+        began = Found(SETTINGS, 0.0, {"small": OfferFacts()}, site.orders.running())
+        async with asyncio.timeout(10):
+            await site.done.wait()
+        assert site.orders.why_closed(SMALL, began) == "its last order is under way"
+        after = Found(SETTINGS, 0.0, {"small": OfferFacts()}, site.orders.running())
+        assert not site.orders.why_closed(SMALL, after)
+
+    asyncio.run(run())
+
+
+BOOTING = OfferedAnnex("annex-1", "small", 3, 3, 0, 1.0, 9, "c", "o", 0, 0, 9, 60.0, 0, "", has_started=True)
+JOINED = replace(BOOTING, in_flight=2, joined=1)
+
+
+@pytest.mark.parametrize(
+    ("looks", "is_closed"),
+    [
+        ([[BOOTING], []], True),  # they have turned themselves off
+        ([[BOOTING], [replace(BOOTING, in_flight=0)]], True),  # nobody expects them any more
+        ([[BOOTING], [BOOTING]], False),
+        ([[BOOTING], [JOINED], []], False),
+        ([[replace(BOOTING, has_started=False)], []], False),  # AWS had none: that closes its capacity
+        ([[BOOTING], [], [replace(BOOTING, annex_id="annex-2")], [replace(JOINED, annex_id="annex-2")]], False),
+    ],
+)
+def test_an_offer_whose_machines_start_and_do_not_join_waits(looks: list[list[OfferedAnnex]], is_closed: bool) -> None:
+    site = Site(10)
+    for annexes in looks:
+        site.orders.look(Found(SETTINGS, 0.0, {}, annexes=annexes, knows_jobs=True))
+    assert ("no machine of annex annex-1 has joined the pool" in site.why_closed()) == is_closed
+    site.orders.reconfigure()
+    assert not site.why_closed()
+
+
+@pytest.mark.parametrize(("knows_jobs", "may_order"), [(False, True), (True, False)])
+def test_a_collector_or_journal_that_does_not_answer_says_of_no_machine_that_it_has_not_joined(
+    knows_jobs: bool, may_order: bool
+) -> None:
+    site = Site(10)
+    for annexes in ([BOOTING], []):
+        site.orders.look(Found(SETTINGS, 0.0, {}, annexes=annexes, knows_jobs=knows_jobs, may_order=may_order))
+        site.orders.look(Found(SETTINGS, 0.0, {}, annexes=[BOOTING], knows_jobs=True))
+    assert not site.why_closed()

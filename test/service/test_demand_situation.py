@@ -41,7 +41,7 @@ def test_a_source_without_an_answer_yet_is_missing_and_a_failed_one_is_a_fault()
     found = confirmed_of(answered({}, {1: 20}), OFFERS, [group(1, "alice@x")])
     assert found == {
         "small": Confirmed({}),
-        "gpu": Confirmed({("ap", 1): 20}, frozenset({"ap"})),
+        "gpu": Confirmed({("ap", 1): 20}, frozenset({"ap#1#alice@x"})),
         "broken": Confirmed({}, fault="no such negotiator"),
     }
 

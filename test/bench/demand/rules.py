@@ -6,10 +6,11 @@ Of the peers it is the rule of ordering alone: age, boot time and idle shutdown 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from annexd.demand.confirmation import Confirmation
 from annexd.demand.decision import decide
 from annexd.demand.situation import Confirmed, Decision, FreeRoom, OfferNow, Situation, WaitingGroup
 from test.bench.demand.trace import MAIN, TraceOffer
@@ -31,7 +32,7 @@ class Annexd:
 
     def __call__(self, view: View) -> Mapping[str, int]:
         groups = view.soon if self.asks_negotiator else view.groups
-        decision = self._decided(view, groups, self._confirmed(view))
+        decision = self._decided(view, groups, self._confirmed(view, groups))
         self._shown = decision.ghosts
         return decision.orders
 
@@ -69,16 +70,21 @@ class Annexd:
             in_flight=view.flying,
         )
 
-    def _confirmed(self, view: View) -> Mapping[str, Confirmed] | None:
+    def _confirmed(self, view: View, groups: Sequence[IdleJobs]) -> Mapping[str, Confirmed] | None:
         if not self.asks_negotiator:
             return None
+        users: dict[tuple[str, int], set[str]] = {}
+        for each in groups:
+            users.setdefault((each.schedd, each.autocluster), set()).add(each.user)
+        limited = frozenset(each.schedd for each in groups) if view.offered else frozenset[str]()
         found = view.ghosts(self._shown)
-        return {name: Confirmed(jobs, _full(jobs, view.offered)) for name, jobs in found.items()}
+        answer = Confirmation(found, negotiators={name: name for name in found}, limited=limited)
+        return {name: Confirmed(jobs, _full(answer.kept_back(name, users), groups)) for name, jobs in found.items()}
 
 
-def _full(jobs: Mapping[tuple[str, int], int], offered: int | None) -> frozenset[str]:
-    """Return the schedds that offered as many jobs as they do at once."""
-    return frozenset(schedd for (schedd, _), count in jobs.items() if offered and count >= offered)
+def _full(kept_back: Collection[tuple[str, str]], groups: Sequence[IdleJobs]) -> frozenset[str]:
+    """Return the groups of users whose schedd offered as many of their jobs as it does at once."""
+    return frozenset(_key(each) for each in groups if (each.schedd, each.user) in kept_back)
 
 
 def _key(group: IdleJobs) -> str:
