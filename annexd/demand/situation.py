@@ -67,7 +67,7 @@ class OfferNow:
 class Confirmed:
     """The matches of a negotiator with ghosts of one offer: jobs by schedd and autocluster.
 
-    `full`: groups of users whose schedd offered as many of their jobs as it does in one negotiation, so that there may be
+    `full`: groups of users whose schedd offered as many of their jobs as it does in one negotiation; there may be
     more.
     """
 

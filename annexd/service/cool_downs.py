@@ -6,6 +6,7 @@ from typing import Final
 
 FIRST_S: Final = 180.0
 LONGEST_S: Final = 3600.0
+SET_BACK_S: Final = 600.0  # more than this beyond its length: the clock was set back meanwhile, and it is over
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,6 @@ class CoolDowns:
     def refusal(self, name: str, now_s: float) -> tuple[str, str] | None:
         """Return until when (a local time of day) it must not be asked for again, and why; None if it may be."""
         found = self._refusals.get(name)
-        if found is None or found.until_s <= now_s:
+        if found is None or not 0 < found.until_s - now_s <= found.length_s + SET_BACK_S:
             return None
         return time.strftime("%H:%M:%S", time.localtime(found.until_s)), found.text

@@ -201,7 +201,7 @@ class DemandLook:
     async def _look_at_annexes(self, found: Found) -> None:
         index, pool, looks = self._sources.index, self._sources.pool(), self._sources.looks()
         now_s, boot_s = time.time(), found.settings.boot_s
-        found.knows_jobs = not pool.fault and now_s - pool.at_s < POOL_S
+        found.knows_jobs = not pool.fault and 0 <= now_s - pool.at_s < POOL_S
 
         def read() -> None:
             found.annexes = list(offered_annexes(index, looks, pool, now_s, boot_s))

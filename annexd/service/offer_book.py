@@ -5,6 +5,7 @@ description of the instance types does.  An offer is quoted as an order is, so t
 is known beforehand.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Mapping
@@ -41,6 +42,9 @@ from annexd.service.demand_settings import DemandSettings, in_knobs
 
 AGAIN_S: Final = 600.0  # between two questions about the same offer: Spot prices move within hours
 AFTER_FAULT_S: Final = 60.0
+ANSWER_S: Final = 20.0  # so long a look waits for answers; an AWS region that hangs delays no offer of another one
+AT_ONCE: Final = 4
+NOT_ASKED: Final = "AWS has not been asked about it yet"
 MICRO: Final = 1_000_000
 OF_AD: Final = "its AD"  # where the ad came from
 OF_A_MACHINE: Final = "a machine"
@@ -87,20 +91,26 @@ class OfferBook:
         bundle_sources: BundleSources,
         defaults: Defaults,
         reservations: Reservations | None = None,
+        answer_s: float = ANSWER_S,
     ) -> None:
         self._context, self._bundle_sources, self._defaults = context, bundle_sources, defaults
-        self._reservations = reservations
+        self._reservations, self._answer_s = reservations, answer_s
         self._facts: dict[str, OfferFacts] = {}
         self._offers: dict[str, Offer] = {}
         self._photographs: dict[str, tuple[Offer, str]] = {}  # with what was offered when they were made
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._at_once = asyncio.Semaphore(AT_ONCE)
 
     def reconfigure(self, defaults: Defaults) -> None:
         """Ask again about all offers."""
         self._defaults = defaults
-        self._offers.clear()
+        for name in {*self._offers, *self._asking}:
+            self._ask_again(name)
 
     def facts(self, offer: Offer) -> OfferFacts:
-        return self._facts.get(offer.name, OfferFacts(fault="AWS has not been asked about it yet"))
+        """Return what is known; of an offer that has changed since, that it must be asked about again."""
+        known = self._facts.get(offer.name, OfferFacts())
+        return known if self._offers.get(offer.name) == offer else replace(known, fault=NOT_ASKED)
 
     def has_photograph(self, offer: Offer) -> bool:
         return self._photographs.get(offer.name, (None, ""))[0] == offer
@@ -108,17 +118,34 @@ class OfferBook:
     def photograph(self, offer: Offer, ad: str) -> None:
         """Keep the ad of a machine that has joined from this offer, instead of what AWS describes, and ask again."""
         self._photographs[offer.name] = offer, ad
-        self._offers.pop(offer.name, None)
+        self._ask_again(offer.name)
+
+    def _ask_again(self, name: str) -> None:
+        """Believe no answer that is known, or on its way: what it is made from has changed."""
+        self._offers.pop(name, None)
+        if name in self._asking:
+            self._asking[name].cancel()
 
     async def refresh(self, settings: DemandSettings) -> None:
-        """Ask about the offers that are due."""
+        """Ask about the offers that are due; return after ANSWER_S at the latest."""
         for offer in settings.offers:
             known = self._facts.get(offer.name)
             wait_s = AFTER_FAULT_S if known and known.fault else AGAIN_S
-            if known is None or self._offers.get(offer.name) != offer or time.time() - known.at_s >= wait_s:
-                facts = await in_thread(partial(self._ask, offer, settings))
-                self._facts[offer.name] = replace(facts, fault=in_knobs(offer.name, facts.fault))
-                self._offers[offer.name] = offer
+            is_due = known is None or self._offers.get(offer.name) != offer or time.time() - known.at_s >= wait_s
+            if is_due and offer.name not in self._asking:
+                self._asking[offer.name] = task = asyncio.create_task(self._refresh(offer, settings))
+                task.add_done_callback(partial(self._asked_about, offer.name))
+        if self._asking:
+            await asyncio.wait(self._asking.values(), timeout=self._answer_s)
+
+    async def _refresh(self, offer: Offer, settings: DemandSettings) -> None:
+        async with self._at_once:
+            facts = await in_thread(partial(self._ask, offer, settings))
+        self._facts[offer.name] = replace(facts, fault=in_knobs(offer.name, facts.fault))
+        self._offers[offer.name] = offer
+
+    def _asked_about(self, name: str, _task: object) -> None:
+        del self._asking[name]
 
     def _ask(self, offer: Offer, settings: DemandSettings) -> OfferFacts:
         """Ask AWS about one offer.  Blocks."""

@@ -42,7 +42,7 @@ class PoolView:
 
     async def refresh(self) -> None:
         """Ask the collector, unless that was done a short time ago; return after ANSWER_S at the latest."""
-        if time.time() - self._snapshot.at_s < FRESH_S:
+        if 0 <= time.time() - self._snapshot.at_s < FRESH_S:  # a clock that was set back makes nothing fresh
             return
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())

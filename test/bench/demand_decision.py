@@ -48,6 +48,7 @@ class KnownOffers(OfferBook):
             for n in range(offers)
         )
         self._facts |= {each.name: _facts(n) for n, each in enumerate(self.offers)}
+        self._offers |= {each.name: each for each in self.offers}
 
     async def refresh(self, _settings: DemandSettings) -> None:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from annexd.annex.reply import ReplyAd
 from annexd.annex.request.join_config import MachineOffer
 from annexd.demand.offer import Offer
 from annexd.service.capacity_watch import CapacityPicture
+from annexd.service.cool_downs import CoolDowns
 from annexd.service.demand_look import Found
 from annexd.service.demand_orders import DemandOrders, OrderContext
 from annexd.service.demand_settings import DemandSettings
@@ -52,7 +54,7 @@ class Site:
         return self.why_closed()
 
     def why_closed(self) -> str:
-        return self.orders.why_closed(SMALL, Found(SETTINGS, 0.0, {"small": OfferFacts()}))
+        return self.orders.why_closed(SMALL, Found(SETTINGS, time.time(), {"small": OfferFacts()}))
 
 
 @pytest.mark.parametrize(("room", "asked"), [(5, [5]), (3, [5, 3]), (0, [5])])
@@ -123,3 +125,12 @@ def test_a_collector_or_journal_that_does_not_answer_says_of_no_machine_that_it_
         site.orders.look(Found(SETTINGS, 0.0, {}, annexes=annexes, knows_jobs=knows_jobs, may_order=may_order))
         site.orders.look(Found(SETTINGS, 0.0, {}, annexes=[BOOTING], knows_jobs=True))
     assert not site.why_closed()
+
+
+def test_a_clock_that_was_set_back_by_hours_prolongs_no_cool_down() -> None:
+    cool_downs, now_s = CoolDowns(), time.time()
+    cool_downs.refuse("small", "no room")
+    assert cool_downs.refusal("small", now_s + 1)
+    assert cool_downs.refusal("small", now_s - 300), "a look that began before the refusal sees it"
+    assert not cool_downs.refusal("small", now_s - 5 * 3600)
+    assert not cool_downs.refusal("small", now_s + 200)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from annexd.annex.status import NEVER_S, PoolCounts
+from annexd.annex.status import NEVER_S, PoolCounts, PoolSnapshot
 from annexd.daemoncore.pool.outbound import Outbound
 from annexd.service.pool_view import ANSWER_S, PoolView, counts_of
 
@@ -66,3 +66,13 @@ def test_a_collector_that_is_down_is_reported_and_the_next_one_is_asked() -> Non
     fault = asyncio.run(run())
     assert "127.0.0.1:1" in fault
     assert "127.0.0.1:2" in fault
+
+
+def test_counts_from_before_the_clock_was_set_back_are_not_fresh() -> None:
+    async def run() -> PoolView:
+        view = PoolView(Outbound(ENVIRONMENT), lambda: ())
+        view._snapshot = PoolSnapshot(time.time() + 5 * 3600)
+        await view.refresh()
+        return view
+
+    assert asyncio.run(run()).snapshot().fault == "no collector is configured"
