@@ -5,6 +5,7 @@ The process is forked from one that has imported everything and has no threads: 
 
 import os
 import signal
+from collections.abc import Callable
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -46,7 +47,7 @@ def _live(url: str, arn: str, home: Path, at: int, command: str) -> None:
     journal = _Killed(home / "command_state", now_s=site.now_s)
     journal.left = at
     site.journal = lambda *_: journal  # type: ignore[method-assign]
-    acts = {
+    acts: dict[str, Callable[[], object]] = {
         "order": site.order,
         "extend": partial(site.change, "physics", LeaseExtension=600),
         "cancel": partial(site.cancel, "physics"),
