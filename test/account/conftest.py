@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from annexd.account import enforcer, fresh
+from annexd.account import enforcer, fresh, stack
 from test.account.kit import Account
 from test.cloud import Cloud
 
@@ -18,6 +18,7 @@ def _patience() -> Iterator[None]:
         patch.setattr(enforcer, "PAUSE_S", 0.1)
         patch.setattr(fresh, "FRESH_S", 0.0)
         patch.setattr(enforcer, "HEARTBEAT_S", 60.0)
+        patch.setattr(stack, "LONGEST_PAUSE_S", stack.FIRST_PAUSE_S)
         yield
 
 

@@ -1,9 +1,5 @@
 """annexd dies at every append, and AWS is looked at: nothing billed without a lease, nothing half done afterwards."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +7,10 @@ from typing import Any
 import pytest
 
 from test.annex.fleets import end_of, tags_of
+from test.annex.killed import kill
 from test.annex.site import Site, wait_for
 from test.whole import WHOLE
 
-TOP = Path(__file__).resolve().parents[2]
 COURSES: dict[str, list[dict[str, Any]]] = {  # the faults
     "all goes well": [],
     "the fleet is refused": [{"operation": "RequestSpotFleet", "kind": "denied", "times": 1000}],
@@ -118,43 +114,6 @@ def check_command(site: Site, command: str, annex: dict[str, Any], *, done: bool
         assert len(site.live_fleets()) == (2 if command == "grow" and done else 1)
         machines = 5 if command == "grow" and done else 2
         wait_for(lambda: len(site.cloud.running_instances()) == machines, f"{machines} machines")
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from test.annex.site import Site
-from test.whole import WHOLE
-from test.cloud import Cloud
-
-cloud = Cloud()
-cloud.url = sys.argv[1]
-site = Site(cloud, sys.argv[2], Path(sys.argv[3]))
-journal, left = site.journal(), int(sys.argv[4])
-append = journal.append
-
-def dying(*record):
-    global left
-    left -= 1
-    append(*record)
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-journal.append = dying
-site.journal = lambda: journal
-act = {"order": site.order, "extend": lambda: site.change("physics", LeaseExtension=600),
-       "cancel": lambda: site.cancel("physics"), "grow": lambda: site.resize("physics", 5)}[sys.argv[5]]
-act()
-"""
-
-
-def kill(site: Site, command: str, at: int) -> None:
-    """kill -9 of a daemon as soon as this record is on the disk."""
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, site.cloud.url, site.arn, str(site.home), str(at), command],
-        cwd=TOP, env={**os.environ, "PYTHONPATH": str(TOP)}, check=False, timeout=60, capture_output=True, text=True,
-    )  # fmt: skip
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
 
 
 def test_a_real_kill_after_any_append_of_an_order_is_as_harmless(site: Site) -> None:

@@ -16,10 +16,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from test.cloud.keys import CLOCK_KEY, CLOCK_SECRET
+from test.cloud.models import models
 from test.cloud.policies import Need, judge
 
 RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
@@ -36,7 +38,9 @@ class Clock:
         self._stop = threading.Event()
         config = Config(retries={"total_max_attempts": 1}, read_timeout=30)
         keys = {"aws_access_key_id": CLOCK_KEY, "aws_secret_access_key": CLOCK_SECRET}
-        session = boto3.Session(region_name=region, **keys)
+        core = botocore.session.Session()
+        core.register_component("data_loader", models())
+        session = boto3.Session(botocore_session=core, region_name=region, **keys)
         self._events = session.client("events", endpoint_url=url, config=config)
         self._lambda = session.client("lambda", endpoint_url=url, config=config)
 

@@ -17,17 +17,10 @@ from test.cloud.boot import Boot
 from test.cloud.instances import SELF
 from test.cloud.keys import ACCESS_KEY_ID as ACCESS_KEY_ID
 from test.cloud.keys import SECRET_ACCESS_KEY as SECRET_ACCESS_KEY
+from test.cloud.models import models
 
 TOP = Path(__file__).resolve().parents[2]
 STACK = "HTCondorLeaseImplementation"  # the name that the manual proposes
-
-
-@cache
-def _models() -> Any:
-    """AWS's service models, read once for all clients: EC2's alone takes a quarter of a second."""
-    import botocore.session
-
-    return botocore.session.Session().get_component("data_loader")
 
 
 class CloudError(Exception):
@@ -114,7 +107,7 @@ class Cloud:
         from botocore.config import Config
 
         core = botocore.session.Session()
-        core.register_component("data_loader", _models())
+        core.register_component("data_loader", models())
         keys = {"aws_access_key_id": access_key_id, "aws_secret_access_key": secret_access_key}
         config = Config(retries={"total_max_attempts": attempts}, read_timeout=120)
         session = boto3.Session(botocore_session=core, region_name=self.region, aws_session_token=session_token, **keys)

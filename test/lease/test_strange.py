@@ -1,4 +1,6 @@
-"""Test that no state of one annex, however strange, delays another: each is created beside a hundred good annexes.
+"""Test that no state of one annex, however strange, delays another: each is created beside good annexes.
+
+They are a hundred in `make whole`, and twenty in `make test`.
 
 For the good ones a second cancel succeeds without effect, so that the function must terminate every instance itself.
 """
@@ -14,6 +16,7 @@ from test.lease.account import Account
 from test.lease.annexes import CANCELLED_TAG, END_TAG, HOUR_S, annex, annexes, token, utc
 from test.lease.enforcer import Enforcer, enforcer
 from test.lease.fleets import EC2, ENDED, FLEET_TAGS, IDLES, SPOT, STUCK, Machine, Request
+from test.whole import IS_WHOLE
 
 pytestmark = pytest.mark.usefixtures("kind")
 STAMP = "htcondor:annex-fleet"
@@ -21,6 +24,7 @@ STATES = "SpotFleetRequestState", "FleetState"
 IDS = "SpotFleetRequestId", "FleetId"
 ENDS_IN_S = 200.0  # after the run that stamps the instances, before the next
 NOTICED_S = 60.0  # the tolerated delay of good instances' termination
+GOOD = 80 if IS_WHOLE else 16  # and a quarter of them of the other kind
 YEAR_S = 365 * 86400.0
 
 
@@ -68,15 +72,15 @@ def latest_end_s(fleets: list[Request], tick_s: float) -> float:
 
 
 def run_beside(plant: Callable[[Account], Any]) -> tuple[Enforcer, Any, float, list[dict[str, Any]]]:
-    """Run three times with a hundred good annexes that end before the second run; `plant` comes before the first.
+    """Run three times with good annexes that end before the second run; `plant` comes before the first.
 
     A part of them are fleets of the other kind.
     """
     watched = enforcer()
     planted = plant(watched.account)
-    good = annexes(watched.account, 80, ENDS_IN_S, 5, variant=IDLES)
+    good = annexes(watched.account, GOOD, ENDS_IN_S, 5, variant=IDLES)
     other = SPOT if watched.account.kind == EC2 else EC2
-    good += annexes(watched.account, 20, ENDS_IN_S, 5, "other", variant=IDLES, kind=other)
+    good += annexes(watched.account, GOOD // 4, ENDS_IN_S, 5, "other", variant=IDLES, kind=other)
     first, tick_s = watched.tick(), watched.next_tick_s
     receipts = [first, watched.tick()]
     end_s = latest_end_s(good, tick_s)
@@ -99,8 +103,8 @@ def many_stuck(account: Account, **how: Any) -> list[Request]:
 
 
 def many_fresh_and_denied(account: Account) -> list[Request]:
-    """Create annexes that become overdue together with the good ones, in the same batches."""
-    fresh = annexes(account, 100, ENDS_IN_S, 5, "fresh", variant=STUCK)
+    """Create as many annexes as good ones that become overdue together with them, in the same batches."""
+    fresh = annexes(account, GOOD + GOOD // 4, ENDS_IN_S, 5, "fresh", variant=STUCK)
     for machine in (machine for fleet in fresh for machine in fleet.machines):
         machine.denied = True
     return fresh
@@ -185,7 +189,7 @@ NEITHER_READ_NOR_ENDED: dict[str, Callable[[Account], Any]] = {
     "without an ID": odd(without(*IDS)),
     "an instance without an ID": strange_instance(without("InstanceId")),
     "a hundred stuck ones that nobody may terminate": lambda account: many_stuck(account, denied=True),
-    "a hundred that nobody may terminate, in the same batches": many_fresh_and_denied,
+    "as many that nobody may terminate, in the same batches": many_fresh_and_denied,
 }
 
 

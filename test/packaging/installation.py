@@ -66,10 +66,13 @@ def copy_sources(folder: Path) -> None:
 
 
 def pip(python: Path, *arguments: str | Path, **env: str) -> None:
+    """Run the tests' pip for that Python, which needs none of its own."""
     command = [
-        python,
+        sys.executable,
         "-m",
         "pip",
+        "--python",
+        python,
         arguments[0],
         "--quiet",
         "--disable-pip-version-check",
@@ -129,7 +132,7 @@ WAYS: dict[str, Callable[[Path, Path], Installation]] = {
 
 
 def _environment(home: Path, *options: str) -> Path:
-    subprocess.run([sys.executable, "-m", "venv", *options, home], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", *options, home], check=True)
     return home / "bin/python3"
 
 
