@@ -5,12 +5,18 @@ long over.  Whatever the ad, the answer is an ad.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, Final
 
 from annexd.annex.reply import ANSWERED, ReplyAd, reply_of_error
 from annexd.annex.request.request import check_command, command_id_of
 from annexd.annex.request.same_request import check_same, known_state
 from annexd.workflow import Engine, Outcome, State
+from annexd.workflow.keyed_lock import KeyedLock
+
+# By CommandID.  A request that is sent again while the first is looked at must not be judged by itself: its lease may
+# be too short by now, and yet the first is carried out.
+BEGINNING: Final = KeyedLock()
 
 
 def carry_out(
@@ -32,14 +38,15 @@ def carry_out(
     command_id, begun = command_id_of(ad), False
     try:
         check_command(ad, command)
-        state = known_state(ad, owner, engine, *workflows)
-        if state is None:
-            begun_now = begin()
-            if not isinstance(begun_now, State):
-                return begun_now
-            state = begun_now
-            if state.command_id == command_id:
-                check_same(state, ad)  # another may have been accepted at the same moment
+        with BEGINNING.take(command_id) if command_id else nullcontext():
+            state = known_state(ad, owner, engine, *workflows)
+            if state is None:
+                begun_now = begin()
+                if not isinstance(begun_now, State):
+                    return begun_now
+                state = begun_now
+                if state.command_id == command_id:
+                    check_same(state, ad)  # an earlier process may have accepted another
         command_id, begun = state.command_id, True
         accepted(state)
         return answer(state, engine.run(command_id))

@@ -122,7 +122,7 @@ def test_confirmations_of_old_numbers_are_void_once_after_a_restart_or_new_numbe
     assert numbering.changes([known]) == 1
     after = after_answer(known, restarted, ScheddAnswer((group(autocluster=7, kind="b"),)), NOW_S + 240, INTERVAL_S)
     assert numbering.changes([known, after]) == 2, "as one of two questions shows it"
-    assert numbering.changes([after, anew]) == 2
+    assert numbering.changes([after, after]) == 2
 
 
 def test_a_group_that_comes_back_under_another_number_is_no_fault() -> None:

@@ -45,13 +45,13 @@ def test_without_a_fault_nothing_outlives_its_lease_and_every_command_succeeds(
 
 
 @pytest.fixture(scope="module")
-def covering(theatre: Theatre) -> dict[str, list[History]]:
+def covering(runner: HistoryRunner) -> dict[str, list[History]]:
     """Choose, of these courses, for each actor every fault at some point and some fault at every kind of point."""
     seen: set[tuple[str, str]] = set()
     chosen: dict[str, list[History]] = {course: [] for course, _, _ in SHORT}
     for course in chosen:
-        points = {(point.actor, point.number): point for point in theatre.play(History(COURSES[course])).met}
-        histories = list(one_fault(theatre, COURSES[course]))
+        points = {(point.actor, point.number): point for point in runner.play(History(COURSES[course])).met}
+        histories = list(one_fault(runner, COURSES[course]))
         random.Random(course).shuffle(histories)  # noqa: S311  an order, not a secret
         for history in histories:
             [(place, fault)] = history.plan.items()
@@ -64,11 +64,11 @@ def covering(theatre: Theatre) -> dict[str, list[History]]:
 
 @pytest.mark.parametrize("course", [course for course, _, _ in SHORT])
 def test_with_every_fault_and_with_one_at_every_kind_of_point_nothing_outlives_its_lease_and_nothing_is_left(
-    theatre: Theatre, covering: dict[str, list[History]], course: str
+    runner: HistoryRunner, covering: dict[str, list[History]], course: str
 ) -> None:
     assert len(covering[course]) >= FEWEST
     for history in covering[course]:
-        check(theatre.play(history))
+        check(runner.play(history))
 
 
 @pytest.mark.parametrize(("course", "first", "step"), [pytest.param(*each, marks=WHOLE) for each in SHORT])

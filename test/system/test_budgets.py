@@ -88,7 +88,7 @@ def test_an_order_fits_the_next_is_refused_and_what_did_not_run_returns(site: Si
         "of $5.00 until 20",
         "T00:00:00Z $1.",
         "are left",
-        "order 1 instead of 3",
+        "order less",
     ):
         assert message in refused.stderr
     assert len(site.fleets()) == 1
