@@ -207,7 +207,7 @@ def test_a_bound_below_today_s_price_in_every_zone_is_warned_of(priced: Site) ->
 def test_an_unreadable_image_makes_volumes_unknown(priced: Site) -> None:
     quote = quoted(priced, LaunchSpecifications=[SPECIFICATION])
     assert quote["Most"]["Volumes"] is None
-    assert any("taken for Linux" in each for each in quote["Warnings"])
+    assert any("Linux is assumed" in each for each in quote["Warnings"])
     assert any("InvalidAMIID.NotFound" in each for each in quote["Troubles"])
 
 
@@ -216,7 +216,7 @@ def test_an_unreadable_image_makes_volumes_unknown(priced: Site) -> None:
     [
         ([[-DAY_S, 0.03]], 2, {}),
         ([[-DAY_S, 0.03], [1, 0.049], [2, 0.01]], 3, {}),
-        ([[-DAY_S, 0.03], [1, 0.2]], 2, {}),
+        ([[-DAY_S, 0.03], [4, 0.2]], 2, {}),
         ([[-DAY_S, 0.03], [1, 0.09]], 2, {"SpotPrice": None}),
         ([[-DAY_S, 0.09]], 5, {"SpotPrice": None, "LaunchSpecifications": [seen(WeightedCapacity=2)]}),
     ],
@@ -226,8 +226,8 @@ def test_the_meter_confirms_the_quote_after_an_order_that_ended_with_its_lease(
 ) -> None:
     priced.cloud.set_prices(spot={"m5.large": course})
     asked = {"TargetCapacity": capacity, "LaunchSpecifications": [seen()], **changes}
-    most = float(quoted(priced, EndOfLease=int(priced.now_s()) + 4, **asked)["Most"]["Total"])
-    reply = priced.order(EndOfLease=int(priced.now_s()) + 4, **asked)
+    most = float(quoted(priced, EndOfLease=int(priced.now_s()) + 8, **asked)["Most"]["Total"])
+    reply = priced.order(EndOfLease=int(priced.now_s()) + 8, **asked)
     assert reply["Result"] == "Success", reply
     wait_for(lambda: priced.now_s() > int(str(reply["EndOfLease"])), "the end of the lease")
     priced.beat()

@@ -20,14 +20,14 @@ from annexd.workflow import SUCCESS
 SMALL = Offer("small", {}, "true", 3600, 10, max_lease_s=7200)
 KEYS = {"PublicKeyFile": "/keys/public", "SecretKeyFile": "/keys/secret"}
 SETTINGS = DemandSettings(owner="new@example.org", keys=KEYS, offers=(SMALL,))
-DUE_S = int(time.time())  # the cool-downs' clock is the host's
-BEGAN_S = DUE_S - 2880
+DUE_AFTER_S = 2880
 
 
 def annex(name: str, **changes: Any) -> OfferedAnnex:
-    end_s = BEGAN_S + 3600
+    began_s = int(time.time()) - DUE_AFTER_S  # the cool-downs' clock is the host's
+    end_s = began_s + 3600
     made = OfferedAnnex(
-        name, "small", 1, 0, 1, BEGAN_S, end_s, f"command-{name}", "condor@example.org", 1, BEGAN_S, 3600, 420.0, 0, ""
+        name, "small", 1, 0, 1, began_s, end_s, f"command-{name}", "condor@example.org", 1, began_s, 3600, 420.0, 0, ""
     )
     return replace(made, **changes)
 
@@ -51,7 +51,7 @@ class Site:
 
     def found(self, **changes: Any) -> Found:
         state: dict[str, Any] = {"annexes": self.annexes, "knows_jobs": True, **changes}
-        return Found(SETTINGS, DUE_S, {}, **state)
+        return Found(SETTINGS, time.time(), {}, **state)
 
     def decided(self, **changes: Any) -> dict[str, Extension]:
         return {each.annex_id: each for each in self.extensions.decide(self.found(**changes))}

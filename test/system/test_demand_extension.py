@@ -67,7 +67,8 @@ def test_a_lease_is_extended_once_while_a_job_runs_and_only_as_far_as_the_budget
         site.pool.configure("ANNEX_DEMAND = observe\n")
         site.submit("second", "sleep 600", *WANTS)
         wait_for_word(site, f"small: annex {annex['AnnexID']} would be extended from")
-        assert [each["NewEndOfLease"] for each in leases(site)] == [end_s + LEASE_S]
+        [new_end_s] = [each["NewEndOfLease"] for each in leases(site)]
+        assert abs(new_end_s - end_s - LEASE_S) <= 2, "a lease more, in whole seconds since it was accepted"
         assert end_in_aws(site, annex) == utc(end_s), "observe moves nothing"
 
         starts = site.starts()
@@ -78,6 +79,6 @@ def test_a_lease_is_extended_once_while_a_job_runs_and_only_as_far_as_the_budget
         site.wait_for_restart(starts)
         site.wait(lambda: "-extension-1 finished: Success" in site.log(), "annexd to go on with it", 60.0)
         site.wait(lambda: leases(site) == [], f"an end that is far away: {leases(site)}", 60.0)
-        assert end_in_aws(site, annex) == utc(end_s + LEASE_S), "once, not twice"
-        assert annex_of(site)["EndOfLease"] == end_s + LEASE_S
+        assert end_in_aws(site, annex) == utc(new_end_s), "once, not twice"
+        assert annex_of(site)["EndOfLease"] == new_end_s
         assert "-extension-2" not in site.log()
