@@ -157,7 +157,12 @@ class Customer:
 
 
 def _end_of(status: int, complained: str, command_id: str) -> str:
-    """Say how a condor_annex ended, in one or two words."""
+    """Say how a condor_annex ended, in one or two words.
+
+    Its lease begins when it does.  If no annexd lived until too little of that was left, the next one has a new end.
+    """
+    if status == REFUSED and ("ANNEX_MIN_LEASE" in complained or "in the past" in complained):
+        return "too late"
     if status in RESULTS:
         return "answered"
     if status == -signal.SIGKILL:
