@@ -12,16 +12,12 @@ import time
 from pathlib import Path
 from typing import Final
 
-from annexd.annex.cancel import add_cancelling
-from annexd.annex.change import add_changing
+from annexd.annex.fleet.access import no_access
 from annexd.annex.index import AnnexIndex, AnnexRecord
 from annexd.annex.living import LIVES_ON_S
-from annexd.annex.offer_switch import add_switching
-from annexd.annex.request.account_target import AccountTarget
-from annexd.annex.resize import add_resizing
 from annexd.annex.steps import StepContext, annex_steps
-from annexd.aws import Clients
-from annexd.workflow import Engine, Journal, JournalError, Refused
+from annexd.annex.workflows import index_of
+from annexd.workflow import Engine, Journal, JournalError
 from annexd.workflow.archive import SUFFIX as ARCHIVE
 
 EXIT_NONE, EXIT_SOME, EXIT_UNKNOWN = 0, 1, 2
@@ -31,27 +27,12 @@ LEASE_END: Final = "%Y-%m-%d %H:%M UTC"
 
 def remaining(journal: Journal, now_s: float) -> list[str]:
     """Return a line for each annex that may live and each command that is unfinished.  Raises JournalError."""
-    index = _index_of(journal)
+    context = StepContext(no_access)  # none of the workflows runs here
+    index = index_of(Engine(journal, annex_steps(context)), context)
     annexes = [one for one in index.all() if _may_live(index, one, now_s)]
     ours = {one.command_id for one in annexes}
     others = [f"command {each} is unfinished" for each in journal.unfinished() if each not in ours]
     return [_line(one, index.latest_end_s(one.annex_id)) for one in annexes] + others
-
-
-def _index_of(journal: Journal) -> AnnexIndex:
-    """Return the index of a journal.  It needs the types of the workflows, none of which runs here."""
-    context = StepContext(_no_access)
-    engine = Engine(journal, annex_steps(context))
-    index = AnnexIndex(engine)
-    add_cancelling(engine, context, index)
-    add_resizing(engine, context, index)
-    add_changing(engine, context, index)
-    add_switching(engine)
-    return index
-
-
-def _no_access(_target: AccountTarget) -> Clients:
-    raise Refused("AWS is not asked here")
 
 
 def _may_live(index: AnnexIndex, annex: AnnexRecord, now_s: float) -> bool:

@@ -11,19 +11,16 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
-from annexd.annex.cancel import add_cancelling
-from annexd.annex.change import add_changing
 from annexd.annex.commands import CommandContext
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
-from annexd.annex.offer_switch import add_switching
 from annexd.annex.preload import preload
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.reservations import Reservations
-from annexd.annex.resize import add_resizing
 from annexd.annex.settlement import Settlement
 from annexd.annex.status import known_annexes
 from annexd.annex.steps import StepContext, annex_steps
+from annexd.annex.workflows import index_of
 from annexd.cedar.commands import CA_AUTH_CMD, CA_CMD, COMMANDS, Command
 from annexd.daemoncore import log
 from annexd.daemoncore.commands.call import Handler
@@ -72,8 +69,9 @@ class Annexd(Daemon[Configuration]):
         self._access = access = KeyFiles(files.read, defaults=settings.annex, profiles=self._profiles)
         self._bundle_sources = HostBundleSources(SigningKeys.read(Parameters()), files.read_folder)
         steps = StepContext(access, bundle_sources=self._bundle_sources)
-        index = _index(self._journal, steps)
-        self._journal_monitor = JournalMonitor(self._journal, index.engine, self.update_ad_soon)
+        engine = Engine(self._journal, annex_steps(steps), steady_s=time.monotonic, report=log.always)
+        index = index_of(engine, steps)
+        self._journal_monitor = JournalMonitor(self._journal, engine, self.update_ad_soon)
         self._statistics = JournalStatistics(self._journal, index, self.update_ad_soon)
         self._capacity = CapacityWatch(steps, self._demand_fleets)
         self._reconciler = Reconciler(
@@ -212,17 +210,6 @@ class Annexd(Daemon[Configuration]):
 
     def close(self) -> None:
         self._journal.close()
-
-
-def _index(journal: Journal, steps: StepContext) -> AnnexIndex:
-    """Return the index of the journal's annexes, whose engine knows all workflows."""
-    engine = Engine(journal, annex_steps(steps), steady_s=time.monotonic, report=log.always)
-    index = AnnexIndex(engine)
-    add_cancelling(engine, steps, index)
-    add_resizing(engine, steps, index)
-    add_changing(engine, steps, index)
-    add_switching(engine)
-    return index
 
 
 def _preload(defaults: Defaults) -> None:

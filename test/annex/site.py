@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from annexd.annex.bulk_request import bulk_request
-from annexd.annex.cancel import add_cancelling, cancel_annex
-from annexd.annex.change import add_changing, change_lease
+from annexd.annex.cancel import cancel_annex
+from annexd.annex.change import change_lease
 from annexd.annex.commands import CommandContext
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.heartbeat import newest_receipt
 from annexd.annex.lease.identifiers import read_leased_token
-from annexd.annex.offer_switch import add_switching
 from annexd.annex.quote.quote import quote_annex
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.join_config import MachineOffer
 from annexd.annex.reservations import Reservations, Rules
-from annexd.annex.resize import add_resizing, resize_annex
+from annexd.annex.resize import resize_annex
 from annexd.annex.steps import StepContext, annex_steps
+from annexd.annex.workflows import index_of
 from annexd.aws import ClientCache
 from annexd.workflow import Engine, Journal, RetryPolicy, State
 from test.annex.ads import OWNER, bulk_request_ad
@@ -136,11 +136,7 @@ class Site:
     def engine(self, journal: Journal, pace: RetryPolicy = PACE) -> Engine:
         context = self.step_context()
         engine = Engine(journal, annex_steps(context), pace=pace, now_s=self.now_s)
-        index = AnnexIndex(engine)
-        add_cancelling(engine, context, index)
-        add_changing(engine, context, index)
-        add_resizing(engine, context, index)
-        add_switching(engine)
+        index_of(engine, context)
         return engine
 
     def ad(self, **changes: Any) -> dict[str, Any]:

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from annexd.annex import history
-from annexd.annex.cancel import add_cancelling
-from annexd.annex.change import add_changing
 from annexd.annex.fleet.access import KeyFiles
 from annexd.annex.fleet.capacity_pool import Launch
 from annexd.annex.history import PAGE, query_history
@@ -20,6 +18,7 @@ from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.order import FleetOrder
 from annexd.annex.steps import StepContext, annex_steps
 from annexd.annex.usage_recorder import UsageRecorder
+from annexd.annex.workflows import index_of
 from annexd.workflow import Engine, Journal, Kind
 from test.annex.orders import fleet_order
 
@@ -35,9 +34,7 @@ def index(tmp_path: Path) -> Iterator[AnnexIndex]:
     journal = Journal(tmp_path / "command_state", now_s=lambda: float(next(times)))
     context = StepContext(KeyFiles(lambda *_: b""))
     engine = Engine(journal, annex_steps(context))
-    index = AnnexIndex(engine)
-    add_cancelling(engine, context, index)
-    add_changing(engine, context, index)
+    index = index_of(engine, context)
     for number in range(ANNEXES):
         owner = BOB if number == 3 else ALICE
         engine.accept(f"c-{number}", owner, fleet_order(f"annex-{number}", NOW_S + 3600))

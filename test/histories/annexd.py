@@ -16,17 +16,15 @@ from typing import Any, NoReturn
 
 from annexd.annex import steps
 from annexd.annex.bulk_request import ORDER
-from annexd.annex.cancel import add_cancelling
-from annexd.annex.change import add_changing
 from annexd.annex.commands import CommandContext, answer
 from annexd.annex.fleet.access import KeyFiles
-from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.heartbeat import Heartbeats
 from annexd.annex.reconcile import reconcile
 from annexd.annex.reply import ReplyAd
 from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.request.order import FleetOrder, Order
+from annexd.annex.workflows import index_of
 from annexd.aws import ClientCache, ClientHooks, Clients, Credentials, Endpoints, Limiter, Limiters
 from annexd.workflow import Engine, Journal, JournalError, Json, Kind, Outcome, Paused, Refused, Retry, from_json
 from test.annex.ads import OWNER
@@ -290,9 +288,7 @@ class Life:
             wait=self.wait,
             random=lambda: 1.0,
         )
-        self.index = AnnexIndex(self.engine)
-        add_cancelling(self.engine, self.step_context, self.index)
-        add_changing(self.engine, self.step_context, self.index)
+        self.index = index_of(self.engine, self.step_context)
 
     def under_way(self) -> set[str]:
         return {order.annex_id for order in self.engine.unfinished_orders(Order)}
