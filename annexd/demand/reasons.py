@@ -55,7 +55,7 @@ class Reasons:
             return Part(YOUNG, jobs, f"not idle for long enough yet (IDLE_AGE of offer {kind})")
         if not given:
             return Part(NOT_CONFIRMED, jobs, self._why_not_given(kind))
-        text = f"{_machines(ordered)} of offer {kind}"
+        text = f"{counted(ordered)} of offer {kind}"
         if ordered == wanted:
             return Part(ORDERING, jobs, text)
         limit = f"at most {self._offer(kind).step} at a time" if given > ordered else self._why_not_given(kind)
@@ -76,9 +76,7 @@ class Reasons:
         if not fitting:
             return Part(NO_OFFER, jobs, self.now.misfit(group.key))
         closed = [f"offer {each.name}: {each.closed}" for each in fitting if each.closed]
-        full = [
-            f"offer {each.name} has its {_machines(each.max_machines)} (MAX)" for each in fitting if not each.closed
-        ]
+        full = [f"offer {each.name} has its {counted(each.max_machines)} (MAX)" for each in fitting if not each.closed]
         return Part(CAP if full else CLOSED, jobs, "; ".join([*full, *closed]))
 
     def _fits(self, group: WaitingGroup, offer: OfferNow) -> bool:
@@ -98,5 +96,6 @@ def _merged(parts: Sequence[Part]) -> list[Part]:
     return list(merged.values())
 
 
-def _machines(count: int) -> str:
+def counted(count: int) -> str:
+    """Return so many machines in words."""
     return f"{count} machine{'s' if count != 1 else ''}"

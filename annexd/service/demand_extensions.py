@@ -4,9 +4,9 @@ The extension is a workflow of the journal like anybody's: its budgets reserve f
 While one is under way the annex's end counts as being moved, and afterwards it is not due, so none is made twice.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from annexd.annex.change import COMMAND
@@ -15,7 +15,7 @@ from annexd.annex.reply import ReplyAd
 from annexd.annex.request.request import REQUEST_VERSION
 from annexd.daemoncore import log
 from annexd.demand.extension import Extension, Lease, Terms, extensions
-from annexd.service.cool_downs import CoolDowns
+from annexd.service.attempts import Attempts
 from annexd.service.demand_look import Found
 from annexd.service.demand_settings import DemandSettings
 from annexd.workflow import SUCCESS
@@ -33,18 +33,15 @@ class DemandExtensions:
     """`done` is called after each extension, whatever came of it."""
 
     def __init__(self, context: ExtendContext, done: Callable[[], None]) -> None:
-        self._context, self._done = context, done
-        self._running: dict[str, asyncio.Task[None]] = {}  # by annex ID
-        self._cool_downs = CoolDowns()
+        self._context = context
+        self._attempts = Attempts("Demand: annex {name} is not extended for {seconds} s", done)
 
     def reconfigure(self) -> None:
         """Forget what failed: it may have been the configuration."""
-        self._cool_downs.forget()
+        self._attempts.cool_downs.forget()
 
     def cancel(self) -> None:
-        """Stop what is under way; the journal goes on with what was accepted."""
-        for task in self._running.values():
-            task.cancel()
+        self._attempts.cancel()
 
     def decide(self, found: Found) -> list[Extension]:
         """Return what becomes of each lease that is due."""
@@ -55,43 +52,31 @@ class DemandExtensions:
             if each.max_lease_s > each.lease_s
         }
         leases = [_lease(each, knows_jobs=found.knows_jobs) for each in found.annexes]
-        for gone in self._cool_downs.names() - {each.annex_id for each in leases}:
-            self._cool_downs.allow(gone)
+        for gone in self._attempts.cool_downs.names() - {each.annex_id for each in leases}:
+            self._attempts.cool_downs.allow(gone)
         return [self._cooled(each, found.at_s) for each in extensions(leases, terms, found.at_s)]
 
     def extend(self, found: Found, decided: list[Extension]) -> None:
         """Begin the extensions that are not under way."""
         annexes = {each.annex_id: each for each in found.annexes}
         for each in decided:
-            if each.length_s and each.annex_id not in self._running:
-                act = self._carry_out(found.settings, annexes[each.annex_id], each)
-                self._running[each.annex_id] = asyncio.create_task(act)
+            if each.length_s:
+                act = partial(self._carry_out, found.settings, annexes[each.annex_id], each)
+                self._attempts.begin(each.annex_id, act)
 
     def _cooled(self, extension: Extension, now_s: float) -> Extension:
-        refusal = self._cool_downs.refusal(extension.annex_id, now_s) if extension.length_s else None
+        refusal = self._attempts.cool_downs.refusal(extension.annex_id, now_s) if extension.length_s else None
         if refusal is None:
             return extension
         return replace(extension, length_s=0, why=f"no further try before {refusal[0]}: {refusal[1]}")
 
-    async def _carry_out(self, settings: DemandSettings, annex: OfferedAnnex, extension: Extension) -> None:
-        annex_id = annex.annex_id
-        try:
-            log.always(f"Demand: extending annex {annex_id} of offer {annex.offer} by {extension.length_s} s")
-            answer = await self._context.extend(change_ad(settings, annex, extension), annex.owner)
-            if answer["Result"] == SUCCESS:
-                self._cool_downs.allow(annex_id)
-                log.always(f"Demand: annex {annex_id} is extended")
-            else:
-                self._refuse(annex_id, str(answer.get("ErrorString")))
-        except Exception as error:  # noqa: BLE001  the edge of one extension: orders and others go on
-            self._refuse(annex_id, f"internal error: {type(error).__name__}: {error}")
-        finally:
-            self._running.pop(annex_id, None)
-            self._done()
-
-    def _refuse(self, annex_id: str, text: str) -> None:
-        length_s = self._cool_downs.refuse(annex_id, text)
-        log.always(f"Demand: annex {annex_id} is not extended for {length_s:.0f} s: {text}")
+    async def _carry_out(self, settings: DemandSettings, annex: OfferedAnnex, extension: Extension) -> str:
+        log.always(f"Demand: extending annex {annex.annex_id} of offer {annex.offer} by {extension.length_s} s")
+        answer = await self._context.extend(change_ad(settings, annex, extension), annex.owner)
+        if answer["Result"] != SUCCESS:
+            return str(answer.get("ErrorString"))
+        log.always(f"Demand: annex {annex.annex_id} is extended")
+        return ""
 
 
 def change_ad(settings: DemandSettings, annex: OfferedAnnex, extension: Extension) -> dict[str, Any]:

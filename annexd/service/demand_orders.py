@@ -3,7 +3,6 @@
 An order that fails is not repeated at once: its offer waits, three minutes at first, then twice as long each time.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ from annexd.annex.request.request import COMMAND
 from annexd.daemoncore import log
 from annexd.demand.narrowing import Narrowed, Places, narrowed
 from annexd.demand.offer import Offer, sized
+from annexd.demand.reasons import counted
+from annexd.service.attempts import Attempts
 from annexd.service.capacity_watch import CapacityPicture
-from annexd.service.cool_downs import CoolDowns
 from annexd.service.demand_look import Found
 from annexd.service.demand_settings import DemandSettings, in_knobs
 from annexd.service.missing_machines import MissingMachines
@@ -40,14 +40,13 @@ class DemandOrders:
     """`done` is called after each order, whatever came of it."""
 
     def __init__(self, context: OrderContext, done: Callable[[], None]) -> None:
-        self._context, self._done = context, done
-        self._running: dict[str, asyncio.Task[None]] = {}  # by offer
-        self._cool_downs = CoolDowns()  # by offer
+        self._context = context
+        self._attempts = Attempts("Demand: offer {name} orders nothing for {seconds} s", done)
         self._missing = MissingMachines()
 
     def reconfigure(self) -> None:
         """Forget what failed: it may have been the configuration."""
-        self._cool_downs.forget()
+        self._attempts.cool_downs.forget()
         self._missing.forget()
 
     def look(self, found: Found) -> None:
@@ -56,13 +55,11 @@ class DemandOrders:
             self._missing.look(found.annexes)
 
     def cancel(self) -> None:
-        """Stop what is under way; the journal goes on with what was accepted."""
-        for task in self._running.values():
-            task.cancel()
+        self._attempts.cancel()
 
     def running(self) -> frozenset[str]:
         """Return the offers whose orders are under way."""
-        return frozenset(self._running)
+        return self._attempts.running()
 
     def why_closed(self, offer: Offer, found: Found) -> str:
         """Return why the offer takes no orders now, or "".
@@ -73,9 +70,9 @@ class DemandOrders:
             return paused
         if fault := found.facts[offer.name].fault:
             return fault
-        if offer.name in self._running or offer.name in found.ordering:
+        if offer.name in self.running() or offer.name in found.ordering:
             return "its last order is under way"
-        if refusal := self._cool_downs.refusal(offer.name, found.at_s):
+        if refusal := self._attempts.cool_downs.refusal(offer.name, found.at_s):
             return f"no further order before {refusal[0]}, since the last one failed: {refusal[1]}"
         if refusal := self._missing.refusal(offer.name, found.at_s):
             return f"no further order before {refusal[0]}: {refusal[1]}"
@@ -83,31 +80,23 @@ class DemandOrders:
 
     def order(self, settings: DemandSettings, offer: Offer, machines: int) -> None:
         """Begin an order, unless the last one of the offer is under way."""
-        if offer.name not in self._running:
-            self._running[offer.name] = asyncio.create_task(self._carry_out(settings, offer, machines))
+        self._attempts.begin(offer.name, lambda: self._carry_out(settings, offer, machines))
 
-    async def _carry_out(self, settings: DemandSettings, offer: Offer, machines: int) -> None:
-        try:
-            refused = await self._send(settings, offer, machines)
-            if refused is None:
-                self._cool_downs.allow(offer.name)
-                return
-            text, fitting = refused
-            if 0 < fitting < machines:  # a part is better than none; the rest waits as after any refusal
-                refused = await self._send(settings, offer, fitting)
-            self._refuse(offer, in_knobs(offer.name, text if refused is None else refused[0]))
-        except Exception as error:  # noqa: BLE001  the edge of one order: its next one waits
-            self._refuse(offer, f"internal error: {type(error).__name__}: {error}")
-        finally:
-            self._running.pop(offer.name, None)
-            self._done()
+    async def _carry_out(self, settings: DemandSettings, offer: Offer, machines: int) -> str:
+        refused = await self._send(settings, offer, machines)
+        if refused is None:
+            return ""
+        text, fitting = refused
+        if 0 < fitting < machines:  # a part is better than none; the rest waits as after any refusal
+            refused = await self._send(settings, offer, fitting)
+        return in_knobs(offer.name, text if refused is None else refused[0])
 
     async def _send(self, settings: DemandSettings, offer: Offer, machines: int) -> tuple[str, int] | None:
         """Return why an order was refused, and how many machines would fit the budgets; None if it was accepted."""
         narrow = self._open_part(offer, machines)
         if narrow.config is None:
             return None  # closed since it was decided; the next decision says so
-        log.always(f"Demand: ordering {machines} machine{'s' if machines != 1 else ''} of offer {offer.name}")
+        log.always(f"Demand: ordering {counted(machines)} of offer {offer.name}")
         ad = order_ad(offer, narrow.config, settings, time.time(), COMMAND)
         answer = await self._context.order(ad, settings.owner, MachineOffer(offer.name, offer.start))
         if answer["Result"] == SUCCESS:
@@ -122,7 +111,3 @@ class DemandOrders:
             return Narrowed(config)
         closed = self._context.capacity(target, time.time()).closed
         return narrowed(config, closed, FleetScope.of(config).markets, Places({}, tuple(self._context.subnets())))
-
-    def _refuse(self, offer: Offer, text: str) -> None:
-        length_s = self._cool_downs.refuse(offer.name, text)
-        log.always(f"Demand: offer {offer.name} orders nothing for {length_s:.0f} s: {text}")
