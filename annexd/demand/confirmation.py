@@ -114,7 +114,7 @@ def count(readings: Iterable[GhostReading], cycle: Cycle, schedds: Mapping[str, 
 def gone_since(matches: Matches, then: Idle, now: Idle) -> Matches:
     """Return how many of the matched jobs have begun to run, or have left the queue, if so many were idle then and now.
 
-    A user who has got his quota in the meantime would otherwise be believed to have as much once more.
+    Without it a user who has used up a quota in the meantime would be believed to have as much once more.
     """
     left = {each: max(0, jobs - now.get(each, 0)) for each, jobs in then.items()}
     found: dict[str, dict[Autocluster, int]] = {}

@@ -99,7 +99,7 @@ class DemandLook:
         self._queues: dict[str, QueueWatch] = {}  # by JobClause.key
         self._numbering = Numbering()
         self._slots = SlotWatch(self._workers, sources.collectors, settings.interval_s)
-        self._negotiators = sorted({each.negotiator for each in clauses(settings).values()})
+        self._negotiators = _negotiators(settings)
         self._ghosts = GhostWatch(self._outbound, name, sources.collectors, clauses(settings))
         self._copy = AccountingCopy(self._outbound, sources.collectors, lambda: self._negotiators)
         self._copied = CopyState()
@@ -107,7 +107,7 @@ class DemandLook:
 
     def reconfigure(self, settings: DemandSettings) -> None:
         """Use other offers, and let all workers read the new configuration."""
-        self._negotiators = sorted({each.negotiator for each in clauses(settings).values()})
+        self._negotiators = _negotiators(settings)
         self._ghosts.reconfigure(clauses(settings))
         self._slots.reconfigure(settings.interval_s)
         self._restart = asyncio.gather(self._workers.restart(), self._outbound.restart_worker())
@@ -171,12 +171,11 @@ class DemandLook:
                 self._queues[key] = QueueWatch(self._workers, self._sources.collectors, question)
         answers = await asyncio.gather(*(self._queues[key].ask() for key in questions))
         pictures = dict(zip(questions, answers, strict=True))
+        old, now_s = set[str](), time.time()
         for name, clause in of_offers.items():
-            found.candidates[name] = frozenset(each.key for each in pictures[clause.key].groups())
-        old = set[str]()
-        for clause in of_offers.values():
-            groups = pictures[clause.key].groups()
-            old |= {each.key for each in groups if (each.oldest_s or 0.0) <= time.time() - clause.idle_age_s}
+            groups = list(pictures[clause.key].groups())
+            found.candidates[name] = frozenset(each.key for each in groups)
+            old |= {each.key for each in groups if (each.oldest_s or 0.0) <= now_s - clause.idle_age_s}
         for picture in pictures.values():
             _take_picture(found, picture)
         found.young = found.groups.keys() - old
@@ -239,6 +238,10 @@ class DemandLook:
 def clauses(settings: DemandSettings) -> dict[str, JobClause]:
     """Return which jobs each offer is for."""
     return {each.name: JobClause(each.jobs, each.idle_age_s) for each in settings.offers}
+
+
+def _negotiators(settings: DemandSettings) -> list[str]:
+    return sorted({each.negotiator for each in clauses(settings).values()})
 
 
 def _questions(found: Found) -> dict[str, QueueQuestion]:

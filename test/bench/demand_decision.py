@@ -9,13 +9,12 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from annexd.annex.fleet.access import no_access
 from annexd.annex.index import AnnexIndex
 from annexd.annex.join.config_bundle import NoBundleSources
-from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
 from annexd.annex.status import PoolSnapshot
 from annexd.annex.steps import StepContext, annex_steps
-from annexd.aws import Clients
 from annexd.condor import bindings
 from annexd.daemoncore.program import run_as
 from annexd.daemoncore.threads import in_thread
@@ -28,7 +27,7 @@ from annexd.service.demand_situation import situation
 from annexd.service.offer_book import OF_AD, OfferBook, OfferFacts, resources_in
 from annexd.service.program import PROGRAM
 from annexd.workflow import Engine, Journal
-from test.bench.demand_jobs import LIMITS, advertise, memory_mib, submit, watch_loop
+from test.bench.demand_jobs import LIMITS, fill, memory_mib, watch_loop
 from test.demand.ads import machine
 from test.demand.ghosts import GhostPool
 from test.pool import PoolError
@@ -67,13 +66,9 @@ def compare(jobs: int, kinds: int, slots: int, offers: int) -> None:
     run_as(PROGRAM)
     print("", f"{jobs} idle jobs of {kinds} kinds, {slots} free slots, {offers} offers of 4 clauses", sep="\n")
     with GhostPool([], LIMITS) as pool, tempfile.TemporaryDirectory() as directory:
-        began_s = time.monotonic()
-        submit(pool, jobs, kinds)
-        advertise(pool, slots)
-        pool.wait_for_cycles(1, "")
-        print(f"(made in {time.monotonic() - began_s:.0f} s)", flush=True)
+        fill(pool, jobs, kinds, slots)
         before = memory_mib()
-        steps = StepContext(_no_aws)
+        steps = StepContext(no_access)
         with closing(Journal(Path(directory) / "journal")) as journal:
             index = AnnexIndex(Engine(journal, annex_steps(steps)))
             asyncio.run(_decide(pool, jobs, KnownOffers(steps, offers), index))
@@ -113,7 +108,3 @@ async def _measured(look: DemandLook, settings: DemandSettings, jobs: int) -> st
 
 async def _nothing() -> None:
     return
-
-
-def _no_aws(target: AccountTarget) -> Clients:
-    raise PoolError(f"AWS was asked: {target.key}")

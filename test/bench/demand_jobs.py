@@ -54,16 +54,21 @@ def compare(jobs: int, kinds: int, slots: int) -> None:
     run_as(PROGRAM)
     print("", f"{jobs} idle jobs of {kinds} kinds in a schedd, and {slots} free slots", sep="\n")
     with GhostPool([], LIMITS) as pool:
-        began_s = time.monotonic()
-        submit(pool, jobs, kinds)
-        advertise(pool, slots)
-        pool.wait_for_cycles(1, "")
-        print(f"(made in {time.monotonic() - began_s:.0f} s)", flush=True)
+        fill(pool, jobs, kinds, slots)
         before = memory_mib()
         asyncio.run(_ask(pool, jobs))
         own = memory_mib() - before
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / MIB
     print(f"memory: {own:.0f} MB more in annexd's process, at most {most:.0f} MB in a worker", flush=True)
+
+
+def fill(pool: GhostPool, jobs: int, kinds: int, slots: int) -> None:
+    """Submit the jobs, show the slots, and wait until a negotiator has asked for the jobs.  Raises PoolError."""
+    began_s = time.monotonic()
+    _submit(pool, jobs, kinds)
+    _advertise(pool, slots)
+    pool.wait_for_cycles(1, "")
+    print(f"(made in {time.monotonic() - began_s:.0f} s)", flush=True)
 
 
 def memory_mib() -> float:
@@ -117,7 +122,7 @@ def _cpu_s(pid: int) -> float:
     return sum(int(each) for each in fields[11:15]) / TICKS  # utime, stime, cutime, cstime: proc(5)
 
 
-def submit(pool: GhostPool, jobs: int, kinds: int) -> None:
+def _submit(pool: GhostPool, jobs: int, kinds: int) -> None:
     """Submit jobs that differ in memory, in several submissions with their own kinds."""
     parts = max(1, jobs // AT_ONCE)
     for part in range(parts):
@@ -132,7 +137,7 @@ def submit(pool: GhostPool, jobs: int, kinds: int) -> None:
             raise PoolError(f"condor_submit: {done.stderr}")
 
 
-def advertise(pool: GhostPool, slots: int) -> None:
+def _advertise(pool: GhostPool, slots: int) -> None:
     """Show the pool's own slot again and again under other names, and with disks of other sizes."""
     [own] = pool.wait_for(lambda: pool.tool("condor_status", "-long").stdout.strip().split("\n\n"), "the slot")
     host = re.search(r'^Machine = "(.*)"$', own, re.MULTILINE)
