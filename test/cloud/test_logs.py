@@ -86,6 +86,15 @@ def test_the_log_of_a_function_can_go_to_another_group(cloud: Cloud) -> None:
     assert [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]] == ["elsewhere"]
 
 
+def test_a_run_that_outlives_its_function_makes_no_log_group(cloud: Cloud) -> None:
+    deploy(cloud, HEAD + "    import time\n    time.sleep(event)")
+    cloud.client("lambda").invoke(FunctionName="one", InvocationType="Event", Payload="2")
+    until("the function runs", lambda: cloud.effects("function started"))
+    cloud.client("lambda").delete_function(FunctionName="one")
+    until("its log is lost", lambda: cloud.effects("log lost"))
+    assert cloud.client("logs").describe_log_groups()["logGroups"] == []
+
+
 def test_a_group_that_is_not_there_is_not_found(cloud: Cloud) -> None:
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         pages(cloud)
