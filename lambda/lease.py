@@ -294,6 +294,10 @@ def batches(ids: list[str], size: int) -> deque[list[str]]:
     return deque(ids[start : start + size] for start in range(0, len(ids), size))
 
 
+def halve(work: deque[list[str]], batch: list[str]) -> None:
+    work.extend(batches(batch, (len(batch) + 1) // 2))
+
+
 def in_turn(work: deque[list[str]], now_s: float) -> deque[list[str]]:
     """Rotate the work differently at each tick, so that every part soon comes first, however little a run does."""
     share = int(now_s / TICK_S) * 0.6180339887 % 1  # multiples of the golden ratio leave no gaps
@@ -369,22 +373,28 @@ class Work:
             return False
         return True
 
-    def drain(self, work: deque[list[str]], act: Callable[[list[str], float], None], until_s: float) -> set[str]:
+    def drain(
+        self,
+        work: deque[list[str]],
+        act: Callable[[list[str], float], None],
+        until_s: float,
+        retry: Callable[[deque[list[str]], list[str]], None] = halve,
+    ) -> set[str]:
         """Delete everything and return the IDs that failed.  A failed batch is halved and queued behind all others."""
         failed: set[str] = set()
         while work:
-            batch = work[0]
+            batch = work.popleft()
             try:
                 act(batch, until_s)
             except OutOfTimeError:
+                work.appendleft(batch)
                 return failed
             except Exception as error:  # noqa: BLE001
                 if len(batch) > 1:
-                    work.extend(batches(batch, (len(batch) + 1) // 2))
+                    retry(work, batch)
                 else:
                     failed.add(batch[0])
                     self.note(batch[0], error)
-            work.popleft()
         return failed
 
 
@@ -611,12 +621,27 @@ class Run:
         self.ended |= before - inventory.instances.keys()
         left = {key: late_s for key, late_s in inventory.over().items() if key not in self.failed}
         order = sorted(left, key=lambda key: (inventory.instances[key].fleet_id, key))  # those of one annex together
-        self.fresh = batches([key for key in order if left[key] < STUCK_S], TERMINATE_BATCH)
-        stuck = batches([key for key in order if left[key] >= STUCK_S], TERMINATE_BATCH)
-        self.stuck = in_turn(stuck, self.work.started_s)
+        self.fresh = self.queue(self.fresh, [key for key in order if left[key] < STUCK_S])
+        self.stuck = self.queue(self.stuck, [key for key in order if left[key] >= STUCK_S])
+
+    def queue(self, work: deque[list[str]], instance_ids: list[str]) -> deque[list[str]]:
+        """Keep waiting batches halved as they are, or each look would begin anew; add new ones before."""
+        wanted = set(instance_ids)
+        waiting = [[key for key in batch if key in wanted] for batch in work]
+        known = {key for batch in waiting for key in batch}
+        new = batches([key for key in instance_ids if key not in known], TERMINATE_BATCH)
+        return in_turn(new, self.work.started_s) + deque(filter(None, waiting))
+
+    def halve(self, work: deque[list[str]], batch: list[str]) -> None:
+        """Cut between two annexes, if there are several.  What is stuck is cut depth first: it may be too much."""
+        fleets, places = [self.inventory.instances[key].fleet_id for key in batch], range(1, len(batch))
+        gaps = [each for each in places if fleets[each] != fleets[each - 1]] or places
+        cut = min(gaps, key=lambda each: abs(2 * each - len(batch)))
+        parts = [batch[:cut], batch[cut:]]
+        work.extendleft(parts[::-1]) if work is self.stuck else work.extend(parts)
 
     def terminate_all(self, todo: deque[list[str]], until_s: float) -> None:
-        self.failed |= self.work.drain(todo, self.terminate_batch, until_s)
+        self.failed |= self.work.drain(todo, self.terminate_batch, until_s, self.halve)
 
     def terminate_batch(self, instance_ids: list[str], until_s: float) -> None:
         try:

@@ -33,7 +33,7 @@ from test.demand.ghosts import GhostPool
 from test.pool import PoolError
 
 CLAUSES = ("true", "RequestMemory > 1000", "RequestCpus =?= 1", "RequestMemory < 100000")
-INTERVAL_S = 1  # a daemon counts once it is two intervals old
+INTERVAL_S = 5  # a daemon counts once it is two intervals old: filling the queue takes longer
 DECISIONS = 4
 
 

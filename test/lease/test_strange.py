@@ -8,13 +8,14 @@ For the good ones a second cancel succeeds without effect, so that the function 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from test.lease.account import Account
 from test.lease.annexes import CANCELLED_TAG, END_TAG, HOUR_S, annex, annexes, token, utc
-from test.lease.enforcer import Enforcer, enforcer
+from test.lease.enforcer import LIMIT_S, Enforcer, enforcer
 from test.lease.fleets import EC2, ENDED, FLEET_TAGS, IDLES, SPOT, STUCK, Machine, Request
 from test.whole import IS_WHOLE
 
@@ -102,9 +103,9 @@ def many_stuck(account: Account, **how: Any) -> list[Request]:
     return stuck
 
 
-def many_fresh_and_denied(account: Account) -> list[Request]:
+def many_fresh_and_denied(account: Account, number: int = GOOD + GOOD // 4) -> list[Request]:
     """Create as many annexes as good ones that become overdue together with them, in the same batches."""
-    fresh = annexes(account, GOOD + GOOD // 4, ENDS_IN_S, 5, "fresh", variant=STUCK)
+    fresh = annexes(account, number, ENDS_IN_S, 5, "fresh", variant=STUCK)
     for machine in (machine for fleet in fresh for machine in fleet.machines):
         machine.denied = True
     return fresh
@@ -200,6 +201,26 @@ def test_unreadable_and_stuck_fleets_delay_no_others(plant: Callable[[Account], 
     assert watched.account.living(), "this is what could not be ended"
     assert all(receipt["complete"] for receipt in receipts)
     assert any(receipt["errors"] for receipt in receipts)
+
+
+def test_many_times_more_that_nobody_may_terminate_cost_good_ones_no_further_run() -> None:
+    """Their batches are halved until one has only good ones; what was halved stays so at the run's next look."""
+    _, denied, end_s, _ = run_beside(partial(many_fresh_and_denied, number=100))
+    assert end_s < LIMIT_S
+    assert all(machine.ending_s is None for fleet in denied for machine in fleet.machines)
+
+
+def test_more_stuck_batches_than_a_run_can_halve_are_halved_one_by_one() -> None:
+    """Each run completes some of them, others than the run before: a good instance among them is reached."""
+    watched = enforcer()
+    many_fresh_and_denied(watched.account, 400)
+    good = annexes(watched.account, 4, ENDS_IN_S, 5, variant=IDLES)
+    ends = [watched.tick() and living(good) for _ in range(12)]
+    assert ends[-1] == 0, ends
+
+
+def living(fleets: list[Request]) -> int:
+    return sum(machine.ending_s is None for fleet in fleets for machine in fleet.machines)
 
 
 def test_a_hundred_fleets_that_take_no_cancel_lose_their_instances_all_the_same(undisturbed_s: float) -> None:
