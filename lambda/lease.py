@@ -625,7 +625,7 @@ class Run:
         self.stuck = self.queue(self.stuck, [key for key in order if left[key] >= STUCK_S])
 
     def queue(self, work: deque[list[str]], instance_ids: list[str]) -> deque[list[str]]:
-        """Keep waiting batches halved as they are, or each look would begin anew; add new ones before."""
+        """Keep waiting batches halved as they are, or each look would start over; add new ones before."""
         wanted = set(instance_ids)
         waiting = [[key for key in batch if key in wanted] for batch in work]
         known = {key for batch in waiting for key in batch}

@@ -57,6 +57,12 @@ def has_verb(docstring: str) -> bool:
     return FIRST_WORD.fullmatch(word) is not None and NOT_A_VERB.fullmatch(word) is None
 
 
+def test_no_text_keeps_the_marks_of_a_merge() -> None:
+    marks = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
+    texts = [path for path in (*PRODUCT, *TESTS, *OTHER) if path.is_file()]
+    assert [name_of(path) for path in texts if marks.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_a_docstring_of_a_function_begins_with_a_verb() -> None:
     documented = ((path, each.name, ast.get_docstring(each)) for path in PRODUCT for each in functions(path))
     faults = [f"{name_of(path)}: {name}: {text}" for path, name, text in documented if text and not has_verb(text)]
