@@ -633,12 +633,11 @@ class Run:
         return in_turn(new, self.work.started_s) + deque(filter(None, waiting))
 
     def halve(self, work: deque[list[str]], batch: list[str]) -> None:
-        """Cut between two annexes, if there are several.  What is stuck is cut depth first: it may be too much."""
+        """Cut between two annexes, if there are several: most often one of them fails as a whole."""
         fleets, places = [self.inventory.instances[key].fleet_id for key in batch], range(1, len(batch))
         gaps = [each for each in places if fleets[each] != fleets[each - 1]] or places
         cut = min(gaps, key=lambda each: abs(2 * each - len(batch)))
-        parts = [batch[:cut], batch[cut:]]
-        work.extendleft(parts[::-1]) if work is self.stuck else work.extend(parts)
+        work.extend((batch[:cut], batch[cut:]))
 
     def terminate_all(self, todo: deque[list[str]], until_s: float) -> None:
         self.failed |= self.work.drain(todo, self.terminate_batch, until_s, self.halve)

@@ -210,13 +210,31 @@ def test_many_times_more_that_nobody_may_terminate_cost_good_ones_no_further_run
     assert all(machine.ending_s is None for fleet in denied for machine in fleet.machines)
 
 
-def test_more_stuck_batches_than_a_run_can_halve_are_halved_one_by_one() -> None:
-    """Each run completes some of them, others than the run before: a good instance among them is reached."""
+@pytest.mark.parametrize("instances", [30, 45])
+def test_a_stuck_annex_whose_termination_fails_slowly_delays_no_other_in_its_batch(instances: int) -> None:
+    """Each failure takes three tries: there is no time in a run to halve the batch down to its instances."""
     watched = enforcer()
-    many_fresh_and_denied(watched.account, 400)
-    good = annexes(watched.account, 4, ENDS_IN_S, 5, variant=IDLES)
-    ends = [watched.tick() and living(good) for _ in range(12)]
-    assert ends[-1] == 0, ends
+    stuck = annex(watched.account, "stuck", -3 * HOUR_S, instances, variant=STUCK)
+    good = annexes(watched.account, 1, -3 * HOUR_S, 5, variant=IDLES)
+    ids = {machine.instance_id for machine in stuck.machines}
+
+    def fails(operation: str, asked: dict[str, Any]) -> tuple[str, str] | None:
+        is_stuck = operation == "TerminateInstances" and not asked.get("DryRun") and ids & set(asked["InstanceIds"])
+        return ("InternalError", "An internal error has occurred") if is_stuck else None
+
+    watched.account.fault = fails
+    watched.tick()
+    assert living(good) == 0
+
+
+def test_stuck_annexes_delay_no_whole_batch_of_others(undisturbed_s: float) -> None:
+    """After an outage good annexes are three ticks overdue, too: each batch is tried once before any is halved."""
+    watched = enforcer()
+    many_stuck(watched.account, denied=True)
+    good = annexes(watched.account, GOOD, -3 * HOUR_S, 5, variant=IDLES)
+    tick_s = watched.next_tick_s
+    watched.tick()
+    assert latest_end_s(good, tick_s) <= undisturbed_s + NOTICED_S
 
 
 def living(fleets: list[Request]) -> int:
