@@ -19,6 +19,7 @@ from annexd.condor import bindings
 from annexd.daemoncore.program import run_as
 from annexd.daemoncore.threads import in_thread
 from annexd.demand.decision import decide
+from annexd.demand.idle_jobs import YOUNG_INTERVALS
 from annexd.demand.offer import Offer
 from annexd.service.demand_look import DemandLook, DemandSources
 from annexd.service.demand_report import report
@@ -33,7 +34,7 @@ from test.demand.ghosts import GhostPool
 from test.pool import PoolError
 
 CLAUSES = ("true", "RequestMemory > 1000", "RequestCpus =?= 1", "RequestMemory < 100000")
-INTERVAL_S = 5  # a daemon counts once it is two intervals old: filling the queue takes longer
+INTERVAL_S = 5  # the first decision takes up to three of them, after which its pictures would be too old
 DECISIONS = 4
 
 
@@ -66,7 +67,10 @@ def compare(jobs: int, kinds: int, slots: int, offers: int) -> None:
     run_as(PROGRAM)
     print("", f"{jobs} idle jobs of {kinds} kinds, {slots} free slots, {offers} offers of 4 clauses", sep="\n")
     with GhostPool([], LIMITS) as pool, tempfile.TemporaryDirectory() as directory:
+        began_s = time.monotonic()
         fill(pool, jobs, kinds, slots)
+        known_s = began_s + YOUNG_INTERVALS * INTERVAL_S + 1  # no younger daemon is believed
+        time.sleep(max(0.0, known_s - time.monotonic()))
         before = memory_mib()
         steps = StepContext(no_access)
         with closing(Journal(Path(directory) / "journal")) as journal:
