@@ -173,9 +173,8 @@ def test_gpu_jobs_behind_many_others_of_the_user_are_seen(pool: ConfirmingPool, 
     watch.show(*ghosts("small", ad), *ghosts("gpu", pool.photograph(8, gpus=4, start="(TARGET.RequestGPUs ?: 0) > 0")))
     is_limited = pool.htcondor.version.startswith("25.")
     found = watch.expect({"small": {plain: 20 if is_limited else 30}, "gpu": {gpu: 2}})
-    schedd = pool.schedd_name()
-    users = {(schedd, number): {"nobody"} for number in (plain, gpu)}
-    assert found.kept_back("small", users) == ({(schedd, "nobody")} if is_limited else set())
+    users = {autocluster: {"nobody"} for counts in found.matches.values() for autocluster in counts}
+    assert found.kept_back("small", users) == ({(pool.schedd_name(), "nobody")} if is_limited else set())
     assert not found.kept_back("gpu", users)
 
 
