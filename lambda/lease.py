@@ -37,7 +37,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -294,8 +294,8 @@ def batches(ids: list[str], size: int) -> deque[list[str]]:
     return deque(ids[start : start + size] for start in range(0, len(ids), size))
 
 
-def halve(work: deque[list[str]], batch: list[str]) -> None:
-    work.extend(batches(batch, (len(batch) + 1) // 2))
+def halves(batch: list[str]) -> deque[list[str]]:
+    return batches(batch, (len(batch) + 1) // 2)
 
 
 def in_turn(work: deque[list[str]], now_s: float) -> deque[list[str]]:
@@ -378,23 +378,23 @@ class Work:
         work: deque[list[str]],
         act: Callable[[list[str], float], None],
         until_s: float,
-        retry: Callable[[deque[list[str]], list[str]], None] = halve,
+        split: Callable[[list[str]], Iterable[list[str]]] = halves,
     ) -> set[str]:
         """Delete everything and return the IDs that failed.  A failed batch is halved and queued behind all others."""
         failed: set[str] = set()
         while work:
-            batch = work.popleft()
+            batch = work[0]
             try:
                 act(batch, until_s)
             except OutOfTimeError:
-                work.appendleft(batch)
                 return failed
             except Exception as error:  # noqa: BLE001
                 if len(batch) > 1:
-                    retry(work, batch)
+                    work.extend(split(batch))
                 else:
                     failed.add(batch[0])
                     self.note(batch[0], error)
+            work.popleft()
         return failed
 
 
@@ -632,15 +632,15 @@ class Run:
         new = batches([key for key in instance_ids if key not in known], TERMINATE_BATCH)
         return in_turn(new, self.work.started_s) + deque(filter(None, waiting))
 
-    def halve(self, work: deque[list[str]], batch: list[str]) -> None:
+    def halves(self, batch: list[str]) -> tuple[list[str], list[str]]:
         """Cut between two annexes, if there are several: most often one of them fails as a whole."""
         fleets, places = [self.inventory.instances[key].fleet_id for key in batch], range(1, len(batch))
         gaps = [each for each in places if fleets[each] != fleets[each - 1]] or places
         cut = min(gaps, key=lambda each: abs(2 * each - len(batch)))
-        work.extend((batch[:cut], batch[cut:]))
+        return batch[:cut], batch[cut:]
 
     def terminate_all(self, todo: deque[list[str]], until_s: float) -> None:
-        self.failed |= self.work.drain(todo, self.terminate_batch, until_s, self.halve)
+        self.failed |= self.work.drain(todo, self.terminate_batch, until_s, self.halves)
 
     def terminate_batch(self, instance_ids: list[str], until_s: float) -> None:
         try:

@@ -224,7 +224,7 @@ def test_a_stuck_annex_whose_termination_fails_slowly_delays_no_other_in_its_bat
 
     watched.account.fault = fails
     watched.tick()
-    assert living(good) == 0
+    assert watched.account.living(*good) == []
 
 
 def test_stuck_annexes_delay_no_whole_batch_of_others(undisturbed_s: float) -> None:
@@ -235,10 +235,6 @@ def test_stuck_annexes_delay_no_whole_batch_of_others(undisturbed_s: float) -> N
     tick_s = watched.next_tick_s
     watched.tick()
     assert latest_end_s(good, tick_s) <= undisturbed_s + NOTICED_S
-
-
-def living(fleets: list[Request]) -> int:
-    return sum(machine.ending_s is None for fleet in fleets for machine in fleet.machines)
 
 
 def test_a_hundred_fleets_that_take_no_cancel_lose_their_instances_all_the_same(undisturbed_s: float) -> None:

@@ -68,13 +68,19 @@ class FirstHour:
         said = self.pool.tool("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout
         return sorted(name.partition("@")[0] for name in said.split())
 
-    def starts(self) -> int:
-        return self.pool.log("ANNEXD").count("STARTING UP")
+    def starts(self, *logs: str) -> dict[str, int]:
+        """Return how often each annexd has started, by the name of its log."""
+        folder = self.pool.directory / "log"
+        return {log: (folder / log).read_text().count("STARTING UP") for log in logs}
 
-    def wait_for_another_start(self, before: int) -> None:
-        """After `before` starts; an annexd that is about to end may be in the pool still."""
-        self.pool.wait_for(lambda: self.starts() > before, "another start of annexd", 60.0)
-        self.wait_for_annexds("annexd")
+    def wait_for_other_starts(self, before: Mapping[str, int], *names: str) -> None:
+        """Wait until each has started once more than `before`: one that is about to end may be in the pool still."""
+        self.pool.wait_for(
+            lambda: all(count > before[log] for log, count in self.starts(*before).items()),
+            f"{names} to start again",
+            60.0,
+        )
+        self.wait_for_annexds(*names)
 
     def wait_for_annexds(self, *names: str) -> None:
         self.pool.wait_for(lambda: self.annexds() == list(names), f"{names} in the pool", 60.0)
@@ -168,11 +174,11 @@ def test_a_user_runs_the_first_job_and_ends_the_annex(hour: FirstHour) -> None:
 
 
 def test_the_logs_and_ads_that_operators_read_exist(hour: FirstHour) -> None:
-    starts = hour.starts()
+    starts = hour.starts("AnnexdLog")
     said = hour.paste(OPERATIONS, "condor_status -subsystem Annexd")
     for message in ("AnnexdLog", "STARTING UP", "ADMINISTRATOR"):
         assert message in said
-    hour.wait_for_another_start(starts)
+    hour.wait_for_other_starts(starts, "annexd")
 
 
 def test_set_up_again_by_the_quick_start_the_account_is_as_it_was(hour: FirstHour) -> None:
@@ -195,10 +201,10 @@ def test_metrics_are_where_ganglia_and_prometheus_read_them(hour: FirstHour) -> 
 
 
 def test_the_journal_is_copied_while_annexd_is_off_and_annexd_knows_its_annexes_afterwards(hour: FirstHour) -> None:
-    copy, starts = hour.pool.directory / "copy", hour.starts()
+    copy, starts = hour.pool.directory / "copy", hour.starts("AnnexdLog")
     hour.paste(OPERATIONS, "journal=$(", BACKUP=str(copy))
     assert (copy / "annexd_command_state").stat().st_size
-    hour.wait_for_another_start(starts)
+    hour.wait_for_other_starts(starts, "annexd")
     assert "first" in hour.status()
 
 
@@ -241,15 +247,9 @@ def test_a_second_region_has_its_annexd_by_one_line_and_both_outlive_preen_and_a
     (spool / "rubbish").touch()
     hour.pool.tool("condor_preen", "-r")
     assert not (spool / "rubbish").exists(), "condor_preen removed nothing"
-    logs = [hour.pool.directory / "log" / name for name in ("AnnexdLog", "AnnexdLog.eu-west-1")]
-    before = [log.read_text().count("STARTING UP") for log in logs]
+    starts = hour.starts("AnnexdLog", "AnnexdLog.eu-west-1")
     hour.pool.tool("condor_restart")
-    hour.pool.wait_for(
-        lambda: all(log.read_text().count("STARTING UP") > count for log, count in zip(logs, before, strict=True)),
-        "both annexds to start again",
-        60.0,
-    )
-    hour.wait_for_annexds("annexd", "annexd-eu-west-1")
+    hour.wait_for_other_starts(starts, "annexd", "annexd-eu-west-1")
     assert ["rotated" in hour.status(), "abroad" in hour.status()] == [True, False]
     assert ["rotated" in hour.status(*second), "abroad" in hour.status(*second)] == [False, True]
 
