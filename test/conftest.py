@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -36,6 +37,8 @@ home = tempfile.TemporaryDirectory(prefix="annexd-hypothesis-")
 configuration.set_hypothesis_home_dir(Path(home.name))
 settings.register_profile("annexd", database=None, deadline=None)
 settings.load_profile("annexd")
+
+multiprocessing.set_forkserver_preload(["test.cloud.__main__", "test.annex.killed"])  # imported once for all clouds
 
 run_as(PROGRAM)  # whose knobs daemoncore reads
 

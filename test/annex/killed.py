@@ -1,6 +1,6 @@
 """Kill -9 a daemon's inside at an append, in a process of its own.
 
-The process is forked from one that has imported everything and has no threads: thus a life costs no imports.
+The process is forked from one that has imported everything and has no threads (see test/conftest.py).
 """
 
 import os
@@ -32,9 +32,7 @@ class _Killed(Journal):
 
 def kill(site: Site, command: str, at: int) -> None:
     """Let a daemon order, or carry out a command on the annex `physics`, and die with its record number `at`."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    life = context.Process(target=_live, args=(site.cloud.url, site.arn, site.home, at, command))
+    life = get_context("forkserver").Process(target=_live, args=(site.cloud.url, site.arn, site.home, at, command))
     life.start()
     life.join(LONGEST_S)
     assert life.exitcode == -signal.SIGKILL, f"{command} ended by {life.exitcode}"

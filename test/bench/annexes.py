@@ -6,7 +6,6 @@ The two take turns, so that whatever else the machine does meets both, and ratio
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
@@ -17,7 +16,6 @@ from test.bench.measure import (
     NotMadeError,
     Round,
     adopt_orphans,
-    children,
     round_of,
     wall_s_of,
 )
@@ -32,19 +30,17 @@ BINDINGS = "import classad2, htcondor2"
 def compare(alone: int, rounds: int, annexes: int, at_once: int) -> None:
     """Raises NoHTCondorError, PoolError, NotMadeError."""
     htcondor = with_the_peer()
-    with Cloud(speed=0) as cloud:
-        cloud_pids = tuple(children(os.getpid()))
-        with make_pool(cloud, htcondor) as pool:
-            Bench(cloud, pool, cloud_pids).run(alone, rounds, annexes, at_once)
+    with Cloud(speed=0) as cloud, make_pool(cloud, htcondor) as pool:
+        Bench(cloud, pool).run(alone, rounds, annexes, at_once)
 
 
 class Bench:
     """Between the start of the pool and its end."""
 
-    def __init__(self, cloud: Cloud, pool: Pool, cloud_pids: tuple[int, ...]) -> None:
+    def __init__(self, cloud: Cloud, pool: Pool) -> None:
         adopt_orphans()
         self._cloud, self._pool = cloud, pool
-        self._bystanders = Bystanders(tuple(members(str(pool.config_file))), cloud_pids)
+        self._bystanders = Bystanders(tuple(members(str(pool.config_file))), (cloud.pid,))
         self._contenders = contenders(pool)
         self._numbers = itertools.count()
         self._fleets: set[str] = set()

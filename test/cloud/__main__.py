@@ -1,7 +1,6 @@
-"""`python -m test.cloud`: the emulated AWS by itself, for people who rehearse and for tests.
+"""`python -m test.cloud`: the emulated AWS by itself, for people who rehearse; `serve`: for tests.
 
-The first line on standard output is JSON, {"url": ..., ...}; it serves until SIGTERM, SIGINT or, with
---die-with-parent, the end of its standard input.
+The first line on standard output is JSON, {"url": ..., ...}; it serves until SIGTERM or SIGINT.
 """
 
 from __future__ import annotations
@@ -10,10 +9,12 @@ import argparse
 import json
 import logging
 import os
+import select
 import signal
 import sys
 import threading
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from test.cloud import metadata
 from test.cloud.behaviour import Behaviour
@@ -28,7 +29,7 @@ from test.cloud.request import Request
 from test.cloud.server import Server
 
 
-def options() -> argparse.Namespace:
+def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m test.cloud", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--region", default="us-east-1", help="whose rules fire (default: %(default)s)")
@@ -43,13 +44,13 @@ def options() -> argparse.Namespace:
     parser.add_argument("--enforce-iam", action="store_true", help="keys and policies count, as in AWS")
     parser.add_argument("--boot", type=json.loads, help="what instances do: test.cloud.boot.Boot in JSON")
     parser.add_argument("--behaviour", type=json.loads, default={}, help="test.cloud.behaviour.Behaviour in JSON")
-    parser.add_argument("--die-with-parent", action="store_true", help="end when standard input ends")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
-def main() -> None:
-    asked = options()
-    ended = _end(asked.die_with_parent)
+def serve(arguments: Sequence[str], ready: Callable[[dict[str, Any]], object], parent: int | None = None) -> NoReturn:
+    """Serve until a signal, or until `parent`, a file descriptor, is readable, and end this process."""
+    asked = options(arguments)
+    ended = _end(parent)
     logging.getLogger().setLevel(logging.ERROR)
     server = Server(asked.port)
     aws = EmulatedAws(
@@ -70,13 +71,14 @@ def main() -> None:
     server.start()
     clock.start()
     machines = _machines(asked.boot, server.url, aws)
-    print(json.dumps(settings), flush=True)
+    ready(settings)
     ended.wait()
     clock.stop()
     if machines is not None:
         machines.stop()
     aws.functions.stop()
     server.shutdown()
+    os._exit(0)  # everything is stopped; taking moto's objects apart, one by one, would take seconds
 
 
 def _machines(boot: dict[str, Any] | None, url: str, aws: EmulatedAws) -> Machines | None:
@@ -87,21 +89,20 @@ def _machines(boot: dict[str, Any] | None, url: str, aws: EmulatedAws) -> Machin
     return machines
 
 
-def _end(die_with_parent: bool) -> threading.Event:
+def _end(parent: int | None) -> threading.Event:
     """Set when this process is to end; in place before anybody learns that it serves."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    if die_with_parent:
-        threading.Thread(target=_until_input_ends, args=(ended,), daemon=True).start()
+    if parent is not None:
+        threading.Thread(target=_until_readable, args=(parent, ended), daemon=True).start()
     return ended
 
 
-def _until_input_ends(ended: threading.Event) -> None:
-    sys.stdin.read()
+def _until_readable(parent: int, ended: threading.Event) -> None:
+    select.select([parent], [], [])
     ended.set()
 
 
 if __name__ == "__main__":
-    main()
-    os._exit(0)  # everything is stopped; taking moto's objects apart, one by one, would take seconds
+    serve(sys.argv[1:], lambda settings: print(json.dumps(settings), flush=True))

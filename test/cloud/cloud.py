@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
-import subprocess
-import sys
+import multiprocessing
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from http.client import HTTPConnection
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +24,7 @@ from test.cloud.keys import SECRET_ACCESS_KEY as SECRET_ACCESS_KEY
 from test.cloud.models import models
 
 TOP = Path(__file__).resolve().parents[2]
+CONTEXT = multiprocessing.get_context("forkserver")
 STACK = "HTCondorLeaseImplementation"  # the name that the manual proposes
 
 
@@ -51,24 +56,32 @@ class Cloud:
         self._more = ["--enforce-iam"] * enforce_iam + ([f"--boot={json.dumps(asdict(boot))}"] if boot else [])
         self._more += [f"--behaviour={json.dumps(behaviour)}"] if behaviour else []
         self._behaviour = Behaviour(**behaviour or {})
-        self._process: subprocess.Popen[str] | None = None
+        self._process: ForkServerProcess | None = None
         self.client = cache(self._client)
 
     def start(self) -> Cloud:
+        """Fork a server that has imported everything already, if the main program preloads test.cloud.__main__."""
         options = [f"--{name}={value}" for name, value in (self._options | {"region": self.region}).items()]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "test.cloud", "--die-with-parent", *options, *self._more],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=TOP,
+        receiver, sender = CONTEXT.Pipe(duplex=False)
+        self._process = CONTEXT.Process(
+            target=_serve, args=([*options, *self._more], dict(os.environ), sender), daemon=True
         )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise CloudError(f"the emulated cloud ended at its start with status {self._process.wait()}")
-        self.url = json.loads(line)["url"]
+        self._process.start()
+        sender.close()
+        with receiver:
+            try:
+                self.url = receiver.recv()["url"]
+            except EOFError:
+                self._process.join()
+                raise CloudError(f"the emulated cloud ended at its start: {self._process.exitcode}") from None
         return self
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        return self._process.pid
 
     def stop(self) -> None:
         """Ends the process and waits for it; may be called twice."""
@@ -76,14 +89,11 @@ class Cloud:
         if process is None:
             return
         process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
+        process.join(10)
+        if process.exitcode is None:
             process.kill()
-            process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
+            process.join()
+        process.close()
 
     def __enter__(self) -> Cloud:
         return self.start()
@@ -279,3 +289,23 @@ class Cloud:
         if answer.status != 200:
             raise CloudError(f"{method} {endpoint}: {response}")
         return response
+
+
+def _serve(arguments: Sequence[str], environment: Mapping[str, str], ready: Connection) -> None:
+    """Be the emulated cloud of the process that started this one, and end with it."""
+    gc.freeze()  # what was imported is never collected
+    from moto.moto_api._internal import mock_random
+
+    from test.cloud.__main__ import serve
+
+    os.chdir(TOP)
+    os.environ.clear()
+    os.environ.update(environment)
+    mock_random.seed()  # or the IDs of all clouds would be the same
+
+    def say(settings: dict[str, Any]) -> None:
+        ready.send(settings)
+        ready.close()
+
+    parent = multiprocessing.parent_process()
+    serve(arguments, say, None if parent is None else parent.sentinel)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import subprocess
 import sys
 import time
-from typing import Any
+from pathlib import Path
+
+import pytest
 
 from test.cloud import Cloud
 from test.cloud.cloud import TOP
@@ -69,30 +72,39 @@ def test_a_launch_through_runinstances_is_still_motos_and_seen_beside_the_fleets
     assert len(instances(ec2)) == 2
 
 
-def started(*options: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "test.cloud", *options],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=TOP,
-    )
-    assert process.stdout is not None
-    return process, json.loads(process.stdout.readline())
-
-
 def test_started_by_itself_it_says_its_url_first_and_ends_on_sigterm() -> None:
-    process, response = started("--speed", "0")
-    assert response["url"] == f"http://127.0.0.1:{response['port']}"
-    process.terminate()
-    process.communicate(timeout=10)
+    command = [sys.executable, "-m", "test.cloud", "--speed", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=TOP) as process:
+        assert process.stdout is not None
+        response = json.loads(process.stdout.readline())
+        assert response["url"] == f"http://127.0.0.1:{response['port']}"
+        process.terminate()
     assert process.returncode == 0
 
 
-def test_it_dies_with_its_parent_when_asked_to() -> None:
-    process, _ = started("--speed", "0", "--die-with-parent")
-    process.communicate(timeout=10)  # closes its standard input, as the end of a parent does
-    assert process.returncode == 0
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_it_ends_with_the_process_that_started_it(number: signal.Signals) -> None:
+    program = f"{__name__}.a_parent()"
+    command = [sys.executable, "-c", f"import {__name__}; {program}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=TOP) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        parent.send_signal(number)
+    until("its end", lambda: not Path(f"/proc/{pid}").exists())
+
+
+def a_parent() -> None:
+    with Cloud(speed=0) as cloud:
+        print(cloud.pid, flush=True)
+        time.sleep(600)
+
+
+def test_two_clouds_have_no_ids_in_common(cloud: Cloud) -> None:
+    with Cloud(speed=0) as another:
+        fleets = [request(each.client("ec2"), 1) for each in (cloud, another)]
+        users = [each.client("iam").create_user(UserName="alice")["User"]["UserId"] for each in (cloud, another)]
+    assert len({*fleets, *users}) == 4
 
 
 def test_it_listens_on_the_loopback_interface_only(cloud: Cloud) -> None:

@@ -12,19 +12,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from annexd.demand import matching_worker
 from annexd.demand.matching import Matcher, Matches
 from test.bench.measure import children
 
 POLL_S = 0.002
+MODULE = matching_worker.__name__
 
 
 def matched(jobs: Mapping[str, str], machines: Mapping[str, str], matcher: Matcher | None = None) -> Matches:
     return asyncio.run((matcher or Matcher()).match(jobs, machines))
 
 
+def supervisors() -> list[int]:
+    """Return the children of this process that supervise evaluators; tests of other files may have left others."""
+    return [pid for pid in children(os.getpid()) if MODULE in _command(pid)]
+
+
 def evaluators() -> list[int]:
     """Return the processes that evaluate for this one: children of its supervisors."""
-    return [pid for supervisor in children(os.getpid()) for pid in children(supervisor)]
+    return [pid for supervisor in supervisors() for pid in children(supervisor)]
 
 
 class Background:
@@ -77,3 +84,9 @@ def cpu_ticks(pid: int) -> int:
     with suppress(OSError, IndexError):
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11])
     return 0
+
+
+def _command(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    return ""

@@ -23,7 +23,7 @@ from annexd.demand.matching_process import JobAnswer, MatchingFailed, Question, 
 from annexd.demand.packing import Resources
 from test.bench.measure import children
 from test.demand.ads import ENDLESS, ad, job, machine
-from test.demand.evaluators import Background, cpu_ticks, evaluators, matched, rights
+from test.demand.evaluators import Background, cpu_ticks, evaluators, matched, rights, supervisors
 
 MACHINES = {"small": machine(Cpus=2), "big": machine(Cpus=64), "picky": machine("TARGET.WantAnnex =?= true")}
 GOOD = {f"good{n}": job(RequestCpus=1 << n, WantAnnex=str(n % 2 > 0).lower()) for n in range(5)}
@@ -147,7 +147,7 @@ def test_nothing_is_left_out_if_an_evaluator_is_killed_once(number: signal.Signa
 
 def test_the_next_call_works_after_its_supervisor_was_killed() -> None:
     call = Background(MANY, MACHINES)
-    call.kill_one(lambda: [pid for pid in children(os.getpid()) if any(map(cpu_ticks, children(pid)))], signal.SIGKILL)
+    call.kill_one(lambda: [pid for pid in supervisors() if any(map(cpu_ticks, children(pid)))], signal.SIGKILL)
     expect_all(call.result())
 
 
@@ -183,8 +183,9 @@ def test_if_no_worker_starts_that_is_an_error_and_no_job_is_left_out(
 
 
 def test_nothing_is_left_of_a_call() -> None:
+    before = children(os.getpid())
     matched({"hostile": job(**ENDLESS), **GOOD}, MACHINES)
-    assert children(os.getpid()) == []
+    assert set(children(os.getpid())) <= set(before)
 
 
 # What the worker answers is not believed.

@@ -277,7 +277,7 @@ def test_jobs_that_differ_in_what_a_machine_reads_of_them_are_in_different_group
     assert len({each.key for each in apart}) == 2
     without_start = pool.ask(replace(NOW, machines=("[ Cpus = 4; Memory = 8000 ]", machine)))
     assert [each.fault for each in without_start.schedds] == [None, None], "an AD may say less than a machine does"
-    assert {each.key for each in without_start.groups()} >= {each.key for each in apart}
+    assert {each.ad for each in without_start.groups()} >= {each.ad for each in apart}
 
 
 def test_a_schedd_of_another_pool_counts_for_the_users_whose_jobs_flock_here(pool: TwoSchedds) -> None:
