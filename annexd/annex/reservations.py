@@ -90,12 +90,16 @@ class Reservations:
     """The ledger of a journal, and all that changes it.  Thread-safe; its methods raise JournalError."""
 
     def __init__(self, index: AnnexIndex, context: StepContext, rules: Rules = Rules()) -> None:
-        self._index, self._engine, self._context, self.rules = index, index.engine, context, rules
+        self._index, self._engine, self._context, self._rules = index, index.engine, context, rules
         self._lock = threading.Lock()  # held from the check of a budget until the order is in the journal
         self._known: Ledger | None = None
         self._seq = 0
         self._under_way: dict[str, str] = {}  # command ID: annex ID
         self._born: dict[str, int] = {}  # failed commands whose machines may have run, and for how long (seconds)
+
+    def reconfigure(self, rules: Rules) -> None:
+        """Budgets of these rules apply to whatever is accepted from now on."""
+        self._rules = rules
 
     # What reserves.  Each returns the accepted workflow, and raises NotNow for a budget without room.
 
@@ -117,7 +121,7 @@ class Reservations:
         Raises NotNow, too, for a later end of an annex whose fleets a budget that applies knows nothing of.
         """
         annex_order = order.subject.order
-        applicable = self.rules.applicable(known.owner, annex_order) if annex_order else []
+        applicable = self._rules.applicable(known.owner, annex_order) if annex_order else []
         entry = self.entries().get(order.annex_id, AnnexHolds())
         if order.end_of_lease_s > self._index.end_s(known):
             self._check_is_known(order, entry, applicable)
@@ -131,7 +135,7 @@ class Reservations:
 
         Raises InvalidRequest, Retry or Refused.
         """
-        budgets = self.rules.applicable(owner, order)
+        budgets = self._rules.applicable(owner, order)
         if not budgets:
             return Bounded(order)
         with time_limit(STEP_S):
@@ -187,7 +191,7 @@ class Reservations:
     def accounts(self, now_s: float) -> list[Account]:
         """Return how each budget stands."""
         with self._lock:
-            return self._accounts(now_s) if self.rules.budgets else []
+            return self._accounts(now_s) if self._rules.budgets else []
 
     def entries(self) -> dict[str, AnnexHolds]:
         """Return what annexes have reserved, by annex ID."""
@@ -225,7 +229,7 @@ class Reservations:
 
     def _accounts(self, now_s: float) -> list[Account]:
         ledger = self._ledger()
-        return [ledger.account(each, now_s) for each in self.rules.budgets]
+        return [ledger.account(each, now_s) for each in self._rules.budgets]
 
     def _ledger(self) -> Ledger:
         """Return it with what the journal has by now."""

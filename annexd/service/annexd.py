@@ -199,7 +199,7 @@ class Annexd(Daemon[Configuration]):
         self._profiles.reconfigure(settings.annex)
         self._bundle_sources.reconfigure(SigningKeys.read(Parameters()))
         self._pool_view.reconfigure()
-        self._reservations.rules = budget_knobs.rules(settings.budgets)
+        self._reservations.reconfigure(budget_knobs.rules(settings.budgets))
 
     async def finish(self, timeout_s: float, fast: asyncio.Event) -> None:
         await self._orders.pause(timeout_s, fast)

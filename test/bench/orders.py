@@ -24,7 +24,10 @@ LOOKS: Final = (
     "DescribeInstances",
     "DescribeSpotPriceHistory",
     "GetProducts",
+    "DescribeSpotFleetRequestHistory",
+    "DescribeFleetHistory",
 )
+ALSO_OF_A_LOOK: Final = ("GetFunction", "FilterLogEvents")  # once each, beside DescribeSpotFleetRequests)
 LARGEST: Final = 10_000  # instances, and more than any account's first quota
 TYPES: Final = [  # one launch specification each of the largest file; EC2 Fleet takes a type once
     f"{family}.{size}"
@@ -71,8 +74,9 @@ def _calls(site: Site, api: str) -> Counter[str]:
     """Count the calls of an order, without those by which annexd looks at what there is meanwhile."""
     site.cloud.clear_audit()
     accepted(site.order(FleetAPI=api))
-    asked = [each["operation"] for each in site.cloud.audit() if each["kind"] == "call"]
-    return Counter(name for name in asked if name not in LOOKS)
+    asked = Counter(each["operation"] for each in site.cloud.audit() if each["kind"] == "call")
+    looks = Counter(dict.fromkeys(ALSO_OF_A_LOOK, asked["DescribeSpotFleetRequests"]))
+    return Counter({name: times for name, times in (asked - looks).items() if name not in LOOKS})
 
 
 def cpu_of(site: Site, api: str, size: Size, orders: int) -> float:

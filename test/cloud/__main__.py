@@ -60,7 +60,7 @@ def serve(arguments: Sequence[str], ready: Callable[[dict[str, Any]], object], p
     aws.functions.endpoint_url = server.url
     clock = Clock(server.url, asked.region, asked.speed, aws.audit.effect)
     settings = vars(asked) | {"url": server.url, "port": server.server_address[1]}
-    control = Control(aws, clock, settings)
+    control = Control(aws, clock, settings, server.end_hangs)
 
     def service(request: Request) -> Answer | Broken:
         if request.path.startswith(metadata.PREFIX):

@@ -6,6 +6,7 @@ import gc
 import json
 import multiprocessing
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -25,6 +26,7 @@ from test.cloud.models import models
 
 TOP = Path(__file__).resolve().parents[2]
 CONTEXT = multiprocessing.get_context("forkserver")
+HANGING_S = 30.0
 STACK = "HTCondorLeaseImplementation"  # the name that the manual proposes
 
 
@@ -180,6 +182,14 @@ class Cloud:
 
     def clear_faults(self) -> None:
         self._post("clear-faults", {})
+
+    def end_hangs(self) -> None:
+        """Reset the calls that hang; waits until there is one."""
+        deadline_s = time.monotonic() + HANGING_S
+        while not self._post("end-hangs", {})["ended"]:
+            if time.monotonic() > deadline_s:
+                raise CloudError(f"no call hangs within {HANGING_S:g} s")
+            time.sleep(0.05)
 
     def audit(self) -> list[dict[str, Any]]:
         """Calls and effects, in order."""

@@ -20,7 +20,7 @@ IDLE_TIMEOUT_S = 300.0
 class Control:
     """GET reads, POST acts; JSON both ways."""
 
-    def __init__(self, aws: EmulatedAws, clock: Clock, settings: dict[str, Any]) -> None:
+    def __init__(self, aws: EmulatedAws, clock: Clock, settings: dict[str, Any], end_hangs: Callable[[], int]) -> None:
         self._aws, self._clock = aws, clock
         self._endpoints: dict[tuple[str, str], Callable[[dict[str, Any]], Any]] = {
             ("GET", "settings"): lambda _: settings,
@@ -36,6 +36,7 @@ class Control:
             ("POST", "faults"): aws.faults.add,
             ("POST", "forget-fleet"): lambda asked: aws.forget_fleet(asked["fleet"]),
             ("POST", "clear-faults"): lambda _: aws.faults.clear(),
+            ("POST", "end-hangs"): lambda _: {"ended": end_hangs()},
             ("POST", "clear-audit"): lambda _: aws.audit.clear(),
             ("POST", "clock"): self._set_clock,
             ("POST", "turn-off"): lambda asked: aws.turned_off(**asked),

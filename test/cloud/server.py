@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from test.cloud.emulated_aws import Broken
@@ -34,6 +35,7 @@ class Server(ThreadingHTTPServer):
             self.socket, self.server_address = listening, listening.getsockname()
         self.service: Service = _nothing_yet
         self.now_s: Callable[[], float] = time.time
+        self.hanging: set[socket.socket] = set()
 
     @property
     def url(self) -> str:
@@ -41,6 +43,14 @@ class Server(ThreadingHTTPServer):
 
     def start(self) -> None:
         threading.Thread(target=self.serve_forever, name="server", kwargs={"poll_interval": 0.1}, daemon=True).start()
+
+    def end_hangs(self) -> int:
+        """Reset the connections of calls that hang now, and return their number."""
+        hanging = tuple(self.hanging)
+        for each in hanging:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RD)
+        return len(hanging)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is no news."""
@@ -86,7 +96,9 @@ class _Exchange(BaseHTTPRequestHandler):
         self.close_connection = True
         if broken.hang_s:
             self.connection.settimeout(broken.hang_s)
+            self.server.hanging.add(self.connection)
             self._wait_for_the_client_to_leave()
+            self.server.hanging.discard(self.connection)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.connection.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -84,6 +85,15 @@ def test_a_call_that_hangs_ends_by_the_clients_own_time_out(cloud: Cloud) -> Non
     with pytest.raises(ReadTimeoutError):
         session.client("ec2", endpoint_url=cloud.url, config=patience).describe_spot_fleet_requests()
     assert 0.4 < time.monotonic() - started_s < 5
+
+
+def test_calls_that_hang_can_be_ended(cloud: Cloud) -> None:
+    cloud.fault("DescribeSpotFleetRequests", "hang", hang_s=120)
+    with ThreadPoolExecutor() as threads:
+        call = threads.submit(cloud.client("ec2").describe_spot_fleet_requests)
+        cloud.end_hangs()
+        with pytest.raises(ConnectionClosedError):
+            call.result(30)
 
 
 def test_targets_fail_inside_an_http_200_while_the_others_are_put(cloud: Cloud) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
+from test.daemoncore import slow_worker
 from test.packaging.installation import hostile_modules
 
 ENVIRONMENT = {**os.environ, "CONDOR_CONFIG": "/dev/null", "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "FS"}
@@ -44,6 +45,24 @@ def test_an_address_that_makes_the_bindings_abort_costs_one_call_only() -> None:
         with pytest.raises(OutboundFailed, match="Failed to advertise"):
             await outbound.call("advertise", advertisement("127.0.0.1:1"))
         await outbound.close()
+
+    asyncio.run(run())
+
+
+def test_a_slow_start_of_the_worker_takes_no_time_from_the_call() -> None:
+    async def run() -> None:
+        outbound = Outbound(ENVIRONMENT, slow_worker.__name__)
+        with pytest.raises(OutboundFailed, match="Failed to advertise"):
+            await outbound.call("advertise", advertisement("127.0.0.1:1"), slow_worker.START_S / 2)
+        await outbound.close()
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_does_not_start_is_an_error() -> None:
+    async def run() -> None:
+        with pytest.raises(OutboundFailed, match="the worker process died during advertise"):
+            await Outbound(ENVIRONMENT, "annexd.no_such_module").call("advertise", advertisement("127.0.0.1:1"))
 
     asyncio.run(run())
 

@@ -192,6 +192,11 @@ class Site:
 
         self.wait(looked, "annexd's first look at the account")
 
+    def wait_for_end(self, pid: int) -> None:
+        """Until this annexd has ended; its ads are gone a little before its journal is closed."""
+        self.wait(lambda: not process_exists(pid), "annexd to end")
+        self.wait(lambda: self.ad() is None, "its ad to be gone")
+
     def wait(self, condition: Callable[[], T], what: str, timeout_s: float = FOUND_S) -> T:
         return self.pool.wait_for(condition, what, timeout_s)
 

@@ -41,7 +41,9 @@ def test_the_ad_holds_no_text_of_awss_and_nothing_to_ask_with(site: Site) -> Non
 def test_the_ads_go_when_annexd_stops(site: Site) -> None:
     annex_id = str(accepted(site.order())["AnnexID"])
     site.wait(lambda: ads(site, annex_id), "the ad of the annex")
+    pid = site.pid()
     assert site.pool.tool("condor_off", "-daemon", "annexd").returncode == 0
-    site.wait(lambda: not ads(site, annex_id), "the end of the ad")
+    site.wait_for_end(pid)
+    assert not ads(site, annex_id)
     assert site.pool.tool("condor_on", "-daemon", "annexd").returncode == 0
     site.wait(lambda: ads(site, annex_id), "the ad after the next start")

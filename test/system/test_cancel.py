@@ -68,11 +68,12 @@ def test_annexd_is_killed_in_the_middle_and_goes_on_at_its_next_start(site: Site
 
 
 def test_it_does_not_wait_behind_orders(site: Site, annex: dict[str, Any]) -> None:
-    site.cloud.fault("RequestSpotFleet", "hang", hang_s=5)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=60)
     slow = site.order_later()
     site.wait(lambda: not site.cloud.faults(), "an order that hangs, and fills annexd")
     assert cancel(site, "physics").returncode == errors.OK
     assert not slow.done
+    site.cloud.end_hangs()
     check_end(site, annex)
     assert (slow.reply() or {})["Result"] == "Success"
 

@@ -87,7 +87,9 @@ def orders_granted(site: Site) -> int:
 
 @pytest.mark.parametrize("method", ["FS", "IDTOKENS"])
 def test_a_new_and_a_resumed_session_carry_orders(site: Site, method: str) -> None:
+    before = site.log().count("Reconfigured")
     site.pool.tool("condor_reconfig", "-daemon", "annexd")
+    site.wait(lambda: site.log().count("Reconfigured") > before, "annexd to take it")
     ad = site.request()
     granted = orders_granted(site)
     env = with_token(site, getpass.getuser()) if method == "IDTOKENS" else CLIENTS["FS only"]

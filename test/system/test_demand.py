@@ -91,15 +91,14 @@ def test_a_job_is_observed_then_served_and_its_machine_is_the_offers(site: Joini
     offers = condor_annex(site, "-offers")
     assert re.search(r"^small +ready +0 +0 +2 +1 +2 ", offers.stdout, re.MULTILINE), offers.stdout
 
-    assert site.wait(lambda: ads(site, "AnnexOffer", "Offer", "AnnexState"), "the offer's ad", 60.0) == ["small ready"]
-    assert site.wait(lambda: ads(site, "AnnexDemand", "Idle", "JobsOrdering"), "the jobs' ad", 60.0) == ["1 1"]
+    site.wait(lambda: ads(site, "AnnexOffer", "Offer", "AnnexState") == ["small ready"], "the offer's ad", 60.0)
+    site.wait(lambda: ads(site, "AnnexDemand", "Idle", "JobsOrdering") == ["1 1"], "the jobs' ad", 60.0)
 
     site.pool.configure("ANNEX_DEMAND = enforce\n")
     assert site.output_of(output, 120.0) == "served\n"
     [fleet] = site.fleets()
     assert fleet["config"]["TargetCapacitySpecification"]["TotalTargetCapacity"] == 1
-    [[_, offer]] = site.slots("AnnexOffer")
-    assert offer == "small"
+    assert {offer for _slot, offer in site.slots("AnnexOffer")} == {"small"}
     site.wait(lambda: offer_of(site)["Source"] == "a machine", f"its photograph: {offer_of(site)}", 60.0)
     total = site.slots("TotalSlotMemory", "TotalSlotCpus")[0][1:]
     assert [str(offer_of(site)[name]) for name in ("Memory", "Cpus")] == total

@@ -96,7 +96,7 @@ def assert_the_last_act_is_there(output: str) -> None:
         r"^ +slot1@i-\S+ +\w+ +offer-small small$",
         r"This is job 2\.0, and I ran on slot1_1@i-",
         "leaves the pool and turns itself off",
-        r"^ +jobs +\$5\.00 day +\$0\.000\d+ +\$0\.00 +\$4\.999\d+ ",
+        r"^ +jobs +\$5\.00 day +\$0\.00\d+ +\$0\.00 +\$4\.99\d+ ",
     )
     at = 0
     for each in words:

@@ -73,7 +73,7 @@ def test_administrators_use_it_as_any_daemon(pool: Pool) -> None:
 def test_condor_off_ends_it_and_condor_on_brings_it_back(pool: Pool) -> None:
     assert pool.tool("condor_off", "-daemon", "greeter").returncode == 0
     pool.wait_for(lambda: not status(pool), "the greeter's ad to be gone", FOUND_S)
-    assert "EXITING WITH STATUS 0" in pool.log("GREETER")
+    pool.wait_for(lambda: "EXITING WITH STATUS 0" in pool.log("GREETER"), "its end", FOUND_S)
     assert pool.tool("condor_on", "-daemon", "greeter").returncode == 0
     pool.wait_for(lambda: status(pool), "the greeter to be back", FOUND_S)
 

@@ -17,7 +17,7 @@ from test.replies import accepted
 from test.system.site import Site
 from test.system.tool import as_user, condor_annex
 
-CONFIG = "ANNEX_RECONCILE_INTERVAL = 1\nQUEUE_SUPER_USERS = root, condor, chief\n"
+CONFIG = "ANNEXD_RECONCILE_INTERVAL = 1\nQUEUE_SUPER_USERS = root, condor, chief\n"
 CONFIG += "ALLOW_ANNEX = mallory@annexd.test, chief@annexd.test\n"
 
 

@@ -65,8 +65,13 @@ def test_lists_of_addresses_and_networks_of_ipv6_decide_as_in_the_schedd(site: S
         site.pool.configure(lists)
         denied = allowed()
         assert denied["WRITE"] != "ALLOW", lists
-        schedd = site.wait(lambda: table(site, site.pool.address("SCHEDD")), "the schedd's answers")
-        assert (denied["READ"], denied["WRITE"]) == (schedd["READ"], schedd["WRITE"]), lists
+        expected = denied["READ"], denied["WRITE"]
+
+        def of_schedd(expected: tuple[str, str] = expected) -> bool:
+            found = table(site, site.pool.address("SCHEDD"))
+            return (found.get("READ"), found.get("WRITE")) == expected
+
+        site.wait(of_schedd, f"the schedd to answer {expected} with {lists}")
     site.pool.configure("DENY_WRITE = ::2, fd00::/8")
     assert allowed()["WRITE"] == "ALLOW"
 

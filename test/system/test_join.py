@@ -22,8 +22,8 @@ LEVELS = (
     "ADVERTISE_MASTER",
 )
 ON_PHYSICS = 'requirements = TARGET.AnnexName == "physics"'
-BRIEF: dict[str, Any] = {"AnnexName": "brief", "lease_s": 45}
-IDLER: dict[str, Any] = {"AnnexName": "idler", "lease_s": 120, "MaxIdleTime": 5}
+BRIEF: dict[str, Any] = {"AnnexName": "brief", "lease_s": 90}
+IDLER: dict[str, Any] = {"AnnexName": "idler", "lease_s": 3600, "MaxIdleTime": 5}
 PHYSICS: dict[str, Any] = {"AnnexName": "physics", "lease_s": 3600}
 
 
@@ -38,9 +38,17 @@ def annexes(site: JoiningSite) -> dict[str, dict[str, Any]]:
     """Three annexes with a machine each, and their replies; two of them end while the tests go on."""
     replies = {str(order["AnnexName"]): site.order(TargetCapacity=1, **order) for order in (BRIEF, IDLER, PHYSICS)}
     assert [reply["Result"] for reply in replies.values()] == ["Success"] * 3, replies
-    site.wait(lambda: all(of(site, name) for name in replies), "a machine of each annex in the pool", 60.0)
     assert len(site.objects()) == 3
     site.submit("endless", "sleep 600", 'requirements = TARGET.AnnexName == "brief"')
+    joined: set[str] = set()
+
+    def have_joined() -> bool:
+        joined.update(slot[1] for slot in site.slots("AnnexName"))
+        return joined >= replies.keys()
+
+    site.wait(have_joined, "a machine of each annex in the pool, if not all at once", 60.0)
+    job = site.pool.directory / "endless.log"
+    site.wait(lambda: "Job executing" in job.read_text(), "the job to start", 60.0)
     return replies
 
 
@@ -215,7 +223,7 @@ def test_at_the_end_of_the_lease_the_machine_leaves_the_pool_and_nothing_is_left
     site: JoiningSite, annexes: dict[str, dict[str, Any]]
 ) -> None:
     reply = annexes["brief"]
-    site.wait(lambda: not of(site, "brief"), "the machine to leave the pool by itself", 60.0)
+    site.wait(lambda: not of(site, "brief"), "the machine to leave the pool by itself", BRIEF["lease_s"] + 30)
     history = (site.pool.directory / "endless.log").read_text()
     assert "Job was evicted" in history, "its job goes back into the queue in time"
 

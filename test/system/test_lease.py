@@ -5,7 +5,7 @@ import time
 
 from test.system.site import Site
 
-LEASE_S = 6
+LEASE_S = 15
 
 
 def end_of(site: Site, reply: dict[str, object]) -> None:
@@ -25,15 +25,16 @@ def test_before_its_end_the_lease_leaves_everything_running(site: Site) -> None:
 def test_after_its_end_fleet_and_instances_are_gone_while_annexd_is_dead(site: Site) -> None:
     other = site.order()
     reply = site.order(lease_s=LEASE_S, TargetCapacity=30)
+    pid = site.pid()
     site.pool.tool("condor_off", "-fast", "-daemon", "annexd")
-    site.wait(lambda: site.ad() is None, "annexd to be gone")
+    site.wait_for_end(pid)
     end_of(site, reply)
     assert reply["BulkRequestID"] not in [fleet["id"] for fleet in site.fleets()]
     site.wait_until_gone(reply["BulkRequestID"])
     assert other["BulkRequestID"] in [fleet["id"] for fleet in site.fleets()], "another annex goes on"
     line = site.cloud.meter()["annexes"][reply["AnnexID"]]
     assert line["live"] == 0
-    assert line["latest"] < 20, line
+    assert line["latest"] < 60, line
     site.pool.tool("condor_on", "-daemon", "annexd")
     site.wait(site.ad, "annexd to be back")
 

@@ -42,7 +42,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
     with Site(cloud, SECOND + times) as site:
         file = site.pool.directory / "log" / ".second_address"
         site.wait(file.exists, "the second annexd")
-        cloud.fault("GetFunction", "hang", hang_s=3)
+        cloud.fault("GetFunction", "hang", hang_s=60)
         ad = site.request(CommandID=HANGING_ORDER)
         client = site.start_client(ad, file.read_text().splitlines()[0])
         site.wait(lambda: not cloud.faults(), "its order to meet a hanging call")
@@ -150,13 +150,13 @@ def test_when_daemon_shutdown_fast_is_true_it_ends_with_status_99_and_stays_off_
 
 def test_when_shutdown_graceful_timeout_is_over_condor_master_hurries_it_and_it_obeys(site: Site) -> None:
     site.pool.configure("SHUTDOWN_GRACEFUL_TIMEOUT = 2")
-    site.cloud.fault("RequestSpotFleet", "hang", hang_s=20)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=60)
     site.order_later(CommandID="the-order-that-is-hurried")
     site.wait(lambda: not site.cloud.faults(), "the order to meet its hanging call")
     pid, asked_s = site.pid(), time.monotonic()
     site.pool.tool("condor_off", "-graceful", "-daemon", "annexd")
     exit_status(site, pid, 0)
-    assert 2 <= time.monotonic() - asked_s < 15
+    assert 2 <= time.monotonic() - asked_s < 50
     assert re.search(r"graceful shutdown(.|\n)*Performing fast shutdown(.|\n)*still in a call to AWS", site.log())
     site.pool.configure("SHUTDOWN_GRACEFUL_TIMEOUT = 1800")
     on(site)

@@ -95,6 +95,7 @@ def test_a_lease_that_was_shortened_ends_at_its_new_end(site: Site, annex: dict[
     done = condor_annex(site, "-until", utc(sooner_s), "physics")
     assert (done.returncode, done.stdout) == (errors.REFUSED, ""), done.stderr
     assert "add -now to end the lease anyway" in done.stderr
+    sooner_s = int(time.time()) + 20
     done = condor_annex(site, "-until", utc(sooner_s), "-now", "physics")
     assert done.returncode == errors.OK, done.stderr
     site.wait(lambda: time.time() > sooner_s, "the new end")
@@ -166,11 +167,12 @@ def test_two_extensions_at_once_both_count(site: Site, annex: dict[str, Any]) ->
 
 
 def test_a_cancellation_beats_an_extension_that_hangs(site: Site, annex: dict[str, Any]) -> None:
-    site.cloud.fault("CreateTags", "hang", hang_s=8, matching="lease-end")
+    site.cloud.fault("CreateTags", "hang", hang_s=60, matching="lease-end")
     client = site.start_client(change_ad(annex, "slow-extension", LeaseExtension=HOUR_S))
     site.wait(lambda: not site.cloud.faults(), "the call that hangs")
     assert condor_annex(site, "-cancel", "physics").returncode == errors.OK
     assert annex["BulkRequestID"] not in [fleet["id"] for fleet in site.fleets()]
+    site.cloud.end_hangs()
     client.wait(60.0)
     message = f"InvalidState annex {annex['AnnexID']} was cancelled: its end cannot be moved CA_CHANGE_LEASE"
     assert message in site.log()
@@ -222,10 +224,11 @@ def test_annexd_is_killed_while_s3_hangs_and_the_machines_learn_of_the_new_end_a
 
 def test_a_cancellation_while_s3_hangs_is_what_the_machines_learn(joining: JoiningSite) -> None:
     annex = joining.order(AnnexName="short", TargetCapacity=1)
-    joining.cloud.fault("PutObject", "hang", hang_s=8, matching=annex["AnnexID"])
+    joining.cloud.fault("PutObject", "hang", hang_s=60, matching=annex["AnnexID"])
     client = joining.start_client(change_ad(annex, "extend-cancelled", LeaseExtension=HOUR_S))
     joining.wait(lambda: not joining.cloud.faults(), "the call that hangs")
     assert condor_annex(joining, "-cancel", "short").returncode == errors.OK
+    joining.cloud.end_hangs()
     client.wait(60.0)
     joining.wait(
         lambda: re.search("Request extend-cancelled .*: InvalidState annex .* was cancelled", joining.log()),

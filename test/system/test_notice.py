@@ -11,7 +11,7 @@ from annexd.annex.lease.lease import utc
 from test.replies import accepted
 from test.system.annexes import JoiningSite
 
-SEEN_S = 10.0  # from AWS's notice until no job starts there
+SEEN_S = 60.0  # from AWS's notice until no job starts there
 HERE = 'requirements = TARGET.AnnexName == "taken"'
 
 

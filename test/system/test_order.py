@@ -46,8 +46,9 @@ def test_the_log_says_by_which_token_an_order_was_given_also_in_a_session_used_a
 
 
 def test_at_full_debug_each_step_is_a_line(site: Site) -> None:
+    before = site.log().count("Reconfigured")
     site.pool.configure("ANNEXD_DEBUG = D_FULLDEBUG")
-    site.wait(lambda: site.log().rstrip().endswith("Reconfigured"), "annexd to read it")
+    site.wait(lambda: site.log().count("Reconfigured") > before, "annexd to read it")
     command_id = site.order()["CommandID"]
     lines = [line.partition(f" request {command_id}: ")[2] for line in site.log().splitlines()]
     steps = ("check_lease_function", "request_fleet")
@@ -71,13 +72,19 @@ def _claims(token: str) -> dict[str, Any]:
 def test_the_lease_function_is_seen_at_work_before_anything_costs_money(site: Site) -> None:
     site.order()
     site.wait_for_look()
-    site.cloud.clear_audit()
-    site.order()
-    operations = [call["operation"] for call in site.cloud.audit() if call["kind"] == "call"]
+    operations = calls_of_an_order(site)
+    while "DescribeSpotFleetRequests" in operations:  # annexd looked at earlier annexes meanwhile
+        operations = calls_of_an_order(site)
     assert [name for name in operations if name != "GetCallerIdentity"] in (
         ["GetFunction", "FilterLogEvents", "RequestSpotFleet"],
         ["GetFunction", "RequestSpotFleet"],
     )
+
+
+def calls_of_an_order(site: Site) -> list[str]:
+    site.cloud.clear_audit()
+    site.order()
+    return [call["operation"] for call in site.cloud.audit() if call["kind"] == "call"]
 
 
 def test_a_second_request_with_the_same_command_id_makes_no_second_fleet_and_gets_the_same_answer(site: Site) -> None:
@@ -122,11 +129,12 @@ def test_an_answer_that_was_lost_after_the_effect_makes_no_second_fleet(site: Si
 
 
 def test_several_requests_at_once_do_not_wait_for_each_other(site: Site) -> None:
-    site.cloud.fault("RequestSpotFleet", "hang", hang_s=8)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=60)
     slow = site.order_later()
     site.wait(lambda: not site.cloud.faults(), "the first request to meet its hanging call")
     assert [site.order()["Result"] for _ in range(3)] == ["Success"] * 3
     assert not slow.done
+    site.cloud.end_hangs()
     reply = slow.reply()
     assert reply is not None
     assert reply["Result"] == "Success"
@@ -149,16 +157,17 @@ def test_kill_9_in_the_middle_of_the_fleets_request_costs_nothing_and_loses_noth
 def test_a_graceful_stop_waits_for_the_running_step_and_the_next_start_goes_on(site: Site) -> None:
     accepted(site.order())
     site.wait_for_look()
-    ad = site.request(CommandID=command_id())
+    ad, pid = site.request(CommandID=command_id()), site.pid()
     before = len(site.fleets())
-    site.cloud.fault("GetFunction", "hang", hang_s=4)
+    site.cloud.fault("GetFunction", "hang", hang_s=60)
     waiting = site.order_later(**ad)
     site.wait(lambda: not site.cloud.faults(), "the request to meet its hanging call")
     site.pool.tool("condor_off", "-daemon", "annexd")
     reply = waiting.reply()
     assert reply is not None
     assert "will continue at its next start" in reply["ErrorString"]
-    site.wait(lambda: site.ad() is None, "annexd to end")
+    site.cloud.end_hangs()
+    site.wait_for_end(pid)
     assert len(site.fleets()) == before, "the fleet was not ordered any more"
     site.pool.tool("condor_on", "-daemon", "annexd")
     site.wait(site.ad, "annexd to be back")
@@ -170,11 +179,12 @@ def test_a_graceful_stop_waits_for_the_running_step_and_the_next_start_goes_on(s
 
 def test_a_client_that_goes_away_changes_nothing(site: Site) -> None:
     before = len(site.fleets())
-    site.cloud.fault("RequestSpotFleet", "hang", hang_s=3)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=60)
     client = site.start_client(site.request())
     site.wait(lambda: not site.cloud.faults(), "the request to meet its hanging call")
     client.kill()
     client.wait()
+    site.cloud.end_hangs()
     site.wait(lambda: len(site.fleets()) == before + 1, "the fleet of the client that went away")
 
 
@@ -226,7 +236,7 @@ def test_keys_are_in_no_environment_and_on_no_command_line_while_an_order_is_car
     """condor_master's own keys are in the environment that it made for annexd, and of the child that speaks to it."""
     spied = _spy_on_condor_config_val(site)
     secret = Path(site.secret_key_file).read_text().strip()
-    site.cloud.fault("RequestSpotFleet", "hang", hang_s=2)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=60)
     later = site.order_later()
     site.wait(lambda: not site.cloud.faults(), "the order to come to its hanging call")
     site.pool.tool("condor_config_val", "-addr", site.address, "-verbose", "UID_DOMAIN")
@@ -243,6 +253,7 @@ def test_keys_are_in_no_environment_and_on_no_command_line_while_an_order_is_car
     assert "CONDOR_CONFIG=" in child, "it was seen"
     assert not any(word in child for word in ("INHERIT", "COOKIE", secret, *keys))
     assert not any(key in site.log() for key in keys)
+    site.cloud.end_hangs()
     reply = later.reply()
     assert reply is not None
     assert reply["Result"] == "Success"

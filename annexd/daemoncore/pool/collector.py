@@ -89,8 +89,10 @@ class Advertiser:
         await self._outbound.close()  # an update that hangs would delay the invalidation
         for collector in self.publication.collectors:
             if collector not in self._failing:
-                with contextlib.suppress(OutboundFailed):
+                try:
                     await self._send(INVALIDATE_ADS_GENERIC, ads, collector, INVALIDATE_TIMEOUT_S)
+                except OutboundFailed as error:
+                    log.always(f"Failed to withdraw from collector {collector}, where the ad now expires: {error}")
 
     def is_true(self, expression: str) -> bool:
         """Evaluate an expression in the current ad.  An error is not true: the bindings raise for some."""

@@ -21,7 +21,9 @@ import importlib, sys
 sys.path[:] = sys.argv[3:]
 importlib.import_module(sys.argv[1]).main(sys.argv[2])
 """
+READY = b"ready\n"
 OWN_CALLS = "annexd.daemoncore.pool.outbound_worker"
+START_S = 60.0  # Python and the bindings, on a machine under load
 CALL_TIMEOUT_S = 30.0  # the bindings give up on a silent peer after 20 s
 
 
@@ -51,20 +53,24 @@ class Outbound:
         self._calls = 0
 
     async def call(self, name: str, arguments: Mapping[str, Any], timeout_s: float = CALL_TIMEOUT_S) -> Any:
-        """Make a call once earlier ones are done, and return its result; `timeout_s` counts from then.
+        """Make a call once earlier ones are done, and return its result; `timeout_s` counts when a worker is ready.
 
         Raises OutboundFailed.
         """
         async with self._one_call:
+            fault = f"the worker process did not start within {START_S:g} s"
             try:
+                async with asyncio.timeout(START_S):
+                    worker = await self._running_worker()
+                fault = f"no answer within {timeout_s:g} s"
                 async with asyncio.timeout(timeout_s):
-                    result, error = await self._exchange(name, arguments)
+                    result, error = await self._exchange(worker, name, arguments)
             except TimeoutError:
                 await self.close()
-                raise NoAnswer(f"no answer within {timeout_s:g} s") from None
-            except (OSError, ValueError, EOFError) as fault:
+                raise NoAnswer(fault) from None
+            except (OSError, ValueError, EOFError) as death:
                 await self.close()
-                raise WorkerDied(f"the worker process died during {name}") from fault
+                raise WorkerDied(f"the worker process died during {name}") from death
             except asyncio.CancelledError:
                 await self.close()
                 raise
@@ -86,8 +92,9 @@ class Outbound:
             worker.kill()
         await worker.wait()
 
-    async def _exchange(self, name: str, arguments: Mapping[str, Any]) -> tuple[Any, str | None]:
-        worker = await self._running_worker()
+    async def _exchange(
+        self, worker: asyncio.subprocess.Process, name: str, arguments: Mapping[str, Any]
+    ) -> tuple[Any, str | None]:
         assert worker.stdin is not None  # noqa: S101 - both are pipes: see create_subprocess_exec
         assert worker.stdout is not None  # noqa: S101
         self._calls += 1
@@ -116,4 +123,7 @@ class Outbound:
                 env=self._environment,
                 cwd="/",
             )
+            assert self._worker.stdout is not None  # noqa: S101 - a pipe
+            if await self._worker.stdout.readline() != READY:
+                raise EOFError
         return self._worker

@@ -3,8 +3,9 @@
 A call into the bindings may block for 20 s, which stalls every other call of its process, and a malformed address
 aborts the process (measured with 25.14.1).  So a daemon makes these calls in a child that may be killed at any time.
 
-The worker reads one JSON object per line, `{"id", "call", ...}`, and writes one per line, `{"id", "result", "error"}`;
-error is null if the call was delivered.  The end of standard input ends the process at once, even during a call.
+The worker writes the line READY, reads one JSON object per line, `{"id", "call", ...}`, and writes one per line,
+`{"id", "result", "error"}`; error is null if the call was delivered.  The end of standard input ends the process at
+once, even during a call.
 """
 
 import json
@@ -22,6 +23,7 @@ import htcondor2
 from annexd.condor import bindings
 from annexd.daemoncore.privileges import become_root_again
 
+READY = "ready"
 DC_SET_READY = 60043  # condor_commands.h
 AUTOCLUSTERS = range(2**31)
 MOST_LOOKS = 20
@@ -148,5 +150,6 @@ def main(subsystem: str, calls: Calls = CALLS) -> None:
     htcondor2.set_subsystem(subsystem, htcondor2.SubsystemType.Daemon)
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read_lines, args=(lines,), daemon=True).start()
+    print(READY, flush=True)
     while True:
         print(json.dumps(answer(lines.get(), calls)), flush=True)

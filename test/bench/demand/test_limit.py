@@ -70,7 +70,7 @@ def test_jobs_far_apart_in_time_fill_no_machine_together() -> None:
     assert found > 0.95 * apart
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=40, derandomize=True)
 @given(st.sampled_from(sorted(MIXES.keys() - {"a user over the quota"})), st.integers(0, 2**32))
 def test_it_is_below_the_best_of_all_plans(mix: str, seed: int) -> None:
     few = handful(mix, seed)
