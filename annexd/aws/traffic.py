@@ -6,6 +6,7 @@ administrator names are believed, each client's for its own calls, and only with
 that a user names has no say in when anybody's annex ends.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, Final
@@ -15,7 +16,7 @@ from annexd.aws.call_counts import CALLS, ERRORS, THROTTLES, CallCounts
 from annexd.aws.endpoints import is_aws_host
 from annexd.aws.limiter import Limiter, Limiters
 
-UNSURE_S: Final = 2.0  # a Date has whole seconds, and an answer its way
+UNSURE_S: Final = 2.0  # a Date has whole seconds, and an answer its way; later ones say nothing of the clock
 MAX_SKEW_S: Final = 900.0  # AWS takes no signature that is further off (S3; the others 300 s): then nothing works
 
 
@@ -57,10 +58,14 @@ class ClientHooks:
         url = client.meta.endpoint_url
         limiter = self.limiters.of(access_key_id, url)
         calls, service = self.calls, client.meta.service_model.service_name
+        sent = threading.local()
 
         def before(**_: object) -> None:
             limiter.take_turn()
             calls.add(service, CALLS)
+
+        def sending(**_: object) -> None:
+            sent.at_s = time.monotonic()  # of the last try; a client may be used by several threads
 
         def unanswered(**_: object) -> None:
             calls.add(service, ERRORS)
@@ -72,10 +77,12 @@ class ClientHooks:
                 calls.add(service, ERRORS, *([THROTTLES] if codes & errors.THROTTLED else []))
             if codes & errors.EXPIRED:
                 expired()
-            if is_aws_host(url) or url in self.trusted_urls:
+            is_fresh = time.monotonic() - getattr(sent, "at_s", 0.0) <= UNSURE_S
+            if is_fresh and (is_aws_host(url) or url in self.trusted_urls):
                 self._compare_clocks(clock, http_response.headers.get("Date"))
 
         client.meta.events.register_last("before-call", before)
+        client.meta.events.register_first("before-send", sending)
         client.meta.events.register_first("after-call", after)
         client.meta.events.register_first("after-call-error", unanswered)
 

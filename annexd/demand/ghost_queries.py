@@ -25,10 +25,10 @@ Row = tuple[str, int, int | None, tuple[tuple[str, int], ...]]
 class PoolLook:
     """The answers of a collector and the negotiators of ghosts.
 
-    Cycles, or why they are unknown, by negotiator; schedds by address; ghosts by name.
+    Cycles, or why they are unknown, by negotiator, None for one that is busy; schedds by address; ghosts by name.
     """
 
-    cycles: Mapping[str, Sequence[Cycle] | str]
+    cycles: Mapping[str, Sequence[Cycle] | str | None]
     schedds: Mapping[str, Schedd]
     ghosts: Mapping[str, Row]
 
@@ -48,21 +48,21 @@ class PoolQueries:
         submitters = await self._query("Submitter", collector, "true", OF_SUBMITTERS)
         return PoolLook(cycles, schedds_of(submitters), await self._ghosts(collector))
 
-    async def _cycles(self, collector: str, names: Collection[str]) -> dict[str, list[Cycle] | str]:
-        found: dict[str, list[Cycle] | str] = {}
+    async def _cycles(self, collector: str, names: Collection[str]) -> dict[str, list[Cycle] | str | None]:
+        found: dict[str, list[Cycle] | str | None] = {}
         if names:
             negotiators = await find_negotiators(self._outbound, collector)
             for name in names:
                 found[name] = await self._cycles_of(name, negotiators)
         return found
 
-    async def _cycles_of(self, name: str, negotiators: Negotiators) -> list[Cycle] | str:
+    async def _cycles_of(self, name: str, negotiators: Negotiators) -> list[Cycle] | str | None:
         arguments = {"kind": "Negotiator", "constraint": "true", "attributes": OF_NEGOTIATORS}
         try:
             address = negotiators.of_ghosts(name)
             rows = await self._outbound.call("query", {**arguments, "collector": address}, NEGOTIATOR_TIMEOUT_S)
         except NoAnswer:
-            return []  # it may be in a long cycle; GhostWatch says when it takes too long
+            return None  # it may be in a long cycle; GhostWatch says when it takes too long
         except (OutboundFailed, LookupError) as error:
             return f"negotiator {name} does not answer ({error}): condor_annex -demand-config writes its configuration"
         return [cycle for row in rows for cycle in cycles_in(row)]

@@ -45,6 +45,8 @@ class Watched:
     )  # jobs that were idle in that cycle, or a little earlier or later
     newest_cycle_s: int = 0  # the beginning of the last one that is known
     forgotten_s: int = 0  # up to which no cycle counts any more
+    is_heard: bool = False  # whether the negotiator answered the last time that it was asked
+    forgets_next: bool = False  # also the cycles that it names when it answers again
     progress_s: float = field(default_factory=time.monotonic)  # when the newest cycle was seen for the first time
     fault: str | None = None
 
@@ -56,8 +58,22 @@ class Watched:
         self.ghosts = dict(ghosts)
 
     def forget(self) -> None:
-        """Count no known cycle: a negotiator answers between two of them, so that all others begin later."""
+        """Count no cycle that has begun.
+
+        A negotiator that has just answered did so between two cycles, so that all others begin later; of one that has
+        not, a cycle may be under way.  Ghosts that are new count cycles that begin after them in any case.
+        """
         self.samples, self.forgotten_s = {}, self.newest_cycle_s
+        self.forgets_next = bool(self.ghosts) and not self.is_heard
+
+    def hear(self, cycles: Sequence[Cycle] | None) -> None:
+        """Take a negotiator's answer about its cycles; None: it does not answer."""
+        self.is_heard = cycles is not None
+        newest = max((cycle.began_s for cycle in cycles or ()), default=self.newest_cycle_s)
+        if newest != self.newest_cycle_s:
+            self.newest_cycle_s, self.progress_s = newest, time.monotonic()
+        if self.is_heard and self.forgets_next:
+            self.forget()
 
     def take(self, cycle: Cycle, matches: Matches, idle: Idle) -> None:
         """Keep what is known of a cycle: late news may add to it."""
@@ -181,6 +197,8 @@ class GhostWatch:
                 self._take(look)
                 return
         self._fault = "; ".join(faults) or "no collector is configured"
+        for watched in self._watched.values():
+            watched.is_heard = False
 
     def _take(self, look: PoolLook) -> None:
         self._looked_s, self._fault = time.time(), None
@@ -194,17 +212,15 @@ class GhostWatch:
 
     def _take_cycles(self, watched: Watched, look: PoolLook) -> None:
         answer = look.cycles[watched.clause.negotiator]
-        cycles: Sequence[Cycle] = () if isinstance(answer, str) else answer
-        newest = max((cycle.began_s for cycle in cycles), default=watched.newest_cycle_s)
-        if newest != watched.newest_cycle_s:
-            watched.newest_cycle_s, watched.progress_s = newest, time.monotonic()
+        cycles = None if isinstance(answer, str) else answer
+        watched.hear(cycles)
         watched.fault = answer if isinstance(answer, str) else self._fault_of(watched, look)
         if watched.fault:
             watched.forget()
         else:
             readings = [GhostReading(name, each.offer, *look.ghosts[name][1:]) for name, each in watched.ghosts.items()]
             heard_s = max(each.heard_s for each in readings)
-            for cycle in cycles:
+            for cycle in cycles or ():
                 if cycle.has_seen(max(heard_s, watched.forgotten_s)):
                     watched.take(cycle, count(readings, cycle, look.schedds), self._recently_idle)
 

@@ -29,7 +29,7 @@ from annexd.daemoncore.daemon import Attributes, CannotStart, Daemon, Start
 from annexd.daemoncore.pool.outbound import Outbound
 from annexd.daemoncore.pool.statistics import Counters
 from annexd.daemoncore.security.credentials import SigningKeys
-from annexd.service import budget_knobs, runtime_watch
+from annexd.service import budget_knobs, misspelled_knobs, runtime_watch
 from annexd.service.annex_ads import OF_BUDGETS, OF_DEMAND, OF_OFFERS, AdKind, AnnexAds
 from annexd.service.archiver import Archiver
 from annexd.service.budget_watch import BudgetWatch, advertised_budgets
@@ -160,6 +160,7 @@ class Annexd(Daemon[Configuration]):
         return {**self._journal_monitor.counters(), **self._access.counters()}
 
     async def prepare(self) -> None:
+        misspelled_knobs.warn()
         try:
             await self._journal_monitor.first_count()
         except JournalError as error:
@@ -200,6 +201,7 @@ class Annexd(Daemon[Configuration]):
         self._bundle_sources.reconfigure(SigningKeys.read(Parameters()))
         self._pool_view.reconfigure()
         self._reservations.reconfigure(budget_knobs.rules(settings.budgets))
+        misspelled_knobs.warn()
 
     async def finish(self, timeout_s: float, fast: asyncio.Event) -> None:
         await self._orders.pause(timeout_s, fast)

@@ -129,6 +129,7 @@ def ticking(cloud: Cloud) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+        cloud.wait_until_idle()
 
 
 @contextmanager
@@ -193,7 +194,7 @@ def stack_is(account: Account, status: str) -> bool:
 
 
 def wait_for(condition: object, what: str, process: subprocess.Popen[str] | None = None) -> None:
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + 60
     assert callable(condition)
     while not condition():
         assert time.monotonic() < deadline_s, f"not in time: {what}"

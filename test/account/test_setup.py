@@ -75,7 +75,7 @@ def test_the_file_is_readable_by_all_and_leaves_nothing_beside_it(account: Accou
 
 
 def test_interrupted_while_the_stack_is_made_it_goes_on_when_run_again(account: Account) -> None:
-    account.cloud.pace_stacks(0.1)
+    account.cloud.pace_stacks(1.0)
     process = setup_process(account)
     wait_for(lambda: stack_is(account, "CREATE_IN_PROGRESS"), "the stack is being made", process)
     process.send_signal(signal.SIGINT)
@@ -83,6 +83,7 @@ def test_interrupted_while_the_stack_is_made_it_goes_on_when_run_again(account: 
     assert process.returncode == INTERRUPTED, err
     assert "run the same command again to continue" in err
     assert not account.file.exists()
+    account.cloud.pace_stacks(0.0)
     account.set_up()
     assert account.stack_status() == "CREATE_COMPLETE"
     assert len(account.cloud.calls("CreateStack")) == 1
@@ -263,7 +264,7 @@ def test_it_ends_with_a_heartbeat_that_the_rule_caused(account: Account) -> None
 
 
 def test_a_rule_that_never_calls_is_reported_with_a_repair(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(enforcer, "HEARTBEAT_S", 0.5)
+    monkeypatch.setattr(enforcer, "HEARTBEAT_S", 3.0)
     said = account.run("-setup", ticks=False)
     assert said.status == CLOUD_FAILED
     assert "waiting for the rule, which calls the lease function every five minutes" in said.err

@@ -304,7 +304,7 @@ class Site:
         )
 
 
-def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
     """Return when it holds; fail with `what` when it does not in time."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():

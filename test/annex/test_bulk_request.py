@@ -17,7 +17,7 @@ from annexd.aws import ClientCache
 from annexd.workflow import Journal, Json, Kind, RetryPolicy
 from test.annex.ads import OWNER
 from test.annex.fleets import tags_of
-from test.annex.site import BYSTANDER, HANG_TIMEOUT_S, Site, wait_for
+from test.annex.site import BYSTANDER, HANG_TIMEOUT_S, PACE, Site, wait_for
 from test.replies import accepted
 from test.workflow.store import Crash
 
@@ -61,7 +61,7 @@ def test_the_token_and_the_tags_of_the_fleet_say_whose_it_is_and_until_when(site
 
 
 def test_the_lease_function_ends_what_this_order_began(site: Site) -> None:
-    reply = site.order(EndOfLease=int(site.now_s()) + 2)
+    reply = site.order(EndOfLease=int(site.now_s()) + 6)
     assert reply["Result"] == "Success", reply
     assert len(site.cloud.running_instances()) == 2
 
@@ -157,7 +157,7 @@ def test_a_cancel_that_fails_inside_a_good_answer_is_not_taken_for_one(site: Sit
     site.cloud.fault("RequestSpotFleet", "reset", times=1, when="after")
     site.cloud.fault("RequestSpotFleet", "denied", times=1000)
     site.cloud.fault("CancelSpotFleetRequests", "partial", times=3)
-    assert site.order()["Result"] == "Failure"
+    assert site.order(pace=replace(PACE, undo_patience_s=60.0))["Result"] == "Failure"
     assert site.operations().count("CancelSpotFleetRequests") >= 4
     site.cloud.clear_faults()
     site.check_nothing_left()
@@ -167,7 +167,7 @@ def test_instances_of_a_fleet_that_somebody_cancelled_without_them_are_ended_too
     site.cloud.fault("RequestSpotFleet", "reset", times=1, when="after")
     site.cloud.fault("RequestSpotFleet", "denied", times=1000)
     site.cloud.fault("CancelSpotFleetRequests", "denied", times=1)
-    site.order(pace=RetryPolicy(base_s=0.01, stuck_base_s=0.05))
+    site.order(pace=RetryPolicy(base_s=0.01, stuck_base_s=60.0))
     [fleet] = site.live_fleets()
     site.cloud.client("ec2").cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet["id"]], TerminateInstances=False)
     assert len(site.cloud.running_instances()) == 2

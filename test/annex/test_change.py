@@ -77,7 +77,7 @@ def test_an_unreadable_moved_end_counts_as_none(site: Site, annex: dict[str, Any
 def test_the_lease_function_ends_it_at_the_moved_end_and_not_before(site: Site, annex: dict[str, Any]) -> None:
     other = ordered(site, AnnexName="other", EndOfLease=int(site.now_s()) + 130)
     assert site.change("other", LeaseExtension=HOUR_S)["Result"] == "Success"
-    assert site.change("physics", EndOfLease=int(site.now_s()) + 1, Now=True)["Result"] == "Success"
+    assert site.change("physics", EndOfLease=int(site.now_s()) + 3, Now=True)["Result"] == "Success"
     wait_for(lambda: time.time() > end_of(site, annex["BulkRequestID"]), "the end of the shortened lease")
     site.beat()
     assert [each["id"] for each in site.live_fleets()] == [other["BulkRequestID"]]

@@ -96,9 +96,10 @@ def test_a_tag_that_aws_took_and_lost_is_written_again(site: Site, annex: dict[s
 
 def test_an_extension_that_was_not_seen_in_time_is_taken_back(site: Site, annex: dict[str, Any]) -> None:
     site.patience = 0.0
-    site.cloud.behave(tags_late_s=0.4)
+    site.cloud.behave(tags_late_s=3.0)
     reply = site.change("physics", pace=HASTY, LeaseExtension=600)
     refused(reply, "Failure", "does not show its new end yet")
+    wait_for(lambda: end_of(site, annex["BulkRequestID"]) != annex["EndOfLease"], "the tag to show")
     site.cloud.behave(tags_late_s=0.0)
     site.restart()
     assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"]
@@ -107,7 +108,7 @@ def test_an_extension_that_was_not_seen_in_time_is_taken_back(site: Site, annex:
 
 def test_shortening_is_never_taken_back(site: Site, annex: dict[str, Any]) -> None:
     site.patience = 0.0
-    site.cloud.behave(tags_late_s=0.4)
+    site.cloud.behave(tags_late_s=3.0)
     end_s = annex["EndOfLease"] - 600
     assert site.change("physics", pace=HASTY, EndOfLease=end_s)["Result"] == "Failure"
     wait_for(lambda: end_of(site, annex["BulkRequestID"]) == end_s, "the earlier end to show")

@@ -64,7 +64,7 @@ def test_an_annex_that_lives_beyond_the_end_that_the_journal_knows_can_be_cancel
 
 
 def test_an_annex_that_is_gone_after_its_end_is_over(site: Site) -> None:
-    ordered = site.order(EndOfLease=int(time.time()) + 2)
+    ordered = site.order(EndOfLease=int(time.time()) + 6)
     wait_for(lambda: site.now_s() > int(str(ordered["EndOfLease"])), "the end of its lease")
     site.beat()
     site.check_nothing_left()
@@ -90,7 +90,7 @@ def test_the_answer_to_an_extension_that_was_refused_in_its_middle_says_the_end_
     """It is cancelled by hand between the look at the lease and the tag."""
     ordered = site.order()
     site.cloud.fault("CreateTags", "internal", times=10_000, matching="annex-lease-end")
-    patient = replace(PACE, forward_deadline_s=30.0)
+    patient = replace(PACE, cap_s=1.0, forward_deadline_s=30.0)
     with ThreadPoolExecutor(1) as pool:
         begun = pool.submit(site.change, str(ordered["AnnexID"]), pace=patient, LeaseExtension=HOUR_S)
         wait_for(lambda: "CreateTags" in site.operations(), "the first try")

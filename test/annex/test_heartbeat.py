@@ -92,7 +92,7 @@ RIGHTS = {"cancel": True, "terminate": True, "stamp": True, "unprotect": True}
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"tick": False}, "has not been called by its rule for 30 minutes or more"),
     ({"ago_s": STALE_S + 5}, "was last called by its rule 15 minutes ago, but should be called every 5 minutes"),
-    ({"ago_s": -AHEAD_S - 5}, "was last called by its rule 5 minutes in the future"),
+    ({"ago_s": -AHEAD_S - 25}, "was last called by its rule 5 minutes in the future"),
     ({"account": "210987654321"}, "is of account 210987654321 and region us-east-1, not of 123456789012 and us-east-1"),
     ({"region": "eu-west-1"}, "is of account 123456789012 and region eu-west-1, not of"),
     ({"function": "arn:aws:lambda:us-east-1:123456789012:function:other"}, "is of another function, arn:aws:lambda:"),

@@ -176,7 +176,7 @@ def test_an_endpoint_that_never_ends_its_answers_costs_one_bounded_wait_for_all_
         with pytest.raises(Retry, match="nothing was ordered: order again"):
             resolved(ad, lambda: clients, look_s=1.0)
         gone.set()
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 30
 
 
 @pytest.mark.parametrize("image", ["ssm:/ours", "resolve:ssm:", "resolve:ssm:/a b", "resolve:secretsmanager:x"])

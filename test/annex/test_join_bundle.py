@@ -134,6 +134,14 @@ def test_the_slots_say_which_annex_they_are_and_until_when() -> None:
     assert lines.index("ClassAdLifetime = 600") > lines.index("UPDATE_INTERVAL = 300")
 
 
+@pytest.mark.parametrize(("idle_s", "update_s"), [(5, 10), (60, 30), (600, 300), (86_400, 300)])
+def test_a_startd_checks_twice_within_the_idle_time_whether_it_had_claims(idle_s: int, update_s: int) -> None:
+    lines = config(MaxIdleTime=idle_s).splitlines()
+    assert f"STARTD_NOCLAIM_SHUTDOWN = {idle_s}" in lines
+    assert f"UPDATE_INTERVAL = {update_s}" in lines
+    assert "ClassAdLifetime = 600" in lines
+
+
 def test_jobs_are_sent_away_two_minutes_before_the_end_and_in_a_short_lease_a_tenth_of_it() -> None:
     assert join_of(order()).drain_s == 120
     assert join_of(order(EndOfLease=int(NOW_S) + 600)).drain_s == 60

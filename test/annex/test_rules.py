@@ -360,7 +360,7 @@ def test_a_name_of_megabytes_is_refused_in_no_time() -> None:
     """It is the requester's, and looked at in annexd's own process."""
     began_s = time.monotonic()
     assert "KeyName" not in fault(**spec(ImageId="{{" * 1_000_000, KeyName="<" * 1_000_000))
-    assert time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s < 30
 
 
 # Settings that keep machines from joining cause warnings.

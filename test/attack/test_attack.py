@@ -275,7 +275,7 @@ def test_more_sessions_than_fit_evict_the_oldest_and_leak_no_memory() -> None:
         before_kb = small.memory_kb
         for _ in range(1100):
             last = _anonymous_session(small)
-        assert_still_served(small, before_kb, growth_kb=MB)
+        assert_still_served(small, before_kb, growth_kb=4 * MB)
         assert [_is_known(small, sid) for sid in (owner.sid, first, last)] == [True, False, True]
 
 
@@ -374,13 +374,16 @@ def test_running_out_of_file_descriptors() -> None:
 
 
 def test_silent_and_dripping_connections_time_out() -> None:
-    with running_target(read_timeout_s=1, deadline_s=3) as strict, strict.connect() as silent, strict.connect() as drip:
-        before, begun_s = strict.descriptors, time.monotonic()
+    limits = {"read_timeout_s": 3, "deadline_s": 6}
+    with running_target(**limits) as strict, ExitStack() as connections:
+        begun_s = time.monotonic()
+        silent, drip = (connections.enter_context(strict.connect()) for _ in range(2))
+        before = strict.descriptors
         drip.sendall(HEADER.pack(1, 60_000))
         with attacking(lambda: _drip(drip)):
             assert WireClient(silent).is_dropped()
             assert WireClient(drip).is_dropped()
-            assert time.monotonic() - begun_s > 2.5
+            assert time.monotonic() - begun_s > 5.5
         assert strict.descriptors <= before
         assert "the peer was silent for SEC_DEFAULT_AUTHENTICATION_TIMEOUT" in strict.log
         assert "no complete command before SEC_TCP_SESSION_DEADLINE" in strict.log

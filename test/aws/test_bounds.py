@@ -47,7 +47,7 @@ def test_an_answer_that_comes_byte_by_byte_ends_at_the_deadline(start: bytes) ->
     error, took_s = asked(drips(start, 0.05, gone), call_s=1.0)
     gone.set()
     assert "was incomplete after 1 s" in str(error)
-    assert took_s < 5
+    assert took_s < 30
     assert errors.is_transient(error), "what it did is not known"
     assert not errors.had_no_effect(error)
 
@@ -64,7 +64,7 @@ def test_an_answer_of_sixty_megabytes_costs_neither_its_time_nor_its_memory() ->
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     error, took_s = asked(flood)
     assert f"more than {8 * 2**20} bytes" in str(error)
-    assert took_s < 5
+    assert took_s < 30
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 100_000
 
 
@@ -93,7 +93,7 @@ def test_calls_under_one_time_limit_end_together() -> None:
             with pytest.raises(OutOfBounds):
                 ec2.describe_spot_fleet_requests()
     gone.set()
-    assert time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s < 19, "and not after a second each"
 
 
 def test_a_time_limit_ends_with_its_block_and_binds_no_other_thread() -> None:
@@ -121,8 +121,8 @@ def test_a_redirect_leads_to_no_other_host() -> None:
 def test_connections_are_kept_and_each_call_has_its_own_deadline() -> None:
     with endpoint(says(XML)) as url:
         ec2 = clients(url).ec2
-        bound(ec2, call_s=0.5)
-        until_s = time.monotonic() + 1.5
+        bound(ec2, call_s=2.0)
+        until_s = time.monotonic() + 3.0
         while time.monotonic() < until_s:
             assert ec2.describe_spot_fleet_requests()["SpotFleetRequestConfigs"] == []
 

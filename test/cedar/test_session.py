@@ -24,7 +24,7 @@ def test_session_ids_are_unguessable() -> None:
     """128 random bits each, by default from the operating system."""
     found = [SessionCache("host:1:2").new_id() for _ in range(1000)]
     assert all(re.fullmatch("host:1:2:[0-9a-f]{32}", each) for each in found)
-    assert len({each[-8:] for each in found} | {each[9:17] for each in found}) == 2000, "no part of it is a counter"
+    assert len({each[-16:] for each in found} | {each[9:25] for each in found}) == 2000, "no part of it is a counter"
     assert inspect.signature(SessionCache).parameters["random_hex"].default is secrets.token_hex
 
 

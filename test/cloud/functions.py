@@ -115,9 +115,10 @@ class Functions:
         """An asynchronous invocation: tried again when the function fails, or when it is throttled."""
         with self._lock:
             self._running += 1
-        threading.Thread(target=self._run_and_retry, args=(function, event), daemon=True).start()
+        arguments = (function, event, self._stopped)
+        threading.Thread(target=self._run_and_retry, args=arguments, daemon=True).start()
 
-    def _run_and_retry(self, function: Any, event: Any) -> None:
+    def _run_and_retry(self, function: Any, event: Any, stopped: threading.Event) -> None:
         tries = self._tries(function, event)
         try:
             pause_s = next(tries, None)
@@ -125,7 +126,7 @@ class Functions:
             with self._lock:
                 self._running -= 1
                 self._lock.notify_all()
-        while pause_s is not None and self.speed and not self._stopped.wait(pause_s / self.speed):
+        while pause_s is not None and self.speed and not stopped.wait(pause_s / self.speed):
             pause_s = next(tries, None)
 
     def _tries(self, function: Any, event: Any) -> Iterator[float]:
@@ -157,12 +158,16 @@ class Functions:
             return self._lock.wait_for(lambda: self._running == 0, timeout_s)
 
     def stop(self) -> None:
-        """End every environment; what runs in one fails as if Lambda had lost it."""
+        """End every environment; what runs in one fails as if Lambda had lost it, and is not tried again."""
         self._stopped.set()
-        with self._lock:
-            ending, self._idle, self._busy = self._idle + self._busy, [], []
-        for sandbox in ending:
-            sandbox.close()
+        is_running = True
+        while is_running:
+            with self._lock:
+                ending, self._idle, self._busy = self._idle + self._busy, [], []
+            for sandbox in ending:
+                sandbox.close()
+            with self._lock:  # what has no environment yet is given one, which is ended as well
+                is_running = not self._lock.wait_for(lambda: self._running == 0, 0.05)
         self._stopped = threading.Event()
 
 

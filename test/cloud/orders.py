@@ -17,7 +17,7 @@ IMAGE = "ami-12345678"
 HEAD = "import os, time\ndef handler(event, context):\n"
 ECHO = HEAD + "    print('called with', event)\n    return [event, os.environ['OWN'], os.getpid()]"
 RAISE = HEAD + "    raise ValueError('no')"
-SLEEP = HEAD + "    time.sleep(60)"
+SLEEP = HEAD + "    time.sleep(3600)"  # a minute where time is by hand
 Key = tuple[str, str]
 
 
@@ -140,7 +140,7 @@ def delete(ec2: Any, *fleet_ids: str, terminate: bool = True) -> tuple[list[str]
     return [each["CurrentFleetState"] for each in good], [each["Error"]["Code"] for each in bad]
 
 
-def until(what: str, holds: Callable[[], object], timeout_s: float = 20.0) -> None:
+def until(what: str, holds: Callable[[], object], timeout_s: float = 60.0) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not holds():
         assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"

@@ -102,8 +102,8 @@ class Stack:
         self.note(resource.logical_id, resource.made.physical_id, resource.kind, status, reason)
 
     def turn(self, status: str, reason: str = "") -> None:
-        self.status, self.reason = status, reason
         self.note(self.name, self.stack_id, "AWS::CloudFormation::Stack", status, reason)
+        self.status, self.reason = status, reason  # who sees the status finds its event
 
     def outputs(self) -> list[dict[str, str]]:
         if not self.status.endswith("_COMPLETE") or self.status.startswith(("ROLLBACK", "DELETE", "REVIEW")):

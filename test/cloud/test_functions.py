@@ -71,12 +71,10 @@ def test_an_exception_of_a_function_is_an_unhandled_error(cloud: Cloud) -> None:
 
 def test_a_function_is_ended_at_its_time_limit(cloud: Cloud) -> None:
     deploy(cloud, SLEEP, timeout_s=1)
-    started_s = time.monotonic()
     payload, error = invoke(cloud, "one")
     assert isinstance(payload, dict)
     assert "Task timed out after 1.00 seconds" in payload["errorMessage"]
     assert error == "Unhandled"
-    assert time.monotonic() - started_s < 5
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +96,6 @@ def test_a_rule_fires_at_its_rate_for_as_long_as_it_is_there(fast: Cloud) -> Non
     until("three ticks", lambda: len(fast.effects("function ended")) >= 3)
     times_s = [each["time"] for each in fast.effects("rule fired")[:3]]
     assert times_s[2] - before_s >= 3 * 0.5, "each a period after the one before, however late that was noticed"
-    assert times_s[2] - times_s[0] < 4
     assert fast.effects("function started")[0]["event"] == {"rule": "ticking"}
     events = fast.client("events")
     events.remove_targets(Rule="ticking", Ids=["ticking"])

@@ -16,7 +16,7 @@ from test.cloud.orders import ECHO, HEAD, RAISE, deploy, invoke, until
 
 RULE_ARN = "arn:aws:events:us-east-1:123456789012:rule/"
 CONTEXT = HEAD + "    return [context.invoked_function_arn, os.environ.get('MAX_LEASE_S')]"
-SLOW = HEAD + "    time.sleep(2)"
+SLOW = HEAD + "    time.sleep(180)"  # 3 s here
 
 
 @pytest.fixture(scope="module")

@@ -128,12 +128,13 @@ def test_a_deleted_template_is_not_found_and_its_fleets_live_on(ec2: Any) -> Non
 
 
 def test_a_new_template_may_be_unknown_for_a_while_also_to_a_fleet(cloud: Cloud, ec2: Any) -> None:
-    cloud.behave(templates_late_s=1.0)
+    cloud.behave(templates_late_s=3600.0)
     made = template(ec2, "late")
     assert names(ec2) == []
     assert code_of(ec2.create_fleet, **ec2_fleet_config(made)) == "InvalidLaunchTemplateId.NotFound"
     asked: Any = {"LaunchTemplateName": "late", "LaunchTemplateData": specification()}
     assert code_of(ec2.create_launch_template, **asked) == "InvalidLaunchTemplateName.AlreadyExistsException"
+    cloud.behave(templates_late_s=0.0)
     until("the template is seen", lambda: names(ec2) == ["late"])
     assert ec2.create_fleet(**ec2_fleet_config(made))["FleetId"]
 

@@ -20,7 +20,7 @@ ALL = list(RECORDINGS.values())
 
 @pytest.fixture(scope="module")
 def account() -> Iterator[Cloud]:
-    with Cloud(speed=0, pending_s=2.0, termination_s=3.0, enforce_iam=True) as cloud:
+    with Cloud(speed=0, pending_s=2.0, termination_s=10.0, enforce_iam=True) as cloud:
         yield cloud
 
 

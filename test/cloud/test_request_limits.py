@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -100,12 +99,10 @@ def test_too_many_calls_are_throttled_without_effect_until_the_bucket_fills(clou
     assert not throttled(request, ec2=ec2), "another API's bucket is full"
     other.list_functions()
     until("a token comes", lambda: not throttled(ec2.describe_spot_fleet_requests))
-    started_s = time.monotonic()
     until(
         "the burst is used up",
         lambda: throttled(ec2.cancel_spot_fleet_requests, SpotFleetRequestIds=["sfr-1"], TerminateInstances=True),
     )
-    assert time.monotonic() - started_s < 15
     assert len(cloud.running_instances()) == 1
     cloud.reset()
     assert not any(throttled(ec2.describe_spot_fleet_requests) for _ in range(60)), "off, unless it is chosen"

@@ -128,7 +128,7 @@ def test_an_on_demand_instance_has_the_fleets_tag_or_has_not_and_ends_with_its_f
 def test_after_its_valid_until_a_fleet_is_active_for_a_while_or_not(cloud: Cloud, late_s: float) -> None:
     """annexd knows either state, and ends the fleet."""
     cloud.behave(expiry_late_s=late_s)
-    ec2, valid_until_s = cloud.client("ec2"), int(time.time()) + 2
+    ec2, valid_until_s = cloud.client("ec2"), int(time.time()) + 5
     fleet = ordered(ec2, ValidUntil=valid_until_s, TerminateInstancesWithExpiration=False)
     wait_for(lambda: time.time() > valid_until_s, "its ValidUntil passes")
     assert described(ec2, fleet)["SpotFleetRequestState"] == ("active" if late_s else "cancelled_running")

@@ -19,6 +19,7 @@ from annexd.condor import bindings
 from annexd.condor.values import Unsafe
 
 TIMEOUT_S = 10.0  # for local calls
+READY = b"ready\n"
 NETWORK_TIMEOUT_S = 0.5  # a peer that does not answer is not a failure
 NETWORK = ("alive", "exchange", "advertise", "ping", "locate", "query")
 
@@ -66,6 +67,8 @@ class Child:
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "CONDOR_CONFIG": "ONLY_ENV"},
             )
+            assert self._process.stdout is not None
+            assert self._process.stdout.readline() == READY
         return self._process
 
 
@@ -137,6 +140,7 @@ def respond(line: str) -> str:
 
 def main() -> None:
     htcondor2.enable_debug()
+    print(READY.decode().strip(), flush=True)
     for line in sys.stdin:
         print(respond(line), flush=True)
 

@@ -4,7 +4,7 @@ import time
 
 from annexd.daemoncore.pool import outbound_worker
 
-START_S = 2.0
+START_S = 4.0
 
 
 def main(subsystem: str) -> None:

@@ -53,7 +53,7 @@ def test_a_slow_start_of_the_worker_takes_no_time_from_the_call() -> None:
     async def run() -> None:
         outbound = Outbound(ENVIRONMENT, slow_worker.__name__)
         with pytest.raises(OutboundFailed, match="Failed to advertise"):
-            await outbound.call("advertise", advertisement("127.0.0.1:1"), slow_worker.START_S / 2)
+            await outbound.call("advertise", advertisement("127.0.0.1:1"), slow_worker.START_S - 0.5)
         await outbound.close()
 
     asyncio.run(run())

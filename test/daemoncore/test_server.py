@@ -28,7 +28,7 @@ from annexd.daemoncore.security.resolver import LOOKUPS
 from annexd.daemoncore.security.security import Security
 from annexd.daemoncore.settings import ConnectionLimits
 
-LIMITS = ConnectionLimits(max_pending=20, session_deadline_s=1, read_timeout_s=1)
+LIMITS = ConnectionLimits(max_pending=20, session_deadline_s=3, read_timeout_s=3)
 QUERY = struct.pack(">BIq", 1, 8, DC_QUERY_INSTANCE)
 ANSWER = b"0123456789abcdef"
 Address = tuple[str, int]

@@ -21,7 +21,7 @@ from test.pool import DOMAIN
 
 ANNEXD = "annexd@annexd.test"
 CONDOR_ANNEX = f"{sysconfig.get_path('scripts')}/condor_annex"
-TIMEOUT_S = 40
+TIMEOUT_S = 120
 # The shortest that leaves no doubt: the times of cycles are in whole seconds.
 SHORT = """
 {name}.NEGOTIATOR_INTERVAL = 2

@@ -16,7 +16,7 @@ from test.pool import DOMAIN, Pool
 
 ADDRESS = "<127.0.0.1:9?addrs=127.0.0.1-9>"  # nothing listens there, and nobody connects
 DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "STARTD", "NEGOTIATOR")
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 RUNNING = 2  # JobStatus, proc.h
 END_OF_CYCLE = "Finished Negotiation Cycle"
 CONFIG = """
@@ -246,9 +246,9 @@ class GhostPool(Pool):
             assert seen <= total, f"{seen} matches by {negotiator}, more than {total}"
 
     def _counts(self, machines: Collection[str]) -> dict[int, int]:
-        clusters = {autocluster: cluster for cluster, autocluster in self.autoclusters().items()}
         ghosts = [ghost for name, ghost in self.matched().items() if name in machines]
-        return dict(Counter(clusters[each.autocluster] for ghost in ghosts for each in ghost.records))
+        clusters = {autocluster: cluster for cluster, autocluster in self.autoclusters().items()}
+        return dict(Counter(clusters.get(each.autocluster, 0) for ghost in ghosts for each in ghost.records))
 
     def set_priority(self, negotiator: str, option: str, user: str, value: int) -> None:
         """Have one negotiator's accountant, or the pool's own one, change what condor_userprio can change of a user."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
+from annexd.daemoncore.pool.outbound import NoAnswer, Outbound, OutboundFailed
 from annexd.demand.confirmation import limit_once
 from annexd.demand.ghost_ad import Ghost
 from annexd.demand.ghost_negotiators import JobClause
@@ -32,6 +32,7 @@ class OnePool(Outbound):
         self.heard_s = 100
         self.ghosts: list[str] = []
         self.silent: set[str] = set()  # kinds of ads that the collector does not answer for
+        self.is_busy = False  # the negotiators of ghosts are in a cycle
 
     async def call(self, name: str, arguments: Mapping[str, Any], timeout_s: float = 30.0) -> Any:
         assert timeout_s > 0
@@ -47,6 +48,8 @@ class OnePool(Outbound):
         if kind == "Negotiator" and "LastNegotiationCycleTime0" in arguments["attributes"]:
             if GPUS.negotiator.lower() in str(arguments["collector"]) and "gpu" in self.silent:
                 raise OutboundFailed("refused")
+            if self.is_busy:
+                raise NoAnswer(f"no answer within {timeout_s:g} s")
             return [[self._began_s(), self._began_s() + 2, None, None, None, None]] if self.cycles else []
         rows = {
             "Collector": [["pool", SHARED]],
@@ -102,5 +105,34 @@ def test_a_collector_that_does_not_answer_is_a_fault_of_all_offers_whatever_else
         found = await watch.read()
         assert found.fault
         assert not found.faults, "it is not one of some offers only"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_busy", [True, False], ids=["its negotiator is busy", "the collector does not answer"])
+def test_a_cycle_that_was_under_way_when_the_state_changed_does_not_count(is_busy: bool) -> None:
+    async def run() -> None:
+        pool = OnePool()
+        watch = await confirmed_in(pool)
+        pool.cycles = 2  # it has begun, and lasts
+        pool.is_busy, pool.silent = is_busy, set() if is_busy else {"Submitter"}
+        await watch.show(GHOSTS, state="a machine more")
+        assert (await watch.read()).cycles == 0
+        pool.is_busy, pool.silent = False, set()
+        assert (await watch.read()).cycles == 0
+        pool.cycles = 3
+        assert (await watch.read()).cycles == 1
+
+    asyncio.run(run())
+
+
+def test_a_cycle_that_began_after_the_state_changed_counts() -> None:
+    async def run() -> None:
+        pool = OnePool()
+        watch = await confirmed_in(pool)
+        await watch.show(GHOSTS, state="a machine more")
+        assert (await watch.read()).cycles == 0
+        pool.cycles = 2
+        assert (await watch.read()).cycles == 1
 
     asyncio.run(run())

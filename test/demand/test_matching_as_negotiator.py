@@ -10,7 +10,7 @@ from test.demand.ads import ad
 from test.demand.evaluators import matched
 from test.demand.ghosts import Ghost, GhostNegotiator, GhostPool
 
-LATE_S = 30
+LATE_S = 120
 
 JOBS: Mapping[str, Mapping[str, object]] = {
     "plain": {},

@@ -105,6 +105,7 @@ class Machine:
             for folder in (self.config, self.tokens)
             if folder.exists()
             for each in sorted(folder.iterdir())
+            if not each.name.startswith(".")  # which is about to be renamed
         }
 
     def standing(self) -> set[str]:

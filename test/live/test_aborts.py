@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,11 +107,20 @@ def test_a_rehearsal_whose_setup_fails_has_its_words_and_leaves_nothing(cloud: C
     assert "LeaseFunction" in rehearsed.facts()["setup-policy"]
 
 
+def wait_until_quiet(cloud: Cloud) -> None:
+    """Until the calls that are on their way have been answered."""
+    before, now = -1, len(cloud.audit())
+    while before != now:
+        time.sleep(1)
+        before, now = now, len(cloud.audit())
+
+
 def test_the_clean_up_goes_on_while_aws_fails(cloud: Cloud, tmp_path: Path) -> None:
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "annex")
         rehearsed.wait_for("order: as assumed")
         os.kill(rehearsed.process.pid, signal.SIGSTOP)  # so that the faults meet the clean-up only
+        wait_until_quiet(cloud)
         for operation, kind, times in FAULTS:
             cloud.fault(operation, kind, times)
         for signo in (signal.SIGTERM, signal.SIGCONT):

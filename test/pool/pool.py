@@ -27,7 +27,7 @@ DOMAIN = "annexd.test"
 WARDEN = Path(__file__).with_name("warden.py")
 DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD")
 START_TIMEOUT_S = 60
-STOP_TIMEOUT_S = 30
+STOP_TIMEOUT_S = 90
 TOOL_TIMEOUT_S = 60
 POLL_S = 0.05
 PORTS = range(20000, 30000)  # below the ephemeral ports of Linux
@@ -117,7 +117,7 @@ class Pool:
         self._removed_at_stop = directory is None
         # Not below TMPDIR: the path of a Unix socket in LOCK must stay under 108 bytes.
         self.directory = directory or Path(tempfile.mkdtemp(prefix="annexd-pool-", dir="/tmp"))
-        self.port = _free_port()
+        self.port, self._port_lock = _free_port()
         self.collector = f"127.0.0.1:{self.port}"
         self.config_file = self.directory / "condor_config"
         self.env = {name: value for name, value in os.environ.items() if "CONDOR_" not in name.upper()}
@@ -161,6 +161,7 @@ class Pool:
             self._warden.stdin.close()
             self._warden.wait(STOP_TIMEOUT_S)
             self._warden = None
+        self._port_lock.close()
         if self._removed_at_stop:
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -282,12 +283,16 @@ def _tail(file: Path) -> str:
     return "\n".join(file.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
 
 
-def _free_port() -> int:
+def _free_port() -> tuple[int, socket.socket]:
+    """Return a port, and a socket that keeps the pools of other processes from it while it is open."""
     for port in random.sample(PORTS, 100):
-        with socket.socket() as probe:
-            try:
+        lock = socket.socket(socket.AF_UNIX)
+        try:
+            lock.bind(f"\0annexd-test-port-{port}")
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        except OSError:
+            lock.close()
+        else:
+            return port, lock
     raise PoolError(f"no free port among {PORTS}")

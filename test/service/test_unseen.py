@@ -15,7 +15,7 @@ from test.annex.ads import OWNER
 from test.annex.site import Site
 from test.replies import accepted
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 FAULT = "PublicKeyFile cannot be used: /home/alice/public cannot be opened: Permission denied"
 
 

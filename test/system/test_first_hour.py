@@ -252,6 +252,8 @@ def test_a_second_region_has_its_annexd_by_one_line_and_both_outlive_preen_and_a
     hour.wait_for_other_starts(starts, "annexd", "annexd-eu-west-1")
     assert ["rotated" in hour.status(), "abroad" in hour.status()] == [True, False]
     assert ["rotated" in hour.status(*second), "abroad" in hour.status(*second)] == [False, True]
+    logs = [hour.pool.directory / "log" / name for name in ("AnnexdLog", "AnnexdLog.eu-west-1")]
+    assert not [log for log in logs if "did you mean" in log.read_text()]
 
 
 def test_before_annexd_is_uninstalled_its_annexes_are_seen_and_cancelled(hour: FirstHour) -> None:

@@ -162,11 +162,13 @@ def test_a_graceful_stop_waits_for_the_running_step_and_the_next_start_goes_on(s
     site.cloud.fault("GetFunction", "hang", hang_s=60)
     waiting = site.order_later(**ad)
     site.wait(lambda: not site.cloud.faults(), "the request to meet its hanging call")
+    stops = site.log().count("Performing graceful shutdown")
     site.pool.tool("condor_off", "-daemon", "annexd")
+    site.wait(lambda: site.log().count("Performing graceful shutdown") > stops, "annexd to begin its end")
+    site.cloud.end_hangs()
     reply = waiting.reply()
     assert reply is not None
     assert "will continue at its next start" in reply["ErrorString"]
-    site.cloud.end_hangs()
     site.wait_for_end(pid)
     assert len(site.fleets()) == before, "the fleet was not ordered any more"
     site.pool.tool("condor_on", "-daemon", "annexd")

@@ -7,12 +7,14 @@ import re
 
 import pytest
 
+from annexd.service import misspelled_knobs
 from annexd.tool.errors import MEANINGS
 from annexd.tool.options import OPTIONS
 from test.pool.htcondor import TOP
 
 KNOB = re.compile(r'"(ANNEXD?_[A-Z0-9_]+)"')
-CODE = "".join(path.read_text() for path in sorted((TOP / "annexd").rglob("*.py")))
+LISTED = TOP / "annexd" / "service" / "misspelled_knobs.py"  # their names again
+CODE = "".join(path.read_text() for path in sorted((TOP / "annexd").rglob("*.py")) if path != LISTED)
 OF_EVERY_DAEMON = re.compile(r'(?:knob|own_integer)\(\s*"([A-Z_]+)"')  # daemoncore puts ANNEXD_ before it
 NO_KNOBS = {"ANNEXD_EU_WEST_1", "ANNEX_HONEST"}  # a local name, and a macro of config.d/80annex-machines
 KNOBS = sorted({*KNOB.findall(CODE), *(f"ANNEXD_{name}" for name in OF_EVERY_DAEMON.findall(CODE))} - NO_KNOBS)
@@ -57,6 +59,11 @@ def test_every_exit_status_is_in_the_manual(status: int) -> None:
 @pytest.mark.parametrize("knob", KNOBS)
 def test_every_knob_is_in_the_manual(knob: str) -> None:
     assert knob in page("condor_annexd.8")
+
+
+def test_every_knob_is_known_where_misspelled_ones_are_warned_of() -> None:
+    groups = {knob for knob in KNOBS if knob.startswith("ANNEX_BUDGET_NAME_")}
+    assert (set(KNOBS) - groups) | OF_HTCONDOR | {"ANNEXD"} == misspelled_knobs.KNOBS
 
 
 def test_no_knob_is_in_the_manual_that_nothing_reads() -> None:

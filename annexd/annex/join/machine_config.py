@@ -73,7 +73,7 @@ MASTER_UPDATE_INTERVAL = {master_update_s}
 # CLASSAD_LIFETIME (measured with 25.14.1), so it shows the machine for that time at most instead of twice as long.
 ClassAdLifetime = {lifetime_s}
 
-# A machine without a startd is useless, and is turned off.
+# A machine without a startd is useless, and is turned off.  A startd looks whether it had claims when it updates its ad.
 {idle}MASTER.DAEMON_SHUTDOWN_FAST = (STARTD_StartTime == 0) && (time() - DaemonStartTime > 30)
 DEFAULT_MASTER_SHUTDOWN_SCRIPT = $(ANNEX_SHUTDOWN_PROGRAM:/usr/sbin/poweroff)
 """
@@ -101,7 +101,8 @@ NO_CLAIM_S: Final = 20  # after its last job
 def machine_config(join: JoinOrder, annex_id: str, name: str, end_of_lease_s: int, leaving: Sequence[str] = ()) -> str:
     """Return the file for the configuration folder of each machine; `leaving`: instances that take no more jobs."""
     lease_s, drain_s, idle_s = end_of_lease_s - join.made_at_s, join.drain_s, join.idle_s
-    update_s = max(SHORTEST_UPDATE_S, min(LONGEST_UPDATE_S, lease_s // UPDATES))
+    usual_update_s = max(SHORTEST_UPDATE_S, min(LONGEST_UPDATE_S, lease_s // UPDATES))
+    update_s = min(usual_update_s, max(SHORTEST_UPDATE_S, idle_s // 2)) if idle_s else usual_update_s
     master_update_s = min(update_s, IDLE_MASTER_UPDATE_S) if idle_s else update_s
     text = TEXT.format(
         annex_id=annex_id,
@@ -113,7 +114,7 @@ def machine_config(join: JoinOrder, annex_id: str, name: str, end_of_lease_s: in
         drain_s=drain_s,
         vacate_s=max(1, drain_s // 2),
         update_s=update_s,
-        lifetime_s=2 * update_s,
+        lifetime_s=2 * usual_update_s,
         master_update_s=master_update_s,
         idle=f"STARTD_NOCLAIM_SHUTDOWN = {idle_s}\n" if idle_s else "",
     )

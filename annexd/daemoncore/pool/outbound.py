@@ -108,8 +108,9 @@ class Outbound:
         return answer["result"], answer["error"]
 
     async def _running_worker(self) -> asyncio.subprocess.Process:
-        if self._worker is None or self._worker.returncode is not None:
-            self._worker = await asyncio.create_subprocess_exec(
+        worker = self._worker
+        if worker is None or worker.returncode is not None:
+            worker = self._worker = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-I",
                 "-c",
@@ -123,7 +124,7 @@ class Outbound:
                 env=self._environment,
                 cwd="/",
             )
-            assert self._worker.stdout is not None  # noqa: S101 - a pipe
-            if await self._worker.stdout.readline() != READY:
+            assert worker.stdout is not None  # noqa: S101 - a pipe
+            if await worker.stdout.readline() != READY:
                 raise EOFError
-        return self._worker
+        return worker  # which may have been killed meanwhile: then the call finds its pipes closed
