@@ -16,7 +16,7 @@ from test.texts import EDGE, FENCE, PAGES, README, TOP, commands, fenced
 
 LONGEST_README = 120
 OURS = {"condor_annex", "condor_annexd"}
-TARGETS = set(re.findall(r"^([a-z-]+):", (TOP / "Makefile").read_text(), re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z0-9-]+):", (TOP / "Makefile").read_text(), re.MULTILINE))
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 DECLARED = re.compile(r"^ *(?:actor|participant) (\w+)", re.MULTILINE)
 MESSAGE = re.compile(r"^ *(\w+)-{1,2}>>(\w+): \S", re.MULTILINE)

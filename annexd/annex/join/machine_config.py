@@ -73,7 +73,7 @@ MASTER_UPDATE_INTERVAL = {master_update_s}
 # CLASSAD_LIFETIME (measured with 25.14.1), so it shows the machine for that time at most instead of twice as long.
 ClassAdLifetime = {lifetime_s}
 
-# A machine without a startd is useless, and is turned off.  A startd looks whether it had claims when it updates its ad.
+# A machine without a startd is useless, and is turned off.  A startd looks for claims when it updates its ad.
 {idle}MASTER.DAEMON_SHUTDOWN_FAST = (STARTD_StartTime == 0) && (time() - DaemonStartTime > 30)
 DEFAULT_MASTER_SHUTDOWN_SCRIPT = $(ANNEX_SHUTDOWN_PROGRAM:/usr/sbin/poweroff)
 """
