@@ -16,7 +16,7 @@ from annexd.aws.call_counts import CALLS, ERRORS, THROTTLES, CallCounts
 from annexd.aws.endpoints import is_aws_host
 from annexd.aws.limiter import Limiter, Limiters
 
-UNSURE_S: Final = 2.0  # a Date has whole seconds, and an answer its way; later ones say nothing of the clock
+UNSURE_S: Final = 2.0  # differences that do not matter
 MAX_SKEW_S: Final = 900.0  # AWS takes no signature that is further off (S3; the others 300 s): then nothing works
 
 
@@ -65,7 +65,7 @@ class ClientHooks:
             calls.add(service, CALLS)
 
         def sending(**_: object) -> None:
-            sent.at_s = time.monotonic()  # of the last try; a client may be used by several threads
+            sent.at_s = self._time_s()  # of the last try; a client may be used by several threads
 
         def unanswered(**_: object) -> None:
             calls.add(service, ERRORS)
@@ -77,19 +77,20 @@ class ClientHooks:
                 calls.add(service, ERRORS, *([THROTTLES] if codes & errors.THROTTLED else []))
             if codes & errors.EXPIRED:
                 expired()
-            is_fresh = time.monotonic() - getattr(sent, "at_s", 0.0) <= UNSURE_S
-            if is_fresh and (is_aws_host(url) or url in self.trusted_urls):
-                self._compare_clocks(clock, http_response.headers.get("Date"))
+            if is_aws_host(url) or url in self.trusted_urls:
+                self._compare_clocks(clock, http_response.headers.get("Date"), getattr(sent, "at_s", self._time_s()))
 
         client.meta.events.register_last("before-call", before)
         client.meta.events.register_first("before-send", sending)
         client.meta.events.register_first("after-call", after)
         client.meta.events.register_first("after-call-error", unanswered)
 
-    def _compare_clocks(self, clock: Clock, date: str | None) -> None:
+    def _compare_clocks(self, clock: Clock, date: str | None, sent_s: float) -> None:
+        """Take the smallest difference that explains the answer: AWS dated it after it was sent and before it came."""
         said_s = errors.moment_s(date)
         if said_s is not None:
-            self._skew_s = said_s - self._time_s()
+            least_s, most_s = said_s - self._time_s(), said_s + 1 - sent_s  # a Date has whole seconds
+            self._skew_s = max(least_s, min(most_s, 0.0))
             clock.heard(self._skew_s)
 
 

@@ -16,11 +16,12 @@ from annexd.daemoncore.pool.collector import (
     INVALIDATE_ADS_GENERIC,
     INVALIDATE_TIMEOUT_S,
     UPDATE_AD_GENERIC,
+    WITHDRAW_START_S,
     DaemonIdentity,
     subject_ad,
     subject_invalidation,
 )
-from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
+from annexd.daemoncore.pool.outbound import START_S, Outbound, OutboundFailed
 from annexd.daemoncore.threads import in_thread
 from annexd.workflow import JournalError, Json
 
@@ -85,7 +86,7 @@ class AnnexAds:
         self._is_withdrawn, identity = True, self._identity()
         if identity is not None and self._sent:
             withdrawn = [subject_invalidation(identity, self._kind.my_type, each) for each in self._sent]
-            await self._send(INVALIDATE_ADS_GENERIC, withdrawn, INVALIDATE_TIMEOUT_S)
+            await self._send(INVALIDATE_ADS_GENERIC, withdrawn, INVALIDATE_TIMEOUT_S, WITHDRAW_START_S)
 
     async def _update(self, identity: DaemonIdentity) -> None:
         now_s = time.monotonic()
@@ -115,13 +116,13 @@ class AnnexAds:
         before, sent_s = self._sent[annex_id]
         return before != self._lasting(annex) or now_s - sent_s >= self._interval_s()
 
-    async def _send(self, command: str, ads: list[str], timeout_s: float = 30.0) -> bool:
+    async def _send(self, command: str, ads: list[str], timeout_s: float = 30.0, start_s: float = START_S) -> bool:
         """Return whether one of the collectors has them; the daemon's own ad names one that fails."""
         delivered = False
         for collector in self._collectors():
             arguments = {"command": command, "collector": collector, "ads": ads}
             try:
-                await self._outbound.call("advertise", arguments, timeout_s)
+                await self._outbound.call("advertise", arguments, timeout_s, start_s)
                 delivered = True
             except OutboundFailed as error:
                 log.full_debug(f"Failed to send {len(ads)} ads of annexes to collector {collector}: {error}")

@@ -39,6 +39,7 @@ class Demand:
         self._extensions = DemandExtensions(extending, self._soon.set)
         self._report: Json = report(settings, {}, [], None, None, [])
         self._fleets: Sequence[WatchedFleet] = ()
+        self._running: asyncio.Task[None] | None = None
         _log_unusable(settings)
 
     def report(self) -> Json:
@@ -59,6 +60,7 @@ class Demand:
 
     async def run(self) -> None:
         """Look and decide, until cancelled."""
+        self._running = asyncio.current_task()
         while True:
             began_s = time.monotonic()
             self._soon.clear()
@@ -79,6 +81,9 @@ class Demand:
         """Remove the ghosts from the pool, and end the workers."""
         self._orders.cancel()
         self._extensions.cancel()
+        if self._running is not None:  # a round that waits for a negotiator would show its ghosts later
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
         if self._settings.mode != OFF:
             await self._look.withdraw_ghosts()
         await self._look.close()

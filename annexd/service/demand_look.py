@@ -34,7 +34,7 @@ from annexd.service.offer_book import OfferBook, OfferFacts
 from annexd.workflow import JournalError
 
 COPY_S: Final = 300.0  # between two looks for other priority factors and ceilings
-WITHDRAW_S: Final = 5.0
+WITHDRAW_S: Final = 15.0  # with the start of a worker
 POOL_S: Final = 60.0  # after which the counts of annexes' machines are too old to extend a lease
 
 

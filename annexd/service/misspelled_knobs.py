@@ -10,14 +10,13 @@ from typing import Final
 
 from annexd.condor import bindings
 from annexd.daemoncore import log
-from annexd.daemoncore.config.parameters import Parameters
+from annexd.daemoncore.config.parameters import BadConfiguration, Parameters
 
-OURS: Final = re.compile(r"ANNEX\w+", re.ASCII)
+OURS: Final = re.compile(r"ANNEXD?_\w+", re.ASCII)
 ALIKE: Final = 0.85  # a ratio of difflib.SequenceMatcher; that of ANNEX_MAX_LEASE_TIME and ANNEX_MAX_LEASE is 0.86
 ALIKE_IN_GROUP: Final = 0.6  # of what follows the name of an offer or budget; that of STRAT and START is 0.8
 KNOBS: Final = frozenset(  # of annexd and condor_annex
     [
-        "ANNEXD",
         "ANNEXD_ADDRESS_FILE",
         "ANNEXD_ARGS",
         "ANNEXD_ATTRS",
@@ -100,17 +99,24 @@ GROUPS: Final = {  # what follows the name of an offer or budget, by what stands
     ),
     "ANNEX_BUDGET_": frozenset(["DOLLARS", "PERIOD", "RATE", "APPLIES"]),
 }
-OF_HTCONDOR: Final = frozenset(  # of its own condor_annex, with defaults in param_info.in
+OF_HTCONDOR: Final = frozenset(  # of every daemon, and of its own condor_annex and htcondor annex
     [
+        "ANNEXD_LOCK",
+        "ANNEXD_SUPER_ADDRESS_FILE",
         "ANNEX_AUDIT_LOG",
+        "ANNEX_COLLECTOR",
         "ANNEX_COMMAND_STATE",
         "ANNEX_DEFAULT_AWS_REGION",
         "ANNEX_DEFAULT_CF_URL",
         "ANNEX_DEFAULT_CONNECTIVITY_FUNCTION_ARN",
         "ANNEX_DEFAULT_CWE_URL",
         "ANNEX_DEFAULT_LEASE_DURATION",
+        "ANNEX_DEFAULT_ODI_INSTANCE_PROFILE_ARN",
         "ANNEX_DEFAULT_ODI_INSTANCE_TYPE",
         "ANNEX_DEFAULT_ODI_INSTANCE_TYPE_V8_7_0",
+        "ANNEX_DEFAULT_ODI_LEASE_FUNCTION_ARN",
+        "ANNEX_DEFAULT_ODI_SECURITY_GROUP_IDS",
+        "ANNEX_DEFAULT_SFR_LEASE_FUNCTION_ARN",
         "ANNEX_DEFAULT_UNCLAIMED_TIMEOUT",
         "ANNEX_GAHP",
         "ANNEX_GAHP_LOG",
@@ -124,12 +130,16 @@ OF_HTCONDOR: Final = frozenset(  # of its own condor_annex, with defaults in par
 def warn() -> None:
     """Log a warning for each."""
     look_up = Parameters()
-    groups = {
-        f"{begin}{name}_".upper(): keys
-        for begin, keys in GROUPS.items()
-        for name in look_up.words(f"{begin.removesuffix('_')}S")
-    }
-    for name, meant in misspelled(bindings.knobs(), look_up.words("DAEMON_LIST"), groups):
+    try:
+        daemons = look_up.words("DAEMON_LIST")
+        groups = {
+            f"{begin}{name}_".upper(): keys
+            for begin, keys in GROUPS.items()
+            for name in look_up.words(f"{begin.removesuffix('_')}S")
+        }
+    except BadConfiguration:
+        return  # reported as a fault where it is read
+    for name, meant in misspelled(bindings.knobs(), daemons, groups):
         log.always(f"WARNING: annexd does not read {name}; did you mean {meant}?")
 
 
@@ -140,7 +150,7 @@ def misspelled(
 
     `daemons` are those of condor_master, whose own knobs begin with their names; one that it does not start yet is
     known by its ..._ARGS.  `groups` has, in upper case, the beginnings of the knobs of the offers and budgets in use,
-    with what may follow; other offers and budgets are passed over.
+    with what may follow; other offers and budgets, also those whose names begin alike, are passed over.
     """
     configured = {each.upper() for each in names}
     others = {each.upper() for each in daemons} | {each for each in configured if f"{each}_ARGS" in configured}
@@ -154,9 +164,16 @@ def misspelled(
         group = next((each for each in in_use if upper.startswith(each)), None)
         if group is None and not upper.startswith(tuple(GROUPS)):
             meant = difflib.get_close_matches(upper, KNOBS, 1, ALIKE)
-        elif group is not None and (rest := upper.removeprefix(group)) not in groups[group]:
+        elif group is not None and (
+            not (rest := upper.removeprefix(group)).endswith(_ends(groups[group])) and rest not in groups[group]
+        ):
             close = difflib.get_close_matches(rest, groups[group], 1, ALIKE_IN_GROUP)
             meant = [plain[: len(group)] + each for each in close]
         else:
             continue
         yield from ((name, each) for each in meant)
+
+
+def _ends(keys: Collection[str]) -> tuple[str, ...]:
+    """Return how the rest of a knob ends that is right, or another offer's or budget's: START, GPU_START."""
+    return tuple(f"_{each}" for each in keys)

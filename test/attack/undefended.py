@@ -310,7 +310,7 @@ DEFENCES = (
     Defence(
         "whose clock is trusted",
         "aws/traffic.py",
-        "if is_fresh and (is_aws_host(url) or url in self.trusted_urls):",
+        "if is_aws_host(url) or url in self.trusted_urls:",
         "if True:",
         "that_a_user_names",
         "service/test_reconciler.py",

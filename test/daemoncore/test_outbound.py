@@ -59,9 +59,19 @@ def test_a_slow_start_of_the_worker_takes_no_time_from_the_call() -> None:
     asyncio.run(run())
 
 
+def test_a_worker_that_does_not_start_in_time_is_an_error() -> None:
+    async def run() -> None:
+        outbound = Outbound(ENVIRONMENT, slow_worker.__name__)
+        with pytest.raises(OutboundFailed, match=r"the worker process did not start within 0\.5 s"):
+            await outbound.call("advertise", advertisement("127.0.0.1:1"), start_s=0.5)
+        await outbound.close()
+
+    asyncio.run(run())
+
+
 def test_a_worker_that_does_not_start_is_an_error() -> None:
     async def run() -> None:
-        with pytest.raises(OutboundFailed, match="the worker process died during advertise"):
+        with pytest.raises(OutboundFailed, match="the worker process ended at its start"):
             await Outbound(ENVIRONMENT, "annexd.no_such_module").call("advertise", advertisement("127.0.0.1:1"))
 
     asyncio.run(run())

@@ -34,8 +34,11 @@ class OnePool(Outbound):
         self.silent: set[str] = set()  # kinds of ads that the collector does not answer for
         self.is_busy = False  # the negotiators of ghosts are in a cycle
 
-    async def call(self, name: str, arguments: Mapping[str, Any], timeout_s: float = 30.0) -> Any:
+    async def call(
+        self, name: str, arguments: Mapping[str, Any], timeout_s: float = 30.0, start_s: float = 60.0
+    ) -> Any:
         assert timeout_s > 0
+        assert start_s > 0
         if name == "advertise_copies":
             if arguments["command"] == "UPDATE_STARTD_AD":
                 self.ghosts += [each["Name"].strip('"') for each in arguments["copies"]]

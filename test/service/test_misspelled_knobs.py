@@ -46,7 +46,12 @@ def test_a_name_that_resembles_a_knob_is_warned_of_with_the_knob(name: str, mean
         *sorted(KNOBS | OF_HTCONDOR),
         *(f"ANNEX_OFFER_small_{each}" for each in sorted(GROUPS["ANNEX_OFFER_"])),
         "annex_max_lease",
+        "ANNEXD",
         "ANNEXD2",
+        "AnnexID",
+        "AnnexName",
+        "ANNEX_OFFER_small_gpu_START",
+        "ANNEX_BUDGET_physics_2027_DOLLARS",
         "ANNEXD2_ARGS",
         "ANNEXD2_ENVIRONMENT",
         "ANNEXD_EU_WEST_1_ARGS",
@@ -65,8 +70,8 @@ def test_no_other_name_is_warned_of(name: str) -> None:
 
 
 def test_knobs_of_another_annexd_that_is_not_started_yet_are_its_own() -> None:
-    assert warned("ANNEXD3", "ANNEXD3_ARGS", "ANNEXD3_LOG") == {}
-    assert warned("ANNEXD3_LOG") == {"ANNEXD3_LOG": "ANNEXD_LOG"}
+    assert warned("ANNEXD_B", "ANNEXD_B_ARGS", "ANNEXD_B_LOG") == {}
+    assert warned("ANNEXD_B_LOG") == {"ANNEXD_B_LOG": "ANNEXD_LOG"}
 
 
 def test_the_knobs_of_offers_and_budgets_are_those_that_are_read() -> None:

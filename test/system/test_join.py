@@ -22,7 +22,7 @@ LEVELS = (
     "ADVERTISE_MASTER",
 )
 ON_PHYSICS = 'requirements = TARGET.AnnexName == "physics"'
-BRIEF: dict[str, Any] = {"AnnexName": "brief", "lease_s": 90}
+BRIEF: dict[str, Any] = {"AnnexName": "brief", "lease_s": 70}
 IDLER: dict[str, Any] = {"AnnexName": "idler", "lease_s": 3600, "MaxIdleTime": 5}
 PHYSICS: dict[str, Any] = {"AnnexName": "physics", "lease_s": 3600}
 

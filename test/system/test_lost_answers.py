@@ -91,6 +91,7 @@ def fleets_of(site: Site) -> list[str]:
 def test_the_user_of_an_annexd_that_is_killed_and_started_again_gets_the_request_id(any_site: Site) -> None:
     client = Client.order(any_site)
     any_site.kill()
+    any_site.cloud.clear_faults()  # if annexd did not come to its call
     status, out, err = client.end()
     assert (status, [out]) == (OK, fleets_of(any_site)), err
     assert "asking again by its command ID" in err
@@ -100,6 +101,7 @@ def test_a_restart_by_the_administrator_costs_the_user_nothing(site: Site) -> No
     before = set(fleets_of(site))
     client = Client.order(site)
     assert site.pool.tool("condor_restart", "-fast", "-daemon", "annexd").returncode == 0
+    site.cloud.clear_faults()
     status, out, err = client.end()
     assert (status, {out}) == (OK, set(fleets_of(site)) - before), err
 
@@ -111,6 +113,7 @@ def test_an_annexd_that_does_not_come_back_in_time_leaves_the_command_that_asks(
     with stopped(master_of(site) if way == "dead" else site.pid()):
         if way == "dead":
             site.kill()
+            site.cloud.clear_faults()
         status, out, err = client.end()
     assert (status, out) == (COMMUNICATION, ""), err
     assert "annexd may have accepted the order" in err

@@ -13,6 +13,7 @@ from annexd.annex.request.join_config import JoinOrder
 LONGEST_UPDATE_S: Final = 300  # as HTCondor's own
 SHORTEST_UPDATE_S: Final = 10
 IDLE_MASTER_UPDATE_S: Final = 60  # only then does a master notice that its idle startd has ended
+IDLE_UPDATES: Final = 5  # within the idle time, which is checked then (ResMgr::check_use in ResMgr.cpp)
 UPDATES: Final = 12  # in a short lease, since a machine evaluates some expressions only when it updates its ad
 
 TEXT: Final = """\
@@ -69,8 +70,8 @@ MachineMaxVacateTime = {vacate_s}
 STARTD.DAEMON_SHUTDOWN = $(AnnexDrains)
 UPDATE_INTERVAL = {update_s}
 MASTER_UPDATE_INTERVAL = {master_update_s}
-# The ad of a machine that vanished is out of date after two updates; the collector removes such ads every
-# CLASSAD_LIFETIME (measured with 25.14.1), so it shows the machine for that time at most instead of twice as long.
+# The ad of a machine that vanished is out of date after this time, two updates or more.  The collector removes such
+# ads every CLASSAD_LIFETIME (measured with 25.14.1): it shows the machine for that time at most, not twice as long.
 ClassAdLifetime = {lifetime_s}
 
 # A machine without a startd is useless, and is turned off.  A startd looks for claims when it updates its ad.
@@ -102,7 +103,7 @@ def machine_config(join: JoinOrder, annex_id: str, name: str, end_of_lease_s: in
     """Return the file for the configuration folder of each machine; `leaving`: instances that take no more jobs."""
     lease_s, drain_s, idle_s = end_of_lease_s - join.made_at_s, join.drain_s, join.idle_s
     usual_update_s = max(SHORTEST_UPDATE_S, min(LONGEST_UPDATE_S, lease_s // UPDATES))
-    update_s = min(usual_update_s, max(SHORTEST_UPDATE_S, idle_s // 2)) if idle_s else usual_update_s
+    update_s = min(usual_update_s, max(SHORTEST_UPDATE_S, idle_s // IDLE_UPDATES)) if idle_s else usual_update_s
     master_update_s = min(update_s, IDLE_MASTER_UPDATE_S) if idle_s else update_s
     text = TEXT.format(
         annex_id=annex_id,

@@ -16,13 +16,14 @@ import classad2
 from annexd.condor import bindings
 from annexd.condor.values import Unsafe
 from annexd.daemoncore import log
-from annexd.daemoncore.pool.outbound import CALL_TIMEOUT_S, Outbound, OutboundFailed
+from annexd.daemoncore.pool.outbound import CALL_TIMEOUT_S, START_S, Outbound, OutboundFailed
 from annexd.daemoncore.program import current
 
 GENERIC = "Generic"
 UPDATE_AD_GENERIC = "UPDATE_AD_GENERIC"
 INVALIDATE_ADS_GENERIC = "INVALIDATE_ADS_GENERIC"
 INVALIDATE_TIMEOUT_S = 5.0  # when a whole pool stops, its collector may already be down
+WITHDRAW_START_S = 10.0  # of a worker for it: the end of a daemon is limited by condor_master and systemd
 SETTLING_S = 2.0  # a burst of orders is one update
 
 
@@ -90,7 +91,7 @@ class Advertiser:
         for collector in self.publication.collectors:
             if collector not in self._failing:
                 try:
-                    await self._send(INVALIDATE_ADS_GENERIC, ads, collector, INVALIDATE_TIMEOUT_S)
+                    await self._send(INVALIDATE_ADS_GENERIC, ads, collector, INVALIDATE_TIMEOUT_S, WITHDRAW_START_S)
                 except OutboundFailed as error:
                     log.always(f"Failed to withdraw from collector {collector}, where the ad now expires: {error}")
 
@@ -125,10 +126,15 @@ class Advertiser:
                 self._failing.discard(collector)
 
     async def _send(
-        self, command: str, ads: list[bindings.Ad], collector: str, timeout_s: float = CALL_TIMEOUT_S
+        self,
+        command: str,
+        ads: list[bindings.Ad],
+        collector: str,
+        timeout_s: float = CALL_TIMEOUT_S,
+        start_s: float = START_S,
     ) -> None:
         arguments = {"command": command, "collector": collector, "ads": [repr(ad) for ad in ads]}
-        await self._outbound.call("advertise", arguments, timeout_s)
+        await self._outbound.call("advertise", arguments, timeout_s, start_s)
 
     def _ad(self, identity: DaemonIdentity, my_type: str) -> bindings.Ad:
         program = current()

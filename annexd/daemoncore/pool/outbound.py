@@ -52,15 +52,17 @@ class Outbound:
         self._one_call = asyncio.Lock()
         self._calls = 0
 
-    async def call(self, name: str, arguments: Mapping[str, Any], timeout_s: float = CALL_TIMEOUT_S) -> Any:
-        """Make a call once earlier ones are done, and return its result; `timeout_s` counts when a worker is ready.
+    async def call(
+        self, name: str, arguments: Mapping[str, Any], timeout_s: float = CALL_TIMEOUT_S, start_s: float = START_S
+    ) -> Any:
+        """Make a call once earlier ones are done, and return its result.  Raises OutboundFailed.
 
-        Raises OutboundFailed.
+        `timeout_s` counts when a worker is ready; if one has to be started, that takes `start_s` at most.
         """
         async with self._one_call:
-            fault = f"the worker process did not start within {START_S:g} s"
+            fault = f"the worker process did not start within {start_s:g} s"
             try:
-                async with asyncio.timeout(START_S):
+                async with asyncio.timeout(start_s):
                     worker = await self._running_worker()
                 fault = f"no answer within {timeout_s:g} s"
                 async with asyncio.timeout(timeout_s):
@@ -108,6 +110,7 @@ class Outbound:
         return answer["result"], answer["error"]
 
     async def _running_worker(self) -> asyncio.subprocess.Process:
+        """Raises OutboundFailed, OSError."""
         worker = self._worker
         if worker is None or worker.returncode is not None:
             worker = self._worker = await asyncio.create_subprocess_exec(
@@ -126,5 +129,6 @@ class Outbound:
             )
             assert worker.stdout is not None  # noqa: S101 - a pipe
             if await worker.stdout.readline() != READY:
-                raise EOFError
+                await self.close()
+                raise OutboundFailed("the worker process ended at its start, or says something else than it should")
         return worker  # which may have been killed meanwhile: then the call finds its pipes closed
