@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -144,9 +147,28 @@ def test_the_pools_own_rules_confirm_demand_before_anything_is_ordered() -> None
         site.pool.configure(condor_annex(site, "-demand-config").stdout)
         site.wait(lambda: states(site) == {"Ordering"}, f"the negotiator's answer: {demand(site)}", 120.0)
         assert not site.fleets(), "observe orders nothing"
+        stop_while_a_negotiator_is_busy(site)
         site.pool.configure("ANNEX_DEMAND = enforce\n")
         assert site.output_of(output, 120.0) == "served\n"
         site.wait(lambda: not ghosts(site), f"no ghost without demand: {ghosts(site)}", 60.0)
+
+
+def stop_while_a_negotiator_is_busy(site: JoiningSite) -> None:
+    """Stop annexd while it may wait for the ghosts' negotiator, which does not answer; no ghost stays in the pool."""
+    assert ghosts(site)
+    [log] = [each for each in (site.pool.directory / "log").glob("NegotiatorAnnex*Log") if "MatchLog" not in each.name]
+    negotiator, annexd = int(re.findall(r"\*\* PID = (\d+)", log.read_text())[-1]), site.pid()
+    starts = site.starts()
+    os.kill(negotiator, signal.SIGSTOP)
+    try:
+        time.sleep(3)  # longer than ANNEX_DEMAND_INTERVAL
+        site.pool.tool("condor_off", "-daemon", "annexd")
+        site.wait_for_end(annexd)
+    finally:
+        os.kill(negotiator, signal.SIGCONT)
+    assert not ghosts(site)
+    site.pool.tool("condor_on", "-daemon", "annexd")
+    site.wait_for_restart(starts)
 
 
 def ghosts(site: JoiningSite) -> str:
