@@ -70,12 +70,14 @@ class Rehearsal:
                 self._steps(stopping)
             finally:
                 stopping.shield()  # further signals stop nothing
-        except Stopped as stopped:
-            status, outcome = stopped.status, f"It was not finished: {stopped}."
+        except Stopped:
+            pass
         except FAILURES as error:
             status, outcome = FAILED, f"It was not finished: {_words(error)}."
         except Exception as error:  # noqa: BLE001  the edge: after any error nothing may be left in AWS
             status, outcome = FAILED, f"It was not finished, by an internal error: {error!r}."
+        if (stopped := stopping.stopped) is not None:  # also if a step met an error after that
+            status, outcome = stopped.status, f"It was not finished: {stopped}."
         left = self._end()
         outcome += " Nothing is left." if not left else f" LEFT: {'; '.join(left)}."
         self._say(outcome)

@@ -20,17 +20,17 @@ class Stopped(BaseException):
 class Stopping:
     """After `arm` the first signal raises Stopped, after `shield` none does.
 
-    Python loses exceptions in finalizers, so the steps call `check` regularly.
+    Python loses exceptions in finalizers, so the steps call `check` regularly, and `stopped` is known afterwards.
     """
 
     def __init__(self, say: Callable[[str], object]) -> None:
-        self._say, self._raises = say, True
-        self._stopped: Stopped | None = None
+        self._say, self._raises, self._is_shielded = say, True, False
+        self.stopped: Stopped | None = None
 
     def check(self) -> None:
         """Raise Stopped if a signal came, until `shield`."""
-        if self._stopped is not None:
-            raise self._stopped
+        if self.stopped is not None and not self._is_shielded:
+            raise self.stopped
 
     def arm(self, longest_s: float = LONGEST_S) -> None:
         for each in SIGNALS:
@@ -38,12 +38,12 @@ class Stopping:
         signal.setitimer(signal.ITIMER_REAL, longest_s)
 
     def shield(self) -> None:
-        self._raises, self._stopped = False, None
+        self._raises, self._is_shielded = False, True
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _come(self, number: int, _: object) -> None:
         if not self._raises:
             self._say("still ending what was created: wait until nothing is left")
             return
-        self._raises, self._stopped = False, Stopped(number)
-        raise self._stopped
+        self._raises, self.stopped = False, Stopped(number)
+        raise self.stopped
