@@ -6,9 +6,10 @@ RUN := $(VENV)/bin/python
 AS_USER := $(RUN) -m test.as_user
 # What meets HTCondor's daemons and tools is tried on two versions of them.  On 25 alone: where AWS acts and HTCondor only
 # carries the orders, test/chaos (HTCONDOR_SERIES=23 make test ARGS=test/chaos) and the benchmark.
-SYSTEM_TESTS := test/system test/parity test/tool/test_condor_annex.py test/pool test/attack/test_pool.py test/demand/test_offline_matches.py test/demand/test_group_by.py test/demand/test_matching_as_negotiator.py test/demand/test_confirmation.py
+OF_BOTH := test/parity test/tool/test_condor_annex.py test/pool test/attack/test_pool.py test/demand/test_offline_matches.py test/demand/test_group_by.py test/demand/test_matching_as_negotiator.py test/demand/test_confirmation.py
+SYSTEM_TESTS := test/system $(OF_BOTH)
 # Of these, what the two series are most likely to differ in is tried on 23.9 by make test, and all by make test-23.
-SHORT_23 := $(patsubst %,test/system/test_%.py,annex_tokens ciphers clients daemon greeter ipv6 join methods order private_network regions who_may_order) test/parity test/tool/test_condor_annex.py test/pool test/attack/test_pool.py test/demand/test_offline_matches.py test/demand/test_group_by.py test/demand/test_matching_as_negotiator.py test/demand/test_confirmation.py
+SHORT_23 := $(patsubst %,test/system/test_%.py,annex_tokens ciphers clients daemon greeter ipv6 join methods order private_network regions who_may_order) $(OF_BOTH)
 OF_AWS := cancel console demo enforcer lease lost_answers moved_lease trouble uid_domain
 WITHOUT_POOL := $(SYSTEM_TESTS) test/demand/test_ghost_negotiators.py test/demand/test_idle_jobs.py test/demand/test_free_slots.py test/demand/test_mixes.py test/bench test/chaos test/live test/test_alone.py test/test_texts.py
 # Most tests wait for daemons, so that more of them run at once than there are processors; a file in one process.
@@ -46,7 +47,7 @@ test: ready ## all tests (ARGS="test/pool -k token": some)
 test-23: ready ## all that meets HTCondor's daemons, on 23.9; make test has a part of it (ARGS="test/system -k cancel": some)
 	@$(RUN) -m test.pool --series 23
 	HTCONDOR_SERIES=23 $(AS_USER) $(RUN) -m pytest \
-		$(if $(ARGS),$(ARGS),$(PARALLEL) $(SYSTEM_TESTS) $(OF_AWS:%=--ignore=test/system/test_%.py))
+		$(or $(ARGS),$(PARALLEL) $(SYSTEM_TESTS) $(OF_AWS:%=--ignore=test/system/test_%.py))
 	@if [ "$$(id -u)" = 0 ] && [ -z "$(ARGS)" ]; then set -x; \
 		HTCONDOR_SERIES=23 $(RUN) -m pytest test/root -k "root_master or netgroups"; fi
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 AS_ANNEXD = """\
@@ -14,6 +15,28 @@ from annexd.daemoncore.program import run_as
 from annexd.service.program import PROGRAM
 run_as(PROGRAM)
 """
+
+
+def logged_with(config: str, program: str, folder: Path) -> str:
+    """Return what a program logs, as annexd whose HTCondor has this configuration, written to the folder."""
+    begin = (
+        "from annexd.daemoncore import settings",
+        "from annexd.daemoncore.log import open_log",
+        AS_ANNEXD,
+        "settings.load()",
+        "open_log(terminal=True)",
+    )
+    file = folder / "config"
+    file.write_text(config)
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join((*begin, program))],
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, "CONDOR_CONFIG": str(file)},
+    )
+    return done.stdout + done.stderr
 
 
 def said_with(knobs: Mapping[str, str], program: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Final
 from annexd.condor import bindings
 from annexd.daemoncore import log
 from annexd.daemoncore.config.parameters import BadConfiguration, Parameters
+from annexd.service import budget_knobs
 
 OURS: Final = re.compile(r"ANNEXD?_\w+", re.ASCII)
 ALIKE: Final = 0.85  # a ratio of difflib.SequenceMatcher; that of ANNEX_MAX_LEASE_TIME and ANNEX_MAX_LEASE is 0.86
@@ -97,7 +98,7 @@ GROUPS: Final = {  # what follows the name of an offer or budget, by what stands
             "AD",
         ]
     ),
-    "ANNEX_BUDGET_": frozenset(["DOLLARS", "PERIOD", "RATE", "APPLIES"]),
+    "ANNEX_BUDGET_": frozenset(each.removeprefix("ANNEX_BUDGET_NAME_") for each in budget_knobs.KNOBS),
 }
 OF_HTCONDOR: Final = frozenset(  # of every daemon, and of its own condor_annex and htcondor annex
     [
@@ -154,26 +155,19 @@ def misspelled(
     """
     configured = {each.upper() for each in names}
     others = {each.upper() for each in daemons} | {each for each in configured if f"{each}_ARGS" in configured}
-    of_others = tuple(f"{each}_" for each in others - {"ANNEXD"})
+    of_others, known = tuple(f"{each}_" for each in others - {"ANNEXD"}), KNOBS | OF_HTCONDOR | others
     in_use = sorted(groups, key=len, reverse=True)
     for name in sorted(names, key=str.upper):
         plain = name.rpartition(".")[2]
         upper = plain.upper()
-        if not OURS.fullmatch(upper) or upper in KNOBS | OF_HTCONDOR | others or upper.startswith(of_others):
+        if not OURS.fullmatch(upper) or upper in known or upper.startswith(of_others):
             continue
         group = next((each for each in in_use if upper.startswith(each)), None)
         if group is None and not upper.startswith(tuple(GROUPS)):
             meant = difflib.get_close_matches(upper, KNOBS, 1, ALIKE)
-        elif group is not None and (
-            not (rest := upper.removeprefix(group)).endswith(_ends(groups[group])) and rest not in groups[group]
-        ):
-            close = difflib.get_close_matches(rest, groups[group], 1, ALIKE_IN_GROUP)
+        elif group is not None and not upper.endswith(tuple(f"_{each}" for each in groups[group])):
+            close = difflib.get_close_matches(upper.removeprefix(group), groups[group], 1, ALIKE_IN_GROUP)
             meant = [plain[: len(group)] + each for each in close]
         else:
             continue
         yield from ((name, each) for each in meant)
-
-
-def _ends(keys: Collection[str]) -> tuple[str, ...]:
-    """Return how the rest of a knob ends that is right, or another offer's or budget's: START, GPU_START."""
-    return tuple(f"_{each}" for each in keys)

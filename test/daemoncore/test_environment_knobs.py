@@ -1,14 +1,11 @@
 """annexd never shows AWS keys of its configuration to clients."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from annexd.daemoncore.config.environment_knobs import REDACTED, redacted
-from test.programs import AS_ANNEXD
+from test.programs import logged_with
 
 KEYS = "AWS_ACCESS_KEY_ID=AKIAX AWS_SECRET_ACCESS_KEY=swordfish"
 
@@ -31,30 +28,14 @@ def test_the_value_of_a_knob_that_holds_keys_is_not_shown(name: str, text: str, 
 
 
 def test_each_knob_that_holds_keys_is_logged_by_name_without_them(tmp_path: Path) -> None:
-    program = "\n".join(
-        (
-            "from annexd.daemoncore.config import environment_knobs",
-            "from annexd.daemoncore import settings",
-            "from annexd.daemoncore.log import open_log",
-            AS_ANNEXD,
-            "settings.load()",
-            "open_log(terminal=True)",
-            "environment_knobs.warn()",
-        )
-    )
-    (tmp_path / "config").write_text(
+    config = (
         f"ANNEXD_ENVIRONMENT = {KEYS}\nMASTER_ENVIRONMENT = AWS_SESSION_TOKEN=swordfish\n"
         "SCHEDD_ENVIRONMENT = A=1\nSITE_WORDS = AWS_ACCESS_KEY_ID\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        text=True,
-        capture_output=True,
-        timeout=60,
-        check=True,
-        env={**os.environ, "CONDOR_CONFIG": str(tmp_path / "config")},
+    said = logged_with(
+        config, "from annexd.daemoncore.config import environment_knobs; environment_knobs.warn()", tmp_path
     )
-    warned = [line for line in (done.stdout + done.stderr).splitlines() if "holds AWS keys" in line]
+    warned = [line for line in said.splitlines() if "holds AWS keys" in line]
     assert [line.partition("ERROR: ")[2].split()[0] for line in warned] == ["ANNEXD_ENVIRONMENT", "MASTER_ENVIRONMENT"]
     assert "AWS_SHARED_CREDENTIALS_FILE" in warned[0]
-    assert "swordfish" not in done.stdout + done.stderr
+    assert "swordfish" not in said

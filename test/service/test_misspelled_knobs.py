@@ -1,16 +1,13 @@
 """Names in the configuration that are nearly those of knobs are warned of, and no others."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from annexd.service import budget_knobs, demand_settings
 from annexd.service.misspelled_knobs import GROUPS, KNOBS, OF_HTCONDOR, misspelled
-from test.pool.htcondor import TOP
-from test.programs import AS_ANNEXD
+from test.programs import logged_with
 
 IN_USE = {"ANNEX_OFFER_SMALL_": GROUPS["ANNEX_OFFER_"], "ANNEX_BUDGET_PHYSICS_": GROUPS["ANNEX_BUDGET_"]}
 DAEMONS = ("MASTER", "ANNEXD", "annexd2", "ANNEXD_EU_WEST_1")
@@ -82,32 +79,12 @@ def test_the_knobs_of_offers_and_budgets_are_those_that_are_read() -> None:
 
 
 def test_a_configuration_is_warned_of_in_the_log(tmp_path: Path) -> None:
-    program = "\n".join(
-        (
-            "from annexd.daemoncore import settings",
-            "from annexd.daemoncore.log import open_log",
-            "from annexd.service import misspelled_knobs",
-            AS_ANNEXD,
-            "settings.load()",
-            "open_log(terminal=True)",
-            "misspelled_knobs.warn()",
-        )
-    )
-    (tmp_path / "config").write_text(
+    config = (
         "DAEMON_LIST = MASTER, ANNEXD, ANNEXD2\nANNEXD2_ARGS = -local-name annexd2\nANNEX_OFFERS = small\n"
         "ANNEX_MAX_LEASES = 3600\nANNEX_OFFER_small_STRAT = true\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        text=True,
-        capture_output=True,
-        timeout=60,
-        check=True,
-        cwd=TOP,
-        env={"PATH": "/usr/bin:/bin", "CONDOR_CONFIG": str(tmp_path / "config")},
-    )
-    warned = re.findall(r"WARNING: (.*)", done.stdout + done.stderr)
-    assert warned == [
+    said = logged_with(config, "from annexd.service import misspelled_knobs; misspelled_knobs.warn()", tmp_path)
+    assert re.findall(r"WARNING: (.*)", said) == [
         "annexd does not read ANNEX_MAX_LEASES; did you mean ANNEX_MAX_LEASE?",
         "annexd does not read ANNEX_OFFER_small_STRAT; did you mean ANNEX_OFFER_small_START?",
     ]

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -191,6 +192,13 @@ class Site:
             return float((self.ad() or {}).get("AnnexReconcileTime", 0)) >= began_s
 
         self.wait(looked, "annexd's first look at the account")
+
+    @contextmanager
+    def logged(self, text: str) -> Iterator[None]:
+        """Wait until annexd's log says this once more than before the block."""
+        before = self.log().count(text)
+        yield
+        self.wait(lambda: self.log().count(text) > before, f"{text!r} in annexd's log")
 
     def wait_for_end(self, pid: int) -> None:
         """Until this annexd has ended; its ads are gone a little before its journal is closed."""

@@ -151,9 +151,8 @@ def test_a_user_map_that_changed_counts_after_a_reconfig(site: Site, file: Path)
     groups.write_text("* nobody-else physics\n")
     later_s = groups.stat().st_mtime + 60
     os.utime(groups, (later_s, later_s))  # HTCondor reads a file again if its time is later
-    before = site.log().count("Reconfigured")
-    site.pool.configure("")
-    site.wait(lambda: site.log().count("Reconfigured") > before, "the reconfig")
+    with site.logged("Reconfigured"):
+        site.pool.configure("")
     text = order(site, file, 1, "-quote").stdout
     assert "Budget everyone: $" in text
     assert "Budget physics" not in text

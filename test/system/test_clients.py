@@ -87,9 +87,8 @@ def orders_granted(site: Site) -> int:
 
 @pytest.mark.parametrize("method", ["FS", "IDTOKENS"])
 def test_a_new_and_a_resumed_session_carry_orders(site: Site, method: str) -> None:
-    before = site.log().count("Reconfigured")
-    site.pool.tool("condor_reconfig", "-daemon", "annexd")
-    site.wait(lambda: site.log().count("Reconfigured") > before, "annexd to take it")
+    with site.logged("Reconfigured"):
+        site.pool.tool("condor_reconfig", "-daemon", "annexd")
     ad = site.request()
     granted = orders_granted(site)
     env = with_token(site, getpass.getuser()) if method == "IDTOKENS" else CLIENTS["FS only"]
@@ -140,10 +139,9 @@ print(htcondor2.ping(address, "ADMINISTRATOR")["AuthMethods"])
 ad = classad2.ClassAd({"MyAddress": address, "MyType": "Generic"})
 htcondor2.send_command(ad, htcondor2.DaemonCommands.Reconfig)
 """
-    before = site.log().count("Reconfigured")
-    said = site.pool.run(sys.executable, "-c", program, site.address)
-    assert said.stdout.strip() == "FS", said.stderr
-    site.wait(lambda: site.log().count("Reconfigured") > before, "the reconfig that the bindings asked for")
+    with site.logged("Reconfigured"):
+        said = site.pool.run(sys.executable, "-c", program, site.address)
+        assert said.stdout.strip() == "FS", said.stderr
 
 
 def test_after_a_restart_a_stale_session_costs_one_retry(site: Site) -> None:

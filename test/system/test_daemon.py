@@ -72,10 +72,9 @@ def test_tools_of_the_same_host_find_it_by_its_address_file(site: Site) -> None:
     assert address == site.address
     assert version.startswith("$CondorVersion: ")
     assert platform.startswith("$CondorPlatform: ")
-    before = site.log().count("Reconfigured")
-    done = site.pool.tool("condor_reconfig", "-daemon", "annexd")
-    assert done.returncode == 0, done.stderr
-    site.wait(lambda: site.log().count("Reconfigured") > before, "annexd to take the new configuration")
+    with site.logged("Reconfigured"):
+        done = site.pool.tool("condor_reconfig", "-daemon", "annexd")
+        assert done.returncode == 0, done.stderr
 
 
 def test_it_survives_a_reconfig_of_the_pool_and_takes_what_changed(site: Site) -> None:
@@ -89,9 +88,8 @@ def test_a_reconfig_with_a_fault_is_refused_by_name_and_the_old_configuration_st
     site.pool.configure("ANNEXD_UPDATE_INTERVAL = soon")
     site.wait(lambda: 'ANNEXD_UPDATE_INTERVAL must be a number of at least 1, not "soon"' in site.log(), "the refusal")
     accepted(site.order())
-    before = site.log().count("Reconfigured")
-    site.pool.configure("ANNEXD_UPDATE_INTERVAL = 5 * 60")
-    site.wait(lambda: site.log().count("Reconfigured") > before, "annexd to take the corrected configuration")
+    with site.logged("Reconfigured"):
+        site.pool.configure("ANNEXD_UPDATE_INTERVAL = 5 * 60")
 
 
 @pytest.mark.parametrize(("how", "message"), [("-graceful", "graceful shutdown"), ("-fast", "fast shutdown")])

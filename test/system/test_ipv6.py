@@ -55,9 +55,8 @@ def test_behind_condor_shared_port_it_is_found_and_takes_orders(site: Site) -> N
 
 def test_lists_of_addresses_and_networks_of_ipv6_decide_as_in_the_schedd(site: Site) -> None:
     def allowed() -> dict[str, str]:
-        before = site.log().count("Reconfigured")
-        site.pool.tool("condor_reconfig", "-daemon", "annexd")
-        site.wait(lambda: site.log().count("Reconfigured") > before, "annexd to take it")
+        with site.logged("Reconfigured"):
+            site.pool.tool("condor_reconfig", "-daemon", "annexd")
         return table(site, site.address)
 
     assert allowed() == table(site, site.pool.address("SCHEDD")) == dict.fromkeys(LEVELS, "ALLOW")

@@ -46,9 +46,8 @@ def test_the_log_says_by_which_token_an_order_was_given_also_in_a_session_used_a
 
 
 def test_at_full_debug_each_step_is_a_line(site: Site) -> None:
-    before = site.log().count("Reconfigured")
-    site.pool.configure("ANNEXD_DEBUG = D_FULLDEBUG")
-    site.wait(lambda: site.log().count("Reconfigured") > before, "annexd to read it")
+    with site.logged("Reconfigured"):
+        site.pool.configure("ANNEXD_DEBUG = D_FULLDEBUG")
     command_id = site.order()["CommandID"]
     lines = [line.partition(f" request {command_id}: ")[2] for line in site.log().splitlines()]
     steps = ("check_lease_function", "request_fleet")
@@ -162,9 +161,8 @@ def test_a_graceful_stop_waits_for_the_running_step_and_the_next_start_goes_on(s
     site.cloud.fault("GetFunction", "hang", hang_s=60)
     waiting = site.order_later(**ad)
     site.wait(lambda: not site.cloud.faults(), "the request to meet its hanging call")
-    stops = site.log().count("Performing graceful shutdown")
-    site.pool.tool("condor_off", "-daemon", "annexd")
-    site.wait(lambda: site.log().count("Performing graceful shutdown") > stops, "annexd to begin its end")
+    with site.logged("Performing graceful shutdown"):
+        site.pool.tool("condor_off", "-daemon", "annexd")
     site.cloud.end_hangs()
     reply = waiting.reply()
     assert reply is not None
@@ -271,9 +269,8 @@ def _spy_on_condor_config_val(site: Site) -> Path:
         f'exec {site.pool.htcondor.bin}/condor_config_val "$@"\n'
     )
     tool.chmod(0o700)
-    before = site.log().count("Reconfigured")
-    site.pool.configure(f"ANNEXD.BIN = {folder}")
-    site.wait(lambda: site.log().count("Reconfigured") > before, "annexd to be reconfigured")
+    with site.logged("Reconfigured"):
+        site.pool.configure(f"ANNEXD.BIN = {folder}")
     return folder
 
 
