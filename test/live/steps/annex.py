@@ -23,7 +23,7 @@ def run(stage: Stage) -> None:
 
 def run_short_lease(stage: Stage) -> None:
     """Order an annex and do not cancel it: annexd runs, and does nothing before three ticks."""
-    begun_s = time.time()
+    begun_s = int(time.time())  # a lease's end is in whole seconds, rounded down
     fleet_id = _order(stage, stage.pace.short_lease_s, f"{names.ANNEX}-short")
     end_s = begun_s + stage.pace.short_lease_s
     with stage.looking_at("short-lease") as ec2:
