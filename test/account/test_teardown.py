@@ -129,7 +129,7 @@ def test_an_order_in_progress_is_waited_for_and_the_function_opened_again(
     """The order checks the function before it is closed, and requests its fleet after the first look at the account."""
     account.set_up()
     description = function(account)["Description"]
-    monkeypatch.setattr(enforcer, "CLOSING_S", 3.0)
+    monkeypatch.setattr(enforcer, "CLOSING_S", 10.0)
     thread, said = in_background(lambda: account.run("-teardown"))
     wait_for(lambda: is_closed(function(account)), "the function is closed")
     order(account, HOUR_S)
@@ -143,7 +143,7 @@ def test_an_order_in_progress_is_waited_for_and_the_function_opened_again(
 def test_a_function_that_was_opened_meanwhile_is_not_deleted(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     account.set_up()
     description = function(account)["Description"]
-    monkeypatch.setattr(enforcer, "CLOSING_S", 3.0)
+    monkeypatch.setattr(enforcer, "CLOSING_S", 10.0)
     thread, said = in_background(lambda: account.run("-teardown"))
     wait_for(lambda: is_closed(function(account)), "the function is closed")
     functions = account.client("lambda")

@@ -31,7 +31,7 @@ from test.cedar.client import TOKEN
 from test.cedar.tokens import CLAIMS, unsigned
 from test.pool import find
 
-ANSWERED_S = 2.0  # under attack on a busy machine; otherwise it takes a millisecond
+CPU_S = 2.0  # to answer an honest client under attack; otherwise it takes a millisecond
 GROWTH_KB = 64 * MB
 SERIES = os.environ.get("HTCONDOR_SERIES", "25")
 KEY_EXCHANGE = KeyExchange()
@@ -65,8 +65,8 @@ def attacking(attack: Callable[[], object]) -> Iterator[None]:
 
 def assert_still_served(target: Target, before_kb: int, growth_kb: int = GROWTH_KB) -> None:
     """Check an honest client, at the attacker's address and another one, and the memory."""
-    assert max(target.answers_within_s(source) for source in ("127.0.0.1", "127.0.0.9") for _ in range(5)) < ANSWERED_S
-    assert target.authenticates_within_s() < ANSWERED_S
+    assert max(target.answers_within_cpu_s(source) for source in ("127.0.0.1", "127.0.0.9") for _ in range(5)) < CPU_S
+    assert target.authenticates_within_cpu_s() < CPU_S
     assert target.memory_kb - before_kb < growth_kb, f"from {before_kb} kB to {target.memory_kb} kB"
 
 
@@ -130,10 +130,10 @@ def test_many_chains_of_small_frames_at_once(target: Target, body: int) -> None:
             client.send(chain)
         good = connections.enter_context(target.connect())
         good.sendall(QUERY)
-        begun_s = time.monotonic()
+        begun_s = target.cpu_s
         os.kill(target.pid, signal.SIGCONT)
         assert good.recv(1024)
-        assert time.monotonic() - begun_s < ANSWERED_S
+        assert target.cpu_s - begun_s < CPU_S
         assert_still_served(target, before_kb)
 
 
@@ -255,7 +255,7 @@ def test_bombs_of_nesting_expressions_and_values_in_an_order(target: Target) -> 
         client = WireClient(target.connect("127.0.0.2")).resume(owner.sid, owner.key, CA_AUTH_CMD)
         with suppress(ConnectionResetError, BrokenPipeError):
             client.send_in_frames(client.message().integer(1).string(bomb).string("").string(""))
-        assert target.answers_within_s() < ANSWERED_S, bomb[:20]
+        assert target.answers_within_cpu_s() < CPU_S, bomb[:20]
         assert client.is_dropped(), bomb[:20]
         client.close()
     client = WireClient(target.connect()).resume(owner.sid, owner.key, CA_AUTH_CMD)
@@ -321,13 +321,13 @@ def test_patterns_of_names_that_take_long_in_other_engines(target: Target, patte
     before_kb = target.memory_kb
     owner = WireClient(target.connect()).session()
     owner.close()
-    begun_s = time.monotonic()
+    begun_s = target.cpu_s
     waiting = [ask(target, owner, f"?names:{pattern}") for _ in range(8)]
     assert_still_served(target, before_kb)
     for client in waiting:
         assert client.receive_message().string().startswith(expected)
         client.close()
-    assert time.monotonic() - begun_s < 8 * ANSWERED_S
+    assert target.cpu_s - begun_s < 8 * CPU_S
 
 
 def ask(target: Target, owner: WireClient, question: str) -> WireClient:
@@ -374,7 +374,7 @@ def test_running_out_of_file_descriptors() -> None:
 
 
 def test_silent_and_dripping_connections_time_out() -> None:
-    limits = {"read_timeout_s": 3, "deadline_s": 6}
+    limits = {"read_timeout_s": 6, "deadline_s": 12}
     with running_target(**limits) as strict, ExitStack() as connections:
         begun_s = time.monotonic()
         silent, drip = (connections.enter_context(strict.connect()) for _ in range(2))
@@ -383,7 +383,7 @@ def test_silent_and_dripping_connections_time_out() -> None:
         with attacking(lambda: _drip(drip)):
             assert WireClient(silent).is_dropped()
             assert WireClient(drip).is_dropped()
-            assert time.monotonic() - begun_s > 5.5
+            assert time.monotonic() - begun_s > 11.5
         assert strict.descriptors <= before
         assert "the peer was silent for SEC_DEFAULT_AUTHENTICATION_TIMEOUT" in strict.log
         assert "no complete command before SEC_TCP_SESSION_DEADLINE" in strict.log

@@ -16,7 +16,7 @@ from test.cloud import Cloud
 from test.replies import accepted
 from test.system.site import Site
 
-ANSWERED_S = 5.0  # includes the start of a tool
+ANSWERED_S = 20.0  # includes the start of a tool
 GROWTH_KB = 96 * MB
 LIMITS = """
 ANNEXD_MAX_PENDING_CONNECTIONS = 100

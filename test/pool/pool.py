@@ -117,7 +117,7 @@ class Pool:
         self._removed_at_stop = directory is None
         # Not below TMPDIR: the path of a Unix socket in LOCK must stay under 108 bytes.
         self.directory = directory or Path(tempfile.mkdtemp(prefix="annexd-pool-", dir="/tmp"))
-        self.port, self._port_lock = _free_port()
+        self.port, self._port_lock = free_port()
         self.collector = f"127.0.0.1:{self.port}"
         self.config_file = self.directory / "condor_config"
         self.env = {name: value for name, value in os.environ.items() if "CONDOR_" not in name.upper()}
@@ -283,7 +283,7 @@ def _tail(file: Path) -> str:
     return "\n".join(file.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
 
 
-def _free_port() -> tuple[int, socket.socket]:
+def free_port() -> tuple[int, socket.socket]:
     """Return a port, and a socket that keeps the pools of other processes from it while it is open."""
     for port in random.sample(PORTS, 100):
         lock = socket.socket(socket.AF_UNIX)

@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sysconfig
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from test.cloud import Cloud
+from test.pool import free_port
 from test.replies import accepted
 from test.system.site import Site, children, process_exists
 
@@ -68,8 +68,8 @@ def test_in_the_foreground_it_serves_and_ends_on_ctrl_c(site: Site) -> None:
 
 def test_on_the_terminal_it_logs_there_and_nowhere_else(site: Site) -> None:
     before = site.log()
-    port = free_port()
-    with by_hand(site, "-t", "-p", str(port)) as annexd:
+    port, lock = free_port()
+    with lock, by_hand(site, "-t", "-p", str(port)) as annexd:
         assert f":{port}?" in site.address
         annexd.send_signal(signal.SIGQUIT)
         output, _ = annexd.communicate(timeout=30)
@@ -100,7 +100,7 @@ def test_behind_condor_shared_port_under_a_name_and_ended_by_its_pid_file(site: 
         assert "STARTING UP" in log_of(site, "hand")
         ended = site.pool.run(ANNEXD, "-k", str(pid_file))
         assert (ended.returncode, ended.stderr) == (0, "")
-        assert annexd.wait(timeout=5) == 0
+        assert annexd.wait(timeout=30) == 0
     assert not pid_file.exists()
     assert not (site.pool.directory / "lock" / "daemon_sock" / "annexd_by_hand").exists()
     assert site.pool.run(ANNEXD, "-k", str(pid_file)).returncode == 1
@@ -188,8 +188,3 @@ def test_without_its_configuration_it_says_what_to_do(tmp_path: Path) -> None:
     )
     assert said.returncode == 1
     assert "is config.d/80annexd installed?" in said.stderr
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from annexd.workflow import Journal
 from test.cloud import Cloud
+from test.pool import free_port
 from test.replies import accepted
 from test.system.site import Site, children, process_exists
 
@@ -100,14 +100,13 @@ def test_after_each_quick_crash_condor_master_waits_longer(site: Site) -> None:
 
 
 def pauses(site: Site) -> list[int]:
-    return [
-        int(seconds) for seconds in re.findall(r"restarting \S*condor_annexd in (\d+) seconds", site.pool.log("MASTER"))
-    ]
+    """Return how long condor_master waited after each end of the first annexd, in s."""
+    ends = r"The ANNEXD \(pid .*\n(?:.*obituary.*\n)?.*restarting \S*condor_annexd in (\d+) seconds"
+    return [int(seconds) for seconds in re.findall(ends, site.pool.log("MASTER"))]
 
 
 def test_annexd_args_and_annexd_environment_reach_it(site: Site) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port, lock = free_port()
     environment = "_CONDOR_AnnexSite=7 SITE_WORD='a b'"
     restart(site, f'ANNEXD_ARGS = -p {port} -q\nANNEXD_ENVIRONMENT = "{environment}"\nANNEXD_ATTRS = AnnexSite')
     site.wait(lambda: f":{port}?" in site.address and (site.ad() or {}).get("AnnexSite") == 7, "its port and its ad")
@@ -117,6 +116,7 @@ def test_annexd_args_and_annexd_environment_reach_it(site: Site) -> None:
     site.wait(lambda: "sock=annexd_by_args>" in site.address, "its name at condor_shared_port")
     accepted(site.order())
     restart(site, "ANNEXD_ARGS =")
+    lock.close()
 
 
 @pytest.mark.parametrize("how", ["-peaceful", "-force"])
