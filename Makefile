@@ -13,7 +13,7 @@ SHORT_23 := $(patsubst %,test/system/test_%.py,annex_tokens ciphers clients daem
 OF_AWS := cancel console demo enforcer lease lost_answers moved_lease trouble uid_domain
 WITHOUT_POOL := $(SYSTEM_TESTS) test/demand/test_ghost_negotiators.py test/demand/test_idle_jobs.py test/demand/test_free_slots.py test/demand/test_mixes.py test/bench test/chaos test/live test/test_alone.py test/test_texts.py
 # Most tests wait for daemons, so that more of them run at once than there are processors; a file in one process.
-WORKERS := 4
+WORKERS := 5
 PARALLEL := --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 PROGRAMS := bin/condor_annex bin/condor_annexd bin/condor-annex-ec2 templates/generate-policies templates/generate-prices templates/generate-role docs/examples/condor_greeter completion/generate
 DEB_SUITES := trixie sid
