@@ -224,7 +224,7 @@ def test_an_incomplete_stack_is_found_with_the_reason(account: Account) -> None:
 
 
 def test_a_stack_that_is_being_made_is_found(account: Account) -> None:
-    account.cloud.pace_stacks(0.5)
+    account.cloud.pace_stacks(5.0)
     account.run("-setup", "-timeout", "1")
     [found] = account.run("-check-setup").faults()
     assert found.startswith("stack: HTCondorAnnex is being changed: CREATE_IN_PROGRESS")

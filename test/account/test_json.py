@@ -95,7 +95,7 @@ def test_a_failure_before_any_change_is_an_object_too(account: Account) -> None:
 
 
 def test_an_interrupted_setup_prints_its_object(account: Account) -> None:
-    account.cloud.pace_stacks(0.1)
+    account.cloud.pace_stacks(5.0)
     command = [sys.executable, str(TOP / "bin/condor_annex"), "-setup", "-json", "-output", str(account.file)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | account.cloud.environment()

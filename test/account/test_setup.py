@@ -75,7 +75,7 @@ def test_the_file_is_readable_by_all_and_leaves_nothing_beside_it(account: Accou
 
 
 def test_interrupted_while_the_stack_is_made_it_goes_on_when_run_again(account: Account) -> None:
-    account.cloud.pace_stacks(1.0)
+    account.cloud.pace_stacks(5.0)
     process = setup_process(account)
     wait_for(lambda: stack_is(account, "CREATE_IN_PROGRESS"), "the stack is being made", process)
     process.send_signal(signal.SIGINT)
@@ -90,17 +90,18 @@ def test_interrupted_while_the_stack_is_made_it_goes_on_when_run_again(account: 
 
 
 def test_killed_while_the_stack_is_made_it_goes_on_when_run_again(account: Account) -> None:
-    account.cloud.pace_stacks(0.1)
+    account.cloud.pace_stacks(5.0)
     process = setup_process(account)
     wait_for(lambda: stack_is(account, "CREATE_IN_PROGRESS"), "the stack is being made", process)
     process.kill()
     process.communicate(timeout=30)
+    account.cloud.pace_stacks(0.0)
     account.set_up()
     assert account.file.exists()
 
 
 def test_a_time_out_says_how_to_go_on(account: Account) -> None:
-    account.cloud.pace_stacks(0.5)
+    account.cloud.pace_stacks(5.0)
     said = account.run("-setup", "-timeout", "1s")
     assert said.status == CLOUD_FAILED
     assert "run the same command again" in said.err

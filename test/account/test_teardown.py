@@ -225,7 +225,7 @@ def test_a_failed_deletion_is_continued(account: Account) -> None:
 def test_a_deletion_that_timed_out_is_continued(account: Account) -> None:
     before = account.everything()
     account.set_up()
-    account.cloud.pace_stacks(0.4)
+    account.cloud.pace_stacks(2.0)
     assert account.run("-teardown", "-timeout", "1").status == CLOUD_FAILED
     account.cloud.pace_stacks(0)
     assert account.run("-teardown").status == OK

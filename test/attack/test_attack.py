@@ -345,7 +345,6 @@ def test_queries_for_where_a_knob_is_set_start_two_tools_at_most_and_all_get_its
         before_kb = target.memory_kb
         owner = WireClient(target.connect()).session()
         owner.close()
-        waiting = [ask(target, owner, "MAX_DEFAULT_LOG") for _ in range(100)]
         most = 0
 
         def count_tools() -> None:
@@ -353,6 +352,7 @@ def test_queries_for_where_a_knob_is_set_start_two_tools_at_most_and_all_get_its
             most = max(most, len(children(target.pid)))
 
         with attacking(count_tools):
+            waiting = [ask(target, owner, "MAX_DEFAULT_LOG") for _ in range(100)]
             assert_still_served(target, before_kb)
             replies = [[reply.string() for _ in range(3)] for reply in (client.receive_message() for client in waiting)]
         assert {value for value, *_ in replies} == {htcondor2.param["MAX_DEFAULT_LOG"]}

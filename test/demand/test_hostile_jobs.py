@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from annexd.demand import matching_process
+from annexd.demand import matching, matching_process
 from annexd.demand.matching import NOT_YET, Matcher, Matches
 from annexd.demand.matching_process import JobAnswer, MatchingFailed, Question, Rubbish, validated
 from annexd.demand.packing import Resources
@@ -27,7 +27,7 @@ from test.demand.evaluators import Background, cpu_ticks, evaluators, matched, r
 
 MACHINES = {"small": machine(Cpus=2), "big": machine(Cpus=64), "picky": machine("TARGET.WantAnnex =?= true")}
 GOOD = {f"good{n}": job(RequestCpus=1 << n, WantAnnex=str(n % 2 > 0).lower()) for n in range(5)}
-MANY = {f"good{n}": job(RequestMemory=n) for n in range(3_000)}
+MANY = {f"good{n}": job(RequestMemory=n) for n in range(9_000)}
 CHAIN = {f"A{n}": f"A{n + 1} + 1" for n in range(3_000)}
 LONG = {"S": '"' + "a" * 150_000 + '"', "L": "strcat(" + ",".join(["S"] * 2_500) + ")"}  # 375 MB
 WORK = {"W0": "TARGET.Cpus + 1", **{f"W{n + 1}": f"W{n} + W{n}" for n in range(40)}}
@@ -124,6 +124,13 @@ def test_a_flood_of_hostile_jobs_delays_the_others_by_a_little() -> None:
 # What else ends a worker.
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job's second try takes two seconds instead of a quarter, so that it is met while it runs."""
+    monkeypatch.setattr(matching, "PATIENCE", 40)
+
+
+@pytest.mark.usefixtures("patient")
 def test_an_evaluator_has_no_rights_that_it_does_not_need() -> None:
     call = Background({"endless": job(**ENDLESS)}, MACHINES)
     found = call.until(lambda: next(filter(None, map(rights, evaluators())), None))
@@ -159,6 +166,7 @@ def expect_all(found: Matches) -> None:
     )
 
 
+@pytest.mark.usefixtures("patient")
 def test_an_evaluator_that_stands_still_is_killed_and_its_job_left_out() -> None:
     """It is stopped while it tries the job for the second time, with others behind."""
     call = Background({"hostile": job(**ENDLESS), **GOOD}, MACHINES)

@@ -128,7 +128,7 @@ def run_a_job(story: Story, pool: Pool) -> str:
     wait_until(
         lambda: pool.run(status, "-af", "AnnexID").stdout.count("annex-") == MACHINES,
         f"{MACHINES} machines in the pool",
-        60,
+        150,
     )
     story.run(pool, status, "-af:h", "Name", "State", "AnnexName", "AuthenticatedIdentity")
     story.say("The user submits a job; its START lets only this user's jobs run there, and only until the lease's end")
@@ -136,7 +136,7 @@ def run_a_job(story: Story, pool: Pool) -> str:
     job.write_text(JOB.format(output=pool.directory / "job"))
     story.run(pool, str(pool.htcondor.executable("condor_submit")), str(job))
     output = pool.directory / "job.out"
-    wait_until(lambda: output.exists() and output.read_text().endswith("\n"), "the job's output", 60)
+    wait_until(lambda: output.exists() and output.read_text().endswith("\n"), "the job's output", 150)
     story.say("It ran on the annex, and this is its output")
     story.show(output.read_text())
     return pool.run(status, "-af", "AnnexID").stdout.split()[0]

@@ -41,10 +41,12 @@ LONG = "SIGTERM while an annex runs"
 @pytest.mark.parametrize("moment", [*sorted(MOMENTS.keys() - {LONG}), pytest.param(LONG, marks=WHOLE)])
 def test_a_rehearsal_that_is_stopped_leaves_nothing(cloud: Cloud, tmp_path: Path, moment: str) -> None:
     arguments, has_come, number = MOMENTS[moment]
+    cloud.pace_stacks(0.0 if arguments else 5.0)
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", *(arguments or ["--only", "rights"]))
         until(lambda: has_come(cloud), moment)
         os.kill(rehearsed.process.pid, number)
+        cloud.pace_stacks(0.0)
         rehearsed.wait_for("ending all that was created")
         os.kill(rehearsed.process.pid, signal.SIGINT)  # by an impatient user
         assert rehearsed.end() == 128 + number, rehearsed.text()
@@ -53,6 +55,7 @@ def test_a_rehearsal_that_is_stopped_leaves_nothing(cloud: Cloud, tmp_path: Path
 
 
 def test_a_rehearsal_that_is_killed_is_ended_by_the_next_clean_up(cloud: Cloud, tmp_path: Path) -> None:
+    cloud.fault("CancelSpotFleetRequests", "throttle", 10_000)  # so that its annex lives when it is killed
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "annex")
         rehearsed.wait_for("order: as assumed")
@@ -62,6 +65,7 @@ def test_a_rehearsal_that_is_killed_is_ended_by_the_next_clean_up(cloud: Cloud, 
         assert again.end() == 2, again.text()
         assert "--clean-up" in again.text()
         assert cloud.running_instances()
+        cloud.clear_faults()
         cleaned = Rehearsed(cloud, tmp_path / "cleaned", "--clean-up")
         assert cleaned.end() == 0, cleaned.text()
         assert cleaned.lines[-1].endswith("nothing is left")

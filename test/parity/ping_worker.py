@@ -19,6 +19,7 @@ from typing import Any
 import htcondor2
 
 NO_ANSWER_S = 4.5  # clients time out after 5 s (daemon_pair.py)
+NO_ANSWER = "no answer in time"
 LIMIT_S = 60  # for all questions of one client; an answer takes some ms
 
 
@@ -27,7 +28,7 @@ def ask(address: str, level: str) -> dict[str, Any] | str:
     try:
         return {name: str(value) for name, value in htcondor2.ping(address, level).items()}
     except htcondor2.HTCondorException as error:
-        return str(error) if time.monotonic() - started_s < NO_ANSWER_S else "no answer in time"
+        return str(error) if time.monotonic() - started_s < NO_ANSWER_S else NO_ANSWER
 
 
 def run_client(settings: dict[str, str], addresses: Sequence[str], levels: Sequence[str], answer: int) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import select
 import signal
 import subprocess
 import sys
@@ -105,8 +106,8 @@ def large_folder(home: Path) -> str:
 
 
 @contextmanager
-def user_who_stops_readers() -> Iterator[Callable[[], int]]:
-    """Yield a function that waits for the next stopped reader and returns its process ID."""
+def user_who_stops_readers() -> Iterator[Callable[[threading.Thread], int | None]]:
+    """Yield a function that returns the process ID of the next stopped reader, or None if this thread ends before."""
     pids = list[int]()
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", STOP_MY_READERS],
@@ -115,11 +116,14 @@ def user_who_stops_readers() -> Iterator[Callable[[], int]]:
         extra_groups=[],
         cwd="/",
         stdout=subprocess.PIPE,
-        text=True,
+        bufsize=0,
     ) as user:
 
-        def next_one() -> int:
+        def next_one(reader: threading.Thread) -> int | None:
             assert user.stdout is not None
+            while not select.select([user.stdout], [], [], 0.1)[0]:
+                if not reader.is_alive():
+                    return None
             pids.append(int(user.stdout.readline()))
             return pids[-1]
 
@@ -165,11 +169,14 @@ def state_of(pid: int) -> str:
         return "Z"
 
 
-def stopped_reader(folder: str, next_stopped: Callable[[], int]) -> tuple[threading.Thread, list[str], int]:
+def stopped_reader(
+    folder: str, next_stopped: Callable[[threading.Thread], int | None]
+) -> tuple[threading.Thread, list[str], int]:
     """Start reading(), and return also the ID of its process, which its user stopped before it was done."""
     for _ in range(50):
         thread, errors = reading(folder)
-        pid = next_stopped()
+        if (pid := next_stopped(thread)) is None:
+            continue
         while (state := state_of(pid)) not in "TZ":
             time.sleep(0.01)
         if state == "T":
@@ -191,12 +198,12 @@ def is_alive(pid: int) -> bool:
 def test_a_reader_stopped_by_its_user_costs_one_time_out_and_is_killed(
     large_folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(annexd.service.requester_files, "READ_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(annexd.service.requester_files, "READ_TIMEOUT_S", 10.0)
     with user_who_stops_readers() as next_stopped, as_htcondors_user():
         thread, errors, pid = stopped_reader(large_folder, next_stopped)
         thread.join(PATIENCE_S)
         assert not thread.is_alive(), "annexd still waits for the reader"
-        assert errors == [f"{large_folder} could not be read within 2 s"]
+        assert errors == [f"{large_folder} could not be read within 10 s"]
         assert not is_alive(pid)
 
 

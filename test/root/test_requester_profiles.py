@@ -20,7 +20,7 @@ from test.service.profiles import Home, profile, shown
 
 CONDOR = pwd.getpwnam("daemon")  # serves as HTCondor's user
 NOBODY = pwd.getpwnam("nobody")
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 STATIC = "[profile p]\naws_access_key_id = AKIASTATIC\naws_secret_access_key = s3cret\n"
 RESOLVE = """
 import os, sys
@@ -124,14 +124,14 @@ def test_a_link_leads_to_nothing_that_its_owner_may_not_read(home: Home) -> None
 def test_a_program_can_neither_stop_nor_kill_its_supervisor_and_is_killed_with_all_its_processes(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requester_profiles, "RESOLVE_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(requester_profiles, "RESOLVE_TIMEOUT_S", 15.0)
     supervisor = "$(awk '{print $4}' /proc/$PPID/stat)"
     home.process(
         f"(setsid sh -c '(setsid sh -c \"echo \\$\\$ >> {home.path}/pids; exec sleep 1000\" &)' &)\n"
         f"echo $$ >> {home.path}/pids\nkill -STOP {supervisor}; kill -9 {supervisor}; kill -STOP $PPID\nexec sleep 1000"
     )
     begun_s = time.monotonic()
-    with as_htcondors_user(), pytest.raises(NoKeys, match="no answer within 3 s"):
+    with as_htcondors_user(), pytest.raises(NoKeys, match="no answer within 15 s"):
         home.keys()
     assert time.monotonic() - begun_s < PATIENCE_S
     assert not [pid for pid in pids(home, 2) if is_alive(pid)]

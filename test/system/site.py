@@ -25,7 +25,7 @@ TOP = Path(__file__).resolve().parents[2]
 TEMPLATE = TOP / "templates" / "template-3.json"
 REQUEST = TOP / "templates" / "config.json"
 DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "ANNEXD")
-FOUND_S = 30.0
+FOUND_S = 120.0
 T = TypeVar("T")
 
 SEND = """

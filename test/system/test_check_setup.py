@@ -22,6 +22,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
     with Site(cloud, MACHINES) as site:
         site.pool.configure(knobs(site, "one"))
         site.pool.tool("condor_reconfig")
+        wait_until_well(site)
         yield site
 
 
@@ -36,6 +37,11 @@ def checked(site: Site, *more: str) -> dict[str, Any]:
     said = condor_annex(site, "-check-setup", "-json", "-region", "us-east-1", *more, env=site.cloud.environment())
     assert said.returncode == SETUP_FAULTY, said.stderr
     return {each["check"]: each for each in json.loads(said.stdout) if each["check"] in ("annexd", "machines")}
+
+
+def wait_until_well(site: Site) -> None:
+    """condor_reconfig does not wait until annexd has read its configuration."""
+    site.wait(lambda: checked(site)["annexd"]["status"] == "ok", "annexd to have read it", timeout_s=120)
 
 
 def test_a_pool_whose_annexd_has_read_its_configuration_is_well(site: Site) -> None:
@@ -53,7 +59,7 @@ def test_an_annexd_that_has_not_reread_its_configuration_is_found(site: Site) ->
     assert (found["status"], found["what"]) == ("FAULT", "it runs with other values of ANNEX_DEFAULT_S3_BUCKET")
     assert "condor_reconfig" in found["repair"]
     site.pool.tool("condor_reconfig")
-    assert checked(site)["annexd"]["status"] == "ok"
+    wait_until_well(site)
 
 
 def test_a_collector_without_80annex_machines_is_found(site: Site) -> None:

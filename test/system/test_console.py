@@ -13,7 +13,7 @@ WAITED_S = 150.0
 
 
 def test_wait_gives_up_on_machines_that_cannot_join_and_quotes_their_console() -> None:
-    with JoiningSite("ANNEX_PROVISIONING_DELAY = 10", machines=1, options=("--patience=2",)) as site:
+    with JoiningSite("ANNEX_PROVISIONING_DELAY = 20", machines=1, options=("--patience=2",)) as site:
         site.cloud.fault("GetObject", "denied", times=1000)
         annex_id = str(accepted(site.order(TargetCapacity=1, lease_s=3600))["AnnexID"])
         waited = condor_annex(site, "-wait", annex_id, timeout_s=WAITED_S)

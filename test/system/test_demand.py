@@ -125,14 +125,14 @@ def test_a_paused_offer_orders_nothing_and_a_resumed_one_does(site: JoiningSite)
 
 
 def test_capacity_that_aws_refuses_is_not_asked_for_again_at_once() -> None:
-    with JoiningSite("ANNEX_PROVISIONING_DELAY = 5\n", machines=1) as site:
+    with JoiningSite("ANNEX_PROVISIONING_DELAY = 15\n", machines=1) as site:
         site.cloud.set_capacity(**{"m5.large * spot": 0})
         configure(site, "ANNEX_DEMAND = enforce")
         site.submit("hopeless", "echo served", *WANTS)
-        site.wait(lambda: len(site.fleets()) == 1, f"an order: {demand(site)}", 60.0)
+        site.wait(lambda: len(site.fleets(active=False)) == 1, f"an order: {demand(site)}", 60.0)
         closed = "small: all its capacity is closed until"
         site.wait(
-            lambda: closed in condor_annex(site, "-offers").stdout, f"its type to be closed: {demand(site)}", 90.0
+            lambda: closed in condor_annex(site, "-offers").stdout, f"its type to be closed: {demand(site)}", 150.0
         )
         assert site.log().count("Demand: ordering") == 1
 

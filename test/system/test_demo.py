@@ -112,7 +112,7 @@ def test_the_demo_interrupted_leaves_nothing_behind() -> None:
         if "The instances run" in line:
             break
     process.send_signal(signal.SIGINT)
-    _output, errors = process.communicate(timeout=60)
+    _output, errors = process.communicate(timeout=240)
     assert process.returncode == 1, errors
     assert "Stopped; nothing is left running." in errors
     assert descendants() == []

@@ -16,7 +16,7 @@ from test.texts import blocks, fenced
 TOP = Path(__file__).resolve().parents[2]
 EXAMPLE = TOP / "docs" / "examples" / "condor_greeter"
 PAGE = TOP / "docs" / "daemons.md"
-FOUND_S = 30.0
+FOUND_S = 120.0
 
 
 def configuration() -> str:

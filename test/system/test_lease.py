@@ -5,7 +5,7 @@ import time
 
 from test.system.site import Site
 
-LEASE_S = 15
+LEASE_S = 30
 
 
 def end_of(site: Site, reply: dict[str, object]) -> None:

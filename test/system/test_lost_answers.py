@@ -109,7 +109,7 @@ def test_a_restart_by_the_administrator_costs_the_user_nothing(site: Site) -> No
 @pytest.mark.parametrize("way", ["dead", "silent"])
 def test_an_annexd_that_does_not_come_back_in_time_leaves_the_command_that_asks(site: Site, way: str) -> None:
     before, starts = set(fleets_of(site)), site.starts()
-    client = Client.order(site, "-timeout", "4")
+    client = Client.order(site, "-timeout", "12")
     with stopped(master_of(site) if way == "dead" else site.pid()):
         if way == "dead":
             site.kill()
@@ -202,7 +202,7 @@ def test_a_command_that_one_annexd_may_have_is_sent_to_no_other(site: Site) -> N
         address = f"<127.0.0.1:{other.getsockname()[1]}>"
         advertised = f'MyType = "Annexd"\nName = "annexd@other"\nMyAddress = "{address}"\n'
         assert site.pool.tool("condor_advertise", "UPDATE_AD_GENERIC", "-", stdin=advertised).returncode == 0
-        client = Client.order(site, "-timeout", "6")
+        client = Client.order(site, "-timeout", "15")
         assert site.pool.tool("condor_off", "-fast", "-daemon", "annexd").returncode == 0
         status, _, err = client.end()
         with pytest.raises(BlockingIOError):

@@ -34,12 +34,13 @@ def run(stage: Stage) -> None:
 def _states(stage: Stage, ec2: Any, fleet_id: str, until_s: float) -> list[tuple[str, float]]:
     """Return each state, and when it was first seen."""
     states: list[tuple[str, float]] = []
-    while time.time() < until_s:
-        state = fleets.state_of(ec2, fleet_id)
+    while True:
+        now_s, state = time.time(), fleets.state_of(ec2, fleet_id)
         if not states or states[-1][0] != state:
-            states.append((state, time.time()))
+            states.append((state, now_s))
+        if now_s >= until_s:
+            return states
         time.sleep(stage.pace.poll_s)
-    return states
 
 
 def _second_cancel(stage: Stage, fleet_id: str) -> tuple[bool, str]:
