@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from test.annex.fleets import by_hand
-from test.annex.site import BYSTANDER, PACE, Site, wait_for
-
-PATIENT = replace(PACE, forward_deadline_s=10.0)
+from test.annex.site import BYSTANDER, Site, wait_for
 
 
 def ordered(site: Site, **changes: Any) -> dict[str, Any]:

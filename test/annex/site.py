@@ -34,11 +34,11 @@ from test.workflow.store import Crash, CrashingJournal
 
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
 PACE = RetryPolicy(
-    base_s=0.01, cap_s=0.1, forward_deadline_s=2.0, undo_patience_s=5.0, stuck_base_s=0.05, stuck_cap_s=0.2
+    base_s=0.01, cap_s=0.1, forward_deadline_s=60.0, undo_patience_s=60.0, stuck_base_s=0.05, stuck_cap_s=0.2
 )
 SETTLE_S = 0.6
 BYSTANDER = "AKIAEMULATEDTESTS000"  # whose calls are not annexd's
-READ_TIMEOUT_S = 10.0  # a busy host answers late
+READ_TIMEOUT_S = 60.0  # a busy host answers late
 HANG_TIMEOUT_S = 1.0  # where the answer never comes
 RECENT_S = 120.0
 

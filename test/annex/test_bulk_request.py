@@ -61,7 +61,7 @@ def test_the_token_and_the_tags_of_the_fleet_say_whose_it_is_and_until_when(site
 
 
 def test_the_lease_function_ends_what_this_order_began(site: Site) -> None:
-    reply = site.order(EndOfLease=int(site.now_s()) + 6)
+    reply = site.order(EndOfLease=int(site.now_s()) + 15)
     assert reply["Result"] == "Success", reply
     assert len(site.cloud.running_instances()) == 2
 
@@ -316,7 +316,7 @@ CHECKED = 5  # records of an order until its lease function was checked, and the
 def test_a_fresh_check_is_not_repeated(site: Site) -> None:
     with site.dying(CHECKED):
         site.order()
-    site.away_s = CHECK_AGAIN_S - 10
+    site.away_s = CHECK_AGAIN_S - 40
     site.cloud.clear_audit()
     assert site.restart() == [("Success", "")]
     assert site.operations() == ["RequestSpotFleet"]

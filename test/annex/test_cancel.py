@@ -13,14 +13,13 @@ from annexd.annex.bulk_request import bulk_request
 from annexd.annex.cancel import cancel_annex
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.lease import end_in_tag, utc
-from annexd.workflow import Engine, RetryPolicy, State
+from annexd.workflow import Engine, Kind, RetryPolicy, State
 from test.annex.ads import OWNER
 from test.annex.changes import end, ordered, refused, silence
 from test.annex.fleets import BOB, KEYS, by_hand, end_of, fleet, look, tag, tags_of, writes
 from test.annex.site import PACE, Site, wait_for
 
-PATIENT = replace(PACE, patience_s=10.0, forward_deadline_s=10.0)
-IMPATIENT = replace(PACE, patience_s=0.2, stuck_base_s=0.05)
+IMPATIENT = replace(PACE, patience_s=0.2, undo_patience_s=0.2, stuck_base_s=0.05)
 CANCELLED = "htcondor:annex-cancelled"
 
 
@@ -78,7 +77,7 @@ def test_a_fleet_after_its_provisioning_delay_is_ended_in_each_variant(
     by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[annex["BulkRequestID"]], TerminateInstances=False)
     if not may_tag:
         site.cloud.fault("CreateTags", "denied", times=1000)
-    reply = site.cancel("physics", pace=PATIENT)
+    reply = site.cancel("physics")
     site.cloud.behave(second_cancel="acted-upon")
     assert reply["Result"] == "Success", reply
     site.check_nothing_left()
@@ -147,9 +146,9 @@ def test_an_order_that_is_stuck_in_its_undo_is_cancelled_and_tried_at_once(site:
 
 
 def test_an_order_that_is_under_way_takes_no_further_step_and_is_undone(site: Site) -> None:
-    site.cloud.fault("FilterLogEvents", "hang", hang_s=3.0)
+    site.cloud.fault("FilterLogEvents", "hang", hang_s=60.0)
     journal, replies = site.journal(), list[dict[str, Any]]()
-    index = AnnexIndex(site.engine(journal, replace(PATIENT, cap_s=0.5)))  # its forty tries last longer than that
+    index = AnnexIndex(site.engine(journal, replace(PACE, cap_s=0.5)))  # its forty tries last longer than the undo
 
     def order() -> None:
         reply = bulk_request(
@@ -166,7 +165,15 @@ def test_an_order_that_is_under_way_takes_no_further_step_and_is_undone(site: Si
     ordering.start()
     wait_for(lambda: bool(index.called("physics", OWNER)) and not site.cloud.faults(), "the order to be under way")
     ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": "physics"}
-    cancelled = cancel_annex(ad, OWNER, index, site.step_context(), site.defaults, site.now_s())
+    [known] = index.called("physics", OWNER)
+    with ThreadPoolExecutor(1) as pool:
+        cancelling = pool.submit(cancel_annex, ad, OWNER, index, site.step_context(), site.defaults, site.now_s())
+        wait_for(
+            lambda: any(each.kind is Kind.STOPPED for each in journal.history(known.command_id)),
+            "the cancellation to stop the order",
+        )
+        site.cloud.end_hangs()
+        cancelled = cancelling.result()
     ordering.join()
     journal.close()
     assert cancelled["Result"] == "Success", cancelled
@@ -186,7 +193,7 @@ def test_a_super_user_with_working_keys_can_end_an_annex_that_is_stuck_without_t
     moved: dict[str, Any] = {"PublicKeyFile": "/backup/home/alice/public", "SecretKeyFile": "/backup/home/alice/secret"}
     assert site.cancel(annex, BOB, **moved)["Result"] == "NotAuthorized"
     site.defaults = replace(site.defaults, super_users=frozenset([BOB]))
-    assert site.cancel(annex, BOB, pace=PATIENT, **moved)["Result"] == "Success"
+    assert site.cancel(annex, BOB, **moved)["Result"] == "Success"
     site.check_nothing_left()
 
 
@@ -321,26 +328,26 @@ def test_a_call_that_fails_for_a_while_is_made_again(
     site: Site, annex: dict[str, Any], operation: str, kind: str, when: str
 ) -> None:
     site.cloud.fault(operation, kind, times=2, when=when)
-    assert site.cancel("physics", pace=PATIENT)["Result"] == "Success"
+    assert site.cancel("physics")["Result"] == "Success"
     check_ended(site, annex)
 
 
 def test_a_cancellation_that_fails_inside_a_good_answer_is_not_taken_for_one(site: Site, annex: dict[str, Any]) -> None:
     site.cloud.fault("CancelSpotFleetRequests", "partial", times=2)
-    assert site.cancel("physics", pace=PATIENT)["Result"] == "Success"
+    assert site.cancel("physics")["Result"] == "Success"
     check_ended(site, annex)
 
 
 @pytest.mark.parametrize("kind", ["late", "lost"])
 def test_a_tag_that_does_not_show_is_waited_for_or_written_again(site: Site, annex: dict[str, Any], kind: str) -> None:
     site.cloud.fault("CreateTags", kind, lag_s=0.3)
-    assert site.cancel("physics", pace=PATIENT)["Result"] == "Success"
+    assert site.cancel("physics")["Result"] == "Success"
     check_ended(site, annex)
 
 
 def test_a_fleet_that_ec2_does_not_show_yet_is_waited_for(site: Site, annex: dict[str, Any]) -> None:
     site.cloud.fault("DescribeSpotFleetRequests", "error", code="InvalidSpotFleetRequestId.NotFound", times=1)
-    assert site.cancel("physics", pace=PATIENT)["Result"] == "Success"
+    assert site.cancel("physics")["Result"] == "Success"
     check_ended(site, annex)
 
 
@@ -402,7 +409,7 @@ def test_an_annexd_that_lost_its_disk_finds_it_in_the_cloud(site: Site, annex: d
     on_another_disk(site)
     assert site.cancel(annex["AnnexID"])["Result"] == "InvalidRequest", "without keys it can look nowhere"
     assert site.cancel("annex-unknown", **KEYS)["Result"] == "InvalidRequest"
-    reply = site.cancel(annex["AnnexID"], pace=PATIENT, **KEYS)
+    reply = site.cancel(annex["AnnexID"], **KEYS)
     assert (reply["Result"], reply["AnnexID"]) == ("Success", annex["AnnexID"])
     check_ended(site, annex)
 

@@ -14,7 +14,7 @@ from annexd.annex.change import change_lease
 from annexd.annex.index import AnnexIndex
 from annexd.annex.lease.lease import utc
 from test.annex.ads import OWNER
-from test.annex.changes import PATIENT, end, ordered, refused, silence
+from test.annex.changes import end, ordered, refused, silence
 from test.annex.fleets import BOB, KEYS, by_hand, end_of, fleet, tag, tags_of, writes
 from test.annex.site import PACE, Site, wait_for
 
@@ -75,9 +75,9 @@ def test_an_unreadable_moved_end_counts_as_none(site: Site, annex: dict[str, Any
 
 
 def test_the_lease_function_ends_it_at_the_moved_end_and_not_before(site: Site, annex: dict[str, Any]) -> None:
-    other = ordered(site, AnnexName="other", EndOfLease=int(site.now_s()) + 130)
+    other = ordered(site, AnnexName="other", EndOfLease=int(site.now_s()) + 600)
     assert site.change("other", LeaseExtension=HOUR_S)["Result"] == "Success"
-    assert site.change("physics", EndOfLease=int(site.now_s()) + 3, Now=True)["Result"] == "Success"
+    assert site.change("physics", EndOfLease=int(site.now_s()) + 10, Now=True)["Result"] == "Success"
     wait_for(lambda: time.time() > end_of(site, annex["BulkRequestID"]), "the end of the shortened lease")
     site.beat()
     assert [each["id"] for each in site.live_fleets()] == [other["BulkRequestID"]]
@@ -245,7 +245,7 @@ def test_a_fleet_that_aws_has_forgotten_has_no_end_to_move(site: Site, annex: di
 def in_one_daemon(site: Site, act: Callable[[Callable[..., Any], Callable[..., Any]], None]) -> None:
     """Let `act(order, change)` be served by one daemon, in as many threads as it likes."""
     journal = site.journal()
-    index = AnnexIndex(site.engine(journal, PATIENT))
+    index = AnnexIndex(site.engine(journal))
 
     def order(**changes: Any) -> Any:
         return bulk_request(

@@ -9,7 +9,7 @@ import pytest
 
 from annexd.annex.lease.lease import utc
 from annexd.workflow import Kind
-from test.annex.changes import PATIENT, ordered, refused, silence
+from test.annex.changes import ordered, refused, silence
 from test.annex.fleets import by_hand, end_of, tag, writes
 from test.annex.site import PACE, SETTLE_S, Site, wait_for
 
@@ -49,7 +49,7 @@ def test_a_call_that_fails_for_a_while_is_made_again(
     site: Site, annex: dict[str, Any], operation: str, kind: str
 ) -> None:
     site.cloud.fault(operation, kind, times=2)
-    assert site.change("physics", pace=PATIENT, LeaseExtension=600)["Result"] == "Success"
+    assert site.change("physics", LeaseExtension=600)["Result"] == "Success"
     assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"] + 600
 
 
@@ -57,7 +57,7 @@ def test_after_a_lost_answer_the_next_change_waits_for_what_may_still_come(site:
     site.cloud.fault("CreateTags", "reset", times=1)
     began_s = time.time()
     assert site.change("physics", LeaseExtension=600)["Result"] == "Success"
-    reply = site.change("physics", pace=PATIENT, EndOfLease=annex["EndOfLease"])
+    reply = site.change("physics", EndOfLease=annex["EndOfLease"])
     assert reply["Result"] == "Success", reply
     assert time.time() - began_s > SETTLE_S
     assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"]
@@ -66,7 +66,7 @@ def test_after_a_lost_answer_the_next_change_waits_for_what_may_still_come(site:
 def test_a_tag_that_shows_late_is_waited_for(site: Site, annex: dict[str, Any]) -> None:
     site.cloud.behave(tags_late_s=0.4)
     began_s = time.time()
-    assert site.change("physics", pace=PATIENT, LeaseExtension=600)["Result"] == "Success"
+    assert site.change("physics", LeaseExtension=600)["Result"] == "Success"
     assert time.time() - began_s > 0.4
     assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"] + 600
 
@@ -76,7 +76,7 @@ def test_a_tag_that_shows_a_little_late_does_not_count_as_lost(site: Site) -> No
     """All tags of AWS's may: the next change need not wait for what can no longer come."""
     site.cloud.behave(tags_late_s=0.1)
     for _ in range(2):
-        reply = site.change("physics", pace=PATIENT, LeaseExtension=600)
+        reply = site.change("physics", LeaseExtension=600)
         assert reply["Result"] == "Success"
         journal = site.journal()
         kinds = {record.kind for record in journal.history(str(reply["CommandID"]))}
@@ -86,7 +86,7 @@ def test_a_tag_that_shows_a_little_late_does_not_count_as_lost(site: Site) -> No
 
 def test_a_tag_that_aws_took_and_lost_is_written_again(site: Site, annex: dict[str, Any]) -> None:
     site.cloud.fault("CreateTags", "lost")
-    assert site.change("physics", pace=PATIENT, LeaseExtension=600)["Result"] == "Success"
+    assert site.change("physics", LeaseExtension=600)["Result"] == "Success"
     assert writes(site).count("CreateTags") > 1
     assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"] + 600
 
@@ -96,13 +96,13 @@ def test_a_tag_that_aws_took_and_lost_is_written_again(site: Site, annex: dict[s
 
 def test_an_extension_that_was_not_seen_in_time_is_taken_back(site: Site, annex: dict[str, Any]) -> None:
     site.patience = 0.0
-    site.cloud.behave(tags_late_s=3.0)
-    context = replace(site.step_context(), settle_s=6.0)
+    site.cloud.behave(tags_late_s=15.0)
+    context = replace(site.step_context(), settle_s=18.0)
     site.step_context = lambda: context  # type: ignore[method-assign]
     reply = site.change("physics", pace=HASTY, LeaseExtension=600)
     refused(reply, "Failure", "does not show its new end yet")
     written_s = time.monotonic()
-    wait_for(lambda: time.monotonic() > written_s + 3.5, "the last of its writes to show")
+    wait_for(lambda: time.monotonic() > written_s + 15.5, "the last of its writes to show")
     assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"] + 600
     site.cloud.behave(tags_late_s=0.0)
     site.restart()
@@ -112,7 +112,7 @@ def test_an_extension_that_was_not_seen_in_time_is_taken_back(site: Site, annex:
 
 def test_shortening_is_never_taken_back(site: Site, annex: dict[str, Any]) -> None:
     site.patience = 0.0
-    site.cloud.behave(tags_late_s=3.0)
+    site.cloud.behave(tags_late_s=15.0)
     end_s = annex["EndOfLease"] - 600
     assert site.change("physics", pace=HASTY, EndOfLease=end_s)["Result"] == "Failure"
     wait_for(lambda: end_of(site, annex["BulkRequestID"]) == end_s, "the earlier end to show")

@@ -56,7 +56,7 @@ def test_an_extension_counts_from_an_end_that_was_moved_by_hand_and_stays_within
 
 def test_an_annex_that_lives_beyond_the_end_that_the_journal_knows_can_be_cancelled(site: Site) -> None:
     """Its end was moved by hand, or by an annexd whose journal was lost."""
-    ordered = site.order(EndOfLease=int(time.time()) + 20)
+    ordered = site.order(EndOfLease=int(time.time()) + 40)
     tag(site, ordered["BulkRequestID"], TAG_LEASE_END, time.time() + HOUR_S)
     site.away_s = 60
     assert site.cancel(str(ordered["AnnexID"]))["Result"] == "Success"
@@ -64,7 +64,7 @@ def test_an_annex_that_lives_beyond_the_end_that_the_journal_knows_can_be_cancel
 
 
 def test_an_annex_that_is_gone_after_its_end_is_over(site: Site) -> None:
-    ordered = site.order(EndOfLease=int(time.time()) + 6)
+    ordered = site.order(EndOfLease=int(time.time()) + 15)
     wait_for(lambda: site.now_s() > int(str(ordered["EndOfLease"])), "the end of its lease")
     site.beat()
     site.check_nothing_left()

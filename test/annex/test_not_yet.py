@@ -4,6 +4,8 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -19,12 +21,11 @@ from annexd.aws.not_yet import PROPAGATION_S, SPOT_FLEET, TABLE, TAGGING_S, NotY
 from annexd.workflow import Engine, Journal, Json, Kind, Refused, Retry
 from test.annex.ads import OWNER, SPECIFICATION
 from test.annex.joining import BUCKET, defaults
-from test.annex.site import BYSTANDER, PACE, Site
+from test.annex.site import BYSTANDER, PACE, Site, wait_for
 from test.cloud.propagation import POWERLESS_ROLE, UNKNOWN_ROLE
 from test.replies import accepted
 
-LATE_S = 5.0
-PATIENT = replace(PACE, cap_s=1.0)  # its forty tries last longer than that
+PATIENT = replace(PACE, cap_s=1.0)  # its forty tries last many seconds
 ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
 PROFILE = "fresh-profile"
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
@@ -39,7 +40,7 @@ def fresh(site: Site) -> Iterator[Site]:
     iam = site.cloud.client("iam", BYSTANDER)
     iam.list_roles()  # the first call of a service takes longer than the others
     iam.create_role(RoleName=ROLE.rpartition("/")[2], AssumeRolePolicyDocument=TRUST)
-    site.cloud.behave(roles_late_s=LATE_S)
+    site.cloud.behave(roles_late_s=NEVER_S)
     yield site
     site.cloud.behave(roles_late_s=0.0)
     iam.delete_role(RoleName=ROLE.rpartition("/")[2])
@@ -100,6 +101,21 @@ def refusals(site: Site, operation: str) -> list[str]:
     return [str(each["error"]) for each in calls if "error" in each]
 
 
+@contextmanager
+def known_once_refused(site: Site, operation: str, late: str) -> Iterator[None]:
+    """Meanwhile AWS does not know what was just made until it has refused it, however late that is asked for."""
+
+    def wait() -> None:
+        wait_for(lambda: bool(refusals(site, operation)), f"AWS to refuse {operation}")
+        site.cloud.behave(**{late: 0.0})
+
+    site.cloud.behave(**{late: NEVER_S})
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(wait)
+        yield
+        waiting.result()
+
+
 @pytest.mark.parametrize("wording", [UNKNOWN_ROLE, POWERLESS_ROLE])
 def test_a_fleet_role_that_aws_does_not_know_yet_is_waited_for(site: Site, wording: str) -> None:
     site.cloud.fault("RequestSpotFleet", "error", times=3, code=CONFIG_CODE, message=wording)
@@ -108,7 +124,8 @@ def test_a_fleet_role_that_aws_does_not_know_yet_is_waited_for(site: Site, wordi
 
 
 def test_an_order_right_after_setup_waits_for_the_fleet_role_and_undoes_nothing(fresh: Site) -> None:
-    reply = fresh.order(PATIENT)
+    with known_once_refused(fresh, SPOT_FLEET, "roles_late_s"):
+        reply = fresh.order(PATIENT)
     assert reply["Result"] == "Success", reply
     assert f"<Code>{CONFIG_CODE}</Code>" in refusals(fresh, "RequestSpotFleet")[0]
     operations = fresh.operations()
@@ -118,7 +135,6 @@ def test_an_order_right_after_setup_waits_for_the_fleet_role_and_undoes_nothing(
 
 
 def test_a_fleet_role_that_stays_unknown_is_refused_with_what_was_waited_for_and_the_next_step(fresh: Site) -> None:
-    fresh.cloud.behave(roles_late_s=NEVER_S)
     began_s = time.monotonic()
     reply = fresh.order(IN_VAIN)
     assert time.monotonic() - began_s >= IN_VAIN.longest_wait_s
@@ -137,6 +153,7 @@ def test_another_refusal_of_aws_is_final_at_once(site: Site) -> None:
 
 
 def test_the_wait_is_shown_in_status_and_once_in_the_log(fresh: Site) -> None:
+    fresh.cloud.fault(SPOT_FLEET, "error", skip=1, code=CONFIG_CODE, message=POWERLESS_ROLE)
     reported, shown, journal = list[str](), list[Json](), fresh.journal()
 
     def wait(seconds: float) -> bool:
@@ -150,10 +167,12 @@ def test_the_wait_is_shown_in_status_and_once_in_the_log(fresh: Site) -> None:
         journal, annex_steps(fresh.step_context()), pace=PATIENT, now_s=fresh.now_s, wait=wait, report=reported.append
     )
     try:
-        reply = bulk_request(fresh.ad(), OWNER, engine, fresh.defaults, fresh.now_s())
+        with known_once_refused(fresh, SPOT_FLEET, "roles_late_s"):
+            reply = bulk_request(fresh.ad(), OWNER, engine, fresh.defaults, fresh.now_s())
     finally:
         journal.close()
     assert reply["Result"] == "Success"
+    assert len(shown) > 1, "it is refused in two wordings"
     assert {annex["State"] for annex in shown} == {"ordering"}
     assert all(f"waiting for AWS to know the fleet role {ROLE}, for " in annex["Trouble"] for annex in shown)
     [line] = reported
@@ -163,9 +182,10 @@ def test_the_wait_is_shown_in_status_and_once_in_the_log(fresh: Site) -> None:
 def test_a_fresh_instance_profile_is_waited_for(site: Site) -> None:
     iam = site.cloud.client("iam", BYSTANDER)
     iam.create_instance_profile(InstanceProfileName=PROFILE)
-    site.cloud.behave(profiles_late_s=LATE_S)
+    named = [SPECIFICATION | {"IamInstanceProfile": {"Name": PROFILE}}]
     try:
-        reply = site.order(PATIENT, LaunchSpecifications=[SPECIFICATION | {"IamInstanceProfile": {"Name": PROFILE}}])
+        with known_once_refused(site, SPOT_FLEET, "profiles_late_s"):
+            reply = site.order(PATIENT, LaunchSpecifications=named)
     finally:
         site.cloud.behave(profiles_late_s=0.0)
         iam.delete_instance_profile(InstanceProfileName=PROFILE)
@@ -202,8 +222,8 @@ def keys(site: Site) -> list[str]:
 
 
 def test_a_fresh_bucket_is_waited_for(new_bucket: Site) -> None:
-    new_bucket.cloud.behave(buckets_late_s=LATE_S)
-    reply = new_bucket.order(PATIENT)
+    with known_once_refused(new_bucket, "PutObject", "buckets_late_s"):
+        reply = new_bucket.order(PATIENT)
     assert reply["Result"] == "Success", reply
     assert new_bucket.operations().count("PutObject") > 1
     assert keys(new_bucket) == [f"annex/{reply['AnnexID']}.tar.gz"]

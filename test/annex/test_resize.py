@@ -203,7 +203,7 @@ def test_an_annex_with_too_little_of_its_lease_left_does_not_grow(site: Site) ->
 
 def test_a_cancelled_annex_and_one_that_is_over_do_not_grow(site: Site, annex: dict[str, Any]) -> None:
     other = ordered(site, AnnexName="other")
-    assert site.change("other", EndOfLease=int(site.now_s()) + 3, Now=True)["Result"] == "Success"
+    assert site.change("other", EndOfLease=int(site.now_s()) + 10, Now=True)["Result"] == "Success"
     wait_for(lambda: time.time() > end_of(site, other["BulkRequestID"]), "the end of its lease")
     refused(site.resize("other", 5), "InvalidState", "in less than ANNEX_MIN_LEASE")
     site.cancel("physics")
@@ -303,7 +303,7 @@ def test_an_extension_takes_an_annex_of_which_one_fleet_is_gone(
 
 
 def test_the_lease_function_ends_all_its_fleets(site: Site, two: list[str]) -> None:
-    assert site.change("physics", EndOfLease=int(site.now_s()) + 3, Now=True)["Result"] == "Success"
+    assert site.change("physics", EndOfLease=int(site.now_s()) + 10, Now=True)["Result"] == "Success"
     wait_for(lambda: time.time() > end_of(site, two[1]), "the end of the shortened lease")
     site.beat()
     site.check_nothing_left()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from test.annex.ads import SPECIFICATION
-from test.annex.changes import PATIENT, ordered, refused
+from test.annex.changes import ordered, refused
 from test.annex.fleets import by_hand, described, end_of, instances_of, tags_of, writes
 from test.annex.joining import BUCKET
 from test.annex.site import BYSTANDER, Site, wait_for
@@ -129,7 +129,7 @@ def test_a_smaller_annex_is_cancelled_as_a_whole(joined: Site, annex: dict[str, 
 
 def test_a_write_that_s3_refuses_for_a_while_is_retried_until_it_succeeds(joined: Site, annex: dict[str, Any]) -> None:
     joined.cloud.fault(operation="PutObject", kind="error", code="SlowDown", status=503, times=3)
-    assert joined.resize("physics", 3, pace=PATIENT)["Result"] == "Success"
+    assert joined.resize("physics", 3)["Result"] == "Success"
     assert len(told_to_leave(joined, annex)) == 1
 
 

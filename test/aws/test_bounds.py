@@ -123,8 +123,11 @@ def test_connections_are_kept_and_each_call_has_its_own_deadline() -> None:
         ec2 = clients(url).ec2
         bound(ec2, call_s=2.0)
         until_s = time.monotonic() + 3.0
-        while time.monotonic() < until_s:
-            assert ec2.describe_spot_fleet_requests()["SpotFleetRequestConfigs"] == []
+        while (began_s := time.monotonic()) < until_s:
+            try:
+                assert ec2.describe_spot_fleet_requests()["SpotFleetRequestConfigs"] == []
+            except HTTPClientError:
+                assert time.monotonic() - began_s >= 2.0, "it ends by its own deadline, on a loaded machine"
 
 
 def test_the_deadlines_of_many_calls_need_one_thread() -> None:

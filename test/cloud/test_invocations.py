@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from test.cloud.orders import ECHO, HEAD, RAISE, deploy, invoke, until
 
 RULE_ARN = "arn:aws:events:us-east-1:123456789012:rule/"
 CONTEXT = HEAD + "    return [context.invoked_function_arn, os.environ.get('MAX_LEASE_S')]"
-SLOW = HEAD + "    time.sleep(180)"  # 3 s here
+UNTIL = HEAD + "    while not os.path.exists({!r}):\n        time.sleep(3)"  # this file is there
 
 
 @pytest.fixture(scope="module")
@@ -152,12 +153,13 @@ def test_a_function_with_no_concurrency_is_not_called(cloud: Cloud) -> None:
     assert not throttled(cloud)
 
 
-def test_an_account_runs_so_many_functions_at_once(cloud: Cloud) -> None:
-    deploy(cloud, SLOW)
+def test_an_account_runs_so_many_functions_at_once(cloud: Cloud, tmp_path: Path) -> None:
+    deploy(cloud, UNTIL.format(str(tmp_path / "end")), timeout_s=60)
     cloud.behave(concurrency=1)
     send(cloud)
     until("the first runs", lambda: bool(cloud.effects("function started")))
     assert throttled(cloud)
+    (tmp_path / "end").touch()
     until("the first has ended", lambda: bool(cloud.effects("function ended")))
     assert not throttled(cloud)
 

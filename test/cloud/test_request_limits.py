@@ -91,18 +91,19 @@ def test_buckets_fill_faster_where_time_does() -> None:
 
 
 def test_too_many_calls_are_throttled_without_effect_until_the_bucket_fills(cloud: Cloud) -> None:
-    cloud.behave(ec2_limits=1.0)
+    cloud.behave(ec2_limits=0.01)  # no token comes while the calls last
     ec2, other = cloud.client("ec2"), cloud.client("lambda")
     answers = [throttled(ec2.describe_spot_fleet_requests) for _ in range(80)]
     assert not any(answers[:50])
     assert any(answers[50:])
     assert not throttled(request, ec2=ec2), "another API's bucket is full"
     other.list_functions()
-    until("a token comes", lambda: not throttled(ec2.describe_spot_fleet_requests))
     until(
         "the burst is used up",
         lambda: throttled(ec2.cancel_spot_fleet_requests, SpotFleetRequestIds=["sfr-1"], TerminateInstances=True),
     )
+    cloud.behave(ec2_limits=1.0)
+    until("a token comes", lambda: not throttled(ec2.describe_spot_fleet_requests))
     assert len(cloud.running_instances()) == 1
     cloud.reset()
     assert not any(throttled(ec2.describe_spot_fleet_requests) for _ in range(60)), "off, unless it is chosen"

@@ -34,14 +34,14 @@ class Child:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def call(self, call: str, text: str, number: int = 0) -> str | None:
-        """Return the outcome of a call, or None if it waits for the network.  Raises ChildDied."""
+    def call(self, call: str, text: str, number: int = 0, network_s: float = NETWORK_TIMEOUT_S) -> str | None:
+        """Return the outcome of a call, or None if it waits for the network so long.  Raises ChildDied."""
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(json.dumps([call, text, number]).encode() + b"\n")
         process.stdin.flush()
-        timeout_s = NETWORK_TIMEOUT_S if call in NETWORK else TIMEOUT_S
+        timeout_s = network_s if call in NETWORK else TIMEOUT_S
         if not select.select([process.stdout], [], [], timeout_s)[0]:
             self.close()
             if call in NETWORK:

@@ -98,7 +98,7 @@ def test_an_expression_that_is_too_deep_or_invalid_text_is_rejected(expression: 
 )
 @pytest.mark.parametrize("call", ["alive", "exchange", "ping"])
 def test_a_malformed_address_is_refused(child: Child, call: str, text: str) -> None:
-    assert (child.call(call, text, 1) or "").startswith("refused")
+    assert (child.call(call, text, 1, network_s=60.0) or "").startswith("refused")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_malformed_address_is_refused(child: Child, call: str, text: str) -> N
     ],
 )
 def test_a_fatal_or_ambiguous_argument_is_refused(child: Child, call: str, text: str, number: int) -> None:
-    assert (child.call(call, text, number) or "").startswith("refused")
+    assert (child.call(call, text, number, network_s=60.0) or "").startswith("refused")
 
 
 @pytest.mark.parametrize(

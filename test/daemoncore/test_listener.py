@@ -29,7 +29,7 @@ def handed_over(*send: Callable[[socket.socket], object]) -> bytes | None:
                     SharedPort(ours, lambda client, _address: received.append(client), lambda: None).begin()
                 while ours.fileno() >= 0 and select.select([ours], [], [], 0)[0]:
                     await asyncio.sleep(0)  # the parts arrive one after the other
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while ours.fileno() >= 0:
                 await asyncio.sleep(0)
 
@@ -119,7 +119,7 @@ def test_a_listener_accepts_many_waiting_connections_and_can_switch_to_another_s
         for expected in (40, 80):
             address = listener.socket.getsockname()
             clients = [await asyncio.to_thread(socket.create_connection, address) for _ in range(40)]
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while len(served) < expected:
                     await asyncio.sleep(0)
             listener.replace(socket.create_server(("127.0.0.1", 0), backlog=100))

@@ -98,7 +98,7 @@ def test_the_worker_ends_when_annexd_does() -> None:
         assert worker is not None
         assert worker.stdin is not None
         worker.stdin.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await worker.wait()
 
     assert asyncio.run(run()) == 0

@@ -25,7 +25,7 @@ class Holder:
 
 
 def run(scene: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(scene, timeout=10))
+    asyncio.run(asyncio.wait_for(scene, timeout=60))
 
 
 async def holders(semaphore: Semaphore, number: int) -> list[Holder]:

@@ -28,7 +28,8 @@ from annexd.daemoncore.security.resolver import LOOKUPS
 from annexd.daemoncore.security.security import Security
 from annexd.daemoncore.settings import ConnectionLimits
 
-LIMITS = ConnectionLimits(max_pending=20, session_deadline_s=3, read_timeout_s=3)
+LIMITS = ConnectionLimits(max_pending=20, session_deadline_s=60, read_timeout_s=60)
+SHORT = replace(LIMITS, session_deadline_s=3, read_timeout_s=3)  # to be waited for
 QUERY = struct.pack(">BIq", 1, 8, DC_QUERY_INSTANCE)
 ANSWER = b"0123456789abcdef"
 Address = tuple[str, int]
@@ -106,11 +107,11 @@ def test_an_answer_that_the_peer_reads_slowly_is_kept_until_the_session_deadline
         call.connection.reply(bytes(size))
 
     async def run() -> int:
-        async with serving(dispatch=answer_at_length) as address:
+        async with serving(LIMITS if is_read else SHORT, answer_at_length) as address:
             reader, writer = await asyncio.open_connection(*address, limit=1)
             writer.write(QUERY)
             if not is_read:
-                await asyncio.sleep(LIMITS.session_deadline_s + 1)
+                await asyncio.sleep(SHORT.session_deadline_s + 3)
             received = 0
             with contextlib.suppress(ConnectionResetError):
                 while part := await reader.read(1_000_000):
@@ -154,7 +155,7 @@ def test_an_answer_arrives_despite_unread_input_of_the_peer() -> None:
 )
 def test_garbage_is_dropped_at_once_without_an_answer(rubbish: bytes) -> None:
     async def run() -> bytes:
-        async with serving(replace(LIMITS, session_deadline_s=60, read_timeout_s=60)) as address:
+        async with serving() as address:
             try:
                 async with asyncio.timeout(20):
                     received = await asks(address, rubbish)
@@ -209,7 +210,7 @@ def test_a_silent_peer_is_dropped_at_the_read_timeout_and_a_slow_one_at_the_sess
             await asyncio.sleep(0.2)
 
     async def run() -> None:
-        async with serving(replace(LIMITS, session_deadline_s=2)) as address:
+        async with serving(replace(SHORT, session_deadline_s=2)) as address:
             async with asyncio.timeout(20):
                 assert await asks(address, b"\x01") == b""
             with pytest.raises((ConnectionResetError, BrokenPipeError)):
@@ -221,7 +222,7 @@ def test_a_silent_peer_is_dropped_at_the_read_timeout_and_a_slow_one_at_the_sess
 
 def test_pending_peers_are_limited_and_an_honest_client_is_answered_when_they_time_out() -> None:
     async def run() -> None:
-        async with serving() as address:
+        async with serving(SHORT) as address:
             silent = [await asyncio.open_connection(*address) for _ in range(100)]
             async with asyncio.timeout(20):
                 while not (received := await refused_or_answered(address)):

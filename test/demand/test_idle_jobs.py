@@ -300,7 +300,7 @@ def test_only_jobs_of_some_offer_and_of_the_age_are_counted(pool: TwoSchedds) ->
 
 def test_a_stopped_schedd_delays_no_other_and_keeps_what_it_said(pool: TwoSchedds) -> None:
     async def run(workers: PoolWorkers) -> tuple[QueuePicture, float]:
-        watch = pool.watch(workers, NOW, query_s=10.0)
+        watch = pool.watch(workers, NOW, query_s=15.0)  # the bindings themselves give up after 20 s
         before = await watch.ask()
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -315,9 +315,9 @@ def test_a_stopped_schedd_delays_no_other_and_keeps_what_it_said(pool: TwoSchedd
     found, took_s = pool.with_workers(run)
     assert {each.name: each.fault for each in found.schedds} == {
         pool.first: None,
-        pool.second: "no answer within 10 s",
+        pool.second: "no answer within 15 s",
     }
-    assert took_s < 30
+    assert took_s < 45
 
 
 def test_a_job_with_a_huge_ad_is_left_out_and_it_is_said_whose_it_is(pool: TwoSchedds) -> None:

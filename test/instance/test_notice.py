@@ -54,7 +54,7 @@ class Watched:
 
     def restart(self) -> None:
         """As systemd starts the service again."""
-        metadata = script.Metadata(self.cloud.metadata_url(self.instance_id), 5.0)
+        metadata = script.Metadata(self.cloud.metadata_url(self.instance_id), 60.0)
         self.watch = script.Watch(metadata, str(self.folder), self.reported.append)
 
     def look(self, **pages: str | None) -> str:

@@ -61,7 +61,7 @@ class Site:
         before, found = len(self.asked), self.found()
         self.extensions.extend(found, self.extensions.decide(found))
         self.extensions.extend(found, self.extensions.decide(found))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
                 await asyncio.wait(tasks)
         return [ad["Annex"] for ad, _ in self.asked[before:]]

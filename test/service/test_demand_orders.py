@@ -49,7 +49,7 @@ class Site:
     async def ordered(self, machines: int) -> str:
         self.done.clear()
         self.orders.order(SETTINGS, SMALL, machines)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.done.wait()
         return self.why_closed()
 
@@ -83,7 +83,7 @@ def test_an_order_that_ends_during_a_look_which_may_not_show_it_is_not_made_twic
         site = Site(10)
         site.orders.order(SETTINGS, SMALL, 5)
         began = Found(SETTINGS, 0.0, {"small": OfferFacts()}, site.orders.running())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await site.done.wait()
         assert site.orders.why_closed(SMALL, began) == "its last order is under way"
         after = Found(SETTINGS, 0.0, {"small": OfferFacts()}, site.orders.running())
