@@ -67,19 +67,26 @@ class RequestAFleet:
 
 
 @dataclass(frozen=True)
+class EndBefore:
+    """The end of a lease before it is moved."""
+
+    end_of_lease_s: int
+
+
+@dataclass(frozen=True)
 class MoveTheEnd:
-    """Moves the end of a lease, or is refused."""
+    """Moves the end of a lease, or is refused; undone if annexd died meanwhile, as annexd's own step."""
 
     runs: Runs
     name: str = "move_end"
     shows_late: bool = False
-    intent_type: type[Nothing] = Nothing
+    intent_type: type[EndBefore] = EndBefore
     result_type: type[EndMoved] = EndMoved
 
-    def plan(self, _order: ChangeOrder, _results: Results) -> Nothing:
-        return Nothing()
+    def plan(self, order: ChangeOrder, _results: Results) -> EndBefore:
+        return EndBefore(self.runs.ends_s[order.annex_id])
 
-    def forward(self, order: ChangeOrder, _intent: Nothing) -> EndMoved:
+    def forward(self, order: ChangeOrder, _intent: EndBefore) -> EndMoved:
         end_s = order.wanted_end_s
         assert end_s is not None
         assert order.reserved_end_s is None or end_s <= order.reserved_end_s
@@ -88,8 +95,9 @@ class MoveTheEnd:
         self.runs.ends_s[order.annex_id] = end_s
         return EndMoved(end_s)
 
-    def backward(self, order: ChangeOrder, _intent: Nothing, _asked_at_s: float) -> None:
-        """Nothing: it is refused before it moves anything."""
+    def backward(self, order: ChangeOrder, intent: EndBefore, _asked_at_s: float) -> None:
+        """A shortened lease is not extended again."""
+        self.runs.ends_s[order.annex_id] = min(self.runs.ends_s[order.annex_id], intent.end_of_lease_s)
 
 
 def engine_of(journal: Journal, runs: Runs) -> Engine:
