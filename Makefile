@@ -9,7 +9,7 @@ AS_USER := $(RUN) -m test.as_user
 OF_BOTH := test/parity test/tool/test_condor_annex.py test/pool test/attack/test_pool.py test/demand/test_offline_matches.py test/demand/test_group_by.py test/demand/test_matching_as_negotiator.py test/demand/test_confirmation.py
 SYSTEM_TESTS := test/system $(OF_BOTH)
 # Of these, what the two series are most likely to differ in is tried on 23.9 by make test, and all by make test-23.
-SHORT_23 := $(patsubst %,test/system/test_%.py,annex_tokens ciphers clients daemon greeter ipv6 join methods order private_network regions who_may_order) $(OF_BOTH)
+SHORT_23 := $(patsubst %,test/system/test_%.py,annex_tokens ciphers clients daemon greeter ipv6 methods order private_network regions who_may_order) $(OF_BOTH)
 OF_AWS := cancel console demo enforcer lease lost_answers moved_lease trouble uid_domain
 WITHOUT_POOL := $(SYSTEM_TESTS) test/demand/test_ghost_negotiators.py test/demand/test_idle_jobs.py test/demand/test_free_slots.py test/demand/test_mixes.py test/bench test/chaos test/live test/test_alone.py test/test_texts.py
 # Most tests wait for daemons, so that more of them run at once than there are processors; a file in one process.

@@ -131,6 +131,8 @@ def user_who_stops_readers() -> Iterator[Callable[[threading.Thread], int | None
             yield next_one
         finally:
             user.kill()
+            assert user.stdout is not None
+            pids += map(int, user.stdout.read().split())  # those that nobody has asked for
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
