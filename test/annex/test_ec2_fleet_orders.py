@@ -12,7 +12,7 @@ from annexd.annex.request.fleet_api import EC2_FLEET, SPOT_FLEET
 from test.annex.ads import OWNER, SPECIFICATION
 from test.annex.fleets import by_hand
 from test.annex.joining import BUCKET, defaults
-from test.annex.site import BYSTANDER, KEYS, PACE, Site
+from test.annex.site import BYSTANDER, KEYS, Site
 from test.cloud.orders import described_fleet
 
 COLD = ["GetFunction", "FilterLogEvents", "CreateLaunchTemplate", "CreateFleet"]  # and GetCallerIdentity, once an hour
@@ -291,7 +291,7 @@ def test_an_answer_that_is_lost_is_got_by_asking_again_and_there_is_one_of_each(
         site.cloud.fault(operation, "reset", when="after")
     else:
         site.cloud.fault(operation, kind)
-    reply = site.order(replace(PACE, forward_deadline_s=30.0), LaunchSpecifications=[SPECIFICATION, other])
+    reply = site.order(LaunchSpecifications=[SPECIFICATION, other])
     assert reply["Result"] == "Success", reply
     assert len(templates(site)) == len(site.live_fleets()) == 1
     assert len(versions(site, reply["ClientToken"])) == 2

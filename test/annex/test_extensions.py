@@ -37,7 +37,7 @@ def test_extensions_that_come_at_once_do_not_together_pass_the_longest_lease(sit
     site.defaults = replace(site.defaults, max_lease_s=int(2.5 * HOUR_S))
     ordered = site.order()
     journal = site.journal()
-    engine = site.engine(journal, replace(PACE, forward_deadline_s=30.0))
+    engine = site.engine(journal)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: extend(site, engine, ordered["AnnexID"]), range(4)))
     journal.close()
@@ -90,7 +90,7 @@ def test_the_answer_to_an_extension_that_was_refused_in_its_middle_says_the_end_
     """It is cancelled by hand between the look at the lease and the tag."""
     ordered = site.order()
     site.cloud.fault("CreateTags", "internal", times=10_000, matching="annex-lease-end")
-    patient = replace(PACE, cap_s=1.0, forward_deadline_s=30.0)
+    patient = replace(PACE, cap_s=1.0)
     with ThreadPoolExecutor(1) as pool:
         begun = pool.submit(site.change, str(ordered["AnnexID"]), pace=patient, LeaseExtension=HOUR_S)
         wait_for(lambda: "CreateTags" in site.operations(), "the first try")

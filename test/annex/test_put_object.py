@@ -1,12 +1,10 @@
 """The object of an annex is there before its instances and goes with them, whatever S3 says meanwhile."""
 
-from dataclasses import replace
-
 import pytest
 
 from annexd.aws import ClientCache
 from test.annex.joining import BUCKET, BundleSources
-from test.annex.site import HANG_TIMEOUT_S, PACE, Site
+from test.annex.site import HANG_TIMEOUT_S, Site
 from test.replies import accepted
 
 
@@ -29,7 +27,7 @@ def test_the_object_is_there_before_the_instances(joined: Site) -> None:
 def test_a_put_that_fails_for_a_while_is_made_again(joined: Site, kind: str, when: str) -> None:
     joined.cache = ClientCache(read_timeout=HANG_TIMEOUT_S)
     joined.cloud.fault("PutObject", kind, times=1, when=when, hang_s=HANG_TIMEOUT_S * 2)
-    accepted(joined.order(pace=replace(PACE, forward_deadline_s=30.0)))
+    accepted(joined.order())
     assert len(keys(joined)) == 1
 
 

@@ -118,21 +118,21 @@ def user_who_stops_readers() -> Iterator[Callable[[threading.Thread], int | None
         stdout=subprocess.PIPE,
         bufsize=0,
     ) as user:
+        assert user.stdout is not None
+        stopped = user.stdout
 
         def next_one(reader: threading.Thread) -> int | None:
-            assert user.stdout is not None
-            while not select.select([user.stdout], [], [], 0.1)[0]:
+            while not select.select([stopped], [], [], 0.1)[0]:
                 if not reader.is_alive():
                     return None
-            pids.append(int(user.stdout.readline()))
+            pids.append(int(stopped.readline()))
             return pids[-1]
 
         try:
             yield next_one
         finally:
             user.kill()
-            assert user.stdout is not None
-            pids += map(int, user.stdout.read().split())  # those that nobody has asked for
+            pids += map(int, stopped.read().split())  # those that nobody has asked for
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

@@ -41,7 +41,7 @@ def checked(site: Site, *more: str) -> dict[str, Any]:
 
 def wait_until_well(site: Site) -> None:
     """condor_reconfig does not wait until annexd has read its configuration."""
-    site.wait(lambda: checked(site)["annexd"]["status"] == "ok", "annexd to have read it", timeout_s=120)
+    site.wait(lambda: checked(site)["annexd"]["status"] == "ok", "annexd to have read it")
 
 
 def test_a_pool_whose_annexd_has_read_its_configuration_is_well(site: Site) -> None:
