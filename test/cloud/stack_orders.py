@@ -109,6 +109,10 @@ class Stack:
         self.name = name
         self.cloudformation = cloudformation or cloud.client("cloudformation")
 
+    def begin(self, body: str) -> None:
+        """Create it without waiting for the end."""
+        self._ask(self.cloudformation.create_stack, body, {})
+
     def create(self, body: str, **parameters: Any) -> str:
         return self._asked(self.cloudformation.create_stack, body, parameters)
 
@@ -116,13 +120,17 @@ class Stack:
         return self._asked(self.cloudformation.update_stack, body, parameters)
 
     def _asked(self, call: Any, body: str, parameters: dict[str, Any]) -> str:
-        """The state that comes of it.  A parameter that is given as None keeps its value."""
+        """The state that comes of it."""
+        self._ask(call, body, parameters)
+        return self.settled()
+
+    def _ask(self, call: Any, body: str, parameters: dict[str, Any]) -> None:
+        """A parameter that is given as None keeps its value."""
         given = [
             {"ParameterKey": key} | ({"UsePreviousValue": True} if value is None else {"ParameterValue": value})
             for key, value in parameters.items()
         ]
         call(StackName=self.name, TemplateBody=body, Parameters=given, Capabilities=["CAPABILITY_IAM"])
-        return self.settled()
 
     def delete(self) -> str:
         stack_id = self.answered()["StackId"]

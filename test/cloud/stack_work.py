@@ -28,8 +28,12 @@ class CustomNameError(TemplateError):
     """A resource with a name of its own would have to be there twice."""
 
 
+class Cancelled(Exception):
+    """A deletion has taken the place of this work."""
+
+
 class Work:
-    """`pause` is between two resources."""
+    """`pause` is between two resources; raises Cancelled."""
 
     def __init__(self, stack: Stack, pause: Callable[[], object]) -> None:
         self._stack, self._pause = stack, pause
@@ -91,6 +95,8 @@ class Work:
         stack.turn(f"{verb}_COMPLETE")
 
     def delete(self) -> None:
+        if self._stack.status != "DELETE_IN_PROGRESS":
+            self._stack.turn("DELETE_IN_PROGRESS")  # what was under way came to its end after the request
         failed = self._remove_all()
         self._stack.turn("DELETE_FAILED" if failed else "DELETE_COMPLETE", failed)
 

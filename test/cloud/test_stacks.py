@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -188,6 +189,18 @@ def test_a_stack_that_is_deleted_leaves_nothing(cloud: Cloud, stack: Stack) -> N
     assert stack.delete() == "DELETE_COMPLETE"
     assert there(cloud) == []
     assert Stack(cloud).create(template()) == "CREATE_COMPLETE"
+
+
+def test_a_stack_deleted_while_it_is_created_leaves_nothing(cloud: Cloud) -> None:
+    cloud.pace_stacks(0.5)
+    stack = Stack(cloud, "two")
+    stack.begin(template())
+    until("a resource exists", lambda: there(cloud))
+    assert stack.status == "CREATE_IN_PROGRESS"
+    assert stack.delete() == "DELETE_COMPLETE"
+    time.sleep(1.0)  # in which two more would be created
+    assert there(cloud) == []
+    assert stack.status == "DELETE_COMPLETE"
 
 
 def test_a_resource_may_be_meant_to_stay(cloud: Cloud) -> None:

@@ -144,13 +144,14 @@ class CleanUp:
         """Delete it once nothing needs its function, and no request can still take effect."""
         deadline_s = time.monotonic() + self._pace.clean_up_s
         stack = self._account.stack(self._say, deadline_s)
-        seen = stack.look()
-        if seen is None or seen.status == BUSY or not self._is_settled():
+        if (seen := stack.look()) is None:
+            return
+        parts = stack.physical_ids()
+        self._account.note_stack(parts)  # in any state: one that is being created has more of them each time
+        if seen.status == BUSY or not self._is_settled():
             return
         if living := annexes(self._ec2):
             raise AccountError(f"{len(living)} annexes live, and the lease function, which ends them, stays")
-        parts = stack.physical_ids()
-        self._account.note_stack(parts)
         if parts.get(BUCKET):
             empty(self._account.client("s3"), parts[BUCKET])
         stack.delete()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import subprocess
@@ -98,7 +99,8 @@ def leaving_nothing(cloud: Cloud) -> Iterator[None]:
     before = everything(cloud)
     yield
     after = everything(cloud)
-    assert after == before
+    changed = [line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "+-"]
+    assert changed == [], "\n".join(changed)
     assert [each["state"] for each in cloud.fleets() if each["state"] not in ("cancelled", "deleted", "failed")] == []
     assert [each for each in cloud.lives() if each["gone_s"] is None] == []
     assert cloud.meter()["unleased"]["instance_seconds"] == 0
