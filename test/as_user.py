@@ -1,10 +1,10 @@
-"""Run a command as an ordinary user, when root asks for it: HTCondor refuses to run as root.
+"""Run a command as an ordinary user when root starts it: HTCondor refuses to run as root.
 
     python -m test.as_user COMMAND [ARGUMENT...]
 
-Anyone but root just runs the command.  For root the user is `nobody`, with a home of its own that goes away
-afterwards.  A virtual environment whose python lies below root's home cannot be entered by that user, and
-condor_master would say no more than `Create_Process failed`; so that is looked at first, and said.
+Any user but root just runs the command.  For root the user is `nobody`, with a temporary home of its own.  That user
+cannot enter a virtual environment whose python lies below root's home, and condor_master would only report
+`Create_Process failed`, so this program checks the access first and reports the cause.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def check_access() -> None:
 
 
 def run(command: Sequence[str], user: pwd.struct_passwd) -> int:
-    """The command's exit status; an interrupt reaches it by the terminal, a request to end from here."""
+    """Return the command's exit status.  The command gets SIGINT from the terminal, and SIGTERM from this process."""
     with tempfile.TemporaryDirectory(prefix="annexd-home-", dir="/tmp") as home:
         own = {"HOME": home, "TMPDIR": home, "USER": user.pw_name, "LOGNAME": user.pw_name}
         environment = {**os.environ, **own, "PYTHONDONTWRITEBYTECODE": "1"}

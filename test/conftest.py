@@ -1,4 +1,4 @@
-"""Rules for every test: none is skipped, none sees the AWS keys or the HTCondor of the user who runs it."""
+"""Rules for every test: none is skipped, and none sees the AWS keys or the HTCondor of the user who runs them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from annexd.daemoncore.program import run_as
 from annexd.service.program import PROGRAM
 from test.whole import IS_WHOLE, WHOLE
 
-# What takes longest begins first: then no single file runs on when all others have ended.
+# The longest tests begin first, so no single file still runs when all others have ended.
 LONG = (
     "test/instance/test_refresh.py",
     "test/system/test_demo.py",
@@ -32,7 +32,7 @@ collect_ignore = [] if os.geteuid() == 0 else ["root"]
 collect_ignore += [] if "ANNEXD_DEB" in os.environ else ["deb"]  # make deb-test
 collect_ignore += [] if shutil.which("zsh") else ["tool/test_zsh_completion.py"]  # make deb-test has a zsh
 
-# The checkout may belong to another user; and a failing example is printed, so none needs to be kept.
+# The checkout may belong to another user.  A failing example is printed, so none needs to be stored.
 home = tempfile.TemporaryDirectory(prefix="annexd-hypothesis-")
 configuration.set_hypothesis_home_dir(Path(home.name))
 settings.register_profile("annexd", database=None, deadline=None)
@@ -66,7 +66,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over what lives as long as this process: modules, AWS's models, the tests."""
+    """Exclude from garbage collection what lives as long as this process: modules, AWS's models, the tests."""
     gc.collect()
     gc.freeze()
 
@@ -87,7 +87,7 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 def _failed_if_skipped(report: Report) -> Report:
-    """A test that cannot run has not shown anything; an expected failure has."""
+    """Turn a skip into a failure, because a test that cannot run shows nothing.  An expected failure stays."""
     if report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, which counts as failed here: {report.longrepr}"

@@ -1,4 +1,4 @@
-"""Beginnings of programs that tests run as processes of their own, and how one with knobs is run."""
+"""Shared preambles of the programs that tests run as separate processes, and functions that run them with knobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ run_as(PROGRAM)
 
 
 def logged_with(config: str, program: str, folder: Path) -> str:
-    """Return what a program logs, as annexd whose HTCondor has this configuration, written to the folder."""
+    """Return the log of a program that runs as annexd with this configuration, which is written to the folder."""
     begin = (
         "from annexd.daemoncore import settings",
         "from annexd.daemoncore.log import open_log",
@@ -40,7 +40,7 @@ def logged_with(config: str, program: str, folder: Path) -> str:
 
 
 def said_with(knobs: Mapping[str, str], program: str) -> dict[str, Any]:
-    """Return the JSON object that a program prints whose HTCondor has these knobs and no others."""
+    """Run a program in an HTCondor with these knobs and no others; return the JSON object that it prints."""
     own = {f"_CONDOR_{name}": value for name, value in {"UID_DOMAIN": "example.org", **knobs}.items()}
     env = {**os.environ, "CONDOR_CONFIG": "ONLY_ENV", **own}
     done = subprocess.run(

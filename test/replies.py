@@ -1,4 +1,4 @@
-"""What a test asks of the reply to a request."""
+"""A check of the reply to a request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def accepted(reply: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """The reply, of a request that was accepted; the whole of it is shown where it was not."""
+    """Return the reply if the request was accepted; otherwise fail and show the whole reply."""
     assert reply is not None
     assert reply["Result"] == "Success", reply
     return reply

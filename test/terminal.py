@@ -1,4 +1,4 @@
-"""A shell at a terminal, in which somebody types."""
+"""A shell in a pseudo-terminal, driven by typed input."""
 
 import os
 import pty
@@ -14,7 +14,7 @@ PROMPT = re.compile(r"[$%] (\x1b\[\?2004h)?$")  # of bash and of zsh, which then
 
 
 def type_at(shell: Sequence[str], line: str, expected: str, *, env: Mapping[str, str], cwd: Path | None = None) -> str:
-    """Type this at a shell's prompt; return the screen when it shows what is expected."""
+    """Type `line` at a shell's prompt; return the screen once it shows `expected`."""
     ours, theirs = pty.openpty()
     started = subprocess.Popen(shell, env=env, cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)

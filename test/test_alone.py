@@ -1,4 +1,4 @@
-"""The emulated AWS and the test pool are of use without annexd: their READMEs' programs run on a copy of them alone."""
+"""The emulated AWS and the test pool work without annexd: the programs in their READMEs run on a copy of each alone."""
 
 import os
 import re
@@ -23,7 +23,7 @@ print(all(each.__file__.startswith(sys.argv[1]) for name, each in sys.modules.it
 def test_the_program_of_its_readme_runs_in_another_project(name: str, tmp_path: Path) -> None:
     shutil.copytree(TOP / "test" / name, tmp_path / "test" / name)
     shutil.copy(TOP / "test/__init__.py", tmp_path / "test")
-    (tmp_path / ".cache").symlink_to(TOP / ".cache")  # HTCondor's packages, which need not be fetched again
+    (tmp_path / ".cache").symlink_to(TOP / ".cache")  # HTCondor's packages, to save another download
     [program] = fenced(TOP / "test" / name / "README.md", "python")
     done = subprocess.run(
         [sys.executable, "-c", program + FOREIGN, tmp_path],

@@ -14,7 +14,7 @@ ARCHAIC = re.compile(
     r"shall)\b",
     re.IGNORECASE,
 )
-NOT_A_VERB = re.compile(  # a docstring of a function that begins so describes a thing, or fronts a clause
+NOT_A_VERB = re.compile(  # a function's docstring that begins with one of these describes a thing or fronts a clause
     r"(A|All|Also|An|And|Another|Any|As|At|Because|Before|Both|By|Each|Either|Every|For|"
     r"From|How|If|In|Into|It|Its|No|Nobody|None|Nor|Not|Nothing|Of|On|Once|One|Only|Or|"
     r"Our|Same|Several|So|Some|Such|That|The|Then|There|These|This|Those|Through|To|True|"

@@ -1,4 +1,4 @@
-"""Imports run one way: a test of the layering."""
+"""Tests of the layering: imports run in one direction."""
 
 import ast
 import os
@@ -14,7 +14,7 @@ from test.texts import EDGE, fenced
 
 TOP = Path(__file__).resolve().parents[1]
 ANNEXD = TOP / "annexd"
-ALLOWED = {  # what a package may import of ours, besides itself
+ALLOWED = {  # the packages of annexd that a package may import, besides itself
     "cedar": set(),
     "condor": set(),
     "workflow": set(),
@@ -28,7 +28,7 @@ ALLOWED = {  # what a package may import of ours, besides itself
     "account": {"aws", "annex", "workflow"},
     "tool": {"annex", "account", "condor", "demand"},
 }
-BASE = {  # modules of a package that its rooms stand on; they import no room
+BASE = {  # modules below a package's subpackages (its rooms); they import no room
     "annex": {"resources", "translate_aws_errors"},
     "daemoncore": {
         "atomic_file",
@@ -42,7 +42,7 @@ BASE = {  # modules of a package that its rooms stand on; they import no room
         "ttl_cache",
     },
 }
-ROOMS: dict[str, dict[str, set[str]]] = {  # what a room may import of its package, besides itself and the base
+ROOMS: dict[str, dict[str, set[str]]] = {  # the rooms that a room may import, besides itself and the base
     "annex": {
         "lease": set(),
         "request": {"lease"},
@@ -60,7 +60,7 @@ ROOMS: dict[str, dict[str, set[str]]] = {  # what a room may import of its packa
         "network": {"commands", "pool", "process", "security", "settings"},
     },
 }
-ONLY_IN: dict[str, str | tuple[str, ...]] = {  # who alone may import what is not ours
+ONLY_IN: dict[str, str | tuple[str, ...]] = {  # the only places that may import an external module
     "asyncio": ("daemoncore/", "demand/", "service/"),
     "sqlite3": ("workflow/journal.py", "workflow/archive.py"),
     "boto3": "aws/",
@@ -68,7 +68,7 @@ ONLY_IN: dict[str, str | tuple[str, ...]] = {  # who alone may import what is no
     "classad2": ("condor/", "daemoncore/", "demand/matching_worker.py", "service/", "tool/bindings.py"),
 }
 BINDINGS = "condor/bindings.py"
-WITHOUT_DATA = {  # what may be used of the bindings elsewhere: nothing of it is given text that somebody may choose
+WITHOUT_DATA = {  # the parts of the bindings that other modules may use: none takes text from outside
     "htcondor2": {
         "HTCondorException",
         "LogLevel",
@@ -133,7 +133,7 @@ def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
     elif room in ROOMS[package]:
         may = ROOMS[package][room] | BASE[package] | {room}
     else:
-        return  # puts the rooms together
+        return  # combines the rooms
     for name in imported(path):
         inside = name.removeprefix(f"annexd.{package}.")
         assert inside == name or is_within(inside, may), f"{'.'.join(inner)} imports {inside}"
@@ -155,7 +155,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 
 def _module_of(name: str, modules: Collection[str]) -> str:
-    """Of a module, or of something in one."""
+    """Return the module of a dotted name, which is a module or something in one."""
     return name if name in modules else name.rpartition(".")[0]
 
 
@@ -201,7 +201,7 @@ def test_the_lease_function_is_self_contained(path: Path) -> None:
 
 
 def test_the_daemon_starts_without_what_talks_to_aws() -> None:
-    """It takes 0.1 s to import; condor_master hears that annexd is ready before that."""
+    """The AWS client takes 0.1 s to import, and condor_master learns that annexd is ready before that."""
     program = (
         "import sys, annexd.service.annexd; "
         "sys.exit(' '.join({'botocore.session', 'botocore.parsers', 'urllib3'} & set(sys.modules)) or 0)"

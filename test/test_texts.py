@@ -1,4 +1,4 @@
-"""README and docs: short, without loose ends, and with commands that exist."""
+"""README and docs are short, have no broken links, and show only commands that exist."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def name_of(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """Of its headings, as GitHub makes them."""
+    """Return the anchors that GitHub generates for the page's headings."""
     headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -85,7 +85,7 @@ def test_every_command_is_a_program_of_htcondor_a_target_of_make_or_a_file_of_ou
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_generator_in_a_command_prints_a_document(page: Path) -> None:
     for words in commands(page):
-        made_of_files = "templates/generate-prices"  # test/system/test_quote.py gives it some
+        made_of_files = "templates/generate-prices"  # test/system/test_quote.py runs it
         found = (word for word in words if word.startswith("templates/generate-") and word != made_of_files)
         if generator := next(found, None):
             after = words[words.index(generator) + 1 :]

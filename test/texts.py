@@ -1,4 +1,4 @@
-"""README and the pages of docs, as their readers paste from them."""
+"""README and the pages of docs, with the blocks that readers paste."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ def blocks(page: Path) -> list[str]:
 
 
 def block(page: Path, beginning: str) -> str:
-    """Return the one block that begins so, as it is pasted."""
+    """Return the one block that starts with `beginning`, as a reader pastes it."""
     [found] = [each for each in blocks(page) if each.startswith(beginning)]
     return found
 
@@ -30,7 +30,7 @@ def fenced(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[list[str]]:
-    """Return the words of each line of each block, and of each piece of code in the text that is a whole command."""
+    """Return the words of every line in a block, and of every inline code span that is a whole command."""
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     prose = " ".join(line for line in text.splitlines() if not line.startswith("    "))
     lines = [line for each in blocks(page) for line in each.replace("\\\n", " ").splitlines()]
@@ -39,9 +39,9 @@ def commands(page: Path) -> list[list[str]]:
 
 
 def words_of(line: str) -> list[str]:
-    """Return the words of a command without `sudo` and its comment; none of a line that is no command."""
+    """Return the words of a command without `sudo` and comments; empty for a line that cannot be parsed."""
     try:
         words = shlex.split(line.removeprefix("$ ").strip(), comments=True)
-    except ValueError:  # a line of something else, with one quote
+    except ValueError:  # not a command: it has an unbalanced quote
         return []
     return words[1:] if words[:1] == ["sudo"] else words

@@ -1,6 +1,6 @@
-"""What `make whole` shows in full and `make test` in a short form.
+"""The mark of tests that `make whole` runs in full and `make test` in a short form.
 
-A test or a parameter with the mark WHOLE is played by `make whole` alone.
+Only `make whole` runs a test or a parameter with the mark WHOLE.
 """
 
 import os

@@ -12,7 +12,7 @@ BATCH: Final = 1000  # the limit of DeleteObjects
 
 
 def empty(s3: Any, bucket: str) -> int:
-    """Delete all versions, delete markers and uploads, and return their number; 0 if there is no bucket."""
+    """Delete all versions, delete markers and uploads, and return their number; 0 if the bucket does not exist."""
     try:
         with translate_aws_errors(f"ListObjectVersions {bucket}"):
             deleted = sum(_delete(s3, bucket, batch) for batch in _batches(s3, bucket))

@@ -27,7 +27,7 @@ from annexd.aws.errors import AWS_ERRORS
 
 Check = Callable[[View], Iterator[Finding]]
 
-FIRST: Final = (access.credentials, access.clock)  # AWS answers nothing else without them
+FIRST: Final = (access.credentials, access.clock)  # AWS accepts no other call without them
 ACCOUNT: Final = (
     access.region,
     quotas.spot_quota,

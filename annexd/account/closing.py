@@ -1,6 +1,6 @@
-"""Make sure that nothing needs the enforcer of a region, and that nothing will, before its stack is deleted.
+"""Make sure that nothing needs the enforcer of a region, and that nothing will need it, before its stack is deleted.
 
-An order checks the function, and a little later requests its fleet: between the two the account shows no annex.  So the
+An order checks the function, and requests its fleet a little later: between the two the account shows no annex.  So the
 function is closed first, and the account is checked again once no order relies on an older check.
 """
 

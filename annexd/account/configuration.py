@@ -94,7 +94,7 @@ def _block(region: str, values: Mapping[str, str], *, default: bool) -> str:
 
 
 def _daemon(region: str) -> list[str]:
-    """Return what condor_master and HTCondor's tools need for this region's own annexd."""
+    """Return the settings that condor_master and HTCondor's tools need for this region's own annexd."""
     return DAEMON.format(name=local_name(region), region=region).splitlines()
 
 

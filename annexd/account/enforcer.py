@@ -24,7 +24,7 @@ from annexd.aws.errors import AWS_ERRORS
 from annexd.workflow import Refused, Retry
 
 STACK_TAG: Final = "aws:cloudformation:stack-name"  # on everything that CloudFormation creates; GetFunction returns it
-# An order requests its fleet at most CHECK_AGAIN_S after it checked the function, and a request without an answer may
+# An order requests its fleet at most CHECK_AGAIN_S after it checked the function, and a request without a response may
 # take effect until StepContext.settle_s after that; 10 s more until EC2 lists a new fleet.
 CLOSING_S: Final = CHECK_AGAIN_S + StepContext.settle_s + 10.0
 HEARTBEAT_S: Final = 420.0  # until the first one: a tick comes within five minutes, a run may take two

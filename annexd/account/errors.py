@@ -14,4 +14,4 @@ class UnusableFile(AccountError):
 
 
 class LivingAnnexes(AccountError):
-    """There are annexes that would no longer end if the command went on."""
+    """Living annexes would no longer end if the command continued."""

@@ -1,4 +1,6 @@
-"""Launch templates of annexes that are gone: the lease function removes them, and -teardown takes that away."""
+"""Delete launch templates of annexes that are gone, which the lease function would remove: -teardown deletes the
+function.
+"""
 
 from typing import Any
 
@@ -10,9 +12,9 @@ from annexd.aws.errors import AWS_ERRORS, is_not_found
 
 
 def remove(ec2: Any) -> int:
-    """Delete those that annexd made in this region, where no annex lives any more; their number.
+    """Delete annexd's launch templates in this region, where no annex lives any more; return their number.
 
-    annexd's have the form of a client token as their name, and an annex's tag.
+    They are recognised by a name in the form of a client token, and an annex's tag.
     """
     with translate_aws_errors("DescribeLaunchTemplates"):
         filters = [{"Name": "tag-key", "Values": [TAG_ANNEX_ID]}]

@@ -65,9 +65,9 @@ FLEET: Final = "arn:{partition}:ec2:*:*:spot-fleet-request/*"
 EC2_FLEET: Final = "arn:{partition}:ec2:*:*:fleet/*"
 TEMPLATE: Final = "arn:{partition}:ec2:*:*:launch-template/*"
 INSTANCE: Final = "arn:{partition}:ec2:*:*:instance/*"
-PUBLISHED: Final = "arn:{partition}:ssm:*::parameter/aws/service/*"  # by AWS, so of no account
+PUBLISHED: Final = "arn:{partition}:ssm:*::parameter/aws/service/*"  # owned by AWS, so without an account
 GROUP: Final = "arn:{partition}:ec2:*:*:security-group/*"
-KEY: Final = "arn:{partition}:kms:*:*:key/*"  # of volumes: the key depends on the account
+KEY: Final = "arn:{partition}:kms:*:*:key/*"  # for volumes: the key depends on the account
 VPC: Final = "arn:{partition}:ec2:*:*:vpc/*"
 
 Condition = dict[str, dict[str, str | list[str]]]
@@ -233,8 +233,8 @@ ORDER_RIGHTS: Final = [
     right("logs:FilterLogEvents", LOG),
     right("s3:PutObject", ANNEX_OBJECTS),
     right("s3:DeleteObject", ANNEX_OBJECTS),
-    right("ssm:GetParameter", PUBLISHED),  # which image resolve:ssm:PARAMETER is
-    right("ec2:DescribeImages", ANYTHING),  # what its root device is called
+    right("ssm:GetParameter", PUBLISHED),  # the image of resolve:ssm:PARAMETER
+    right("ec2:DescribeImages", ANYTHING),  # the name of its root device
     right("ec2:RequestSpotFleet", ANYTHING),
     right("ec2:CreateFleet", ANYTHING),
     right("ec2:RunInstances", ANYTHING, "ec2:RequestSpotFleet", "ec2:CreateFleet"),
@@ -249,7 +249,7 @@ ORDER_RIGHTS: Final = [
     right("ec2:DescribeSpotFleetRequests", ANYTHING),
     right("ec2:DescribeFleets", ANYTHING),
     right("ec2:DescribeInstances", ANYTHING),
-    right("ec2:DescribeSpotFleetRequestHistory", FLEET, condition=OWN_FLEETS),  # why nothing runs
+    right("ec2:DescribeSpotFleetRequestHistory", FLEET, condition=OWN_FLEETS),  # why no instance runs
     right("ec2:DescribeFleetHistory", EC2_FLEET, condition=OWN_FLEETS),
     right("ec2:GetConsoleOutput", INSTANCE, condition=OWN_FLEETS),  # why a machine turned itself off
     right("ec2:CancelSpotFleetRequests", FLEET, condition=OWN_FLEETS),
@@ -257,7 +257,7 @@ ORDER_RIGHTS: Final = [
     right("ec2:TerminateInstances", INSTANCE, condition=OF_A_FLEET),
     right("ec2:TerminateInstances", INSTANCE, "ec2:DeleteFleets", "ec2:TerminateInstances", condition=OF_AN_EC2_FLEET),
 ]
-QUOTE_RIGHTS: Final = [  # without any of them a quote says less, and which one was missing
+QUOTE_RIGHTS: Final = [  # without one of them a quote has less data, and names the missing one
     right("ec2:DescribeSpotPriceHistory", ANYTHING),
     right("ec2:DescribeImages", ANYTHING),
     right("ec2:DescribeSubnets", ANYTHING),

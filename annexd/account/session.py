@@ -40,7 +40,7 @@ class Session:
         self._session.register_component("data_loader", model_loader())
         self._keys = credentials.parameters if credentials else {}
         self._clients: dict[tuple[str, str], Any] = {}
-        self.skew_s = 0.0  # how far AWS's clock is ahead of this host's, at the latest response
+        self.skew_s = 0.0  # seconds by which AWS's clock is ahead of this host's, at the latest response
 
     def region(self) -> str | None:
         """Return the region of the AWS configuration, or None."""

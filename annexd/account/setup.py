@@ -1,6 +1,6 @@
 """Create or update the stack of each region, configure HTCondor for it, and wait for the enforcer's heartbeat.
 
-Another run does what is left to do; nothing if all is up to date.
+Another run completes what is missing; it does nothing if everything is up to date.
 """
 
 import time
@@ -33,7 +33,7 @@ from annexd.annex.lease.lease import utc
 from annexd.aws import remedy_of
 
 TIMEOUT_S: Final = 900
-TURNS: Final = 6  # delete an incomplete stack, create, update: none of it twice
+TURNS: Final = 6  # delete an incomplete stack, create, update: each at most once
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Wanted:
 
 
 def set_up(session: Session, wanted: Wanted, file: ConfigurationFile, say: Say, changes: AccountChanges) -> None:
-    """Set up all regions.  Raises AccountError and keeps all that is done: the next run continues from there."""
+    """Set up all regions.  Raises AccountError and keeps all completed work: the next run continues from there."""
     file.check_writable()
     setups = [RegionSetup(session, wanted, region, say, changes) for region in wanted.regions]
     for each in setups:
@@ -84,7 +84,7 @@ class RegionSetup:
         self._profile_arn = ""
 
     def begin(self) -> None:
-        """Find the function's stack.  Raises AccountError before any change for everything that would stop -setup."""
+        """Find the function's stack.  Raises AccountError, before any change, for everything that would stop -setup."""
         account = account_of(self._session, self.region)
         self._stack_name = owner_of(self._enforcer) or self._wanted.stack_name
         self._say(f"account {account}, stack {self._stack_name}")
@@ -156,7 +156,7 @@ class RegionSetup:
         return Stack(cloudformation, self._stack_name, self._say, deadline_s, changed)
 
     def _drop_what_is_left(self, stack: Stack) -> None:
-        """Remove the rest of a partly deleted enforcer from the stack, so that all of it is created again."""
+        """Remove the rest of a partly deleted enforcer from the stack, so that the whole enforcer is created again."""
         seen = stack.settled()
         ids = stack.physical_ids() if seen and seen.is_good else {}
         if LOGICAL_ID in ids and not self._enforcer.is_whole(ids.get("LeaseRole", "")):

@@ -1,7 +1,7 @@
 """Bring one CloudFormation stack, in any state, to the wanted one.
 
-An earlier run, an interruption or a failure may have left any state.  CloudFormation continues by itself, so nothing is
-remembered: each run reads the stack's state and acts on it, until the stack is as wanted, or deleted.
+An earlier run, an interruption or a failure may have left any state.  CloudFormation continues by itself, so no state
+is stored: each run reads the stack's state and acts on it, until the stack is as wanted, or deleted.
 """
 
 import time
@@ -19,7 +19,7 @@ from annexd.aws.errors import AWS_ERRORS
 Say = Callable[[str], object]
 
 GOOD: Final = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"})
-UNFINISHED: Final = "REVIEW_IN_PROGRESS"  # a change set that was not executed: there are no resources
+UNFINISHED: Final = "REVIEW_IN_PROGRESS"  # a change set that was not executed: no resources exist
 STUCK: Final = "UPDATE_ROLLBACK_FAILED"
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
@@ -58,11 +58,11 @@ class Stack:
     `changed` what was created, updated or deleted."""
 
     def __init__(self, cloudformation: Any, name: str, say: Say, deadline_s: float, changed: Changed = ignore) -> None:
-        """Take a deadline by time.monotonic()."""
+        """Prepare the stack; `deadline_s` is by time.monotonic()."""
         self.name = name
         self._cloudformation, self._say, self._deadline_s = cloudformation, say, deadline_s
         self._changed = changed
-        self._stack_id = ""  # the events of a deleted stack are found by its ID alone
+        self._stack_id = ""  # the events of a deleted stack are found only by its ID
         self._reported: set[str] = set()
         self._follows = False  # whether an operation is in progress whose events are new
 

@@ -1,8 +1,8 @@
 """Delete all that -setup created in a region, unless an annex of any pool lives there: nothing else would end it.
 
-The lease function is closed first, so that no order comes between the check of the account and the deletion.
-Objects in the bucket, which would block the deletion, are deleted too, and launch templates that the function would
-have deleted.  Another run continues.
+The lease function is closed first, so that no order comes between the check of the account and the deletion.  Objects
+in the bucket, which would block the deletion, and launch templates that the function would have deleted are deleted
+too.  Another run continues after an interruption.
 """
 
 import time
@@ -43,7 +43,9 @@ def tear_down(session: Session, wanted: Wanted, file: ConfigurationFile, say: Sa
 
 
 def tear_down_region(session: Session, wanted: Wanted, region: str, say: Say, changes: AccountChanges) -> bool:
-    """Return whether no annexes can be ordered there any more; not if another stack has the lease function."""
+    """Tear down a region; return whether annexes can no longer be ordered there: False if another stack has the lease
+    function.
+    """
     deadline_s, changed = time.monotonic() + wanted.timeout_s, changes.changed_in(region)
     cloudformation = session.client("cloudformation", region)
     stack = Stack(cloudformation, wanted.stack_name, lambda line: say(f"{region}: {line}"), deadline_s, changed)

@@ -1,4 +1,4 @@
-"""CA_QUERY_BUDGETS: how the administrator's budgets stand, from the journal alone."""
+"""CA_QUERY_BUDGETS: the state of the administrator's budgets, from the journal alone."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -17,7 +17,7 @@ LONGEST_NAME: Final = 128
 
 
 def query_budgets(ad: Mapping[str, Any], reservations: Reservations | None, now_s: float) -> ReplyAd:
-    """Return Budgets: JSON, a list of what `line_of` gives for each, or for the one that Budget names."""
+    """Return Budgets: JSON, a list of the results of `line_of` for each budget, or for the one that Budget names."""
     try:
         name = _name_in(ad)
         lines = known_budgets(reservations, now_s) if reservations else []
@@ -33,7 +33,7 @@ def known_budgets(reservations: Reservations, now_s: float) -> list[Json]:
 
 
 def line_of(account: Account) -> Json:
-    """Return how a budget stands; dollars are texts with six decimals, null is without a limit or an end."""
+    """Return the state of a budget; dollars are texts with six decimals, null means without a limit or an end."""
     budget, days = account.budget, account.days
     return {
         "Name": budget.name,

@@ -35,12 +35,11 @@ def bulk_request(
     offer: MachineOffer | None = None,
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
-    """Carry out `ad` for `owner` (user@domain), and answer when all is done or undone.  Blocks.
+    """Carry out `ad` for `owner` (user@domain), and reply when everything is done or undone.  Blocks.
 
-    `access` gives the clients that look up images.  `bundle_sources` are what instances that join the pool are given.
-    `reservations`: the budgets, if there may be any.
-    `offer`: by which annexd itself orders for idle jobs.  `accepted`: see carry_out.
-    An order that is stuck is answered too; `engine.unfinished()` has it.
+    `access` gives the clients that look up images.  `bundle_sources` provides the content of config bundles.
+    `reservations`: the budgets, if any are possible.  `offer`: the offer by which annexd itself orders for idle jobs.
+    `accepted`: see carry_out.  An order that is stuck gets a reply, too; `engine.unfinished()` lists it.
     """
 
     def begin() -> State:
@@ -63,7 +62,7 @@ def of_offer(order: FleetOrder, offer: MachineOffer | None) -> FleetOrder:
 
 
 def target_in(ad: Mapping[str, Any], owner: str, defaults: Defaults, now_s: float) -> AccountTarget:
-    """Return where the order of this ad would be carried out.  Asks nobody.  Raises InvalidRequest."""
+    """Return where the order of this ad would be carried out.  Makes no calls.  Raises InvalidRequest."""
     return target_of(BulkRequest.from_ad(ad, now_s, defaults), owner, defaults.account_of(owner))
 
 
@@ -72,7 +71,7 @@ def order_in(
 ) -> tuple[str, FleetOrder, Mapping[str, Any]]:
     """Return the CommandID, the order, and the ad with the IDs of its images.
 
-    AWS is asked about the images once all else was found to be right.
+    AWS is called for the images only after everything else was found valid.
     """
     account = defaults.account_of(owner)
     request = BulkRequest.from_ad(ad, now_s, defaults)

@@ -1,8 +1,8 @@
 """CA_CANCEL_ANNEX, from the command ad to the reply ad: end an annex before the end of its lease.
 
-The journal shows which annex is meant; for an annex that it does not know, such as after the loss of its disk, the
-cloud does.  Only its owner or a super user may end it.  It is a workflow like an order: it continues after any crash,
-and the same CommandID gets the same answer.  One annex has one cancellation; a repeated request joins it.
+The journal shows which annex is meant.  If it does not know the annex, such as after the loss of its disk, the cloud
+shows it.  Only its owner or a super user may end it.  It is a workflow like an order: it continues after any crash, and
+the same CommandID gets the same answer.  One annex has one cancellation; a repeated request joins it.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,14 +36,14 @@ def add_cancelling(engine: Engine, context: StepContext, index: AnnexIndex) -> N
 
 @dataclass(frozen=True)
 class CancelRequest:
-    """A request that can be carried out if there is such an annex."""
+    """A valid request, which can be carried out if the annex exists."""
 
     named: Named
     forcex: bool
 
     @classmethod
     def from_ad(cls, ad: Mapping[str, Any]) -> "CancelRequest":
-        """Raises InvalidRequest with every fault."""
+        """Parse an ad.  Raises InvalidRequest with every fault."""
         own = own_of(COMMAND, ad, OWN)
         request = cls(Named.read(own), own.flag("ForceX", False))
         if own.faults:
@@ -84,7 +84,7 @@ class _Cancelling:
     asked: str
 
     def accepted(self) -> State:
-        """Return the workflow that carries it out.  Raises what ANSWERED names."""
+        """Return the workflow that carries it out.  Raises the errors in ANSWERED."""
         known = self.annex.known()
         if known is None:
             order = self.annex.order_from_the_cloud()
@@ -94,11 +94,11 @@ class _Cancelling:
         return self._joined_or_begun(known.annex_id, lambda: self.annex.order(known, "cancelled"))
 
     def _joined_or_begun(self, subject: str, order: Callable[[], OrderOnAnnex]) -> State:
-        with self.annex.index.changing:  # two at once would each change the order to their keys, in turn, without end
+        with self.annex.index.changing:  # two at once would switch the order to their own keys in turn, endlessly
             return self._joined(subject) or self._accept(order())
 
     def _joined(self, subject: str) -> State | None:
-        """Return the cancellation that there is; with this requester's keys from now on, if some were given."""
+        """Return the existing cancellation, which uses this requester's keys from now on if some were given."""
         state, given = self.annex.index.cancellation(subject), self.annex.given_keys()
         order = state.order_as(CancelOrder) if state is not None else None
         if state is not None and state.finished is None and given is not None and order is not None:
@@ -113,7 +113,9 @@ class _Cancelling:
         return self.annex.index.engine.accept(command_id, owner, cancel, self.asked)
 
     def given_up(self) -> ReplyAd:
-        """Close what cannot be undone, or cancelled, any more; answer with what may be left.  Raises as accepted()."""
+        """Close the workflows that can no longer be undone or cancelled; reply with what may be left.  Raises as
+        accepted().
+        """
         index, named = self.annex.index, self.annex.named
         if self.annex.owner not in self.annex.defaults.super_users:
             raise NotOwner("only QUEUE_SUPER_USERS may use -forcex")
@@ -132,7 +134,7 @@ class _Cancelling:
 
 
 def left_over(state: State) -> str:
-    """Name what may be left of an order in AWS, so that it can be found there."""
+    """Describe what may be left of an order in AWS, so that it can be found there."""
     order = state.order_as(FleetOrder)
     if order is None:
         return "anything left in AWS ends with its lease"

@@ -1,7 +1,7 @@
-"""Carry out a command ad as a workflow of the journal: what all commands do that change something.
+"""Carry out a command ad as a workflow of the journal: the common part of all commands that change something.
 
-A CommandID that is known is answered from the journal before the ad is looked at: it may be years old, and its lease
-long over.  Whatever the ad, the answer is an ad.
+A known CommandID gets its reply from the journal before the ad is examined: the ad may be years old, and its lease long
+over.  Every ad gets a reply ad.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,8 +14,8 @@ from annexd.annex.request.same_request import check_same, known_state
 from annexd.workflow import Engine, Outcome, State
 from annexd.workflow.keyed_lock import KeyedLock
 
-# By CommandID.  A request that is sent again while the first is looked at must not be judged by itself: its lease may
-# be too short by now, and yet the first is carried out.
+# By CommandID.  A request that is repeated while the first one is being checked must not be checked on its own: its
+# lease may be too short by now, although the first one is carried out.
 BEGINNING: Final = KeyedLock()
 
 
@@ -29,11 +29,11 @@ def carry_out(
     answer: Callable[[State, Outcome], ReplyAd],
     accepted: Callable[[State], None],
 ) -> ReplyAd:
-    """Return the reply ad, when all is done or undone.  Blocks.
+    """Return the reply ad when everything is done or undone.  Blocks.
 
     `workflows`: those of the command.  `begin` reads a new ad and has the journal accept a workflow, or returns the
-    answer if there is nothing to carry out; it may raise what ANSWERED names.
-    `accepted(state)` is called once the request is in the journal, from where on it goes on by itself.
+    reply if there is nothing to carry out; it may raise the errors in ANSWERED.  `accepted(state)` is called once the
+    request is in the journal; from then on it continues by itself.
     """
     command_id, begun = command_id_of(ad), False
     try:

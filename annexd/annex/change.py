@@ -1,8 +1,8 @@
 """CA_CHANGE_LEASE, from the command ad to the reply ad: move the end of an annex's lease.
 
-Only who ordered the annex may change it, or a super user.  A change is a workflow as an order is one; changes of one
-annex's end are carried out one after another.  A change that cannot be carried out within minutes is undone, and said
-to have failed: nobody waits for it longer, and an extension that comes much later would cost money unasked.
+Only its owner or a super user may change it.  A change is a workflow, as an order is; changes of one annex's end are
+carried out one after another.  A change that cannot be carried out within minutes is undone and reported as failed:
+nobody waits for it longer, and an extension that comes much later would cost money that nobody wants to spend any more.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ from annexd.annex.steps.wait_for_turn import WaitForTurn
 from annexd.workflow import Engine, Outcome, State, Workflow
 
 COMMAND: Final = "CA_CHANGE_LEASE"
-DEADLINES: Final = 2.5  # of an order's step: longer than what a lost answer may still come for (StepContext.settle_s)
+DEADLINES: Final = 2.5  # of an order's step: longer than a lost call may still take effect (StepContext.settle_s)
 OWN: Final = OWN_NAMES | {"leaseextension", "endoflease", "now"}
 
 
@@ -42,7 +42,7 @@ def add_changing(engine: Engine, context: StepContext, index: AnnexIndex) -> Non
 
 @dataclass(frozen=True)
 class ChangeRequest:
-    """A request that can be carried out if there is such an annex, and if its lease is in time."""
+    """A valid request, which can be carried out if the annex exists and its lease has not ended."""
 
     named: Named
     extension_s: int | None
@@ -51,7 +51,7 @@ class ChangeRequest:
 
     @classmethod
     def from_ad(cls, ad: Mapping[str, Any], now_s: float, defaults: Defaults) -> "ChangeRequest":
-        """Raises InvalidRequest with every fault."""
+        """Parse an ad.  Raises InvalidRequest with every fault."""
         own = own_of(COMMAND, ad, OWN)
         named, end_s = Named.read(own), own.value("EndOfLease")
         extension_s, now = own.seconds("LeaseExtension", LONGEST_S), own.flag("Now", False)
@@ -89,7 +89,7 @@ def change_lease(
 
 
 def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str, reservations: Reservations | None) -> State:
-    """Return the workflow that carries it out.  Raises what ANSWERED names."""
+    """Return the workflow that carries it out.  Raises the errors in ANSWERED."""
     known = annex.known()
     if known is not None:
         annex.check_not_over(known)
@@ -103,7 +103,7 @@ def _accepted(request: ChangeRequest, annex: NamedAnnex, asked: str, reservation
 
 
 def _wanted(request: ChangeRequest, annex: NamedAnnex, order: OrderOnAnnex) -> ChangeOrder:
-    """Return what is asked for.
+    """Return the requested change.
 
     `end_of_lease_s` is the resulting end as far as the journal knows; annexd looks after the annex until then.  AWS
     shows later when the lease ends now, and so whether the new end is within bounds.

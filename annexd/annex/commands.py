@@ -43,7 +43,7 @@ class CommandContext:
 
 
 def command_of(ad: Mapping[str, Any]) -> str | None:
-    """Return the command that an ad names; None if it names none or several, or not as text."""
+    """Return the command that an ad names; None if it names no command or several, or not as text."""
     match commands_in(ad):
         case [str(command)]:
             return command

@@ -10,7 +10,7 @@ from annexd.workflow import Json
 def cost_of(usage: Usage | None, now_s: float) -> Json:
     """Return EstimatedCost in US dollars, and how many instances are not in it since their price is unknown.
 
-    EstimatedCost is null where nothing is known: no number is better than one that was made up.
+    EstimatedCost is null if nothing is known, since an invented number would be worse.
     """
     if usage is None:
         return {"EstimatedCost": None, "UnpricedInstances": None}

@@ -1,4 +1,4 @@
-"""CA_QUERY_DEMAND: annexd's decisions about the pool's idle jobs, as of its last decision.  It asks nobody."""
+"""CA_QUERY_DEMAND: annexd's decisions about the pool's idle jobs, as of its last decision.  It queries nothing."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,7 +15,7 @@ FILTERS: Final = ("Schedd", "AutoclusterID", "User")
 
 
 def query_demand(ad: Mapping[str, Any], demand: Json) -> ReplyAd:
-    """Answer with Demand, a JSON text; of its Groups only those that Schedd, AutoclusterID and User in the ad name."""
+    """Return Demand, a JSON text; its Groups are only those that Schedd, AutoclusterID and User in the ad name."""
     try:
         check_command(ad, COMMAND)
         own = own_of(COMMAND, ad, OWN)

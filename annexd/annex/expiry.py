@@ -14,11 +14,11 @@ def is_over(
     latest_end_s: Callable[[str], int],
     held: Collection[str] = (),
 ) -> bool:
-    """Return whether nothing of a finished request can matter any more: it failed, or its lease ended, long ago.
+    """Return whether a finished request no longer matters: it failed, or its lease ended, long ago.
 
-    A cancellation matters for as long as the lease that it cut short would have; so does an order that was given up.
-    `latest_end_s` returns, by its ID, how long a moved lease may last.  `held`: annexes whose reservations are not
-    settled.
+    A cancellation matters for as long as the lease that it cut short would have lasted; so does an order that was given
+    up.  `latest_end_s` returns the latest possible end of a moved lease, by annex ID.  `held`: annexes whose
+    reservations are not settled.
     """
     if state.order_as(OfferSwitch) is not None:
         return False  # a paused offer stays paused

@@ -1,7 +1,7 @@
 """CA_QUERY_HISTORY: who ordered which annexes, how they ended and how long their instances ran, the newest first.
 
-Journal and archive are read, and neither keys nor AWS.  A reply is one page: its Next says where the next page begins,
-so that no reply and no look at the journal grows with the number of annexes.
+It reads the journal and the archive, but no keys, and does not call AWS.  A reply is one page: its Next says where the
+next page begins, so no reply and no look at the journal grows with the number of annexes.
 """
 
 import json
@@ -27,7 +27,7 @@ COMMAND: Final = "CA_QUERY_HISTORY"
 OWN: Final = frozenset(["command", "requestversion", "commandid", "annex", "since", "before"])
 PAGE: Final = 200  # annexes in a reply
 LOOKS: Final = 500  # requests that are read from the disk at once
-TIME_S: Final = 2.0  # for a page, after which it ends where it is
+TIME_S: Final = 2.0  # for a page, which then ends early
 LATEST: Final = 2**62
 LONGEST_REASON: Final = 500  # characters
 Annexes: TypeAlias = Mapping[str, AnnexRecord]  # by annex ID, those of the journal
@@ -42,9 +42,9 @@ class _Query:
 
 
 def query_history(ad: Mapping[str, Any], owner: str, index: AnnexIndex, defaults: Defaults, now_s: float) -> ReplyAd:
-    """Return History:
+    """Return History and Next.
 
-    JSON, a list of what `_line` gives for each annex; and Next: Before of the next page, if there is more.
+    History: JSON, a list of the results of `_line` for each annex.  Next: Before of the next page, if there is more.
     """
     try:
         query = _query_in(ad, None if owner in defaults.super_users else owner)
@@ -94,7 +94,7 @@ def _page(query: _Query, index: AnnexIndex, now_s: float) -> tuple[list[Json], i
 
 
 def _line(accepted: Accepted, query: _Query, index: AnnexIndex, annexes: Annexes, now_s: float) -> Json | None:
-    """Return an annex, or None for other requests and for what was not asked for."""
+    """Return an annex, or None for other requests and for annexes that the query excludes."""
     state = index.engine.state(accepted.command_id)
     order, requested, usage = state.order_as(FleetOrder), state.results.get(FleetRequested), usage_of(state)
     if order is None or query.owner not in (None, state.owner):

@@ -1,6 +1,6 @@
 """An index of the annexes in the journal, by ID and name.
 
-Nothing is kept here that the journal does not say: after a restart it is read again.
+The index holds nothing that is not in the journal: after a restart the journal is read again.
 """
 
 import threading
@@ -21,7 +21,7 @@ CANCEL: Final = "cancel"  # the workflow of a cancellation
 CHANGE: Final = "change"  # that of a change of a lease's end
 GROW: Final = "grow"  # that of a further fleet
 SHRINK: Final = "shrink"  # that of fewer machines
-SWITCH: Final = "switch"  # that of an offer which is paused or resumed
+SWITCH: Final = "switch"  # that of pausing or resuming an offer
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class AnnexRecord:
     owner: str
     name: str | None
     end_of_lease_s: int
-    offer: str | None = None  # of which annexd ordered it for idle jobs
-    made_at_s: int = 0  # when its lease began, of one whose machines join the pool
-    drain_s: int = 0  # so long before its end they drain
+    offer: str | None = None  # by which annexd ordered it for idle jobs
+    made_at_s: int = 0  # when its lease began, if its machines join the pool
+    drain_s: int = 0  # seconds before its end at which they drain
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,18 @@ class Ordered:
     account: str | None  # AccountTarget.key
     units: object
     fleet_id: str | None
-    asked_at_s: float  # when AWS was asked for the fleet, or 0
+    asked_at_s: float  # when the fleet was requested from AWS, or 0
     has_succeeded: bool | None  # None until it is finished
     has_failed: bool
-    failed_s: float | None  # when it had failed and was undone
+    failed_s: float | None  # when its undo was complete, after a failure
     failure: str  # why
     waiting: StepState | None = None
 
 
 @dataclass(frozen=True)
 class _Move:
-    """The outcome of a change: the end that it brought about, if it succeeded; when AWS was asked for it, or 0; the end
-    that was wanted once the present one was known, or 0.
+    """The outcome of a change: the new end, if it succeeded; the time of the call to AWS, or 0; the requested end once
+    the present one was known, or 0.
     """
 
     end_s: int | None
@@ -76,7 +76,7 @@ class Moves:
 
 @dataclass
 class _Read:
-    """How far the journal has been read, and what it said."""
+    """How far the journal has been read, and the contents of that part."""
 
     seq: int = 0
     fleets_seq: int = 0
@@ -99,7 +99,7 @@ class AnnexIndex:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.changing = threading.Lock()  # held while somebody finds no cancellation, and begins one or a change
+        self.changing = threading.Lock()  # held from the search for a cancellation until one, or a change, begins
         self._lock = threading.Lock()
         self._read = _Read()
 
@@ -110,9 +110,10 @@ class AnnexIndex:
             return list(self._read.annexes.values())
 
     def called(self, reference: str, owner: str, *, of_all: bool = False) -> list[AnnexRecord]:
-        """Return the annexes it may mean, newest first: by annex ID, by fleet ID, by owner and name.
+        """Return the annexes that it may mean, newest first: by annex ID, by fleet ID, by owner and name.
 
-        `of_all`: if the owner has none of this name, those of all others, as a super user sees them in -status.
+        `of_all`: if the owner has no annex of this name, include those of all other owners, as a super user sees them
+        in -status.
         """
         annexes = self.all()[::-1]
         command_id = self._command_of(reference)
@@ -121,7 +122,9 @@ class AnnexIndex:
         return by_id or [one for one in named if one.owner == owner] or (named if of_all else [])
 
     def ordered(self, known: AnnexRecord) -> Ordered:
-        """Return what came of an annex's order; read once, after it is finished: a thousand annexes may live."""
+        """Return the outcome of an annex's order; a finished order is read only once, since a thousand annexes may
+        live.
+        """
         with self._lock:
             kept = self._read.ordered.get(known.command_id)
         if kept is not None:
@@ -133,7 +136,7 @@ class AnnexIndex:
         return ordered
 
     def usage(self, known: AnnexRecord) -> Usage | None:
-        """Return what was last written of an annex's instances; None before they were seen.  Read once."""
+        """Return the newest record of an annex's usage; None before its instances were seen.  Read once."""
         with self._lock:
             if known.command_id in self._read.usages:
                 return self._read.usages[known.command_id]
@@ -142,7 +145,7 @@ class AnnexIndex:
             return self._read.usages.setdefault(known.command_id, usage)
 
     def note_usage(self, command_id: str, usage: Usage) -> None:
-        """Write what was seen of an annex's instances."""
+        """Record the observed usage of an annex's instances."""
         self.engine.note_usage(command_id, usage)
         with self._lock:
             self._read.usages[command_id] = usage
@@ -164,12 +167,12 @@ class AnnexIndex:
             return list(self._read.grown.get(annex_id, ()))
 
     def grows(self, annex_id: str) -> list[str]:
-        """Return the commands that gave it a further fleet, or may yet."""
+        """Return the commands that gave it a further fleet, or may still do so."""
         states = map(self.engine.state, self.resizes(annex_id))
         return [each.command_id for each in states if each.workflow == GROW and not each.is_undone]
 
     def fleet_ids(self, annex_id: str) -> tuple[str, ...]:
-        """Return the fleets that were made for it, the oldest first."""
+        """Return the fleets that were created for it, the oldest first."""
         with self._lock:
             self._learn()
             known, grown = self._read.annexes.get(annex_id), self._read.grown.get(annex_id, ())
@@ -191,7 +194,7 @@ class AnnexIndex:
         return None
 
     def requested_at_s(self, known: AnnexRecord) -> float:
-        """Return when its newest fleet was asked for, or 0."""
+        """Return when its newest fleet was requested, or 0."""
         resized = [self.engine.state(each) for each in self.resizes(known.annex_id)]
         return max([self.ordered(known).asked_at_s, *(each.step(RequestFleet.name).asked_at_s for each in resized)])
 
@@ -203,7 +206,7 @@ class AnnexIndex:
         return changes[: changes.index(command_id)] if command_id in changes else list(changes)
 
     def end_s(self, known: AnnexRecord) -> int:
-        """Return when the lease ends, as annexd brought it about: cut short, moved, or as it was ordered."""
+        """Return the end of the lease as annexd last set it: cut short, moved, or as ordered."""
         cancellation = self.cancellation(known.annex_id)
         if cancellation is not None and (ended := cancellation.results.get(FleetsEnded)) is not None:
             return ended.end_of_lease_s
@@ -216,7 +219,7 @@ class AnnexIndex:
         return max((self._move(each).asked_at_s for each in changes), default=0.0)
 
     def moves(self, known: AnnexRecord) -> "Moves":
-        """Return how its end was moved so far, by anybody."""
+        """Return the moves of its end so far, by anybody."""
         found = [self._move(each) for each in self.earlier_changes(known.annex_id, "")]
         ends = (known.end_of_lease_s, *(each.end_s for each in found if each.end_s is not None))
         return Moves(len(found), not all(each.is_finished for each in found), ends[-1] < max(ends))
@@ -271,7 +274,7 @@ class AnnexIndex:
         return None if command_id is None else self.engine.state(command_id)
 
     def _move(self, command_id: str) -> _Move:
-        """Return what a change came to; read once, after it is finished: there may be thousands of one annex."""
+        """Return the outcome of a change; a finished change is read only once: one annex may have thousands."""
         with self._lock:
             kept = self._read.moves.get(command_id)
         if kept is not None:

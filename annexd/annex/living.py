@@ -1,7 +1,8 @@
 """Find the accounts to reconcile: those in which something of this annexd lives, or may live.
 
-The journal names an account by the keys and endpoints of each order.  An order that failed and is undone leaves
-nothing there, nor does one whose lease ended long ago: such keys are gone, and to say so each hour helps nobody.
+The journal names an account by the keys and endpoints of each order.  An order that failed and is undone leaves nothing
+there, nor does one whose lease ended long ago: such keys may no longer exist, and a report about them each hour would
+help nobody.
 """
 
 from typing import Final
@@ -11,22 +12,22 @@ from annexd.annex.request.order import FleetOrder, GrowOrder, Order
 from annexd.annex.steps.request_fleet import RequestFleet
 from annexd.workflow import Engine, State
 
-YOUNG_S: Final = 900.0  # after it was asked for, a fleet may be looked at early
+YOUNG_S: Final = 900.0  # after the request, a fleet may be examined early
 ATTENTION_S: Final = 900.0  # around a lease's end, and after a command that changes something
-LIVES_ON_S: Final = 7 * 86400.0  # after a lease's end: so long a lease function that does nothing may go unnoticed
+LIVES_ON_S: Final = 7 * 86400.0  # after a lease's end: a lease function that does nothing may go unnoticed
 
 
 class Living:
-    """Reads what is new in the journal at each question; remembers of it what lives only.  Not thread-safe."""
+    """Reads the new part of the journal at each query, and remembers only what lives.  Not thread-safe."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._seq = 0
         self._orders: dict[str, tuple[AccountTarget, float]] = {}  # by command ID: where, and when its lease ends
         self._leased: set[str] = set()  # those that were carried out, and are not over
-        self._commanded_s: dict[str, float] = {}  # when the newest command was learned, by AccountTarget.key
-        # Orders whose fleets are young or unasked for, by command ID: their account, and when the fleet was asked for,
-        # once that cannot change any more.
+        self._commanded_s: dict[str, float] = {}  # when the newest command was seen, by AccountTarget.key
+        # Orders whose fleets are young or not requested yet, by command ID: their account, and the time of the fleet's
+        # request once it is final.
         self._young: dict[str, tuple[str, float | None]] = {}
 
     def targets(self, now_s: float) -> dict[str, AccountTarget]:
@@ -40,7 +41,7 @@ class Living:
     def attended(self, now_s: float) -> set[str]:
         """Return the accounts, as AccountTarget.key, in which something changes, has just changed or ends soon.
 
-        After a start every account that lives is one of them: nobody knows what happened meanwhile.
+        After a start every living account is one of them, since nothing is known about the time in between.
         """
         commanded = {key for key, at_s in self._commanded_s.items() if abs(now_s - at_s) <= ATTENTION_S}
         ending = {target.key for target, end_s in self._orders.values() if abs(now_s - end_s) <= ATTENTION_S}

@@ -36,7 +36,7 @@ class Named:
 
     @classmethod
     def read(cls, own: AdAttributes) -> "Named":
-        """Adds what is wrong to `own.faults`; then the result is of no use."""
+        """Read it from an ad; add faults to `own.faults`, in which case the result is unusable."""
         annex = own.text("Annex", fault_of_reference)
         if annex is None and own.missing("Annex"):
             own.faults.append("Annex is missing: give an annex ID, a fleet ID or an annex name")
@@ -55,7 +55,7 @@ class NamedAnnex:
     now_s: float
 
     def known(self) -> AnnexRecord | None:
-        """Return what the journal knows of it, once the owner is checked; None when it knows none.
+        """Return its record in the journal, once the owner is checked; None if the journal does not have it.
 
         Raises InvalidRequest for a name of several, or NotOwner.
         """
@@ -72,7 +72,7 @@ class NamedAnnex:
         return known
 
     def order(self, known: AnnexRecord, verb: str) -> OrderOnAnnex:
-        """Return what a workflow on it needs, from the journal; `verb` as in "cancelled".  Raises NotNow."""
+        """Return the data that a workflow on it needs, from the journal; `verb` as in "cancelled".  Raises NotNow."""
         state, annex_id = self.index.engine.state(known.command_id), known.annex_id
         if state.finished is not None and state.is_given_up:
             raise NotNow(f"annex {annex_id} can no longer be {verb}: it was {state.finished[1]}")
@@ -83,7 +83,8 @@ class NamedAnnex:
         return OrderOnAnnex(annex_id, self._with_given_keys(order.target), self.index.end_s(known), subject)
 
     def check_not_over(self, known: AnnexRecord) -> None:
-        """Ask the cloud about an annex whose end has passed by the journal, since it may have been moved.  Blocks.
+        """Look in the cloud for an annex whose end has passed according to the journal, since it may have been moved.
+        Blocks.
 
         Raises NotNow, Retry or Refused.
         """
@@ -120,7 +121,7 @@ class NamedAnnex:
         if not meant:
             message = f"annexd knows no annex {self.named.annex} of yours, and AWS shows these keys none in"
             raise InvalidRequest([f"{message} {target.endpoints.region}"])
-        fleet = meant[0]  # one that lives, if any does; of those, the requester's own
+        fleet = meant[0]  # a living one, if any; of those, the requester's own
         if fleet.owner != owner:
             self._check_owner(fleet.owner, fleet.annex_id)
         self._check_unknown(fleet)
@@ -131,7 +132,7 @@ class NamedAnnex:
         return OrderOnAnnex(fleet.annex_id, target, fleet.written_end_s, subject)
 
     def given_keys(self) -> Requester | None:
-        """Return the requester with the keys that were given, if any; else those of the order stay."""
+        """Return the requester with the given keys, or None if those of the order remain in use."""
         if not self.named.keys.is_given:
             return None
         return Requester(self.owner, self.defaults.account_of(self.owner), self.named.keys)
@@ -151,7 +152,7 @@ class NamedAnnex:
             raise NotOwner(f"annex {annex_id} belongs to another user")
 
     def _check_unknown(self, fleet: Fleet) -> None:
-        """Refuse a fleet of an annex of the journal.
+        """Refuse a fleet of an annex that is in the journal.
 
         Its order shows its owner: a fleet's token and tags may be copied.
         """

@@ -1,7 +1,7 @@
 """CA_SWITCH_OFFER: pause an offer of machines for idle jobs, or resume it.
 
-It is written in the journal, so that a paused offer stays paused over a restart.  It costs and ends nothing: machines
-that an offer has ordered live on until their leases end.
+The journal records it, so a paused offer stays paused after a restart.  It costs and ends nothing: machines that an
+offer has ordered live until their leases end.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -35,7 +35,7 @@ class SwitchRequest:
 
     @classmethod
     def from_ad(cls, ad: Mapping[str, Any], offers: Collection[str]) -> "SwitchRequest":
-        """Raises InvalidRequest with every fault."""
+        """Parse an ad.  Raises InvalidRequest with every fault."""
         own = own_of(COMMAND, ad, OWN)
         offer, paused = own.text("Offer", lambda name: _fault_of(name, offers)), own.flag("Paused", True)
         if offer is None and own.missing("Offer"):

@@ -1,4 +1,4 @@
-"""The annexes that annexd ordered for idle jobs: how many machines of each offer live, and how many are coming."""
+"""The annexes that annexd ordered for idle jobs: the machines of each offer that live or are on their way."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,36 +12,40 @@ from annexd.annex.request.order import FleetOrder
 from annexd.annex.status import PoolCounts, PoolSnapshot, Snapshot
 from annexd.annex.steps.request_fleet import FleetRequested
 
-UNLISTED_S: Final = 300.0  # so long a fleet may be missing in AWS's lists, or has AWS tried to start something
+UNLISTED_S: Final = 300.0  # after its request, a fleet may be missing in AWS's lists for this long
 ALL_GONE_S: Final = 600.0  # after the end of its lease: two runs of the lease function
 
 
 @dataclass(frozen=True)
 class OfferedAnnex:
-    """`machines` that are there or may still come, and of these the ones that have not joined the pool in time."""
+    """An annex of an offer: `machines` that exist or may still start, and how many of these have not joined the pool in
+    time.
+    """
 
     annex_id: str
     offer: str
     machines: int
     in_flight: int
     joined: int
-    ordered_s: float  # when its fleet was asked for, or 0 before that
+    ordered_s: float  # when its fleet was requested, or 0 before that
     end_s: int
     command_id: str
     owner: str
     claimed: int  # machines that have a job
     began_s: int  # when its lease began
     lease_s: int  # as it was ordered
-    hears_s: float  # so long before its end all its machines still hear of a later one
-    moves: int  # how often its end was to be moved
-    held: str  # why annexd by itself must not move its end now
-    has_started: bool = False  # whether AWS shows a machine of it
+    hears_s: float  # seconds before its end at which all its machines can still learn of a later one
+    moves: int  # number of moves of its end
+    held: str  # why annexd must not move its end by itself now
+    has_started: bool = False  # whether AWS shows one of its machines
 
 
 def offered_annexes(
     index: AnnexIndex, looks: Mapping[str, Snapshot], pool: PoolSnapshot, now_s: float, boot_s: float
 ) -> Iterator[OfferedAnnex]:
-    """Yield those that live or may live; `boot_s`: so long a machine is expected to join.  Raises JournalError."""
+    """Yield those that live or may live; `boot_s`: the time within which a machine is expected to join.  Raises
+    JournalError.
+    """
     for known in index.all():
         if known.offer is None or index.latest_end_s(known.annex_id) + ALL_GONE_S < now_s:
             continue
@@ -51,7 +55,7 @@ def offered_annexes(
 
 
 def fleet_orders(index: AnnexIndex, annexes: Iterable[OfferedAnnex]) -> Iterator[tuple[FleetOrder, str, float]]:
-    """Yield the order, the fleet, and when it was asked for, of those that have a fleet.  Raises JournalError."""
+    """Yield the order, the fleet, and the time of its request, for annexes that have a fleet.  Raises JournalError."""
     for annex in annexes:
         state = index.engine.state(annex.command_id)
         order, requested = state.order_as(FleetOrder), state.results.get(FleetRequested)
@@ -102,14 +106,14 @@ def _offered(
 def _seen_end_s(
     known: AnnexRecord, index: AnnexIndex, seen: ObservedAnnex | None, looks: Mapping[str, Snapshot]
 ) -> float | None:
-    """Return the end that AWS shows; None if it was not looked at since annexd moved it."""
+    """Return the end that AWS shows; None if no look has followed annexd's last move."""
     look = looks.get(index.ordered(known).account or "")
     is_newer = look is not None and look.at_s >= index.moved_at_s(known)
     return seen.end_of_lease_s if seen is not None and is_newer else None
 
 
 def _held(moves: Moves, seen_end_s: float | None, end_s: int, *, is_ended: bool) -> str:
-    """Return why annexd by itself must not move the end: what people did with it stands."""
+    """Return why annexd must not move the end by itself: people's changes take precedence."""
     if is_ended:
         return "it was cancelled"
     if moves.is_under_way:
@@ -122,9 +126,9 @@ def _held(moves: Moves, seen_end_s: float | None, end_s: int, *, is_ended: bool)
 
 
 def _seen(known: AnnexRecord, look: Snapshot | None, asked_s: float, now_s: float) -> ObservedAnnex | None:
-    """Return what the newest look at its account saw; None if it says nothing about this annex.
+    """Return what the newest look at its account saw; None if that look is not conclusive for this annex.
 
-    A look from before it was asked for says nothing, and AWS's lists may lack a young fleet.
+    A look from before the fleet's request is not, and AWS's lists may lack a young fleet.
     """
     if look is None or look.at_s < asked_s:
         return None
@@ -135,7 +139,7 @@ def _seen(known: AnnexRecord, look: Snapshot | None, asked_s: float, now_s: floa
 
 
 def _there(seen: ObservedAnnex | None, wanted: int, *, is_ended: bool) -> int:
-    """Return the machines that are there, or all that were wanted while AWS may still start some."""
+    """Return the number of existing machines, or of all requested ones while AWS may still start some."""
     if seen is None:
         return 0
     return max(wanted, seen.instances) if seen.is_launching and not is_ended else seen.instances

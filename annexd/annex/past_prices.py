@@ -1,6 +1,7 @@
-"""Ask AWS what pools cost at the times when instances of annexes ran: few questions for all annexes of a place.
+"""Query AWS for the prices of pools at the times when instances of annexes ran, with few calls for all annexes of a
+place.
 
-Spot prices are of those times.  An On-Demand price is the list's of today, for all times.
+Spot prices are those of these times.  An On-Demand price is today's list price, for all times.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from annexd.annex.spending import Prices
 from annexd.annex.steps import StepContext
 from annexd.aws import Clients, account_of_function, time_limit
 
-LONGEST_S: Final = 60.0  # of all calls of one question
+LONGEST_S: Final = 60.0  # for all calls of one query
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class PastPrices:
 def past_prices(
     context: StepContext, target: AccountTarget, defaults: Defaults, since_s: Mapping[CapacityPool, float]
 ) -> PastPrices:
-    """Return the prices of these pools from these times until now, of those that are known.  Blocks.
+    """Return the known prices of these pools, from these times until now.  Blocks.
 
     Raises Retry or Refused if the keys cannot be used.
     """

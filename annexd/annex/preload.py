@@ -1,4 +1,4 @@
-"""Load AWS's service models early, for which the first request would otherwise wait 0.4 s."""
+"""Load AWS's service models early; otherwise the first request would wait 0.4 s for them."""
 
 import contextlib
 from dataclasses import replace
@@ -15,7 +15,7 @@ def preload(defaults: Defaults) -> None:
     config_shape()
     nobody = Credentials("nobody", SecretKey("nothing"))
     endpoints = own_endpoints(defaults)
-    with contextlib.suppress(*AWS_ERRORS, *SHAPE_ERRORS, OSError):  # the first call that needs them fails, and says so
+    with contextlib.suppress(*AWS_ERRORS, *SHAPE_ERRORS, OSError):  # the first call that needs them reports it
         clients = ClientCache().clients(nobody, replace(endpoints, region=endpoints.region or "us-east-1"))
         _ = clients.sts
         if defaults.s3_bucket is not None:

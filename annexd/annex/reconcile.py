@@ -1,8 +1,8 @@
 """Reconciliation: take the inventory of an account, report it, and warn.
 
-It arms nothing: the lease of a fleet is part of the fleet, and the lease function ends it.  Only where that has not
-happened after three of its runs, annexd ends the fleet itself, by the code by which it undoes an order.  What a
-workflow of this annexd is busy with is left to it.
+It arms nothing: the lease of a fleet is part of the fleet, and the lease function ends it.  Only if that has not
+happened after three of its runs, annexd ends the fleet itself, with the code that undoes an order.  Annexes that a
+workflow of this annexd is busy with are left to it.
 """
 
 from collections import Counter
@@ -35,21 +35,23 @@ from annexd.aws import Clients, time_limit
 from annexd.workflow import Refused, Retry
 
 NEVER_S: Final = float("inf")
-LOOK_S: Final = 300.0  # at one account, with all that is ended there
+LOOK_S: Final = 300.0  # for one account, with everything that is ended there
 OVERDUE_S: Final = 900.0  # three runs of the lease function
-LONGEST_NAME: Final = 128  # of a runtime, as AWS has them
+LONGEST_NAME: Final = 128  # of a runtime, in AWS's form
 
 
 @dataclass(frozen=True)
 class ObservedAnnex:
-    """An annex that was alive: the end of its lease by its fleet; when the lease function saw it last, or None."""
+    """An annex that was alive: the end of its lease according to its fleet; when the lease function saw it last, or
+    None.
+    """
 
     annex_id: str
     owner: str
     fleet_id: str | None
     end_of_lease_s: float | None
     ordered_end_s: int | None
-    instances: int  # that are not gone
+    instances: int  # not terminated
     enforcer_seen_s: float | None
     running: int = 0
     is_launching: bool = False
@@ -57,7 +59,7 @@ class ObservedAnnex:
 
 @dataclass(frozen=True)
 class EnforcerReport:
-    """The findings about the lease function: `fault` keeps orders from being carried out, `warning` does not."""
+    """The findings about the lease function: `fault` prevents orders from being carried out, `warning` does not."""
 
     receipt: Receipt | None = None
     fault: str = ""
@@ -68,16 +70,16 @@ class EnforcerReport:
 class Report:
     """The result of reconciling one account; IDs are unique in all of AWS."""
 
-    fleets: frozenset[str] = frozenset()  # that run, or may launch
+    fleets: frozenset[str] = frozenset()  # that run or may launch
     instances: frozenset[str] = frozenset()
     overdue: frozenset[str] = frozenset()  # fleets
-    ended: tuple[str, ...] = ()  # what annexd ended itself, in words
+    ended: tuple[str, ...] = ()  # descriptions of what annexd ended itself
     faults: tuple[str, ...] = ()
     annexes: tuple[ObservedAnnex, ...] = ()
     enforcer: EnforcerReport = EnforcerReport()
     troubles: Mapping[str, Trouble] = field(default_factory=dict)  # by fleet ID
-    launches: Mapping[str, tuple[Launch, ...]] = field(default_factory=dict)  # of what runs, by annex ID
-    capacity: tuple[FleetCapacity, ...] = ()  # what histories say
+    launches: Mapping[str, tuple[Launch, ...]] = field(default_factory=dict)  # of running instances, by annex ID
+    capacity: tuple[FleetCapacity, ...] = ()  # reports from histories
 
 
 def reconcile(
@@ -87,10 +89,10 @@ def reconcile(
     cancelled: Callable[[], Mapping[str, float]] = dict,
     today: date | None = None,
 ) -> Report:
-    """Look at one account.  Blocks.  Raises Retry or Refused when it cannot be looked at.
+    """Reconcile one account.  Blocks.  Raises Retry or Refused if the account cannot be read.
 
-    `busy` gives the annexes whose workflows are under way; `cancelled` the ends of those leases that were cut short.
-    `today`: to warn of the end of a Python version's support.
+    `busy` returns the annexes whose workflows are under way; `cancelled` the ends of leases that were cut short.
+    `today`: for the warning about the end of a Python version's support.
     """
     with time_limit(LOOK_S):
         before, clients = busy(), context.access(target)
@@ -132,13 +134,13 @@ def _look_at_enforcer(
 
 def _max_lease_s(enforcer: EnforcerReport) -> float:
     longest_s = enforcer.receipt.max_lease_s if enforcer.receipt else None
-    return float(longest_s or NEVER_S)  # where it is not known, no lease is cut short for it
+    return float(longest_s or NEVER_S)  # if it is unknown, no lease is cut short for it
 
 
 def overdue_fleets(
     inventory: Inventory, busy: Set[str], now_s: float, max_lease_s: float, cancelled: Mapping[str, float]
 ) -> Iterator[str]:
-    """Yield the fleets that live on although three runs of the lease function have had the time to end them."""
+    """Yield the fleets that still live although three runs of the lease function had time to end them."""
     for fleet in inventory.living().values():
         end_s = min(fleet.end_s(max_lease_s), cancelled.get(fleet.annex_id, NEVER_S))
         if fleet.annex_id not in busy and end_s + OVERDUE_S < now_s:
@@ -195,7 +197,7 @@ def _by_annex(observed: Iterable[ObservedAnnex]) -> Iterator[ObservedAnnex]:
 
 
 def _together(known: ObservedAnnex, one: ObservedAnnex) -> ObservedAnnex:
-    """Return both as one annex: it ends with the fleet that ends last, and is safe once all its fleets are."""
+    """Merge both into one annex: it ends with the fleet that ends last, and is safe once all its fleets are."""
     ends_s = [each.end_of_lease_s for each in (known, one) if each.end_of_lease_s is not None]
     seen_s = known.enforcer_seen_s, one.enforcer_seen_s
     return replace(

@@ -1,9 +1,9 @@
-"""Say which annexes of the journals in a folder may still live, while no annexd runs on them.
+"""List the annexes of the journals in a folder that may still live, while no annexd uses them.
 
     python3 -m annexd.annex.remaining FOLDER
 
-A package's scripts ask before it is removed: later nothing on the machine can read a journal, and deleting one with a
-living annex would leave that annex to its lease alone.  Each annexd of a host has a journal of its own.
+A package's scripts run this before its removal: later nothing on the machine can read a journal, and if one with a
+living annex is deleted, only the lease ends that annex.  Each annexd of a host has its own journal.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ LEASE_END: Final = "%Y-%m-%d %H:%M UTC"
 
 def remaining(journal: Journal, now_s: float) -> list[str]:
     """Return a line for each annex that may live and each command that is unfinished.  Raises JournalError."""
-    context = StepContext(no_access)  # none of the workflows runs here
+    context = StepContext(no_access)  # no workflow runs here
     index = index_of(Engine(journal, annex_steps(context)), context)
     annexes = [one for one in index.all() if _may_live(index, one, now_s)]
     ours = {one.command_id for one in annexes}
@@ -48,7 +48,7 @@ def _line(annex: AnnexRecord, end_s: int) -> str:
 
 
 def main() -> int:
-    """Print them; the status is 0 when there is none, 1 when there are some, 2 when a journal cannot be read."""
+    """Print them; the status is 0 without any, 1 with some, and 2 if a journal cannot be read."""
     if len(sys.argv) != 2:
         print(__doc__, file=sys.stderr)
         return EXIT_UNKNOWN
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def journals(folder: Path) -> list[Path]:
-    """Return every entry but the archives and SQLite's files: what is no journal cannot be read as one, either."""
+    """Return every entry but the archives and SQLite's files; other entries are reported as unreadable journals."""
     return sorted(path for path in folder.iterdir() if not path.name.endswith(BESIDE_JOURNALS))
 
 

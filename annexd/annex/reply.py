@@ -21,8 +21,8 @@ INVALID_REQUEST: Final = "InvalidRequest"
 INVALID_STATE: Final = "InvalidState"
 NOT_AUTHORIZED: Final = "NotAuthorized"
 UNKNOWN_ERROR: Final = "UnknownError"
-RETRY_AFTER_S: Final = 1  # of an annexd that stops, and goes on at its next start
-ROLE_DENIED: Final = "iam:PassRole"  # that AWS's words name, when these keys may not hand a role to EC2
+RETRY_AFTER_S: Final = 1  # of an annexd that stops, and continues at its next start
+ROLE_DENIED: Final = "iam:PassRole"  # which AWS's message names if these keys may not pass a role to EC2
 OWN_ROLES: Final = (
     "; a role of your own needs that permission; if the file omits IamFleetRole and IamInstanceProfile, annexd uses "
     "those of condor_annex -setup"
@@ -34,7 +34,7 @@ class NotNow(Exception):
 
 
 class NoRoom(NotNow):
-    """The budgets have room for `capacity_left` units of it, which may be none."""
+    """The budgets have room for only `capacity_left` units of it, possibly 0."""
 
     def __init__(self, text: str, capacity_left: int) -> None:
         super().__init__(text)
@@ -81,7 +81,7 @@ def reply_of(outcome: Outcome) -> ReplyAd:
 
 
 def reply_of_error(error: Exception, command_id: str | None, *, begun: bool) -> ReplyAd:
-    """Return the answer to a request that was stopped by one of ANSWERED; `begun`: it was already in the journal."""
+    """Build the reply to a request that was stopped by one of ANSWERED; `begun`: it was already in the journal."""
     match error:
         case InvalidRequest():
             return reply(INVALID_REQUEST, str(error), command_id=command_id)
@@ -102,7 +102,7 @@ def reply_of_error(error: Exception, command_id: str | None, *, begun: bool) -> 
 
 
 def reply_of_cancel(outcome: Outcome, *, again: bool) -> ReplyAd:
-    """Return the answer to a cancellation; `again`: it is that of an earlier command."""
+    """Build the reply to a cancellation; `again`: it is that of an earlier command."""
     order, ended = outcome.order_as(CancelOrder), outcome.results.get(FleetsEnded)
     if outcome.retry_at_s is not None:
         annex = f"annex {order.annex_id}" if order else "the annex"
@@ -123,7 +123,7 @@ def reply_of_cancel(outcome: Outcome, *, again: bool) -> ReplyAd:
 
 
 def reply_of_change(outcome: Outcome) -> ReplyAd:
-    """Return the answer to a change of a lease's end; its EndOfLease is what AWS showed then, if that is known."""
+    """Build the reply to a change of a lease's end; its EndOfLease is the one that AWS showed then, if known."""
     order, read = outcome.order_as(ChangeOrder), outcome.results.get(LeaseRead)
     informed = outcome.results.get(MachinesInformed)
     end_s = (read.end_of_lease_s if outcome.result == SUCCESS else read.from_s) if read else None
@@ -140,7 +140,7 @@ def reply_of_change(outcome: Outcome) -> ReplyAd:
 
 
 def reply_of_growth(outcome: Outcome) -> ReplyAd:
-    """Return the answer to a resize: BulkRequestID is the further fleet's, TargetCapacity the whole annex's."""
+    """Build the reply to a resize: BulkRequestID is the further fleet's, TargetCapacity the whole annex's."""
     order, requested = outcome.order_as(GrowOrder), outcome.results.get(FleetRequested)
     seen, is_done = outcome.results.get(LeaseFunctionSeen), outcome.result == SUCCESS
     ad = reply(outcome.result, outcome.error, command_id=outcome.command_id)
@@ -158,7 +158,7 @@ def reply_of_growth(outcome: Outcome) -> ReplyAd:
 
 
 def reply_of_reduction(outcome: Outcome) -> ReplyAd:
-    """Return the answer to a resize to fewer units: how many machines leave, and how many of these had jobs."""
+    """Build the reply to a resize to fewer units: how many machines leave, and how many of these had jobs."""
     order, leaving = outcome.order_as(ShrinkOrder), outcome.results.get(Leaving)
     is_done = outcome.result == SUCCESS
     if outcome.retry_at_s is not None:

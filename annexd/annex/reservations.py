@@ -1,9 +1,8 @@
-"""Reserve what an order can cost before it is accepted, in the same transaction of the journal.
+"""Reserve the maximum cost of an order before it is accepted, in the same transaction of the journal.
 
-Prices are asked for first, and without any lock.  Then, under one lock, the ledger is brought up to date from the
-journal, the budgets are checked, and the order and its reservation are written.  So orders at the same moment never
-exceed a budget together, and a crash leaves both records or none.  Without a budget that applies nothing is asked, and
-nothing is refused.
+Prices are queried first, without any lock.  Then, under one lock, the ledger is updated from the journal, the budgets
+are checked, and the order and its reservation are written.  So concurrent orders never exceed a budget together, and a
+crash leaves both records or neither.  If no budget applies, nothing is queried and nothing is refused.
 """
 
 import threading
@@ -46,7 +45,7 @@ class Rules:
     is_true: Callable[[str, Ad], bool] = _every
 
     def applicable(self, owner: str, order: FleetOrder) -> list[Budget]:
-        """Return the budgets that an annex of `owner` (user@domain) counts in."""
+        """Return the budgets that apply to an annex of `owner` (user@domain)."""
         if not self.budgets:
             return []
         names = {"Owner": owner.partition("@")[0], "User": owner}
@@ -56,7 +55,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Bounded:
-    """An order as it is sent under its budgets, and what it would reserve; None: no budget applies."""
+    """An order as it is sent under its budgets, and its reservation; None: no budget applies."""
 
     order: FleetOrder
     hold: Hold | None = None
@@ -64,7 +63,7 @@ class Bounded:
 
 @dataclass(frozen=True)
 class Preview:
-    """The needs of an order of each budget that applies to it, and the state of these budgets."""
+    """The needs of an order in each budget that applies to it, and the state of these budgets."""
 
     order: FleetOrder
     accounts: tuple[Account, ...] = ()
@@ -87,7 +86,7 @@ class Settled:
 
 
 class Reservations:
-    """The ledger of a journal, and all that changes it.  Thread-safe; its methods raise JournalError."""
+    """The ledger of a journal, and all its changes.  Thread-safe; its methods raise JournalError."""
 
     def __init__(self, index: AnnexIndex, context: StepContext, rules: Rules = Rules()) -> None:
         self._index, self._engine, self._context, self._rules = index, index.engine, context, rules
@@ -98,13 +97,15 @@ class Reservations:
         self._born: dict[str, int] = {}  # failed commands whose machines may have run, and for how long (seconds)
 
     def reconfigure(self, rules: Rules) -> None:
-        """Budgets of these rules apply to whatever is accepted from now on."""
+        """Apply the budgets of these rules to everything that is accepted from now on."""
         self._rules = rules
 
-    # What reserves.  Each returns the accepted workflow, and raises NotNow for a budget without room.
+    # Methods that reserve.  Each returns the accepted workflow, and raises NotNow for a budget without room.
 
     def order(self, command_id: str, owner: str, order: FleetOrder, asked: str, defaults: Defaults) -> State:
-        """Accept a new annex.  Raises InvalidRequest for what has no bound, Retry or Refused if AWS cannot be asked."""
+        """Accept a new annex.  Raises InvalidRequest for a cost without a bound, Retry or Refused if AWS cannot be
+        queried.
+        """
         bounded = self.bounded(owner, order, order.target, defaults)
         return self.accept(command_id, owner, bounded.order, asked, bounded.hold)
 
@@ -118,7 +119,7 @@ class Reservations:
     def change(self, command_id: str, owner: str, order: ChangeOrder, asked: str, known: AnnexRecord) -> State:
         """Accept a change of the end of an annex: a later one reserves the difference first, an earlier one returns it.
 
-        Raises NotNow, too, for a later end of an annex whose fleets a budget that applies knows nothing of.
+        Also raises NotNow for a later end of an annex with a fleet that a budget that applies does not know.
         """
         annex_order = order.subject.order
         applicable = self._rules.applicable(known.owner, annex_order) if annex_order else []
@@ -131,7 +132,7 @@ class Reservations:
         return self._accept(command_id, owner, order, asked, Reserved(order.annex_id, order.end_of_lease_s))
 
     def bounded(self, owner: str, order: FleetOrder, target: AccountTarget, defaults: Defaults) -> Bounded:
-        """Return what the order reserves and sends, asked for with the keys of `target`.  Blocks.
+        """Return what the order reserves and sends; prices are queried with the keys of `target`.  Blocks.
 
         Raises InvalidRequest, Retry or Refused.
         """
@@ -150,7 +151,7 @@ class Reservations:
         return Bounded(worst.order, hold)
 
     def preview(self, owner: str, order: FleetOrder, defaults: Defaults) -> Preview:
-        """Return what the order would reserve, and why it would be refused; nothing is reserved.  Blocks."""
+        """Return what the order would reserve, and why it would be refused, without reserving anything.  Blocks."""
         try:
             bounded = self.bounded(owner, order, order.target, defaults)
         except InvalidRequest as error:
@@ -164,7 +165,7 @@ class Reservations:
         return Preview(bounded.order, tuple(accounts), needs, tuple(found), INVALID_STATE if found else SUCCESS)
 
     def _check_is_known(self, order: ChangeOrder, entry: AnnexHolds, applicable: Sequence[Budget]) -> None:
-        """Raise NotNow where an annex that would be extended has a fleet that did not reserve in a budget."""
+        """Raise NotNow if an annex to be extended has a fleet that did not reserve in a budget."""
         fleets = {str(order.subject.order_command_id), *self._index.grows(order.annex_id)}
         for budget in applicable:
             if any(each not in entry.holds or budget.key not in entry.holds[each].budgets for each in fleets):
@@ -186,25 +187,25 @@ class Reservations:
                 raise NoRoom("; ".join(found), fitting(accounts, needs, units))
             return self._engine.accept(command_id, owner, order, asked, reserved)
 
-    # What is asked of it.
+    # Queries.
 
     def accounts(self, now_s: float) -> list[Account]:
-        """Return how each budget stands."""
+        """Return the state of each budget."""
         with self._lock:
             return self._accounts(now_s) if self._rules.budgets else []
 
     def entries(self) -> dict[str, AnnexHolds]:
-        """Return what annexes have reserved, by annex ID."""
+        """Return the reservations of annexes, by annex ID."""
         with self._lock:
             return self._ledger().entries()
 
     def is_under_way(self, entry: AnnexHolds) -> bool:
-        """Return whether one of its commands is not finished, by the newest look at the journal."""
+        """Return whether one of its commands is unfinished, as of the newest look at the journal."""
         with self._lock:
             return not entry.commands.isdisjoint(self._under_way)
 
     def born(self, entry: AnnexHolds) -> dict[str, int]:
-        """Return its failed commands whose machines may have run, and what they cost at most."""
+        """Return its failed commands whose machines may have run, and their maximum cost."""
         with self._lock:
             found = {each: self._born[each] for each in entry.commands & self._born.keys() if each in entry.holds}
         end_s, holds = entry.latest_end_s, entry.holds
@@ -214,7 +215,7 @@ class Reservations:
         }
 
     def settle(self, annex_id: str, settlement: "Settled", now_s: float) -> None:
-        """Write what commands cost, and return the rest of what they had reserved; nothing where one is under way."""
+        """Record the cost of commands and release the rest of their reservations, unless one is under way."""
         command_ids = settlement.command_ids
         with self._lock:
             ledger = self._ledger()
@@ -232,7 +233,7 @@ class Reservations:
         return [ledger.account(each, now_s) for each in self._rules.budgets]
 
     def _ledger(self) -> Ledger:
-        """Return it with what the journal has by now."""
+        """Return the ledger, updated from the journal."""
         if self._known is None:
             self._known = Ledger(self._engine.spent())
         self._seq, found = self._engine.reserved(Reserved, self._seq)
@@ -247,7 +248,7 @@ class Reservations:
         return self._known
 
     def _finish(self, ledger: Ledger, state: State, annex_id: str) -> None:
-        """Take in what became of a command; one that cannot be read, or was given up, holds what it holds."""
+        """Take in the outcome of a command; one that cannot be read, or was given up, keeps its reservation."""
         entry, command_id = ledger.entry(annex_id), state.command_id
         if state.finished is None or state.is_given_up:
             return
@@ -267,6 +268,6 @@ def _end_s(state: State) -> int | None:
 
 
 def _units(order: object) -> int:
-    """Return how many units a new annex is of, which cost alike under the bound; 0 for anything else."""
+    """Return the number of units of a new annex, which cost alike under the bound; 0 for other orders."""
     units = order.units if isinstance(order, FleetOrder) else None
     return units if isinstance(units, int) else 0

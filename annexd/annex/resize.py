@@ -1,7 +1,7 @@
-"""CA_RESIZE_ANNEX, from the command ad to the reply ad: change how many units an annex has.
+"""CA_RESIZE_ANNEX, from the command ad to the reply ad: change the size of an annex.
 
-More units are a further fleet of the annex, under its present end: a workflow as an order is one, with the same steps.
-To shrink it, machines are asked to take no more jobs and to leave.  Only its owner may do either, or a super user.
+More units are a further fleet of the annex, under its present end: a workflow with the same steps as an order.  To
+shrink it, machines are asked to take no more jobs and to leave.  Only its owner or a super user may do either.
 """
 
 from collections.abc import Callable, Mapping, Set
@@ -42,7 +42,7 @@ from annexd.budget.hold import Hold
 from annexd.workflow import SUCCESS, Engine, Outcome, State, Workflow
 
 COMMAND: Final = "CA_RESIZE_ANNEX"
-DEADLINES: Final = 2.5  # as of a change of the end: a turn may be waited for
+DEADLINES: Final = 2.5  # as for a change of the end: it may wait for its turn
 OWN: Final = OWN_NAMES | {"targetcapacity", "now"}
 
 
@@ -57,7 +57,7 @@ def add_resizing(engine: Engine, context: StepContext, index: AnnexIndex) -> Non
 
 @dataclass(frozen=True)
 class ResizeRequest:
-    """A request that can be carried out if there is such an annex."""
+    """A valid request, which can be carried out if the annex exists."""
 
     named: Named
     units: int
@@ -65,7 +65,7 @@ class ResizeRequest:
 
     @classmethod
     def from_ad(cls, ad: Mapping[str, Any]) -> "ResizeRequest":
-        """Raises InvalidRequest with every fault."""
+        """Parse an ad.  Raises InvalidRequest with every fault."""
         own = own_of(COMMAND, ad, OWN)
         request = cls(Named.read(own), _units(own), own.flag("Now", False))
         if own.faults:
@@ -95,7 +95,7 @@ def resize_annex(
     accepted: Callable[[State], None] = lambda _: None,
 ) -> ReplyAd:
     """Resize the annex in `ad` for `owner` (user@domain), and reply when AWS has its further fleet, or when
-    its machines are asked to leave.  Blocks.  `claimed`: the instances with jobs, by the collector.
+    its machines are asked to leave.  Blocks.  `claimed`: the instances with jobs, according to the collector.
     """
 
     def begin() -> State | ReplyAd:
@@ -112,7 +112,7 @@ def resize_annex(
 
 @dataclass(frozen=True)
 class _Present:
-    """The annex's end and size by AWS, without what leaves, and the time by AWS's clock."""
+    """The annex's end and size according to AWS, without the leaving machines, and the time by AWS's clock."""
 
     end_s: int
     units: int
@@ -130,7 +130,7 @@ class _Resizing:
     reservations: Reservations | None
 
     def accepted(self, asked: str) -> State | None:
-        """Return the workflow that carries it out, or None if the annex has this size.  Raises what ANSWERED names."""
+        """Return the workflow that carries it out, None if the annex has this size.  Raises the errors in ANSWERED."""
         known, index = self._known(), self.annex.index
         self._check_can_change(known)
         before = index.earlier_changes(known.annex_id, "")
@@ -155,14 +155,14 @@ class _Resizing:
             return self.reservations.accept(command_id, owner, wanted, asked, hold)
 
     def _bounded(self, known: AnnexRecord, order: GrowOrder) -> tuple[GrowOrder, Hold | None]:
-        """Return it with the prices that its budgets have sent, and what it reserves."""
+        """Return the order with the price bounds that its budgets require, and its reservation."""
         if self.reservations is None:
             return order, None
         bounded = self.reservations.bounded(known.owner, order.further, order.target, self.annex.defaults)
         return replace(order, further=bounded.order), bounded.hold
 
     def unchanged(self) -> ReplyAd:
-        """Answer a request for the size that the annex has."""
+        """Reply to a request for the size that the annex already has."""
         units, named = self.request.units, self.annex.named
         message = f"it has {units} units already: nothing was ordered"
         known = self._known()
@@ -201,7 +201,7 @@ class _Resizing:
         self.annex.check_not_over(known)
 
     def _present(self, order: OrderOnAnnex, annex_order: FleetOrder) -> _Present:
-        """Ask AWS.  Blocks.  Raises NotNow, Retry or Refused."""
+        """Query AWS.  Blocks.  Raises NotNow, Retry or Refused."""
         with time_limit(STEP_S):
             clients = self.annex.context.access(order.target)
             fleets = lasting(fleets_of_annex(clients.ec2, order.annex_id, order.subject.fleet_ids))
@@ -266,9 +266,9 @@ class _Resizing:
 
 
 def _units_of(fleet: Fleet, running: int, *, known: bool) -> int:
-    """Return the units of a fleet: those asked for while it launches, then those that are left.
+    """Return the units of a fleet: the requested ones while it launches, then those that are left.
 
-    Where it is not `known` what a machine counts, all units count that AWS has started.
+    If the units per machine are not `known`, all units that AWS has started count.
     """
     target = fleet.target or 0
     if fleet.is_launching:

@@ -1,7 +1,7 @@
-"""Files that come with annexd beside its code, and where they are: in a checkout, or where pip has put them.
+"""Find files that come with annexd beside its code: in a checkout, or where pip has installed them.
 
-pip puts them below the data folder of the scheme that it installs by: a virtual environment, the system or the user's
-home (--user).  With --target they are below the folder of the code itself.
+pip puts them below the data folder of its installation scheme: a virtual environment, the system or the user's home
+(--user).  With --target they are below the folder of the code itself.
 """
 
 import sysconfig
@@ -13,7 +13,7 @@ SHARE: Final = Path("share", "annexd")
 
 
 def _data_folders() -> list[Path]:
-    """Return those of the schemes by which the code can have come to where it is."""
+    """Return the data folders of the schemes by which the code can have been installed in its place."""
     names = sysconfig.get_scheme_names()
     schemes = [each for each in names if Path(sysconfig.get_path("purelib", each)).resolve() == TOP]
     return list(dict.fromkeys(Path(sysconfig.get_path("data", each), SHARE) for each in schemes))
@@ -29,7 +29,7 @@ def places(folder: str, name: str) -> tuple[Path, ...]:
 
 
 def shipped(folder: str, name: str) -> bytes | None:
-    """Return its content; None where it is missing."""
+    """Return its content; None if it is missing."""
     for path in places(folder, name):
         try:
             return path.read_bytes()

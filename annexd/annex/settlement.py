@@ -1,8 +1,8 @@
-"""Settle what annexes have reserved, once nothing of them runs any more: what it cost counts, the rest returns.
+"""Settle the reservations of annexes once nothing of them runs any more: their cost counts, and the rest is released.
 
-Its cost is an estimate: the seconds that annexd saw machines run, at the prices that AWS had for them (usage.py,
-spending.py), with the most expensive volumes and the address of each machine.  Usage without a price after an hour
-costs as much as it could at most.  The bill is the truth.
+Its cost is an estimate: the seconds that annexd saw machines run, at AWS's prices of that time (usage.py, spending.py),
+with the most expensive volumes and the address of each machine.  Usage that has no price after an hour counts at its
+maximum cost.  The bill is the truth.
 """
 
 from collections.abc import Mapping
@@ -32,15 +32,15 @@ class _Open:
 
 
 class Settlement:
-    """Settles what is due.  Not thread-safe; `sweep` raises JournalError."""
+    """Settles annexes when they are due.  Not thread-safe; `sweep` raises JournalError."""
 
     def __init__(self, index: AnnexIndex, reservations: Reservations) -> None:
         self._index, self._engine, self._reservations = index, index.engine, reservations
         self._gone_s: dict[str, float] = {}  # when an annex was first seen to be gone
-        self._overran: set[str] = set()  # annexes that ran on after all that was reserved for
+        self._overran: set[str] = set()  # annexes that ran longer than their reservations allow for
 
     def sweep(self, looks: Mapping[str, Snapshot], now_s: float) -> None:
-        """Settle annexes that these looks (by AccountTarget.key) show to be gone."""
+        """Settle annexes that are gone according to these looks (by AccountTarget.key)."""
         entries = self._reservations.entries()
         annexes = {each.annex_id: each for each in self._index.all()} if entries else {}
         self._gone_s = {each: at_s for each, at_s in self._gone_s.items() if each in entries}
@@ -63,7 +63,7 @@ class Settlement:
         if not annex.entry.holds:
             self._settle(annex, 0, {}, now_s)
         elif now_s > annex.entry.over_s and (self._is_given_up(annex) or now_s > annex.entry.over_s + LIVES_ON_S):
-            self._settle(annex, 0, whole, now_s)  # nobody can see what it cost
+            self._settle(annex, 0, whole, now_s)  # its cost is not visible to anybody
         elif self._is_gone(annex) and (spent := self._spent(annex, now_s)) is not None:
             is_bound = annex.known.annex_id not in self._overran
             amounts = {name: min(spent, most) if is_bound else spent for name, most in whole.items()}
@@ -74,11 +74,11 @@ class Settlement:
         self._reservations.settle(annex.known.annex_id, settled, now_s)
 
     def _is_given_up(self, annex: _Open) -> bool:
-        """Return whether its order failed and may have left something that no look counts as the annex's."""
+        """Return whether its order failed and may have left something that no look attributes to the annex."""
         return self._index.ordered(annex.known).has_succeeded is False
 
     def _is_gone(self, annex: _Open) -> bool:
-        """Return whether a look saw nothing of it that could cost anything from then on."""
+        """Return whether a look found nothing of it that could still cost anything."""
         look, known = annex.look, annex.known
         if look is None or look.at_s <= max(self._index.requested_at_s(known), self._index.moved_at_s(known)):
             return False
@@ -92,13 +92,13 @@ class Settlement:
         return bool(is_cancelled) or look.at_s > min(annex.entry.latest_end_s, self._launches_until_s(annex))
 
     def _launches_until_s(self, annex: _Open) -> float:
-        """Return when AWS has started all that it will, also what it shows late."""
+        """Return the time by which AWS has started every instance that it will, including those that it shows late."""
         orders = [self._engine.state(each).order for each in (annex.known.command_id, *annex.entry.commands)]
         fleets = [each.further if isinstance(each, GrowOrder) else each for each in orders]
         return YOUNG_S + max((each.valid_until_s for each in fleets if isinstance(each, FleetOrder)), default=0.0)
 
     def _spent(self, annex: _Open, now_s: float) -> int | None:
-        """Return micro-dollars that were not settled before; None while prices are waited for."""
+        """Return the micro-dollars that were not settled before; None while prices are still missing."""
         usage = self._index.usage(annex.known)
         if usage is None:
             return 0

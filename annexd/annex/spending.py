@@ -1,8 +1,8 @@
-"""The cost of the instances of one capacity pool: a sum that is priced bit by bit, and what ran since.
+"""The cost of the instances of one capacity pool: a sum that is priced step by step, and the changes since then.
 
-Between two looks at AWS only starts and ends are kept, as the time of each and the number; prices are asked for later
-and seldom, since AWS keeps them for 90 days (EC2 API reference, DescribeSpotPriceHistory).  Once priced, the sum
-stays.  Time is priced until the newest look only: what ended after it is not known before the next one.
+Between two looks at AWS only starts and ends are kept, as the time of each and the number; prices are queried later and
+seldom, since AWS keeps them for 90 days (EC2 API reference, DescribeSpotPriceHistory).  Once priced, the sum stays.
+Time is priced only until the newest look: ends after it are unknown before the next one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,8 +14,8 @@ from annexd.annex.fleet.capacity_pool import CapacityPool
 HOUR_S: Final = 3600.0
 LEAST_S: Final = 60.0  # billed of each instance: EC2 pricing page, "per second, with a minimum of 60 seconds"
 MOST_CHANGES: Final = 64  # of a pool
-KNOWN_S: Final = 86400.0  # so long the newest price is taken to hold, if it cannot be asked for again
-RENEWED_S: Final = 6 * HOUR_S  # after which a sum is written to the journal although no price has moved
+KNOWN_S: Final = 86400.0  # time for which the newest price is assumed to hold if it cannot be queried again
+RENEWED_S: Final = 6 * HOUR_S  # after which a sum is written to the journal even if no price has changed
 
 # When each price begins (seconds since the epoch), and dollars an hour, in order of time.
 Prices: TypeAlias = Sequence[tuple[float, float]]
@@ -23,13 +23,13 @@ Prices: TypeAlias = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Change:
-    """So many instances more, or with a negative number less, at this time (seconds since the epoch)."""
+    """This many more instances, or fewer with a negative number, at this time (seconds since the epoch)."""
 
     at_s: float
     number: int
 
     def is_over(self, now_s: float) -> bool:
-        """Return whether the least time of a launch has passed, or an end has come."""
+        """Return whether the minimum time of a launch has passed, or the time of an end has come."""
         return self.at_s + (LEAST_S if self.number > 0 else 0.0) <= now_s
 
     def seconds(self, until_s: float) -> float:
@@ -41,7 +41,7 @@ class Change:
 class Spending:
     """`dollars` until `priced_s`, when `level` instances ran, and the changes that are not in it.
 
-    `rate`: the newest price that is known, dollars an hour; None: none was ever known.
+    `rate`: the newest known price in dollars an hour; None: no price was ever known.
     """
 
     pool: CapacityPool
@@ -55,7 +55,7 @@ class Spending:
     rate: float | None = None
 
     def after(self, launches: Sequence[float], before_s: float, now_s: float) -> "Spending":
-        """Return it after a look at `now_s` that saw these run; see usage.Usage for the sums."""
+        """Return the spending after a look at `now_s` that saw these run; see usage.Usage for the sums."""
         newcomers = [each for each in launches if each > self.newest_s]
         gone = max(0, self.running + len(newcomers) - len(launches))
         changes = [*self.changes, *(Change(each, 1) for each in newcomers)]
@@ -72,12 +72,12 @@ class Spending:
 
     @property
     def since_s(self) -> float | None:
-        """Return since when it needs prices; None: all of it is priced."""
+        """Return the time since when it needs prices; None if all of it is priced."""
         times = [each.at_s for each in self.changes] + ([self.priced_s] if self.level else [])
         return min(times, default=None)
 
     def priced(self, prices: Prices, until_s: float) -> "Spending":
-        """Return it with these prices; the same where they do not reach back far enough."""
+        """Return the spending with these prices; unchanged if they do not reach back far enough."""
         since_s = self.since_s
         if since_s is None or since_s >= until_s or not prices or prices[0][0] > since_s:
             return self
@@ -93,26 +93,28 @@ class Spending:
         )
 
     def has_news(self, before: "Spending") -> bool:
-        """Return whether it is worth a record: a price moved, what ended is priced, or much time has passed."""
+        """Return whether it is worth a record: a price changed, ended instances are priced, or much time has passed."""
         return (
             self.rate != before.rate or self.changes != before.changes or self.priced_s - before.priced_s >= RENEWED_S
         )
 
     def cost(self, until_s: float) -> float:
-        """Return dollars until then: after what is priced, at the newest price, for as long as that may hold."""
+        """Return the dollars until then: time after the priced part counts at the newest price, for as long as that may
+        hold.
+        """
         until_s = min(until_s, self.priced_s + KNOWN_S)
         seconds = self.level * max(0.0, until_s - self.priced_s) + sum(each.seconds(until_s) for each in self.changes)
         return max(0.0, self.dollars + (self.rate or 0.0) * seconds / HOUR_S)
 
     def unpriced(self, until_s: float) -> int:
-        """Return of how many instances the cost is not known, or not known until then."""
+        """Return the number of instances whose cost is unknown, or unknown until then."""
         if self.since_s is None or (self.rate is not None and until_s <= self.priced_s + KNOWN_S):
             return 0
         return self.level + sum(each.number for each in self.changes if each.number > 0)
 
 
 def _dollars(prices: Prices, from_s: float, until_s: float) -> float:
-    """Return what one instance costs between the two; each price holds until the next."""
+    """Return the cost of one instance between the two times; each price holds until the next."""
     ends_s = [at_s for at_s, _ in prices[1:]] + [until_s]
     held = (
         (price, min(end_s, until_s) - max(at_s, from_s)) for (at_s, price), end_s in zip(prices, ends_s, strict=True)
@@ -121,7 +123,9 @@ def _dollars(prices: Prices, from_s: float, until_s: float) -> float:
 
 
 def _bounded(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Return them in order, those of nearly the same time as one at their mean: the instance-seconds stay the same."""
+    """Return them in order, with those of nearly the same time merged into one at their mean: the instance-seconds stay
+    the same.
+    """
     found, width_s = sorted(changes, key=lambda each: each.at_s), 1.0
     while len(found) > MOST_CHANGES:
         groups: dict[tuple[bool, int], list[Change]] = {}

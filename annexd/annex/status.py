@@ -1,7 +1,7 @@
 """CA_QUERY_ANNEXES: list the annexes that annexd knows, without calling AWS.
 
-No key is read and AWS is not asked: it is answered at once, also when AWS or the keys fail.  Running instances are
-shown as reconciliation saw it last, with the time of that look.
+No key is read and AWS is not called, so the reply comes at once, even if AWS or the keys fail.  Running instances are
+shown as reconciliation saw them last, with the time of that look.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,9 +30,9 @@ LONGEST_REASON: Final = 2000  # characters
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The annexes that reconciliation saw in one account, by ID, and when it began to look (seconds since the epoch).
+    """The annexes that reconciliation saw in one account, by ID, and when that look began (seconds since the epoch).
 
-    `fault`: why it has seen nothing since, such as keys that have expired; at_s is NEVER_S when it never saw anything.
+    `fault`: why no look has succeeded since, such as expired keys; at_s is NEVER_S if none ever did.
     """
 
     at_s: float
@@ -52,9 +52,9 @@ class PoolCounts:
 
 @dataclass(frozen=True)
 class PoolSnapshot:
-    """Counts by annex ID, and when the collector was asked (seconds since the epoch; NEVER_S before the first time).
+    """Counts by annex ID, and when the collector was queried (seconds since the epoch; NEVER_S before the first time).
 
-    `fault`: why it could not be asked since.
+    `fault`: why it could not be queried since.
     """
 
     at_s: float = NEVER_S
@@ -72,7 +72,7 @@ def query_annexes(
     looks: Mapping[str, Snapshot],
     pool: PoolSnapshot = PoolSnapshot(),
 ) -> ReplyAd:
-    """Return Annexes: JSON, a list of what `_known_annex` and `_seen_only` give; `looks` are by AccountTarget.key."""
+    """Return Annexes: JSON, the results of `_known_annex` and `_seen_only`; `looks` are by AccountTarget.key."""
     try:
         annex = _reference_in(ad)
         mine = None if owner in defaults.super_users else owner
@@ -88,10 +88,9 @@ def query_annexes(
 
 
 def known_annexes(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], pool: PoolSnapshot) -> list[Json]:
-    """Describe the annexes of all owners that -status shows where no annex is named, from the journal.
+    """Describe, from the journal, the annexes of all owners that -status shows if no annex is named.
 
-    Orders that failed are left out: they are no annexes.
-    Raises JournalError.
+    Failed orders are left out, since they are not annexes.  Raises JournalError.
     """
     lines = [_known_annex(one, index, now_s, looks) for one in _recent(index, now_s)]
     return [{**line, **_in_pool(line["AnnexID"], pool)} for line in lines if _is_an_annex(line, now_s)]
@@ -137,7 +136,7 @@ def _known_annex(known: AnnexRecord, index: AnnexIndex, now_s: float, looks: Map
     look = looks.get(ordered.account) if ordered.account else None
     fault = look.fault if look else ""
     if look is not None and look.at_s < max(index.requested_at_s(known), index.moved_at_s(known)):
-        look = None  # it saw what was there before
+        look = None  # it saw the state before
     seen = look.annexes.get(known.annex_id) if look else None
     end_s = seen.end_of_lease_s if seen and cancellation is None else None
     end_s = index.end_s(known) if end_s is None else int(end_s)
@@ -182,7 +181,7 @@ def _word(ordered: Ordered, cancellation: State | None, end_s: float, now_s: flo
 
 
 def _waiting(ordered: Ordered, now_s: float) -> str | None:
-    """Return what an order waits for, and how long it has waited."""
+    """Return the resource that an order waits for, and how long it has waited."""
     step = ordered.waiting
     if step is None:
         return None
@@ -190,7 +189,7 @@ def _waiting(ordered: Ordered, now_s: float) -> str | None:
 
 
 def _seen(annex_id: str, look: Snapshot | None) -> Json:
-    """Return its instances that were not gone at that look, and when the lease function last saw it, if ever."""
+    """Return its instances that were not terminated at that look, and when the lease function last saw it, if ever."""
     if look is None:
         return dict.fromkeys(("Instances", "Running", "Launching", "SeenTime", "EnforcerSeenTime"))
     annex = look.annexes.get(annex_id)
@@ -205,7 +204,7 @@ def _seen(annex_id: str, look: Snapshot | None) -> Json:
 
 
 def _in_pool(annex_id: str, pool: PoolSnapshot) -> Json:
-    """Return its machines in the pool; undefined before the collector was asked."""
+    """Return its machines in the pool; undefined before the first query of the collector."""
     fault = {"PoolFault": pool.fault or None}
     if pool.at_s == NEVER_S:
         return {**dict.fromkeys(("Booted", "Joined", "Claimed", "PoolSeenTime")), **fault}
@@ -215,7 +214,9 @@ def _in_pool(annex_id: str, pool: PoolSnapshot) -> Json:
 
 
 def _seen_only(index: AnnexIndex, now_s: float, looks: Mapping[str, Snapshot], mine: str | None) -> Iterator[Json]:
-    """Yield annexes that only the cloud knows: another annexd's, or of a lost journal.  `mine`: of this owner only."""
+    """Yield annexes that only the cloud knows: those of another annexd, or of a lost journal.  `mine`: of this owner
+    only.
+    """
     known = {one.annex_id for one in index.all()}
     shown: set[str] = set()
     for look in looks.values():

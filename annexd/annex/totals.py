@@ -1,4 +1,4 @@
-"""The totals of all living annexes, from the journal: how many, how many units were ordered, when the next one ends."""
+"""The totals of all living annexes, from the journal: their number, their ordered units, and the next end."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Totals:
 
 
 class TotalsReader:
-    """Adds up those that were ordered, or are being ordered, and are not over.  Not thread-safe.
+    """Adds up the annexes that were ordered, or are being ordered, and are not over.  Not thread-safe.
 
     An ended annex never lives again, and a finished order never changes: neither is read twice, so that
     thousands of annexes cost little.
@@ -29,7 +29,7 @@ class TotalsReader:
         self._units: dict[str, int] = {}  # by command ID, of those that succeeded
 
     def totals(self, now_s: float) -> Totals:
-        """Read what is new in the journal.  Raises JournalError."""
+        """Return the totals, after reading new records of the journal.  Raises JournalError."""
         annexes = self._index.all()
         known = {each.command_id for each in annexes}
         self._over &= known
@@ -42,7 +42,7 @@ class TotalsReader:
         return Totals(len(living), sum(units for units, _ in living), min((end_s for _, end_s in living), default=None))
 
     def _units_of(self, annex: AnnexRecord) -> int | None:
-        """Return how many units it ordered; None if it is over, or its order failed."""
+        """Return the number of units that it ordered; None if it is over, or its order failed."""
         if annex.command_id in self._over:
             return None
         if (known := self._units.get(annex.command_id)) is not None:

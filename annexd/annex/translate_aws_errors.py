@@ -1,4 +1,4 @@
-"""Translate AWS's errors, and answers of an unknown shape, into the engine's Retry and Refused."""
+"""Translate AWS's errors, and responses of an unknown shape, into the engine's Retry and Refused."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,8 +13,8 @@ from annexd.workflow import Refused, Retry, Wait
 def translate_aws_errors(operation: str, **names: object) -> Iterator[None]:
     """Translate every error of AWS or of the network inside the block into Retry or Refused.
 
-    Also what the reading of an answer raises: then nobody knows what was done, and it is asked again.  `names` are
-    those that annexd.aws.not_yet.TABLE has in braces: they say what AWS does not know yet.
+    This includes errors while a response is read: then the effect is unknown, and the call is repeated.  `names` are
+    those in braces in annexd.aws.not_yet.TABLE: they name the resources that AWS does not know yet.
     """
     try:
         yield

@@ -1,10 +1,10 @@
-"""How long the instances of an annex ran, from what reconciliation sees: a sum that survives restarts.
+"""The time for which the instances of an annex ran, as reconciliation sees it: a sum that survives restarts.
 
-Each look gives the launch times of running instances (DescribeInstances, LaunchTime).  What ran at the look before and
-runs no more ended in between, so half of that time is its error.  Sums are enough: of the instances that are gone, the
-sum of the launch times is what was there, and what has come since, without what is there.  An instance that comes and
-goes between two looks is not seen.  The journal keeps the newest Usage of each annex, written when anything has
-changed.
+Each look gives the launch times of running instances (DescribeInstances, LaunchTime).  An instance that ran at the
+previous look and runs no more ended in between, so half of that interval is its error.  Sums are enough: the launch
+times of the ended instances add up to the previous sum plus the new launches, less the present sum.  An instance that
+starts and ends between two looks is not seen.  The journal keeps the newest Usage of each annex, written when anything
+has changed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from annexd.annex.fleet.capacity_pool import CapacityPool, Launch
 from annexd.annex.spending import Prices, Spending
 from annexd.workflow import State, Unreadable, from_json
 
-MOST_POOLS: Final = 200  # of an annex; what is beyond them is counted, and has no price
+MOST_POOLS: Final = 200  # of an annex; instances of further pools are counted, and have no price
 NO_POOL: Final = CapacityPool(market="unknown")
 
 
@@ -28,15 +28,15 @@ class Usage:
     cancelled: bool = False
     running: int = 0
     launched_s: float = 0.0  # the sum of the running ones' launch times
-    newest_s: float = 0.0  # the newest launch time that was seen: what is newer was not there before
+    newest_s: float = 0.0  # the newest launch time that was seen: later launches are new
     ended: int = 0
     ended_s: float = 0.0  # instance-seconds of those that ended
-    error_s: float = 0.0  # by which that may be wrong
-    dollars: float = 0.0  # of pools of which nothing runs any more and all is priced
-    spendings: tuple[Spending, ...] = ()  # of the others
+    error_s: float = 0.0  # possible error of that
+    dollars: float = 0.0  # of pools in which nothing runs any more and everything is priced
+    spendings: tuple[Spending, ...] = ()  # of the other pools
 
     def after(self, seen: Sequence[Launch], now_s: float) -> "Usage":
-        """Return it after a look that saw these run."""
+        """Return the usage after a look that saw these run."""
         launches = [each.at_s for each in seen]
         newcomers = [each for each in launches if each > self.newest_s]
         gone = max(0, self.running + len(newcomers) - len(launches))
@@ -65,7 +65,7 @@ class Usage:
             yield known.get(pool, Spending(pool)).after(launches, self.at_s, now_s)
 
     def priced(self, prices: Mapping[CapacityPool, Prices]) -> "Usage":
-        """Return it with what ran until `at_s` priced, where there are prices; the same if that is no news."""
+        """Return the usage priced until `at_s`, as far as prices are known; unchanged if nothing is worth a record."""
         spendings = [each.priced(prices.get(each.pool, ()), self.at_s) for each in self.spendings]
         if not any(new.has_news(old) for new, old in zip(spendings, self.spendings, strict=True)):
             return self
@@ -74,7 +74,7 @@ class Usage:
         return replace(self, dollars=self.dollars + done, spendings=left)
 
     def until_s(self, now_s: float) -> float:
-        """Return until when what ran at the newest look is taken to run: now, or the lease's end."""
+        """Return the time until which the instances of the newest look are assumed to run: now, or the lease's end."""
         return min(now_s, max(self.end_s, self.at_s))
 
     def seconds(self, now_s: float) -> float:
@@ -84,12 +84,14 @@ class Usage:
 
     @property
     def facts(self) -> tuple[object, ...]:
-        """Return what is worth a record when it has changed."""
+        """Return the values whose change is worth a record."""
         return self.end_s, self.cancelled, self.running, self.launched_s, self.ended
 
 
 def usage_of(state: State) -> Usage | None:
-    """Return what the journal keeps of an annex's order; None before it was seen, or where it cannot be read."""
+    """Return the usage that the journal holds for an annex's order; None before the first look, or if it cannot be
+    read.
+    """
     try:
         return None if state.usage is None else from_json(Usage, state.usage)
     except Unreadable:

@@ -1,4 +1,4 @@
-"""Follow how long the instances of all annexes ran, and what that cost, from look to look."""
+"""Track how long the instances of all annexes ran, and their cost, from look to look."""
 
 import threading
 from collections.abc import Mapping, Sequence, Set
@@ -13,15 +13,15 @@ from annexd.workflow import SUCCESS
 
 
 class UsageRecorder:
-    """Follows the annexes of the journal from look to look.  Thread-safe."""
+    """Tracks the annexes of the journal from look to look.  Thread-safe."""
 
     def __init__(self, index: AnnexIndex) -> None:
         self._index = index
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[str, Usage]] = {}  # by command ID: the account's key, what was seen
+        self._known: dict[str, tuple[str, Usage]] = {}  # by command ID: the account's key, the observed usage
 
     def record(self, key: str, launches: Mapping[str, Sequence[Launch]], at_s: float) -> None:
-        """Take what runs in one account, by annex ID.  Raises JournalError."""
+        """Take in the instances that run in one account, by annex ID.  Raises JournalError."""
         with self._lock:
             self._record(key, launches, at_s)
 
@@ -37,7 +37,7 @@ class UsageRecorder:
             return found
 
     def price(self, keys: Set[str], prices: Mapping[CapacityPool, Prices]) -> None:
-        """Price what ran in these accounts, by their keys.  Raises JournalError."""
+        """Price the usage in these accounts, by their keys.  Raises JournalError."""
         with self._lock:
             for command_id, (key, usage) in list(self._known.items()):
                 priced = usage.priced(prices) if key in keys else usage

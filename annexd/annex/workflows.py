@@ -10,7 +10,7 @@ from annexd.workflow import Engine
 
 
 def index_of(engine: Engine, context: StepContext) -> AnnexIndex:
-    """Return the index of an engine's annexes, once the engine knows, besides orders, what may be done with them."""
+    """Return the index of an engine's annexes, after adding the workflows of commands on annexes to the engine."""
     index = AnnexIndex(engine)
     add_cancelling(engine, context, index)
     add_resizing(engine, context, index)

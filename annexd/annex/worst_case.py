@@ -1,4 +1,4 @@
-"""The worst case of an order under a budget: a rate that cannot be exceeded, by the prices that are sent.
+"""The worst case of an order under a budget: a rate that cannot be exceeded, because of the price bounds that are sent.
 
 If the file bounds no Spot price, the On-Demand price of AWS's list is sent as the bound: AWS then interrupts a
 machine rather than charge more (botocore's EC2 model, SpotPrice and MaxPrice).  A cost without a bound is a fault.
@@ -24,7 +24,7 @@ from annexd.aws import Clients
 from annexd.budget.money import rounded_up
 
 # EC2 API reference, CreditSpecificationRequest: "Default: standard (T2 instances) or unlimited (T3/T3a/T4g instances)";
-# ModifyDefaultCreditSpecification changes the default of an account, that of T2, too.
+# ModifyDefaultCreditSpecification changes the default of an account, including that of T2.
 BURSTABLE: Final = ("t2.", "t3.", "t3a.", "t4g.")
 NOTE: Final = "a budget applies, so this bound of the Spot price is sent: {bounds}"
 
@@ -33,7 +33,7 @@ NOTE: Final = "a budget applies, so this bound of the Spot price is sent: {bound
 class WorstCase:
     """The possible cost of an order.  `rate`, `machine_rate` and `machine_extra` as in Hold, in micro-dollars an hour.
 
-    `order` sends the `bounds`, where it had none; `faults`: why it cannot be bounded.
+    `order` sends the `bounds` where it had none; `faults`: why its cost has no bound.
     """
 
     order: FleetOrder
@@ -46,7 +46,7 @@ class WorstCase:
 
 
 def worst_case(order: FleetOrder, target: AccountTarget, clients: Clients, defaults: Defaults) -> WorstCase:
-    """Ask AWS for list prices and images.  Blocks."""
+    """Compute the worst case from AWS's list prices and images.  Blocks."""
     capacity, asking = _capacity(order), Asking()
     unknown: dict[str, None] = {}
     images, prices = images_of(capacity.pools, clients.ec2, asking), list_prices_of(target, clients, defaults, asking)
@@ -76,7 +76,7 @@ def _capacity(order: FleetOrder) -> Capacity:
 
 
 def _bounds(capacity: Capacity, pools: Sequence[PricedPool]) -> Iterator[tuple[str, str]]:
-    """Yield what must be sent: of a unit and hour, by the path of the pool."""
+    """Yield the bounds that must be sent, per unit and hour, by the path of the pool."""
     for each in pools:
         if capacity.spot_units and not each.is_bound_sent and each.bound is not None:
             yield each.pool.path, str(dollars(each.bound / each.pool.weight))
@@ -101,7 +101,7 @@ def _extra(each: PricedPool, address: Fraction | None) -> Fraction:
 
 
 def _unbounded(order: FleetOrder, capacity: Capacity) -> Iterator[str]:
-    """Yield what has no bound although each price is known."""
+    """Yield the costs without a bound although each price is known."""
     for each in capacity.pools:
         kind = each.instance_type or ""
         if kind.startswith(BURSTABLE) and each.cpu_credits != "standard":
@@ -123,7 +123,7 @@ def _has_foreign_template(order: FleetOrder) -> bool:
 
 
 def _unknown(most: Most, asking: Asking) -> Iterator[str]:
-    """Yield what keeps the most from being known, and what AWS said when it was asked."""
+    """Yield why the maximum is unknown, and AWS's errors during the queries."""
     if most.total is not None:
         return
     for each in most.unknown:

@@ -7,7 +7,7 @@ r"""Read the unified map file, which maps authenticated names to the users of AL
 
 The first matching line of a method decides.  A principal is a regular expression, searched for anywhere in the name.
 With CERTIFICATE_MAPFILE_ASSUME_HASH_KEYS it is the literal name, unless it is between slashes.  RE2 evaluates the
-expressions, in bounded time for any name (pattern.py).  As in HTCondor, a malformed line is ignored; here with a
+expressions, in bounded time for any name (pattern.py).  As in HTCondor, a malformed line is ignored, but with a
 warning.
 """
 

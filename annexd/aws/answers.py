@@ -1,6 +1,6 @@
-"""Read AWS's answers: a missing member, or one of a wrong type, is an error and never treated as "nothing".
+"""Read AWS's responses: a missing member, or one of a wrong type, is an error and never treated as "nothing".
 
-An endpoint that answers `{}` to "which fleets are there?" has not said that there are none.
+An endpoint that responds `{}` to a query for fleets has not reported that none exist.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ PAGE: Final = {  # so that a page fits into bounds.MAX_ANSWER_BYTES
 
 
 class UnknownShape(BotoCoreError):  # type: ignore[misc]  # botocore has no types
-    """An answer of an unknown shape, so that the effect of the call is unknown."""
+    """A response of an unknown shape, so the effect of the call is unknown."""
 
     fmt = "{what}"
 

@@ -1,8 +1,8 @@
-"""Limit how long annexd waits for an endpoint, and how much it reads: users name endpoints, and proxies may answer.
+"""Limit how long annexd waits for an endpoint, and how much it reads: users name endpoints, and proxies may respond.
 
-botocore times out on silence only and reads an answer whole: one byte every two seconds holds a call indefinitely, and
-60 MB of XML become 1.5 GB.  So each call has one deadline in all, from the first connection to the last byte, and an
-answer has a size, before anything parses it.
+botocore times out on silence only and reads a response whole: one byte every two seconds holds a call indefinitely, and
+60 MB of XML become 1.5 GB.  So each call has one deadline, from the first connection to the last byte, and the size of
+a response is limited before anything parses it.
 """
 
 import contextlib
@@ -30,8 +30,8 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from annexd.aws.endpoints import is_aws_host
 from annexd.aws.time_limit import left_s as left_of_limit_s
 
-CALL_S: Final = 60.0  # AWS answers within seconds; connecting may take 5 s, and the first byte 30
-# A page of 100 Spot Fleet requests or 300 instances has up to some MB; annexd asks for no larger ones (answers.py).
+CALL_S: Final = 60.0  # AWS responds within seconds; connecting may take 5 s, and the first byte 30
+# A page of 100 Spot Fleet requests or 300 instances has up to some MB; annexd requests no larger ones (answers.py).
 MAX_ANSWER_BYTES: Final = 8 * 2**20
 MAX_ITEMS: Final = 400_000  # elements or values: each costs some 200 bytes once parsed, and 4 on the wire
 MAX_ADDRESSES: Final = 4  # of one name that are tried: each may take as long as a connection
@@ -40,13 +40,13 @@ XML_TYPES: Final = (b"<!DOCTYPE", b"<!ENTITY")  # AWS sends neither: a page of H
 
 
 class OutOfBounds(HTTPClientError):  # type: ignore[misc]  # botocore has no types
-    """An answer was abandoned, so that the effect of the call is unknown."""
+    """A response was abandoned, so the effect of the call is unknown."""
 
     fmt = "annexd stopped reading the endpoint's answer: {why}"
 
 
 class _Call(threading.local):
-    """The watch over this thread's call, to which its connection is shown."""
+    """The watch over this thread's call, which gets its connection."""
 
     watch: "_Watch | None" = None
 
@@ -88,7 +88,7 @@ _DEADLINES = _Deadlines()
 
 
 def _restart_in_child() -> None:
-    """Begin without a thread in a child process: it has none of its parent's."""
+    """Start without a thread in a child process, which has none of its parent's."""
     global _DEADLINES  # noqa: PLW0603
     _DEADLINES = _Deadlines()
 
@@ -134,12 +134,12 @@ class _Watch:
 
     def _shut_down(self) -> None:
         if self._held is not None:
-            with contextlib.suppress(OSError):  # it is closed already
+            with contextlib.suppress(OSError):  # it is already closed
                 self._held.shutdown(socket.SHUT_RDWR)
 
 
 class _Watched:
-    """A connection that shows its socket to the watch of the call.  Mixed into botocore's two."""
+    """A connection that gives its socket to the watch of the call.  Mixed into botocore's two connection classes."""
 
     host: str
     port: int
@@ -204,8 +204,8 @@ class _Body:
 class BoundedSession:
     """botocore's session of one client (its URLLib3Session, as configured), with bounds on each call.
 
-    `url` is the client's endpoint: a redirect, such as S3's to the region of a bucket, may lead from one of AWS's own
-    hosts to another, and nowhere else.
+    `url` is the client's endpoint: a redirect, such as S3's to the region of a bucket, may only lead from one of AWS's
+    own hosts to another.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class BoundedSession:
         inner._pool_classes_by_scheme.update(http=_Pool, https=_TlsPool)
 
     def send(self, request: Any) -> AWSResponse:
-        """Return the answer with its whole body.  Raises what botocore's session does, or OutOfBounds."""
+        """Return the response with its whole body.  Raises the errors of botocore's session, or OutOfBounds."""
         self._check_host(request.url)
         left_s = min(self._call_s, left_of_limit_s())
         if left_s <= 0:
@@ -237,7 +237,7 @@ class BoundedSession:
                 if watch.is_over:
                     raise OutOfBounds(why=f"it was incomplete after {left_s:.0f} s") from error
                 raise
-            if watch.is_over:  # what was cut off then looks like an end
+            if watch.is_over:  # a truncated body then looks complete
                 raise OutOfBounds(why=f"it was incomplete after {left_s:.0f} s")
         return AWSResponse(answer.url, answer.status_code, answer.headers, _Body(body))
 
@@ -253,7 +253,7 @@ class BoundedSession:
         try:
             while len(body) <= self._max_bytes and (chunk := next(chunks, None)) is not None:
                 body += chunk
-        except Exception as error:  # urllib3's, http.client's and the socket's own: there is no whole answer
+        except Exception as error:  # urllib3's, http.client's and the socket's own: the response is incomplete
             raw.close()
             raise HTTPClientError(error=error) from error
         if len(body) > self._max_bytes:
@@ -265,7 +265,7 @@ class BoundedSession:
 
 
 def bound(client: Any, **limits: Any) -> None:
-    """Put bounds on every call of a botocore client, or others than it has."""
+    """Set or replace the bounds on every call of a botocore client."""
     endpoint = client._endpoint
     session = endpoint.http_session
     inner = session.inner if isinstance(session, BoundedSession) else session
@@ -278,7 +278,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _fault_of(body: bytearray, max_items: int) -> str | None:
-    """Return the fault of an answer before it is parsed."""
+    """Return the fault of a response before it is parsed."""
     is_xml = body.lstrip()[:1] == b"<"
     if is_xml and any(each in body for each in XML_TYPES):
         return "it declares a document type, which no answer of AWS does"

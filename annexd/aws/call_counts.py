@@ -1,4 +1,4 @@
-"""Count the calls to AWS: how many were sent, answered with an error, or throttled, by service."""
+"""Count the calls to AWS that were sent, failed or were throttled, by service."""
 
 import threading
 from collections import Counter
@@ -16,7 +16,7 @@ class CallCounts:
         self._counts = Counter[tuple[str, str]]()
 
     def add(self, service: str, *what: str) -> None:
-        """Count a call, an error (also `not found`, or no answer at all) or a throttled call of a service."""
+        """Count a call, an error (also `not found`, or no response at all) or a throttled call of a service."""
         with self._lock:
             self._counts.update((service, each) for each in what)
 

@@ -12,12 +12,12 @@ from typing import Any, Final
 from annexd.aws.answers import UnknownShape, text
 
 ACCOUNT: Final = re.compile(r"\d{12}")
-MAX_AGE_S: Final = 3600.0  # a key stays in its account; but it may be deleted, and boto3's own chain may find another
+MAX_AGE_S: Final = 3600.0  # a key stays in its account, but it may be deleted, and boto3's own chain may find another
 MAX_KEPT: Final = 1024
 
 
 def account_of(sts: Callable[[], Any]) -> str:
-    """Ask STS for the account.  Raises AWS_ERRORS."""
+    """Return the account from STS.  Raises AWS_ERRORS."""
     account = text(sts().get_caller_identity(), "Account")
     if not ACCOUNT.fullmatch(account):
         raise UnknownShape(what="the answer's Account is not an AWS account ID")

@@ -1,10 +1,10 @@
 """Create clients of the services quickly, and cache them.
 
 A first client costs about 0.2 s, most of it loading AWS's service models, which all clients share here; a
-further one for other keys costs 5 ms, and none at all while it is kept.  They come from botocore, on
-which boto3 stands: boto3 would add its resources, which nothing here uses, and 40 MB.  botocore's clients
-may be used by many threads.  It is imported when it is first needed: it takes 0.1 s, and a daemon that starts has
-others to answer first.
+further one for other keys costs 5 ms, and none at all while it is kept.  They come from botocore, on which boto3 is
+based: boto3 would add its resources, which nothing here uses, and 40 MB. botocore's clients may be used by many
+threads. botocore is imported when it is first needed: the import takes 0.1 s, and a starting daemon must respond to
+others first.
 """
 
 import os
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from botocore.loaders import Loader
 
 MAX_KEPT: Final = 32  # sets of clients: each holds connections
-MAX_AGE_S: Final = 300.0  # boto3's own chain is asked again, so that renewed credentials come into use
+MAX_AGE_S: Final = 300.0  # then boto3's own chain is queried again, so that renewed credentials are used
 CONFIG: Final = {
     "connect_timeout": 5.0,
     "read_timeout": 30.0,  # a large RequestSpotFleet takes seconds
@@ -35,7 +35,7 @@ CONFIG: Final = {
     "max_pool_connections": 16,
     "tcp_keepalive": True,
     "user_agent_extra": "annexd",
-    # S3's only: the way that every endpoint understands, and no checksum beside that of the signature.
+    # S3's only: addressing that every endpoint supports, and no checksum besides that of the signature.
     "s3": {"addressing_style": "path"},
     "request_checksum_calculation": "when_required",
 }
@@ -53,8 +53,8 @@ READ_OF_INSTANCES: Final = frozenset(
         "StateTransitionReason",
     )
 )
-# botocore's name: (in a file, in the environment, the value).  A requester's keys need nothing of ~/.aws, where a typo
-# of annexd's own user would break every request.
+# botocore's name: (in a file, in the environment, the value).  A requester's keys need nothing from ~/.aws, where a
+# typo of annexd's own user would break every request.
 UNCONFIGURED: Final = {
     "profile": (None, None, None, None),
     "config_file": (None, None, os.devnull, None),
@@ -71,14 +71,14 @@ class Clients:
     """botocore clients of one account and region."""
 
     ec2: Any
-    functions: Any  # AWS Lambda; `lambda` is a word of Python
+    functions: Any  # AWS Lambda; `lambda` is a keyword of Python
     logs: Any  # CloudWatch Logs
     make_s3: Callable[[], Any]
     make_sts: Callable[[], Any]
     make_ssm: Callable[[], Any]
-    account_of: Callable[[Callable[[], Any]], str] = account_of  # asks the STS that it is given, or knows
-    clock: Clock = field(default_factory=Clock)  # AWS's, as these clients heard it
-    make: Callable[[str, str, str], Any] = _no_client  # of (service, URL or empty, region), for what is asked rarely
+    account_of: Callable[[Callable[[], Any]], str] = account_of  # uses the STS that it is given, or its known one
+    clock: Clock = field(default_factory=Clock)  # AWS's clock, from the responses to these clients
+    make: Callable[[str, str, str], Any] = _no_client  # client of (service, URL or empty, region), for rare calls
 
     @cached_property
     def s3(self) -> Any:
@@ -96,7 +96,7 @@ class Clients:
         return self.make_ssm()
 
     def account(self) -> str:
-        """Return the account of the keys, in 12 digits.  STS is asked at most once an hour.  Raises AWS_ERRORS."""
+        """Return the account of the keys, in 12 digits.  STS is called at most once an hour.  Raises AWS_ERRORS."""
         return self.account_of(lambda: self.sts)
 
 
@@ -116,7 +116,7 @@ def model_loader() -> "Loader":
 
 
 def read_timestamp(value: Any) -> datetime:
-    """Read a time in an answer of AWS, as botocore does; EC2's form in a twentieth of the time.  Raises ValueError."""
+    """Parse a time in an AWS response like botocore, but EC2's form in a twentieth of the time.  Raises ValueError."""
     if isinstance(value, str) and value.endswith("Z"):
         with suppress(ValueError):
             return datetime.fromisoformat(value)
@@ -149,7 +149,7 @@ class ClientCache:
             if kept and now_s - kept[0] <= MAX_AGE_S:
                 self._kept.move_to_end(key)
                 return kept[1]
-        # Without the lock: boto3's chain may ask the network.
+        # Without the lock: boto3's chain may use the network.
         clients = self._make(credentials, endpoints, key)
         with self._lock:
             self._kept[key] = now_s, clients
@@ -171,10 +171,10 @@ class ClientCache:
 
         from annexd.aws.bounds import bound
 
-        # A requester's clients go where the order says, whatever AWS_ENDPOINT_URL annexd itself was given.
+        # A requester's clients use the order's endpoints, even if annexd itself has an AWS_ENDPOINT_URL.
         settings = Config(**self._config, ignore_configured_endpoint_urls=True if credentials else None)
         keys = credentials.parameters if credentials else {}
-        # Its own: it is not made for threads, nor to forget credentials.
+        # A session of its own: sessions are not thread-safe, and cannot forget credentials.
         session = botocore.session.Session(session_vars=UNCONFIGURED if credentials else None)
         session.register_component("data_loader", model_loader())
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=read_timestamp)
@@ -194,7 +194,7 @@ class ClientCache:
             )
             return made
 
-        whose = key if credentials else (key, made_s)  # boto3's own chain may find other keys in time
+        whose = key if credentials else (key, made_s)  # boto3's own chain may find other keys later
         return Clients(
             client("ec2", endpoints.ec2_url),
             client("lambda", endpoints.lambda_url),

@@ -32,7 +32,7 @@ class SecretKey:
 class Credentials:
     """AWS keys; with a session token when they are temporary.
 
-    `expires_at_s` (seconds since the epoch) is known if their source has it.
+    `expires_at_s` (seconds since the epoch) is set if their source has it.
     """
 
     access_key_id: str

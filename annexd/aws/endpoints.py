@@ -17,11 +17,11 @@ AWS_HOST = re.compile(  # ec2.us-east-1.amazonaws.com, us-east-1.ec2.amazonaws.c
     rf"(?:^|\.)(?P<region>{REGION})\.(?:[a-z0-9-]+\.)*{DOMAIN}$|"
     rf"\.(?P<api_region>{REGION})\.(?:{DUAL_STACK}|{DOMAIN})$"
 )
-OWN_HOST = re.compile(  # of the services that annexd asks; whatever else is below amazonaws.com may be a customer's
+OWN_HOST = re.compile(  # of the services that annexd calls; other hosts below amazonaws.com may be a customer's
     rf"(?:ec2|lambda|logs|s3|ssm|sts)(?:-fips)?(?:\.dualstack)?\.{REGION}\."
     rf"(?:{DOMAIN}|{DUAL_STACK})|(?:ec2|s3|sts)\.amazonaws\.com"
 )
-# As botocore.utils.is_valid_endpoint_url has it: it makes no client for any other.
+# From botocore.utils.is_valid_endpoint_url: botocore creates no client for any other.
 HOST = re.compile(r"(?:(?!-)[A-Za-z\d-]{1,63}(?<!-)\.)*(?!-)[A-Za-z\d-]{1,63}(?<!-)\.?|[\da-fA-F:.]+")
 LONGEST_HOST = 253
 CLASSIC_HOSTS = ("ec2.amazonaws.com",)  # means us-east-1
@@ -37,7 +37,7 @@ class Endpoints:
     s3_url: str = ""  # AWS's own of the region
     sts_url: str = ""  # AWS's own of the region
     logs_url: str = ""  # the same
-    ssm_url: str = ""  # the same, of Systems Manager
+    ssm_url: str = ""  # the same for Systems Manager
 
 
 def region_of_function(arn: str) -> str | None:

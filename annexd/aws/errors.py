@@ -1,9 +1,9 @@
-"""Classify AWS's answers.  Only this file names AWS error codes.
+"""Classify AWS's errors.  Only this file names AWS error codes.
 
-Four questions decide what the engine does: is it gone (undo has ended), is it unknown (ask again), is it
-a final no (undo), and what the user sees.  Throttling, a quota and a lack of capacity are three things
-with three remedies.  Sources: the API references' pages "Common Errors" of EC2, EventBridge and Lambda,
-and EC2's "Error codes".
+Four questions decide what the engine does: whether the resource is gone (the undo is complete), whether the effect is
+unknown (retry), whether it is a final refusal (undo), and what the user sees.  Throttling, a quota and a lack of
+capacity are three things with three remedies.  Sources: the API references' pages "Common Errors" of EC2, EventBridge
+and Lambda, and EC2's "Error codes".
 """
 
 import time
@@ -25,8 +25,8 @@ from annexd.aws.answers import UnknownShape
 from annexd.aws.limiter import ThrottledLocally
 from annexd.aws.remedies import remedy_of, without_encoded
 
-AWS_ERRORS: Final = (ClientError, BotoCoreError)  # whatever AWS says no with, and the way to it
-# What botocore's parsers and signers raise where an answer, or an endpoint's address, is none that AWS has.
+AWS_ERRORS: Final = (ClientError, BotoCoreError)  # AWS's refusals, and failures on the way to it
+# The errors of botocore's parsers and signers for responses, or endpoint addresses, that AWS does not have.
 SHAPE_ERRORS: Final = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 NOT_FOUND: Final = frozenset(
     {
@@ -148,9 +148,9 @@ CAPACITY: Final = frozenset(
         "SpotMaxPriceTooLow",
     }
 )
-CLEAR: Final = NOT_FOUND | THROTTLED | DENIED | EXPIRED | QUOTA | CAPACITY  # whatever the HTTP status is
+CLEAR: Final = NOT_FOUND | THROTTLED | DENIED | EXPIRED | QUOTA | CAPACITY  # with any HTTP status
 # CancelSpotFleetRequests and DeleteFleets, inside an HTTP 200.  Not fleetRequestIdDoesNotExist, fleetIdDoesNotExist: a
-# fleet that was described just now is there, and may only be unknown where it was to be cancelled.
+# fleet that was just described exists, and may be unknown only where it was to be cancelled.
 CANCELLED_ALREADY: Final = frozenset({"fleetRequestNotInCancellableState", "fleetNotInDeletableState"})
 NEVER_SENT: Final = (EndpointConnectionError, ConnectTimeoutError)
 SIGNIFICANT_SKEW_S: Final = 120.0  # AWS takes five minutes for some services, fifteen for others
@@ -159,7 +159,7 @@ MAX_CODE: Final = 100
 
 
 def code_of(error: Exception) -> str:
-    """Return AWS's error code, or the class name of an error that is not AWS's answer."""
+    """Return AWS's error code, or the class name of an error that is not an AWS response."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", ""))[:MAX_CODE]
     return type(error).__name__
@@ -187,7 +187,7 @@ def is_existing(error: Exception) -> bool:
 
 
 def is_api_refused(error: Exception) -> bool:
-    """Return whether this account or this endpoint lacks the operation altogether: another API may do."""
+    """Return whether this account or this endpoint lacks the operation altogether: another API may work."""
     return code_of(error) in NO_RIGHT | NO_OPERATION
 
 
@@ -206,15 +206,15 @@ def is_unknown(error: Exception) -> bool:
 
 @cache
 def _connection_errors() -> tuple[type[Exception], ...]:
-    """Return whether the answer is missing or incomplete.  botocore's parsers load in 50 ms: not at start."""
+    """Return whether the response is missing or incomplete.  botocore's parsers load in 50 ms: not at start."""
     from botocore.parsers import ResponseParserError
 
     return NoConnection, HTTPClientError, IncompleteReadError, ResponseParserError, UnknownShape
 
 
 def is_shape_error(error: Exception) -> bool:
-    """Return whether an answer or endpoint address is invalid; botocore or the reading code raised this."""
-    from botocore.parsers import ResponseParserError  # it is none of BotoCoreError
+    """Return whether a response or endpoint address is invalid; botocore or the reading code raised this."""
+    from botocore.parsers import ResponseParserError  # it is not a BotoCoreError
 
     return isinstance(error, (*SHAPE_ERRORS, ResponseParserError))
 
@@ -255,9 +255,9 @@ def is_cancelled_already(code: str) -> bool:
 
 
 def had_no_effect(error: Exception) -> bool:
-    """Return whether the call certainly did nothing: AWS's only answer was a refusal, or it never reached AWS.
+    """Return whether the call certainly did nothing: AWS's only response was a refusal, or the call never reached AWS.
 
-    False whenever botocore had asked before by itself: what its first attempt did is not known.
+    False if botocore retried by itself: the effect of its first attempt is unknown.
     """
     if isinstance(error, ClientError):
         retries = int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
@@ -282,7 +282,7 @@ def describe(error: Exception, operation: str) -> str:
 
 
 def describe_shape(error: Exception, operation: str) -> str:
-    """Describe one of SHAPE_ERRORS, raised while an answer was read."""
+    """Describe one of SHAPE_ERRORS, raised while a response was read."""
     return f"{operation} got an answer unlike AWS's: {type(error).__name__}: {_short(str(error))}"
 
 

@@ -1,7 +1,8 @@
-"""Read the deployed code of a Lambda function: the files of its zip, from the URL in GetFunction's answer.
+"""Read the deployed code of a Lambda function: the files of its zip, from the URL in GetFunction's response.
 
-CodeSha256 is of the zip, with the times that CloudFormation wrote into it, so it shows whether the code has changed
-since it was last looked at, and not what it is.  The address is signed by AWS, good for ten minutes, and needs no keys.
+CodeSha256 is that of the zip, which includes the times that CloudFormation wrote into it.  So it shows whether the code
+has changed since the last look, but not what it is.  AWS signs the URL, which is valid for ten minutes and needs no
+keys.
 """
 
 import io
@@ -24,7 +25,7 @@ class NoCode(Exception):
 
 def function_files(location: str, endpoint_url: str) -> dict[str, bytes]:
     """Return the files by name; `endpoint_url` is that of the Lambda service that returned the URL.  Raises NoCode."""
-    from botocore.awsrequest import AWSRequest  # when it is needed, as in clients.py
+    from botocore.awsrequest import AWSRequest  # imported when needed, as in clients.py
     from botocore.httpsession import URLLib3Session
 
     from annexd.aws.bounds import BoundedSession, OutOfBounds
@@ -40,7 +41,7 @@ def function_files(location: str, endpoint_url: str) -> dict[str, bytes]:
     except OutOfBounds as error:
         raise NoCode(f"its code cannot be downloaded: {error}") from error
     except BotoCoreError as error:
-        name = type(error).__name__  # its text has the signed address
+        name = type(error).__name__  # its text contains the signed URL
         raise NoCode(f"its code cannot be downloaded: {name}") from error
     if answer.status_code != 200:
         raise NoCode(f"its code cannot be downloaded: HTTP status {answer.status_code}")

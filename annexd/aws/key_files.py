@@ -1,6 +1,6 @@
 """Read an AWS key from a file, and report common mistakes in such files before AWS is called.
 
-No text here quotes a file's content: whatever it is, it may be a secret.
+No text here quotes a file's content, since any content may be a secret.
 """
 
 import codecs
@@ -11,7 +11,7 @@ from typing import Final
 from annexd.aws.credentials import LONG_LIVED, TEMPORARY, Credentials
 
 KEY: Final = re.compile(r"[\x21-\x7e]{1,512}")  # one word of ASCII; AWS's are 20 and 40 characters long
-TOKEN: Final = re.compile(r"[\x21-\x7e]{1,32768}")  # AWS names no limit, and says that tokens grow
+TOKEN: Final = re.compile(r"[\x21-\x7e]{1,32768}")  # AWS documents no limit, and says that tokens grow
 ACCESS_KEY_ID: Final = re.compile(r"A[KS]IA[A-Z0-9]{12,124}")
 SECRET_ACCESS_KEY: Final = re.compile(r"(?!A[KS]IA)[A-Za-z0-9/+=]{40}")
 OTHER_IDS: Final = {"AIDA": "a user", "AROA": "a role", "AGPA": "a group", "ANPA": "a policy", "AIPA": "a profile"}
@@ -20,7 +20,7 @@ BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF16_LE, "is UTF-16 text, as PowerShell's > writes it: save it as ASCII"),
     (codecs.BOM_UTF16_BE, "is UTF-16 text: save it as ASCII"),
 )
-FORMS: Final = (  # of what people have instead of a file with one key
+FORMS: Final = (  # other files that people use instead of one with a single key
     (re.compile(r"-----BEGIN "), "is a PEM file, such as an SSH key, and no AWS key"),
     (re.compile(r"\s*\[[^\n]*\]\s*\n"), "is an AWS credentials file: use its profile (-profile NAME) instead"),
     (re.compile(r"\s*\{"), "is JSON, such as an answer of AWS: put only the value into it"),

@@ -1,8 +1,8 @@
 """Limit the rate of all calls of one account to one endpoint together, after AWS has throttled one.
 
-AWS counts calls for an account, not for a request.  When it throttles one request, the others must slow down
-too, or their tries keep the account over its limit and nobody gets through.  While nothing is throttled nothing
-is held up.  Additive increase, multiplicative decrease, as TCP does it.
+AWS counts calls per account, not per request.  When it throttles one request, the others must slow down too, or their
+attempts keep the account over its limit and nobody gets through.  While nothing is throttled, no call is delayed.
+Additive increase, multiplicative decrease, as in TCP.
 """
 
 import threading
@@ -22,12 +22,12 @@ class ThrottledLocally(BotoCoreError):  # type: ignore[misc]  # botocore has no 
 
 @dataclass(frozen=True)
 class ThrottlePolicy:
-    """All in seconds."""
+    """The limiter's times, in seconds."""
 
     first_s: float = 0.25  # between two calls, after the first throttled one
     longest_s: float = 8.0
-    patience_s: float = 20.0  # that a call waits for its turn; then it is the engine's to ask again
-    forget_s: float = 60.0  # without a throttled call: then there is no limit
+    patience_s: float = 20.0  # that a call waits for its turn; after that the engine must retry
+    forget_s: float = 60.0  # without a throttled call, after which the limit ends
 
 
 class Limiter:
@@ -58,7 +58,7 @@ class Limiter:
         self._wait(turn_s - now_s)
 
     def throttled(self) -> None:
-        """Halve the rate after a throttled call.  Answers to calls sent before that are ignored."""
+        """Halve the rate after a throttled call.  Responses to calls sent before that are ignored."""
         with self._lock:
             now_s = self._clock_s()
             if self._is_limiting(now_s) and now_s - self._throttled_s < self._interval_s:

@@ -1,11 +1,12 @@
 """Distinguish AWS's "not yet" from its "no": a new resource is briefly unknown to the service that needs it.
 
-The table says where such an error may come, how long it is waited for, and on what evidence.  What is waited for is
-asked again unchanged and undoes nothing: these errors have no effect.  Everything else is refused at once, as are the
-rows without a time: those errors look alike, but nearly always mean a mistake, and nobody else waits for them either.
+The table says where such an error may occur, how long to wait, and on what evidence.  While annexd waits, the call is
+repeated unchanged and nothing is undone: these errors have no effect.  Everything else is refused at once, as are the
+rows without a time: those errors look alike, but nearly always mean a mistake, and other programs do not wait for them
+either.
 
-What AWS says only after it has accepted a fleet, such as an instance profile that Spot does not know yet, is no error
-of a call: annexd/annex/fleet/trouble.py reports it, and AWS retries automatically.
+Faults that AWS reports only after it has accepted a fleet, such as an instance profile that Spot does not know yet, are
+not errors of a call: annexd/annex/fleet/trouble.py reports it, and AWS retries automatically.
 """
 
 from collections.abc import Mapping
@@ -23,9 +24,9 @@ CHECK: Final = "condor_annex -check-setup"
 
 @dataclass(frozen=True)
 class NotYet:
-    """An error of one operation: its code, or how a code ends, and what its message contains.
+    """An error of one operation: its code or the end of its code, and a part of its message.
 
-    `what` AWS does not know yet, with the names that the caller gives in braces; `wait_s` 0: refused at once.
+    `what` is the resource that AWS does not know yet, with the caller's names in braces; `wait_s` 0: refused at once.
     `next_step` is for a user after an unsuccessful wait.  `evidence`: CERTAIN, LIKELY or SUSPECTED, and the source.
     """
 
@@ -48,7 +49,7 @@ EC2_FLEET: Final = "CreateFleet"
 
 
 def _of_both(code: str, says: str, what: str, wait_s: float, next_step: str, evidence: str) -> tuple[NotYet, NotYet]:
-    """Return what either API may answer to a request for a fleet."""
+    """Return the errors of both APIs for a request for a fleet."""
     return (
         NotYet(SPOT_FLEET, code, says, what, wait_s, next_step, evidence),
         NotYet(EC2_FLEET, code, says, what, wait_s, next_step, evidence),
@@ -70,7 +71,7 @@ TABLE: Final = (
         EC2_FLEET,
         "InvalidLaunchTemplateName.NotFoundException",
         "",
-        "the launch template",  # annexd's own: a fleet names no other
+        "the launch template",  # annexd's own: a fleet refers to no other
         PROPAGATION_S,
         "order again: AWS has lost it, or somebody has deleted it",
         f"LIKELY: {EC2_GUIDE}, of any resource that was just made",

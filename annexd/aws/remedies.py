@@ -1,9 +1,9 @@
 """Explain AWS's refusals to the user, with the next step, if AWS's own message does not.
 
-AWS's words for a denial name the kind of policy: IAM user guide, "Troubleshoot access denied error messages" (an
+AWS's message for a denial names the kind of policy: IAM user guide, "Troubleshoot access denied error messages" (an
 explicit deny in a, or because no, service control policy, resource control policy, ...), now and then with the policy's
 ARN (github.com/ministryofjustice/aws-root-account/pull/1494).  EC2 puts the same before an encoded message
-(github.com/aws/karpenter-provider-aws/issues/7370), and in older answers nothing but that.
+(github.com/aws/karpenter-provider-aws/issues/7370); older responses have only the encoded message.
 """
 
 import re
@@ -22,7 +22,7 @@ DECODE: Final = "condor_annex -check-setup, or `aws sts decode-authorization-mes
 
 
 def encoded_in(message: str) -> str | None:
-    """Return what sts:DecodeAuthorizationMessage makes readable."""
+    """Return the part of a message that sts:DecodeAuthorizationMessage decodes."""
     found = ENCODED.search(message)
     return found["encoded"] if found else None
 

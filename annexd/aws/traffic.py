@@ -1,9 +1,9 @@
-"""Hooks around every call to AWS: rate limiting before the call, inspection of the answer after it.
+"""Hooks around every call to AWS: rate limiting before the call, inspection of the response after it.
 
-Every answer of AWS carries its own time.  Leases end by that clock, and signatures are checked against it, so how far
-this host's clock is off is worth knowing before something is refused for it.  Only AWS's own hosts and those that the
-administrator names are believed, each client's for its own calls, and only within what signatures bear: an endpoint
-that a user names has no say in when anybody's annex ends.
+Every AWS response carries AWS's time.  Leases end by that clock, and signatures are checked against it, so the error of
+this host's clock should be known before something is refused because of it.  Only AWS's own hosts and those that the
+administrator names are trusted, each client's for its own calls, and only within the tolerance of signatures: an
+endpoint that a user names must not influence when anybody's annex ends.
 """
 
 import threading
@@ -16,8 +16,8 @@ from annexd.aws.call_counts import CALLS, ERRORS, THROTTLES, CallCounts
 from annexd.aws.endpoints import is_aws_host
 from annexd.aws.limiter import Limiter, Limiters
 
-UNSURE_S: Final = 2.0  # differences that do not matter
-MAX_SKEW_S: Final = 900.0  # AWS takes no signature that is further off (S3; the others 300 s): then nothing works
+UNSURE_S: Final = 2.0  # irrelevant differences
+MAX_SKEW_S: Final = 900.0  # AWS accepts no signature that is further off (S3; other services: 300 s), so nothing works
 
 
 class Clock:
@@ -47,9 +47,9 @@ class ClientHooks:
 
     @property
     def skew_s(self) -> int:
-        """Return by how much AWS's clock was ahead of this host's at its newest answer; 0 if that is too little.
+        """Return by how much AWS's clock was ahead of this host's at its newest response; 0 if that is too little.
 
-        It is only reported, since it is of any account: no time is computed from it.
+        It is only reported, since it may come from any account: no time is computed from it.
         """
         return round(self._skew_s) if abs(self._skew_s) > UNSURE_S else 0
 
@@ -65,7 +65,7 @@ class ClientHooks:
             calls.add(service, CALLS)
 
         def sending(**_: object) -> None:
-            sent.at_s = self._time_s()  # of the last try; a client may be used by several threads
+            sent.at_s = self._time_s()  # of the last attempt; a client may be used by several threads
 
         def unanswered(**_: object) -> None:
             calls.add(service, ERRORS)
@@ -86,7 +86,9 @@ class ClientHooks:
         client.meta.events.register_first("after-call-error", unanswered)
 
     def _compare_clocks(self, clock: Clock, date: str | None, sent_s: float) -> None:
-        """Take the smallest difference that explains the answer: AWS dated it after it was sent and before it came."""
+        """Take the smallest difference that explains the response: AWS dated it after the call was sent and before it
+        arrived.
+        """
         said_s = errors.moment_s(date)
         if said_s is not None:
             least_s, most_s = said_s - self._time_s(), said_s + 1 - sent_s  # a Date has whole seconds

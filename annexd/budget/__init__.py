@@ -1,4 +1,4 @@
-"""Budgets: what orders may cost at most, in which period, and what is spent, reserved and left.
+"""Budgets: the maximum cost of orders in a period, and the amounts spent, reserved and left.
 
-Pure: it knows micro-dollars, times and names, and nothing of AWS, the journal or HTCondor.
+Pure: this package knows micro-dollars, times and names, but not AWS, the journal or HTCondor.
 """

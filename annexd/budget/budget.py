@@ -10,7 +10,7 @@ EPOCH: Final = date(1970, 1, 1)
 
 
 class Period(StrEnum):
-    """How long the dollars of a budget are for."""
+    """The length of time for which the dollars of a budget are meant."""
 
     DAY = "day"
     WEEK = "week"  # from Monday, as ISO 8601 has it
@@ -20,7 +20,7 @@ class Period(StrEnum):
 
 @dataclass(frozen=True)
 class Days:
-    """Days since 1970, the first and the one after the last; None: it has no end."""
+    """Days since 1970: the first, and the one after the last; None: no end."""
 
     first: int
     end: int | None
@@ -43,7 +43,7 @@ def day_of(at_s: float) -> int:
 
 
 def days_of(period: Period, at_s: float) -> Days:
-    """Return the period in which a moment is."""
+    """Return the period that contains a time."""
     if period is Period.ONCE:
         return Days(0, None)
     today = datetime.fromtimestamp(at_s, UTC).date()
@@ -62,7 +62,7 @@ def _days(first: date, end: date) -> Days:
 
 @dataclass(frozen=True)
 class Budget:
-    """`cap` micro-dollars a period and `rate` micro-dollars an hour at once; None: not limited.
+    """`cap` micro-dollars a period and at most `rate` micro-dollars an hour at any time; None: not limited.
 
     `applies`: a ClassAd expression over an ad of the order.
     """

@@ -1,4 +1,4 @@
-"""The reservation of an order: an amount that follows from a rate, and from the end that the lease may have at most."""
+"""The reservation of an order: an amount that follows from a rate and from the latest possible end of the lease."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from annexd.budget.money import for_time
 class Hold:
     """The worst case of one fleet, under these budgets.
 
-    `rate`: micro-dollars an hour of all its machines, volumes and addresses.  `machine_rate`: of the most expensive
-    machine alone, with these; `machine_extra`: of its volumes and its address.  Billed from `begin_s` on, until
-    `late_s` after the end of the lease.
+    `rate`: micro-dollars an hour for all its machines, volumes and addresses.  `machine_rate`: for the most expensive
+    machine with its volumes and address; `machine_extra`: for these volumes and the address only.  Billed from
+    `begin_s` until `late_s` after the end of the lease.
     """
 
     budgets: tuple[str, ...]
@@ -22,15 +22,15 @@ class Hold:
     late_s: int
 
     def amount(self, end_s: int) -> int:
-        """Return the micro-dollars that it costs at most under a lease with this end."""
+        """Return the maximum cost in micro-dollars for a lease with this end."""
         return for_time(self.rate, end_s + self.late_s - self.begin_s)
 
 
 @dataclass(frozen=True)
 class Reserved:
-    """The reservation of a command for an annex, as the journal has it beside the command.
+    """The reservation of a command for an annex, as recorded beside the command in the journal.
 
-    `end_s`: the end of the lease that the command may bring about; `hold`: the fleet that it orders, if it does.
+    `end_s`: the end of the lease that the command may cause; `hold`: that of the fleet that it orders, if any.
     """
 
     annex_id: str

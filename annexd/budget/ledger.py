@@ -1,8 +1,8 @@
-"""The ledger: what is reserved by annexes that may still cost something, and what was spent, by budget and day.
+"""The ledger: the reservations of annexes that may still cost something, and the spent amounts, by budget and day.
 
-A reservation counts in full, in every period, until its machines are gone; then what they cost counts in the period
-in which they were gone.  So what really runs up within a period is never more than spent and reserved of it, wherever
-the period ends.
+A reservation counts in full, in every period, until its machines are gone; then their cost counts in the period in
+which they ended.  So the real cost within a period is never more than the sum of its spent and reserved amounts,
+wherever the period ends.
 """
 
 from collections.abc import Collection, Mapping
@@ -36,13 +36,13 @@ NOTHING = Amount()
 class AnnexHolds:
     """The reservations of the commands on one annex, by command ID.
 
-    `end_s`: the present end; `wanted`: the ends that commands under way, or given up, may bring about.
+    `end_s`: the present end; `wanted`: the ends that commands under way, or given up, may cause.
     """
 
     end_s: int = 0
     holds: Mapping[str, Hold] = field(default_factory=dict)
     wanted: Mapping[str, int] = field(default_factory=dict)
-    commands: frozenset[str] = frozenset()  # all of them, also those that hold nothing any more
+    commands: frozenset[str] = frozenset()  # all of them, including those that no longer hold anything
 
     @property
     def latest_end_s(self) -> int:
@@ -50,11 +50,11 @@ class AnnexHolds:
 
     @property
     def over_s(self) -> int:
-        """Return when the last of it is over at the latest, if the lease function works."""
+        """Return the latest time at which all of it is over, if the lease function works."""
         return self.latest_end_s + max((each.late_s for each in self.holds.values()), default=0)
 
     def reserved(self) -> dict[str, Amount]:
-        """Return what it holds of each budget."""
+        """Return the amount that it holds in each budget."""
         found: dict[str, Amount] = {}
         for hold in self.holds.values():
             amount = Amount(hold.amount(self.latest_end_s), hold.rate)
@@ -67,11 +67,11 @@ class AnnexHolds:
         return replace(self, holds=holds, wanted=wanted, commands=self.commands | {command_id})
 
     def ended_at(self, command_id: str, end_s: int) -> "AnnexHolds":
-        """Return it once the command has brought about this end."""
+        """Return the holds after the command has set this end."""
         return replace(self, end_s=end_s, wanted=_without(self.wanted, {command_id}))
 
     def released(self, command_id: str) -> "AnnexHolds":
-        """Return it once nothing is left of the command, nor was."""
+        """Return the holds without the command, which had no effect or left nothing."""
         return replace(self, holds=_without(self.holds, {command_id}), wanted=_without(self.wanted, {command_id}))
 
     def without(self, command_ids: frozenset[str]) -> "AnnexHolds":
@@ -89,13 +89,13 @@ def _without(known: Mapping[str, T], gone: Collection[str]) -> Mapping[str, T]:
 
 @dataclass(frozen=True)
 class Account:
-    """How a budget stands; micro-dollars."""
+    """The state of a budget, in micro-dollars."""
 
     budget: Budget
     days: Days
     spent: int
     reserved: Amount
-    annexes: int  # that have reserved
+    annexes: int  # annexes that have reserved
 
     @property
     def left(self) -> int | None:
@@ -107,18 +107,18 @@ class Account:
 
 
 class Ledger:
-    """Sums that follow each change.  Not thread-safe."""
+    """Sums that are updated at each change.  Not thread-safe."""
 
     def __init__(self, spent: Mapping[tuple[str, int], int]) -> None:
         self._spent: dict[str, dict[int, int]] = {}
         self._entries: dict[str, AnnexHolds] = {}
         self._reserved: dict[str, Amount] = {}
-        self._numbers: dict[str, int] = {}  # of annexes with a reservation, by budget
+        self._numbers: dict[str, int] = {}  # number of annexes with a reservation, by budget
         for (name, day), amount in spent.items():
             self._spend(name, day, amount)
 
     def entries(self) -> dict[str, AnnexHolds]:
-        """Return what is open, by annex ID."""
+        """Return the open reservations, by annex ID."""
         return dict(self._entries)
 
     def entry(self, annex_id: str) -> AnnexHolds:
@@ -131,7 +131,7 @@ class Ledger:
         return Account(budget, days, spent, reserved, self._numbers.get(budget.key, 0))
 
     def needs(self, command_id: str, reserved: Reserved) -> dict[str, Amount]:
-        """Return what a command would reserve beyond what its annex has, by budget."""
+        """Return what a command would reserve beyond its annex's present reservation, by budget."""
         before = self.entry(reserved.annex_id)
         after, had = before.with_command(command_id, reserved).reserved(), before.reserved()
         return {name: amount - had.get(name, NOTHING) for name, amount in after.items()}
@@ -140,7 +140,7 @@ class Ledger:
         self.change(reserved.annex_id, self.entry(reserved.annex_id).with_command(command_id, reserved))
 
     def change(self, annex_id: str, entry: AnnexHolds) -> None:
-        """Put this entry in the place of the annex's; one without commands is gone."""
+        """Replace the annex's entry; an entry without commands is removed."""
         before, after = self.entry(annex_id).reserved(), entry.reserved()
         for name in before.keys() | after.keys():
             difference = after.get(name, NOTHING) - before.get(name, NOTHING)
@@ -151,7 +151,7 @@ class Ledger:
             del self._entries[annex_id]
 
     def settle(self, annex_id: str, command_ids: frozenset[str], at_s: float, spent: Mapping[str, int]) -> None:
-        """Count what these commands cost, by budget, and return the rest."""
+        """Count the cost of these commands, by budget, and release the rest."""
         self.change(annex_id, self.entry(annex_id).without(command_ids))
         for name, amount in spent.items():
             self._spend(name, day_of(at_s), amount)

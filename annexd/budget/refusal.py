@@ -1,4 +1,4 @@
-"""Why an order is refused: budget, need, what is left and until when, and what to do."""
+"""Explain why budgets refuse an order: budget, need, the rest and until when, and what to do."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,14 +8,14 @@ from annexd.budget.money import dollars
 
 
 def refusals(accounts: Sequence[Account], needs: Mapping[str, Amount], units: int = 0) -> list[str]:
-    """Return a sentence for each budget without room for what it would have to reserve, for so many units if known."""
+    """Return a sentence for each budget without room for its reservation, with the number of units if known."""
     left = fitting(accounts, needs, units)
     less = f"order {left} instead of {units}" if left else "order less"
     return [text for each in accounts for text in _refusals(each, needs.get(each.budget.key, NOTHING), less)]
 
 
 def fitting(accounts: Sequence[Account], needs: Mapping[str, Amount], units: int) -> int:
-    """Return how many of the units, which cost alike, all budgets have room for."""
+    """Return for how many of the units, which cost alike, all budgets have room."""
     parts = [units]
     for each in accounts:
         need = needs.get(each.budget.key, NOTHING)
@@ -43,7 +43,7 @@ def _refusals(account: Account, need: Amount, less: str) -> Iterator[str]:
 
 
 def until(account: Account) -> str:
-    """Return until when the dollars are for."""
+    """Return the end of the period of the dollars."""
     end_s = account.days.end_s
     if end_s is None:
         return "for all time"

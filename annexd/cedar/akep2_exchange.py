@@ -4,7 +4,7 @@
     server  status, len(A), A, len(B), B, 256, rA, 256, rB, 20, proof
     client  status, len(A), A, 256, rB, 20, proof
 
-The third message is never answered.  A client refused after the second one believes that it succeeded, and waits.
+The third message gets no reply.  A client that is refused after the second one believes that it succeeded, and waits.
 """
 
 import hmac

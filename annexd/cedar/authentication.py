@@ -36,7 +36,7 @@ METHODS: Mapping[str, Method] = {
 def authenticate(dialogue: Dialogue, agreed: tuple[str, ...]) -> Exchange[Identity]:
     """Return the peer's identity by the first agreed method that succeeds.  Tries each once.
 
-    Raises AuthenticationFailed, with the reason of each method, after telling the peer that none is left.
+    Raises AuthenticationFailed, with the reason of each method, after informing the peer that no method is left.
     """
     left = [name for name in map(canonical_method, agreed) if name in METHODS]
     reasons: list[str] = []

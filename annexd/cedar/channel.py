@@ -24,7 +24,7 @@ class Channel:
     def __init__(self, max_message_bytes: int) -> None:
         self.max_message_bytes = max_message_bytes
         self.proved_message_bytes = max_message_bytes
-        self.at_end = False  # the peer sends no more
+        self.at_end = False  # the peer sends nothing more
         self._received = bytearray()
         self._message: list[bytes] = []
         self._message_bytes = 0

@@ -33,7 +33,7 @@ class Dialogue:
         self._local: Endpoint | None = None
         self.channel = Channel(context.limits.handshake_message_bytes)
         self.now_s = 0.0
-        self.version_of_peer: object = None  # as it claims
+        self.version_of_peer: object = None  # as the peer claims
         self.session_id: str | None = None
         self._identity = UNAUTHENTICATED
 

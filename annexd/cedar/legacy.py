@@ -1,8 +1,8 @@
 """Protect connections with BLOWFISH or 3DES, and MD5 for integrity, as HTCondor did before AES.
 
-Only if configured.  CFB runs through the frames of one message and restarts, with the same IV, for the next one, so
-equal messages have equal ciphertexts.  The MD5 in a frame's header covers only key and body, so frames can be replayed
-during their session.  docs/security.md describes the consequences.
+They are used only if configured.  CFB runs through the frames of one message and restarts, with the same IV, for the
+next one, so equal messages have equal ciphertexts.  The MD5 in a frame's header covers only key and body, so frames can
+be replayed during their session.  docs/security.md describes the consequences.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Parse HTCondor's tokens: JSON Web Tokens, of which the client sends header and payload, but not the signature.
 
-Every fault must be found before the answer: a client refused later believes that it succeeded, and waits
+Every fault must be found before the reply: a client that is refused later believes that it succeeded, and waits
 (condor_auth_passwd.cpp, doServerRec2).
 """
 

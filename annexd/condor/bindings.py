@@ -19,8 +19,8 @@ from htcondor2.htcondor2_impl import (
 from annexd.condor import values
 from annexd.condor.values import ANY_NAME, C_INTEGERS, KNOB, Unsafe
 
-UNDEFINED = "Not defined"  # what a daemon answers for an empty knob (handle_config_val in daemon_core.cpp)
-DAEMON_NAME = re.compile(r'[^\0-\x1f\x7f"\\\ud800-\udfff]{1,255}')  # it is put between quotes
+UNDEFINED = "Not defined"  # a daemon's reply for an empty knob (handle_config_val in daemon_core.cpp)
+DAEMON_NAME = re.compile(r'[^\0-\x1f\x7f"\\\ud800-\udfff]{1,255}')  # it is inserted between quotes
 
 SCOPE = re.compile(r"(TARGET|MY)\.", re.IGNORECASE)
 
@@ -114,7 +114,7 @@ def plain(value: object) -> str | int | float | None:
 
 
 def references(ad: Any, of: Any) -> list[str]:
-    """Return the attributes, without their scopes, that an expression refers to and this ad lacks."""
+    """Return the attributes, without scopes, that an expression refers to and this ad lacks."""
     found = (SCOPE.sub("", name).partition(".")[0] for name in ad.externalRefs(of))
     return [name for name in found if values.ATTRIBUTE.fullmatch(name)]
 
@@ -135,9 +135,9 @@ def evaluated(text: str, attributes: Mapping[str, Any]) -> Any:
 
 
 def reload_user_maps() -> None:
-    """Read the files of userMap() again (SUBSYSTEM_CLASSAD_USER_MAP_NAMES) that have changed.
+    """Reload the changed files of userMap() (SUBSYSTEM_CLASSAD_USER_MAP_NAMES).
 
-    Bindings without that function, of HTCondor before 25, keep what they read first.
+    Bindings without that function, from HTCondor before 25, keep the first content.
     """
     reload = getattr(htcondor2, "reload_config_usermaps", None)
     if reload is not None:
@@ -232,8 +232,8 @@ def query_kind(kind: str, pool: str, constraint: str, attributes: Sequence[str])
 def group_jobs(address: str, constraint: str, attributes: Sequence[str], limit: int) -> list[Any]:
     """Return an ad for each combination of these attributes' values among a schedd's jobs, at most `limit`.
 
-    The ad has JobCount, JobIds (the first and the last) and what those values refer to of the job's own attributes.
-    The schedd applies the constraint to each job and once more to each of these ads.
+    The ad has JobCount, JobIds (the first and the last) and those of the job's own attributes that these values refer
+    to.  The schedd applies the constraint to each job and once more to each of these ads.
     """
     schedd = htcondor2.Schedd(classad2.ClassAd({"MyAddress": values.address(address), "CondorVersion": ""}))
     names = [values.name(each) for each in attributes]
@@ -241,7 +241,8 @@ def group_jobs(address: str, constraint: str, attributes: Sequence[str], limit: 
 
 
 def job(pool: str | None, schedd: str | None, job_id: str, attributes: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """Return the schedd's name and a job's attributes, expressions as text; none if the schedd has no such job.
+    """Return the schedd's name and a job's attributes, expressions as text; no attributes if the schedd has no such
+    job.
 
     `schedd` None: this host's.  Raises LookupError if the collector does not know it.
     """
@@ -284,7 +285,7 @@ def _collector(pool: str | None) -> Any:
 
 
 def accounting(address: str) -> list[dict[str, Any]]:
-    """Return what a negotiator's accountant has of each user and group.
+    """Return the data of a negotiator's accountant on each user and group.
 
     Negotiator.getPriorities of the bindings (25.14.1) mixes up the users of lists with more than nine.
     """

@@ -1,4 +1,4 @@
-"""Open a file by a name that may lead to anything, in a folder where others may write."""
+"""Open a file safely by a name that may refer to anything, in a folder where others may write."""
 
 import os
 import stat

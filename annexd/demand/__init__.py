@@ -1,1 +1,1 @@
-"""Plan machines for idle jobs.  Nothing calls this yet."""
+"""Plan machines for idle jobs."""

@@ -1,7 +1,7 @@
 """Copy the factors and ceilings that condor_userprio has set from the pool's negotiator to those of ghosts.
 
-They live in an accountant, of which each negotiator has its own.  Without a copy a user that an administrator has
-limited gets machines as if there were no limit.
+They are kept in an accountant, and each negotiator has its own.  Without a copy a user that an administrator has
+limited would get machines as if there were no limit.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
 from annexd.demand.negotiators import Negotiators, find_negotiators
 
-AT_ONCE: Final = 200  # users for each negotiator; the next call goes on
+AT_ONCE: Final = 200  # users for each negotiator; the next call continues
 NO_CEILING: Final = -1
 NEXT_STEP: Final = "annexd needs ADMINISTRATOR there, as condor_userprio does (ALLOW_ADMINISTRATOR)"
 
@@ -25,17 +25,17 @@ class Standing(NamedTuple):
 
 
 Standings = Mapping[str, Standing]  # by user
-Rows = Sequence[Sequence[Any]]  # of an accountant: user, factor, ceiling, whether it is a group, and its quota
+Rows = Sequence[Sequence[Any]]  # row of an accountant: user, factor, ceiling, whether it is a group, and its quota
 
 
 @dataclass(frozen=True)
 class CopyState:
-    """How far the copy is; a fault says what the ghosts' negotiators do not know."""
+    """The progress of the copy; a fault says what the ghosts' negotiators do not know."""
 
     at_s: float = 0.0  # since the epoch; 0 if never
     changed: int = 0
     fault: str | None = None
-    limited: frozenset[str] = frozenset()  # users with a ceiling and groups with a quota, as the pool's negotiator has
+    limited: frozenset[str] = frozenset()  # users with a ceiling and groups with a quota, at the pool's negotiator
 
 
 class AccountingCopy:
@@ -45,10 +45,10 @@ class AccountingCopy:
         self, outbound: Outbound, collectors: Callable[[], Sequence[str]], negotiators: Callable[[], Collection[str]]
     ) -> None:
         self._outbound, self._collectors, self._negotiators = outbound, collectors, negotiators
-        self._limited: frozenset[str] = frozenset()  # of the last answer
+        self._limited: frozenset[str] = frozenset()  # of the last response
 
     async def copy(self) -> CopyState:
-        """Make what differs equal.  Never raises."""
+        """Copy everything that differs.  Never raises."""
         at_s, changed, faults = time.time(), 0, []
         try:
             negotiators = await self._find()
@@ -65,7 +65,7 @@ class AccountingCopy:
         return CopyState(at_s, changed, "; ".join(faults) or None, self._limited)
 
     async def _copy_to(self, address: str, wanted: Standings) -> int:
-        """Return how many users' standings were changed.  Raises OutboundFailed."""
+        """Copy to one negotiator; return how many users' standings were changed.  Raises OutboundFailed."""
         changes = differences(wanted, standings_of(await self._rows(address)))
         if changes:
             rows = [(user, *standing) for user, standing in changes.items()]
@@ -76,7 +76,7 @@ class AccountingCopy:
         return len(changes)
 
     async def _find(self) -> Negotiators:
-        """Raises OutboundFailed."""
+        """Find the negotiators.  Raises OutboundFailed."""
         faults = []
         for collector in self._collectors():
             try:
@@ -110,7 +110,7 @@ def limited_of(rows: Rows) -> frozenset[str]:
 
 
 def limits_of(user: str, concurrency: Iterable[str], limited: Collection[str]) -> frozenset[str]:
-    """Return what limits the jobs of a submitter: concurrency limits, quotas of its groups, and a ceiling."""
+    """Return the limits of the jobs of a submitter: concurrency limits, quotas of its groups, and a ceiling."""
     name = user.lower()
     groups = name.partition("@")[0].split(".")
     of_groups = {".".join(groups[:length]) for length in range(1, len(groups) + 1)}
@@ -118,6 +118,6 @@ def limits_of(user: str, concurrency: Iterable[str], limited: Collection[str]) -
 
 
 def differences(wanted: Standings, found: Standings) -> dict[str, Standing]:
-    """Return what to change, AT_ONCE users at most."""
+    """Return the changes to make, for at most AT_ONCE users."""
     changes = {user: standing for user, standing in wanted.items() if found.get(user) != standing}
     return dict(list(changes.items())[:AT_ONCE])

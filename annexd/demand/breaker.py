@@ -1,9 +1,9 @@
-"""Remember which capacity AWS has just refused or taken back, so that no offer asks for it again too soon.
+"""Remember which capacity AWS has just refused or taken back, so that no offer requests it again too soon.
 
 Each refused order costs calls, a provisioning delay and the jobs' time.  A pool is an instance type, a zone and a
 market, closed for three minutes at first, both as in Karpenter (github.com/aws/karpenter-provider-aws, pkg/cache).  The
-state follows from the events and the times that AWS gives them, so that an event that is reported twice, or late, or
-once more after a restart, changes nothing.  Pure: times are given.
+state follows from the events and AWS's times of them, so an event that is reported twice, late, or again after a
+restart changes nothing.  Pure: times are arguments.
 """
 
 from bisect import insort
@@ -14,16 +14,16 @@ from typing import Final, NamedTuple
 
 FIRST_S: Final = 180.0
 LONGEST_S: Final = 3600.0
-CALM_S: Final = 3600.0  # open for so long without an event: the next one closes for FIRST_S again
+CALM_S: Final = 3600.0  # after this time open without an event, the next one closes for FIRST_S again
 STORM_S: Final = 180.0  # two interruptions within this time ...
 STORM_CLOSED_S: Final = 1800.0  # ... close for this time
-SPOT: Final = "spot"  # both as CreateFleet's DefaultTargetCapacityType has them
+SPOT: Final = "spot"  # values of CreateFleet's DefaultTargetCapacityType
 ON_DEMAND: Final = "on-demand"
-ANY_TYPE: Final = ""  # of a limit of the account that no instance type is named for
-CAPACITY: Final = "capacity"  # why: AWS has none there
-LIMIT: Final = "limit"  # why: the account may have no more, wherever
-INTERRUPTION: Final = "interruption"  # why: AWS took instances back
-MOST_EVENTS: Final = 32  # of a pool that are still put in order; older ones are settled
+ANY_TYPE: Final = ""  # for a limit of the account without a named instance type
+CAPACITY: Final = "capacity"  # cause: AWS has no capacity there
+LIMIT: Final = "limit"  # cause: the account may have no more anywhere
+INTERRUPTION: Final = "interruption"  # cause: AWS took instances back
+MOST_EVENTS: Final = 32  # events of a pool that are still sorted; older ones are settled
 MOST_POOLS: Final = 512  # 40 types in 6 zones and 2 markets
 LONGEST_REASON: Final = 300
 
@@ -45,7 +45,7 @@ class CapacityPoolKey:
 
 
 class Closing(NamedTuple):
-    """Until when a pool is closed, why in AWS's words, and which of CAPACITY, LIMIT and INTERRUPTION that is."""
+    """The time until which a pool is closed, AWS's reason, and its cause: CAPACITY, LIMIT or INTERRUPTION."""
 
     until_s: float
     reason: str
@@ -60,7 +60,7 @@ class _Event(NamedTuple):
 
 @dataclass(frozen=True)
 class _Closed:
-    """The state after some events: closed until then, for `length_s` of time."""
+    """The state after some events: closed until a time, for a length of `length_s`."""
 
     until_s: float = float("-inf")
     length_s: float = 0.0
@@ -68,9 +68,9 @@ class _Closed:
     cause: str = CAPACITY
 
     def after(self, event: _Event) -> "_Closed":
-        """Close for twice the time, unless the event is of a time at which it is closed already.
+        """Close for twice the time, unless the pool was already closed at the time of the event.
 
-        The calm is counted from when it opened: while it is closed nobody asks, so nobody is refused.
+        The calm counts from when it opened: while it is closed nobody requests it, so nobody is refused.
         """
         if event.at_s < self.until_s:
             return self
@@ -81,13 +81,13 @@ class _Closed:
 
 @dataclass
 class _PoolEvents:
-    """The events of one pool: those that are settled, and the newest, in order of their times."""
+    """The events of one pool: the settled ones, and the newest ones in order of their times."""
 
     settled: _Closed = _Closed()
     settled_s: float = float("-inf")  # events of this time or before were reported already
     events: list[_Event] = field(default_factory=list)
     interrupted_s: dict[str, float] = field(default_factory=dict)  # by instance ID
-    known: Closing | None = None  # what they come to, until another is learned
+    known: Closing | None = None  # their result, until another event comes
 
     def add(self, event: _Event) -> None:
         if event.at_s <= self.settled_s or event in self.events:
@@ -141,11 +141,11 @@ class Breaker:
         self._pools: dict[CapacityPoolKey, _PoolEvents] = {}
 
     def note_error(self, pool: CapacityPoolKey, at_s: float, reason: str, cause: str = CAPACITY) -> None:
-        """Learn that AWS refused this pool at that time, in these words; `cause`: CAPACITY or LIMIT."""
+        """Note that AWS refused this pool at that time, for this reason; `cause`: CAPACITY or LIMIT."""
         self._pool(pool).add(_Event(at_s, cause, reason[:LONGEST_REASON]))
 
     def note_interruption(self, pool: CapacityPoolKey, at_s: float, instance_id: str) -> None:
-        """Learn that AWS took this instance back."""
+        """Note that AWS took this instance back."""
         self._pool(pool).interrupt(instance_id, at_s)
 
     def closed(self, now_s: float) -> Mapping[CapacityPoolKey, Closing]:
@@ -154,14 +154,16 @@ class Breaker:
         return {pool: found[pool] for pool in sorted(found, key=str) if found[pool].until_s > now_s}
 
     def _pool(self, pool: CapacityPoolKey) -> _PoolEvents:
-        """Return what is known of this pool, and forget the one that opens first, or has been open for longest."""
+        """Return the events of this pool; if there are too many pools, forget the one that opens first or has been open
+        longest.
+        """
         if pool not in self._pools and len(self._pools) >= MOST_POOLS:
             del self._pools[min(self._pools, key=lambda each: (self._pools[each].closing().until_s, str(each)))]
         return self._pools.setdefault(pool, _PoolEvents())
 
 
 def closing_attributes(closed: Mapping[CapacityPoolKey, Closing]) -> list[dict[str, str | int]]:
-    """Return the closings as attributes of ads, the one that ends first at the beginning."""
+    """Return the closings as attributes of ads, sorted by their ends."""
     return [
         {
             "InstanceType": pool.instance_type or "*",

@@ -1,7 +1,7 @@
 """Split a ClassAd expression into the clauses that must all be true, to name the one that refuses.
 
-The text is what the ClassAd library prints of an expression that it has parsed, so that it is valid and its operators
-are written in one way.  Nothing here recurses or takes more than linear time for each pass, whatever a user wrote.
+The text is the ClassAd library's output for a parsed expression, so it is valid and its operators are written in one
+way.  Nothing here recurses or takes more than linear time for each pass, whatever a user wrote.
 """
 
 import re
@@ -17,7 +17,7 @@ _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
 
 def clauses(text: str) -> list[str]:
-    """Return the operands of all && that decide by themselves, also those within parentheses, in their order."""
+    """Return the operands of all && that decide by themselves, also within parentheses, in order."""
     found: list[str] = []
     waiting = [text]
     left = MAX_SCANNED
@@ -39,9 +39,9 @@ def shown(clause: str) -> str:
 
 
 def _operands(text: str) -> list[str]:
-    """Return what is joined by && or stands between the outermost parentheses; nothing if it is one clause."""
+    """Return the operands of &&, or the content of the outermost parentheses; empty if it is one clause."""
     ands: list[tuple[int, int]] = []
-    closed_at = 0  # where the first bracket of all is closed
+    closed_at = 0  # the position at which the first bracket is closed
     for token, depth, start, end in _tokens(text):
         if depth == 0 and token in {"||", "?"}:  # both bind less tightly than &&
             return []

@@ -1,8 +1,8 @@
-"""Count what ghosts' negotiators have matched, and say how far it may be believed.
+"""Count the matches of ghosts' negotiators, and determine how far they can be trusted.
 
 Each match belongs to a negotiation cycle, by the negotiator's own clock: the ghost's ad has the time of its last match
 (MachineLastMatchTime), the negotiator shows when its last cycles were.  So an old list, which a negotiator leaves
-behind when a cycle matches nothing, is not taken for an answer.
+behind when a cycle matches nothing, is not taken for a result.
 """
 
 from collections import Counter
@@ -13,20 +13,20 @@ from typing import Final
 MATCH_LIMIT: Final = 20  # MAX_CONCURRENT_UPLOADS / 5, jobs of a user that a schedd offers in a cycle
 LIMITED_SINCE: Final = (25, 11)  # HTCondor's version history: SCHEDD_ENABLE_PER_USER_MATCH_LIMITS
 
-Autocluster = tuple[str, int]  # the schedd's name, and the number it gave
+Autocluster = tuple[str, int]  # the schedd's name, and its number of the autocluster
 Matches = Mapping[str, Mapping[Autocluster, int]]  # jobs by offer
 Idle = Mapping[Autocluster, int]  # jobs
 
 
 @dataclass(frozen=True)
 class Cycle:
-    """A completed negotiation cycle, by the clock of the central manager, which is the collector's, too."""
+    """A completed negotiation cycle, by the clock of the central manager, which is also the collector's."""
 
     began_s: int
     ended_s: int
 
     def has_seen(self, heard_s: int) -> bool:
-        """Return whether it began after the collector had heard of something; in the same second it may not have."""
+        """Return whether it began after the collector learned of something; the same second does not count."""
         return self.began_s > heard_s
 
     def holds(self, matched_s: int) -> bool:
@@ -35,7 +35,9 @@ class Cycle:
 
 @dataclass(frozen=True)
 class GhostReading:
-    """The collector's data of a ghost: since when, its last match, and a record for each job of that cycle."""
+    """The collector's data of a ghost: the time since when it exists, its last match, and a record for each job of that
+    cycle.
+    """
 
     name: str
     offer: str
@@ -56,11 +58,11 @@ class Schedd:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """The part of the ghosts' offers that the pool's rules allow, besides the users' present claims.
+    """The part of the ghosts' offers that the pool's rules allow, in addition to the users' present claims.
 
-    The jobs that free slots and machines on their way will take are unknown here: they count first (docs/demand.md).
-    `cycles` is the number of negotiation cycles that are known to have seen all ghosts as they are now, 0 for none yet;
-    with a fault the counts are old, and say nothing about offers that they lack.
+    It does not know the jobs that free slots and machines on their way will take: they count first (docs/demand.md).
+    `cycles` is the number of negotiation cycles that are known to have seen all ghosts as they are now, 0 if none has
+    yet; with a fault the counts are old, and unknown for offers that they lack.
     """
 
     matches: Matches = field(default_factory=dict)
@@ -70,19 +72,19 @@ class Confirmation:
     faults: Mapping[str, str] = field(default_factory=dict)  # by offer
     negotiators: Mapping[str, str] = field(default_factory=dict)  # by offer
     limited: frozenset[str] = frozenset()  # schedds that offer few jobs of a user at a time
-    gone: Matches = field(default_factory=dict)  # of the matches, jobs that are not idle any more
+    gone: Matches = field(default_factory=dict)  # matched jobs that are no longer idle
 
     def still_idle(self, offer: str) -> Idle | None:
-        """Return the matches that still ask for a machine; None if nothing is known."""
+        """Return the matches that still need a machine; None if nothing is known."""
         gone = self.gone.get(offer, {})
         matches = self.matches.get(offer)
         return None if matches is None else {each: max(0, jobs - gone.get(each, 0)) for each, jobs in matches.items()}
 
     def kept_back(self, offer: str, users: Mapping[Autocluster, Collection[str]]) -> frozenset[tuple[str, str]]:
-        """Return the schedds and users of whose jobs the schedd's limit may have kept some back from the offer.
+        """Return the schedds and users if the schedd's limit may have kept back some of the users' jobs from the offer.
 
         `users` have idle jobs in each autocluster, and a record does not say whose job it is.  More matches than the
-        limits of all who share them allow show that the schedd's limit is off.
+        limits of all sharing users allow mean that the schedd's limit is off.
         """
         mine = self.negotiators.get(offer)
         given: Counter[tuple[str, str]] = Counter()
@@ -101,7 +103,7 @@ class Confirmation:
 def count(readings: Iterable[GhostReading], cycle: Cycle, schedds: Mapping[str, Schedd]) -> Matches:
     """Return the matches of one cycle; those of a schedd that the collector does not know are left out.
 
-    A match of a later cycle, which may still run, is left out, too: the answer may be too small, never too large.
+    A match of a later cycle, which may still run, is also left out: the result may be too small, never too large.
     """
     found: dict[str, Counter[Autocluster]] = {}
     for ghost in readings:
@@ -112,9 +114,10 @@ def count(readings: Iterable[GhostReading], cycle: Cycle, schedds: Mapping[str, 
 
 
 def gone_since(matches: Matches, then: Idle, now: Idle) -> Matches:
-    """Return how many of the matched jobs have begun to run, or have left the queue, if so many were idle then and now.
+    """Return how many of the matched jobs have begun to run, or have left the queue, given the numbers of idle jobs
+    then and now.
 
-    Without it a user who has used up a quota in the meantime would be believed to have as much once more.
+    Without it a user who has used up a quota in the meantime would appear to have the same amount again.
     """
     left = {each: max(0, jobs - now.get(each, 0)) for each, jobs in then.items()}
     found: dict[str, dict[Autocluster, int]] = {}
@@ -133,10 +136,10 @@ def total(matches: Matches) -> int:
 def limit_once(
     confirmation: Confirmation, limits: Mapping[Autocluster, Collection[str]]
 ) -> dict[str, dict[Autocluster, int]]:
-    """Return the matches with each limit given once, though every negotiator gave the whole of it.
+    """Return the matches with each limit counted once, although every negotiator gave all of it.
 
-    `limits` are the names of an autocluster's concurrency limits and of its users' groups that have a quota.  How much
-    is left of one need not be known: no negotiator gives more, so all together get what the most generous one gave,
+    `limits` are the names of an autocluster's concurrency limits and of its users' groups that have a quota.  The rest
+    of a limit need not be known: no negotiator gives more, so together they get what the most generous one gave,
     counted in jobs.
     """
     rooms: dict[str, Counter[str]] = {}

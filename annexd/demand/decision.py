@@ -1,8 +1,8 @@
-"""Decide how many machines of each offer to order, and say of each group of idle jobs why.
+"""Decide how many machines of each offer to order, and explain the decision for each group of idle jobs.
 
-Two passes: `plan_machines` places all idle jobs into what is free, what is on its way, and what the offers may add.
-`decide` then takes away what the pool's negotiator would not give, and what step, cap and cool-down do not allow.  Both
-are pure, so that observing and enforcing cannot decide differently.
+Two passes: `plan_machines` places all idle jobs into free slots, machines on their way, and machines that the offers
+may add.  `decide` then removes what the pool's negotiator would not give, and what step, cap and cool-down do not
+allow.  Both are pure, so that observing and enforcing cannot decide differently.
 """
 
 from collections.abc import Collection
@@ -28,7 +28,7 @@ def decide(now: Situation) -> Decision:
 
 
 def plan_machines(now: Situation) -> Plan:
-    """Place all jobs: first into free slots, then into machines on their way, then into further ones."""
+    """Place all jobs: first into free slots, then into machines on their way, then into new ones."""
     free = [MachineKind(each.key, each.has, 0, 0, present=each.count) for each in now.free]
     flight = [
         MachineKind(flight_of(each.name), each.has, 0, 0, present=each.in_flight)
@@ -53,11 +53,12 @@ def _room(offer: OfferNow) -> int:
 
 
 def _shown(offer: OfferNow, planned: Plan, now: Situation, ordered: int) -> int:
-    """Return how many ghosts to show: for machines on their way, those ordered now, and the jobs that free slots will
-    take, too: all these jobs are idle still, and their negotiator does not see free slots.
+    """Return how many ghosts to show: for machines on their way, those ordered now, and also the jobs that free slots
+    will take.
 
-    The next decision reads what was given to them; if the next step were not shown with them, each second decision
-    would find nothing given beyond what is on its way.
+    All these jobs are still idle, and their negotiator does not see free slots.  The next decision reads the matches of
+    these ghosts; if the next step were not shown with them, every second decision would find no matches beyond the
+    machines on their way.
     """
     wanted = planned.machines.get(offer.name, 0)
     if not wanted or offer.has is None:
@@ -66,7 +67,7 @@ def _shown(offer: OfferNow, planned: Plan, now: Situation, ordered: int) -> int:
 
 
 def _beside_free(offer: OfferNow, has: Resources, planned: Plan, now: Situation) -> int:
-    """Return how many machines the jobs would fill that free slots will take; a step at most."""
+    """Return how many machines would be filled by the jobs that free slots will take; at most a step."""
     free = {each.key for each in now.free}
     groups = []
     for each in now.groups:
@@ -84,7 +85,7 @@ def _given(offer: OfferNow, planned: Plan, now: Situation) -> int:
     confirmed = now.confirmed.get(offer.name, Confirmed({}))
     filled = _filled(offer, planned, now, confirmed)
     if filled < wanted and confirmed.full:
-        # Nobody knows how many more the schedd would offer: its own count holds for one step at a time.
+        # How many more jobs the schedd would offer is unknown: its own count holds for one step at a time.
         most = _filled(offer, planned, now, confirmed, confirmed.full)
         filled = max(filled, min(most, offer.step - offer.in_flight))
     return max(0, filled)
@@ -95,9 +96,9 @@ def _placed_in(offer: str, planned: Plan, now: Situation) -> list[WaitingGroup]:
 
 
 def _filled(offer: OfferNow, planned: Plan, now: Situation, confirmed: Confirmed, counted: Collection[str] = ()) -> int:
-    """Plan again with the jobs that were given a ghost, less those that free slots or machines on their way are for.
+    """Plan again with the jobs that were given a ghost, less those for free slots or machines on their way.
 
-    Of the groups that are `counted` all jobs are taken as given, but not of young ones, whose age only the negotiator
+    For groups that are `counted`, all jobs count as given, except for young groups, whose age only the negotiator
     knows.
     """
     left = dict(confirmed.jobs)

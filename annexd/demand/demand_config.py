@@ -1,4 +1,5 @@
-"""Write the configuration with which a pool's central manager says what its rules allow of the offers' machines.
+"""Write the configuration with which a pool's central manager determines how many of the offers' machines its rules
+allow.
 
 Each pair of a job clause and an idle age gets a negotiator of its own: stock condor_negotiator, which sees the ghosts
 of its offers and what users have claimed, and no other slot.
@@ -12,8 +13,8 @@ from typing import Final
 from annexd.demand.ghost_ad import GHOSTS
 from annexd.demand.ghost_negotiators import PREFIX, JobClause, by_clause
 
-EXPANDED: Final = re.compile(r"\$\w*\(")  # what a configuration file would read as more than a text
-INTERVAL_S: Final = 20  # between two cycles, so that each look of annexd's, a minute apart, finds a new one
+EXPANDED: Final = re.compile(r"\$\w*\(")  # texts that a configuration file would not read as plain text
+INTERVAL_S: Final = 20  # between two cycles, so that each of annexd's looks, a minute apart, finds a new one
 HIDDEN: Final = f'!(MyType =?= "Negotiator" && regexp("^{PREFIX}", Name ?: ""))'
 HEAD: Final = """\
 # Which idle jobs deserve machines that do not exist yet: written by `condor_annex -demand-config` from ANNEX_OFFERS.
@@ -108,7 +109,7 @@ def _negotiator(clause: JobClause, offers: list[str], interval_s: int) -> str:
 
 
 def _values(offers: Mapping[str, JobClause]) -> list[str]:
-    """Return comments, since the offers stand in a file of the administrator's already."""
+    """Return comments, since the offers are already defined in a file of the administrator's."""
     found = [f"# ANNEX_OFFERS = {', '.join(offers)}"]
     for name, clause in offers.items():
         found += [f"# ANNEX_OFFER_{name}_JOBS = {clause.jobs}", f"# ANNEX_OFFER_{name}_IDLE_AGE = {clause.idle_age_s}"]
@@ -116,7 +117,7 @@ def _values(offers: Mapping[str, JobClause]) -> list[str]:
 
 
 def fault_of_jobs(text: str) -> str | None:
-    """Return what hinders a job clause from standing in a configuration file, but for its syntax."""
+    """Return why a job clause cannot be written in a configuration file, apart from its syntax."""
     if "\n" in text or text.endswith("\\"):
         return "must be one line"
     if EXPANDED.search(text):

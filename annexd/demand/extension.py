@@ -1,26 +1,26 @@
-"""Decide which leases of machines that annexd ordered by itself are extended, and say of each that is not, why.
+"""Decide which leases of machines that annexd ordered by itself are extended, and explain each that is not.
 
-Demand for a machine that is there is what runs on it: at the end of the lease its jobs would be evicted, be idle again,
+The demand for an existing machine is its running jobs: at the end of the lease they would be evicted, be idle again,
 and get a new machine, for the same price and a boot.  Idle jobs alone extend nothing: a machine that they can use takes
-them, and then runs them, and one that they cannot use would be no help to them after its end either.  A machine whose
-jobs end soon after costs nothing more, since it turns itself off without work.
+them, and then runs them; one that they cannot use would not help them after its end either.  A machine whose jobs end
+soon after an extension costs nothing more, since it turns itself off without work.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-REST: Final = 0.2  # of a lease that is left when it is decided: earlier nobody knows whether it will be too short
+REST: Final = 0.2  # of a lease that is left at the decision: earlier it is unknown whether it will be too short
 TRIES_S: Final = 300.0  # for a second try, before machines must hear of the new end
-LEAST_S: Final = 300  # what a lease is extended by at least: the lease function ends leases no more often
+LEAST_S: Final = 300  # minimum extension: the lease function does not end leases more often
 
 
 @dataclass(frozen=True)
 class Lease:
     """The lease of an annex; times in seconds since the epoch.
 
-    `claimed`: its machines with jobs, None where that is not known.  `hears_s`: so long before its end all its machines
-    still hear of a later one.  `held`: why its end must not be moved now.
+    `claimed`: its machines with jobs; None: unknown.  `hears_s`: the time before its end at which all its machines can
+    still learn of a later one.  `held`: why its end must not be moved now.
     """
 
     annex_id: str
@@ -35,7 +35,7 @@ class Lease:
 
 @dataclass(frozen=True)
 class Terms:
-    """The limits of an offer: a lease may last `longest_s` in all; `paused`: why it allows nothing now."""
+    """The limits of an offer: a lease may last `longest_s` in total; `paused`: why it allows nothing now."""
 
     longest_s: int
     paused: str = ""
@@ -43,7 +43,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Extension:
-    """The decision about a lease that is due: it is extended by `length_s`; or it is not, and `why`."""
+    """The decision about a lease that is due: its extension by `length_s`, or `why` it is not extended."""
 
     annex_id: str
     offer: str
@@ -53,7 +53,7 @@ class Extension:
 
 
 def extensions(leases: Iterable[Lease], offers: Mapping[str, Terms], now_s: float) -> list[Extension]:
-    """Return what becomes of each lease that is due, of offers that extend leases."""
+    """Return the decision about each due lease of offers that extend leases."""
     found = []
     for lease in leases:
         terms = offers.get(lease.offer)
@@ -64,12 +64,12 @@ def extensions(leases: Iterable[Lease], offers: Mapping[str, Terms], now_s: floa
 
 
 def due_s(lease: Lease) -> float:
-    """Return when it is decided: at 0.8 of its lease, or of what it was extended by, and in time for its machines."""
+    """Return when the decision is due: at 0.8 of its lease, or of its last extension, and in time for its machines."""
     return lease.end_s - max(REST * lease.length_s, lease.hears_s + TRIES_S)
 
 
 def _length_s(lease: Lease, terms: Terms) -> int:
-    """Return by how much it may be extended: once more the lease, within the longest."""
+    """Return the possible extension: the length of the lease again, up to the longest."""
     return min(lease.length_s, lease.began_s + terms.longest_s - lease.end_s)
 
 

@@ -1,4 +1,4 @@
-"""Hold what the collector says of real slots that jobs could take now: what these take needs no order."""
+"""Keep the collector's data of real slots that jobs could take now: jobs that they take need no order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,12 +8,12 @@ from annexd.demand.idle_jobs import CURRENT_INTERVALS, YOUNG_INTERVALS
 from annexd.demand.packing import Resources
 
 UPDATES_S: Final = 330.0  # after its start a collector has the ads of all machines: UPDATE_INTERVAL is 300 s
-MOST: Final = 0.9  # of the machines that were there before
+MOST: Final = 0.9  # from the machines that existed before
 
 
 @dataclass(frozen=True)
 class FreeSlots:
-    """Slots that are alike; `ad` is that of one of them, with what jobs and the slot itself refer to."""
+    """Slots that are alike; `ad` is that of one of them, with the attributes that jobs and the slot itself refer to."""
 
     ad: str
     count: int
@@ -22,7 +22,7 @@ class FreeSlots:
 
 @dataclass(frozen=True)
 class SlotPicture:
-    """The last good answer of a collector, from `asked_s`, and the fault since then."""
+    """The last good response of a collector, from `asked_s`, and the fault since then."""
 
     slots: tuple[FreeSlots, ...] = ()
     asked_s: float = 0.0
@@ -33,7 +33,7 @@ class SlotPicture:
     machines: int = 0  # of the whole pool
 
     def is_complete(self, now_s: float) -> bool:
-        """Return whether orders may be decided by it."""
+        """Return whether it is a sufficient basis for orders."""
         return self.fault is None and now_s - self.asked_s <= CURRENT_INTERVALS * self.interval_s
 
 

@@ -1,7 +1,8 @@
-"""Say how the ad of a real machine becomes that of a ghost: a machine that does not exist, offered to a negotiator.
+"""Convert the ad of a real machine into that of a ghost: a machine that does not exist, offered to a negotiator.
 
-docs/demand.md has the rules, each of which an experiment showed: no Rank, or the ghost takes a job from a free machine;
-the weight of the real machine, or quotas are not seen; a consumption policy, or it has one match of each kind of job.
+docs/demand.md has the rules, each of which was found by an experiment: no Rank, or the ghost takes a job from a free
+machine; the weight of the real machine, or quotas have no effect; a consumption policy, or it gets one match for each
+kind of job.
 """
 
 import json
@@ -9,16 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-# A negotiator passes over a machine without an address of its schedd's protocol (getSinfulStringProtocolBools in
-# matchmaker.cpp).  This one is of both, and names no host: a collector with COLLECTOR_REQUIREMENTS, such as those of
+# A negotiator skips a machine without an address of its schedd's protocol (getSinfulStringProtocolBools in
+# matchmaker.cpp).  This one has both, and names no host: a collector with COLLECTOR_REQUIREMENTS, such as those of
 # config.d/80annex-machines, drops what a negotiator writes into an ad with StartdIpAddr (ValidateClassAd in
 # collector_engine.cpp), and without it finds an ad by its name alone.
 ADDRESS: Final = "<?addrs=127.0.0.1-9+[--1]-9>"
-LIFETIME_S: Final = 900  # the collector forgets it then, if annexd ends without a word
-ANNEXD: Final = "AnnexdName"  # attributes of a ghost: whose it is,
-GHOSTS: Final = "AnnexGhosts"  # and for which negotiator
+LIFETIME_S: Final = 900  # after which the collector forgets it, if annexd ends without a message
+ANNEXD: Final = "AnnexdName"  # attributes of a ghost: its annexd,
+GHOSTS: Final = "AnnexGhosts"  # and its negotiator
 WITHOUT: Final = (
-    # What another use of the same machine, or of its annex, has left in the ad.
+    # Attributes that another use of the same machine, or of its annex, has left in the ad.
     *("Rank", "CurrentRank", "OfflineMatches", "MachineMatchCount", "MachineLastMatchTime", "GhostMultiplier"),
     *("RemoteOwner", "RemoteUser", "RemoteGroup", "RemoteNegotiatingGroup", "AccountingGroup", "ClientMachine"),
     *("JobId", "GlobalJobId", "JobStart", "ConcurrencyLimits", "PreemptingOwner", "PreemptingUser", "PublicClaimId"),
@@ -31,14 +32,14 @@ WITHOUT: Final = (
 )
 DEFAULTS: Final = {"Start": "true", "Requirements": "START", "SlotWeight": "Cpus"}
 RESOURCES: Final = ("Cpus", "Memory", "Disk", "GPUs")
-# A negotiator deducts by these what each match takes.  A GPU is never rounded up: jobs without one take none.
+# A negotiator uses these to deduct the resources of each match.  GPUs are never rounded up: jobs without one take none.
 CONSUMPTION: Final = {
     "ConsumptionCpus": "quantize(TARGET.RequestCpus ?: 1, {1})",
     "ConsumptionMemory": "quantize(TARGET.RequestMemory ?: 0, {1})",
     "ConsumptionDisk": "quantize(TARGET.RequestDisk ?: 0, {1})",
     "ConsumptionGPUs": "TARGET.RequestGPUs ?: 0",
 }
-# Values that are computed from the machine's ad, so that a used machine stands for an empty one.
+# Values that are computed from the machine's ad, so that a used machine represents an empty one.
 WHOLE_MACHINE: Final = {
     **{name: f"TotalSlot{name} ?: Total{name} ?: {name}" for name in RESOURCES},
     **{f"TotalSlot{name}": f"TotalSlot{name} ?: Total{name} ?: {name}" for name in RESOURCES},
@@ -48,14 +49,14 @@ WHOLE_MACHINE: Final = {
 
 @dataclass(frozen=True)
 class Ghost:
-    """A machine that an offer would make.  `index` distinguishes those of one offer; `ad` is the text of its ad."""
+    """A machine that an offer would create.  `index` distinguishes those of one offer; `ad` is the text of its ad."""
 
     offer: str
     index: int
     ad: str
 
     def machine(self, annexd: str) -> str:
-        """Return its name in the pool, which stays the same over all plans."""
+        """Return its name in the pool, which is the same in all plans."""
         return f"annex-ghost-{self.offer}-{self.index}@{annexd}"
 
     def name(self, annexd: str) -> str:
@@ -86,7 +87,7 @@ def expressions(ghost: Ghost, annexd: str, key: str) -> dict[str, str]:
 
 
 def invalidation(name: str, address: str) -> Mapping[str, str]:
-    """Return the query ad that removes a machine's ad, and the one of type StartD that series 25 makes of it.
+    """Return the query ad that removes a machine's ad, and also the ad of type StartD that series 25 derives from it.
 
     A constraint alone would leave the latter.
     """

@@ -1,7 +1,7 @@
-"""Name the negotiators that say which jobs the pool would give to machines of an offer.
+"""Name the negotiators that determine which jobs the pool would give to machines of an offer.
 
-Offers with the same job clause and idle age share a negotiator.  Its name is made from both, so that a negotiator whose
-configuration was written for another clause is missed, and never believed.
+Offers with the same job clause and idle age share a negotiator.  Its name is derived from both, so a negotiator whose
+configuration was written for another clause is not found, and its matches are never used.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ KEY_CHARACTERS: Final = 8  # of a hash: a handful of clauses, each written by an
 
 @dataclass(frozen=True)
 class JobClause:
-    """Which idle jobs an offer is for: a ClassAd expression over the job, and for how long they must be idle."""
+    """The idle jobs that an offer serves: a ClassAd expression over the job, and for how long they must be idle."""
 
     jobs: str = "true"
     idle_age_s: int = 300
@@ -48,7 +48,7 @@ def by_clause(offers: Mapping[str, JobClause]) -> dict[JobClause, list[str]]:
 
 
 def faults_of_names(names: Iterable[str]) -> dict[str, str]:
-    """Return what is wrong with names of offers, by name: knobs are made from them, and case does not count there."""
+    """Return the faults of names of offers, by name: knobs are derived from them, and knobs ignore case."""
     faults, known = {}, set[str]()
     for name in names:
         if not OFFER.fullmatch(name):

@@ -1,4 +1,4 @@
-"""Ask a pool for ghosts, and for the negotiation cycles that have seen them."""
+"""Query a pool for ghosts, and for the negotiation cycles that have seen them."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,21 +11,20 @@ from annexd.demand.ghost_ad import ANNEXD, GHOSTS
 from annexd.demand.negotiators import Negotiators, find_negotiators
 
 MAX_RECORDS: Final = 10_000
-NEGOTIATOR_TIMEOUT_S: Final = 25.0  # it answers between two cycles only
+NEGOTIATOR_TIMEOUT_S: Final = 25.0  # it responds only between two cycles
 CYCLES: Final = range(3)  # NEGOTIATION_CYCLE_STATS_LENGTH
 OF_NEGOTIATORS: Final = tuple(f"LastNegotiationCycle{what}{n}" for n in CYCLES for what in ("Time", "End"))
 OF_SUBMITTERS: Final = ("ScheddName", "MyAddress", "ScheddIpAddr", "CondorVersion")
 OF_GHOSTS: Final = ("Name", "MyAddress", "LastHeardFrom", "MachineLastMatchTime")
 
-# Of a ghost: its address, since when it is there, its last match, and what matched: what makes a GhostReading.
+# Attributes of a ghost for a GhostReading: its address, the time since when it exists, its last match, and the matches.
 Row = tuple[str, int, int | None, tuple[tuple[str, int], ...]]
 
 
 @dataclass(frozen=True)
 class PoolLook:
-    """The answers of a collector and the negotiators of ghosts.
-
-    Cycles, or why they are unknown, by negotiator, None for one that is busy; schedds by address; ghosts by name.
+    """The responses of a collector and the negotiators of ghosts: cycles, or why they are unknown, by negotiator, None
+    for a busy one; schedds by address; ghosts by name.
     """
 
     cycles: Mapping[str, Sequence[Cycle] | str | None]
@@ -34,15 +33,15 @@ class PoolLook:
 
 
 class PoolQueries:
-    """Looks for the ghosts of one annexd."""
+    """Queries for the ghosts of one annexd."""
 
     def __init__(self, outbound: Outbound, annexd: str) -> None:
         self._outbound, self._annexd = outbound, annexd
 
     async def look(self, collector: str, negotiators: Collection[str]) -> PoolLook:
-        """Ask negotiators first: of the cycles that they know, the ghosts have all matches then.
+        """Query negotiators first: then the ghosts have all matches of the cycles that the negotiators know.
 
-        Raises OutboundFailed if the collector does not answer.
+        Raises OutboundFailed if the collector does not respond.
         """
         cycles = await self._cycles(collector, negotiators)
         submitters = await self._query("Submitter", collector, "true", OF_SUBMITTERS)
@@ -62,7 +61,7 @@ class PoolQueries:
             address = negotiators.of_ghosts(name)
             rows = await self._outbound.call("query", {**arguments, "collector": address}, NEGOTIATOR_TIMEOUT_S)
         except NoAnswer:
-            return None  # it may be in a long cycle; GhostWatch says when it takes too long
+            return None  # it may be in a long cycle; GhostWatch reports one that takes too long
         except (OutboundFailed, LookupError) as error:
             return f"negotiator {name} does not answer ({error}): condor_annex -demand-config writes its configuration"
         return [cycle for row in rows for cycle in cycles_in(row)]
@@ -95,7 +94,7 @@ def _pairs(records: Iterable[Sequence[Any]]) -> tuple[tuple[str, int], ...]:
 
 
 def cycles_in(row: Sequence[Any]) -> list[Cycle]:
-    """Return the completed cycles that a negotiator's ad names: pairs of begin and end."""
+    """Return the completed cycles in a negotiator's ad: pairs of start and end."""
     pairs = zip(row[::2], row[1::2], strict=True)
     return [Cycle(began_s, ended_s) for began_s, ended_s in pairs if _is_time(began_s) and _is_time(ended_s)]
 
@@ -105,7 +104,7 @@ def _is_time(value: Any) -> bool:
 
 
 def schedds_of(rows: Iterable[Sequence[Any]]) -> dict[str, Schedd]:
-    """Return the schedds that have jobs here, those of other pools as well, by their addresses."""
+    """Return the schedds with jobs here, including those of other pools, by their addresses."""
     found = {}
     for name, *addresses, version in rows:
         if isinstance(name, str):

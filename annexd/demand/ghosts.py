@@ -1,7 +1,7 @@
-"""Show ghosts to their negotiators, and read what these say would run there.
+"""Show ghosts to their negotiators, and read which jobs would run there.
 
-A negotiator writes into a ghost's ad in the collector what it matched, and advertising the ad erases that.  So a look
-comes before each update, and what was read is kept here.
+A negotiator writes its matches into a ghost's ad in the collector, and advertising the ad erases them.  So a look comes
+before each update, and its results are kept here.
 """
 
 import time
@@ -26,9 +26,9 @@ from annexd.demand.ghost_ad import (
 from annexd.demand.ghost_negotiators import JobClause
 from annexd.demand.ghost_queries import PoolLook, PoolQueries
 
-CYCLES_KEPT: Final = 3  # a list that lacks a match is rare, and one of three cycles is whole
+CYCLES_KEPT: Final = 3  # a list that lacks a match is rare; at least one of three cycles is complete
 REFRESH_S: Final = LIFETIME_S / 3
-STALE_S: Final = 300.0  # a negotiator that completes no cycle for so long says nothing any more
+STALE_S: Final = 300.0  # after this time without a completed cycle, a negotiator's results no longer count
 AT_ONCE: Final = 200  # ads in one call
 WITHDRAW_TIMEOUT_S: Final = 5.0
 
@@ -42,32 +42,32 @@ class Watched:
     samples: dict[int, Matches] = field(default_factory=dict)  # by the beginning of the cycle
     idle: dict[int, Idle] = field(
         default_factory=dict
-    )  # jobs that were idle in that cycle, or a little earlier or later
+    )  # jobs that were idle in that cycle, or shortly before or after it
     newest_cycle_s: int = 0  # the beginning of the last one that is known
-    forgotten_s: int = 0  # up to which no cycle counts any more
-    is_heard: bool = False  # whether the negotiator answered the last time that it was asked
-    forgets_next: bool = False  # also the cycles that it names when it answers again
+    forgotten_s: int = 0  # time up to which cycles no longer count
+    is_heard: bool = False  # whether the negotiator responded to the last query
+    forgets_next: bool = False  # also for the cycles that it names when it responds again
     progress_s: float = field(default_factory=time.monotonic)  # when the newest cycle was seen for the first time
     fault: str | None = None
 
     def show(self, ghosts: Mapping[str, Ghost]) -> None:
-        """Take another set of ghosts; the answer to an earlier one does not count."""
+        """Take another set of ghosts; results for an earlier one do not count."""
         if ghosts != self.ghosts:
             self.forget()
             self.progress_s = time.monotonic() if not self.ghosts else self.progress_s
         self.ghosts = dict(ghosts)
 
     def forget(self) -> None:
-        """Count no cycle that has begun.
+        """Ignore all cycles that have begun.
 
-        A negotiator that has just answered did so between two cycles, so that all others begin later; of one that has
-        not, a cycle may be under way.  Ghosts that are new count cycles that begin after them in any case.
+        A negotiator that has just responded did so between two cycles, so all further ones begin later; one that has
+        not may be in a cycle.  For new ghosts only cycles that begin after them count in any case.
         """
         self.samples, self.forgotten_s = {}, self.newest_cycle_s
         self.forgets_next = bool(self.ghosts) and not self.is_heard
 
     def hear(self, cycles: Sequence[Cycle] | None) -> None:
-        """Take a negotiator's answer about its cycles; None: it does not answer."""
+        """Take a negotiator's response about its cycles; None: it does not respond."""
         self.is_heard = cycles is not None
         newest = max((cycle.began_s for cycle in cycles or ()), default=self.newest_cycle_s)
         if newest != self.newest_cycle_s:
@@ -76,7 +76,7 @@ class Watched:
             self.forget()
 
     def take(self, cycle: Cycle, matches: Matches, idle: Idle) -> None:
-        """Keep what is known of a cycle: late news may add to it."""
+        """Keep the known matches of a cycle: late ones may be added."""
         self.idle.setdefault(cycle.began_s, idle)
         if total(matches) >= total(self.samples.get(cycle.began_s, {})):
             self.samples[cycle.began_s] = matches
@@ -84,7 +84,7 @@ class Watched:
         self.idle = {began_s: self.idle[began_s] for began_s in self.samples}
 
     def fullest(self, idle: Idle) -> tuple[Matches, Matches]:
-        """Return the answer of one cycle, and what of it is gone by now.
+        """Return the matches of one cycle, and how many of the jobs are gone by now.
 
         Parts of several cycles would add up to more than any of them gave.
         """
@@ -107,18 +107,18 @@ class GhostWatch:
         self._queries = PoolQueries(outbound, annexd)
         self._offers = offers
         self._watched: dict[str, Watched] = {}  # by key
-        self._sent: dict[str, tuple[Ghost, float]] = {}  # by name: what the collector has, and since when (monotonic)
-        self._left_over: dict[str, str] = {}  # names and addresses of ghosts that nothing here has sent
+        self._sent: dict[str, tuple[Ghost, float]] = {}  # by name: the ghost as sent, and when (monotonic)
+        self._left_over: dict[str, str] = {}  # names and addresses of ghosts that this process has not sent
         self._state: Hashable = None
         self._idle: Idle = {}  # as of the last `read`
-        self._recently_idle: Idle = {}  # the more of it and of the time before: when a cycle was, is not known exactly
+        self._recently_idle: Idle = {}  # the larger of it and the one before: the exact time of a cycle is unknown
         self._limited: frozenset[str] = frozenset()
         self._looked_s = 0.0  # since the epoch
         self._fault: str | None = None
         self.reconfigure(offers)
 
     def reconfigure(self, offers: Mapping[str, JobClause]) -> None:
-        """Take the job clauses of the offers; what ghosts of other ones said does not count."""
+        """Take the job clauses of the offers; results of ghosts of other clauses do not count."""
         self._offers = dict(offers)
         clauses = {clause.key: clause for clause in self._offers.values()}
         self._watched = {key: self._watched.get(key) or Watched(clause) for key, clause in clauses.items()}
@@ -126,11 +126,11 @@ class GhostWatch:
             watched.show({name: ghost for name, ghost in watched.ghosts.items() if self._is_of(ghost, key)})
 
     async def show(self, ghosts: Collection[Ghost], state: Hashable = None) -> None:
-        """Make these, and no others, the ghosts in the pool.
+        """Make exactly these the ghosts in the pool.
 
-        `state` stands for what makes an earlier answer wrong beside the ghosts themselves: which machines of the offers
-        live or are on their way.  When it changes, earlier cycles do not count any more.
-        Raises OutboundFailed if a collector does not take them; the next call tries it again.
+        `state` represents everything besides the ghosts themselves that invalidates earlier results: which machines of
+        the offers live or are on their way.  When it changes, earlier cycles no longer count.  Raises OutboundFailed if
+        a collector does not take them; the next call tries again.
         """
         await self._look()
         if state != self._state:
@@ -144,9 +144,9 @@ class GhostWatch:
         await self._advertise_due()
 
     async def read(self, idle: Idle | None = None) -> Confirmation:
-        """Return what is known now that so many jobs are idle, of which some may have started since they were matched.
+        """Return the confirmation, given the present numbers of idle jobs, since matched jobs may have started.
 
-        Never raises: a collector that does not answer is a fault.
+        Never raises: a collector that does not respond is a fault.
         """
         now, before = idle or {}, self._idle
         self._idle = now
@@ -155,7 +155,7 @@ class GhostWatch:
         shown = [each for each in self._watched.values() if each.ghosts]
         answers = [each.fullest(now) for each in shown]
         faults = {ghost.offer: each.fault for each in shown if each.fault for ghost in each.ghosts.values()}
-        faults = {} if self._fault else faults  # which are older than the collector's, and of some offers only
+        faults = {} if self._fault else faults  # which are older than the collector's, and cover only some offers
         texts = [self._fault] if self._fault else sorted(set(faults.values()))
         return Confirmation(
             {offer: counts for matches, _gone in answers for offer, counts in matches.items()},
@@ -178,14 +178,14 @@ class GhostWatch:
             await self._invalidate(names, WITHDRAW_TIMEOUT_S)
 
     def _is_of(self, ghost: Ghost, key: str) -> bool:
-        """Return whether it is of an offer that has this clause, as far as the last reconfiguration knows."""
+        """Return whether its offer has this clause, as of the last reconfiguration."""
         clause = self._offers.get(ghost.offer)
         return clause is not None and clause.key == key
 
-    # What is in the pool.
+    # The content of the pool.
 
     async def _look(self) -> None:
-        """Read the collector, and take what its ghosts say."""
+        """Read the collector, and take the matches of its ghosts."""
         negotiators = [watched.clause.negotiator for watched in self._watched.values() if watched.ghosts]
         faults = []
         for collector in self._collectors():
@@ -232,10 +232,10 @@ class GhostWatch:
             return f"negotiator {name} has completed no cycle for {self._stale_s:g} s: see its log (NEGOTIATOR_LOG)"
         return None
 
-    # What is sent to the pool.
+    # Updates of the pool.
 
     async def _withdraw_others(self) -> None:
-        """Remove the ghosts that are not wanted: of an earlier plan, or of an earlier process."""
+        """Remove the ghosts of an earlier plan or process."""
         wanted = {name for each in self._watched.values() for name in each.ghosts}
         names = {**self._left_over, **dict.fromkeys(self._sent, ADDRESS)}
         others = {name: address for name, address in names.items() if name not in wanted}
@@ -245,7 +245,7 @@ class GhostWatch:
             self._left_over = {}
 
     async def _advertise_due(self) -> None:
-        """Advertise the ghosts that are new, have changed, are missing in the collector, or will be forgotten soon."""
+        """Advertise the ghosts that are new, have changed, are missing in the collector, or will expire soon."""
         now_s = time.monotonic()
         due = [
             (watched.clause.key, name, ghost)

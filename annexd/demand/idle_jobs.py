@@ -1,7 +1,8 @@
-"""Hold what the pool's schedds say of their idle jobs, and say how much of it may decide an order.
+"""Keep the idle jobs that the pool's schedds report, and determine which of them may cause an order.
 
-A schedd that does not answer is not one without jobs.  So a picture keeps the last good answer of each schedd with its
-age and a fault, and only what is current is ordered for.  Everything here is pure: times and answers are arguments.
+A schedd that does not respond is not one without jobs.  So a picture keeps the last good response of each schedd with
+its age and a fault, and machines are ordered only for current jobs.  Everything here is pure: times and responses are
+arguments.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -9,29 +10,31 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 MAX_GROUPS: Final = 5_000  # of a schedd
-NO_AUTOCLUSTER: Final = 0  # no negotiator has asked yet for jobs of this group; autoclusters are numbered from 1
-CURRENT_INTERVALS: Final = 3  # an older answer decides nothing
+NO_AUTOCLUSTER: Final = 0  # no negotiator has requested jobs of this group yet; autoclusters are numbered from 1
+CURRENT_INTERVALS: Final = 3  # an older response causes no orders
 YOUNG_INTERVALS: Final = 2  # a daemon that started later does not know everything yet
 KEPT_S: Final = 3600.0  # groups that are older no longer keep machines from others
 AD_LIFETIME_S: Final = 900.0  # CLASSAD_LIFETIME's default (param_info.in)
 IDLE: Final = 1  # JobStatus (proc.h)
-UNIVERSES: Final = (5, 10, 13)  # vanilla, java, vm (condor_universe.h): what negotiators match with machines
+UNIVERSES: Final = (5, 10, 13)  # vanilla, java, vm (condor_universe.h): those that negotiators match
 MAX_AD_CHARACTERS: Final = 64_000  # of a group; few real ones reach 2,000
 
 
 @dataclass(frozen=True)
 class IdleGroup:
-    """Idle jobs of one user and schedd that are alike: of one autocluster, with the same values of what offers read."""
+    """Idle jobs of one user and schedd that are alike: of one autocluster, with the same values of the attributes that
+    offers read.
+    """
 
-    key: str  # "schedd#autocluster#user", and a digest of the ad where that names several groups
+    key: str  # "schedd#autocluster#user", and a digest of the ad if that names several groups
     schedd: str
-    autocluster: int  # as records of ghost negotiators name it, or NO_AUTOCLUSTER
+    autocluster: int  # as in records of ghost negotiators, or NO_AUTOCLUSTER
     user: str  # the submitter, as negotiators name it
     count: int
     oldest_s: float | None  # idle at least since then, as far as this annexd has seen; epoch
     first_job: str  # "12.0"
     ad: str  # with all attributes that Requirements and Request* refer to
-    kind: str = ""  # a digest of what is significant in every pool: the same for all jobs of an autocluster
+    kind: str = ""  # digest of attributes that are significant in every pool: equal within an autocluster
     limits: tuple[str, ...] = ()  # its concurrency limits
 
 
@@ -42,7 +45,7 @@ class ScheddAd:
     name: str
     address: str
     started_s: float
-    expires_s: float  # when the collector drops the ad, if no other follows
+    expires_s: float  # when the collector drops the ad, unless another follows
     submitters: frozenset[str] | None = None  # the submitters whose jobs it sends here; None: all
 
 
@@ -56,7 +59,7 @@ class Directory:
 
 @dataclass(frozen=True)
 class ScheddAnswer:
-    """A whole answer of a schedd.  `left_out` reports jobs in no group; `refers_to` names attributes of machines."""
+    """A complete response of a schedd.  `left_out`: jobs in no group; `refers_to`: names of attributes of machines."""
 
     groups: tuple[IdleGroup, ...]
     left_out: str | None = None
@@ -65,7 +68,7 @@ class ScheddAnswer:
 
 @dataclass(frozen=True)
 class ScheddFault:
-    """No answer, or not all of it; `is_refused` if the schedd gives annexd no right to read its queue."""
+    """A missing or incomplete response; `is_refused` if the schedd does not let annexd read its queue."""
 
     text: str
     is_refused: bool = False
@@ -73,22 +76,22 @@ class ScheddFault:
 
 @dataclass(frozen=True)
 class ScheddPicture:
-    """The last good answer of a schedd, from `asked_s`, and the fault since then."""
+    """The last good response of a schedd, from `asked_s`, and the fault since then."""
 
     name: str
-    asked_s: float  # 0.0: it has never answered
+    asked_s: float  # 0.0: it has never responded
     groups: tuple[IdleGroup, ...] = ()
     fault: str | None = None
-    address: str = ""  # as records of ghost negotiators name the schedd
+    address: str = ""  # the schedd's name in records of ghost negotiators
     expires_s: float = 0.0
     left_out: str | None = None
     refers_to: frozenset[str] = frozenset()
     is_refused: bool = False
-    numbered_s: float = 0.0  # since when its autoclusters have these numbers, as far as it is known
+    numbered_s: float = 0.0  # since when its autoclusters have these numbers, as far as known
 
     @classmethod
     def of(cls, ad: ScheddAd, before: Self | None) -> Self:
-        """Return what was known of a schedd, at the place where it is now."""
+        """Return the known data of a schedd, with its present address."""
         known = before or cls(ad.name, 0.0)
         numbered_s = max(known.numbered_s, ad.started_s)
         return replace(known, address=ad.address, expires_s=ad.expires_s, is_refused=False, numbered_s=numbered_s)
@@ -100,7 +103,7 @@ class ScheddPicture:
 
 @dataclass(frozen=True)
 class QueuePicture:
-    """All schedds.  `fault` is the collector's; `asked_s` is when it last answered in full."""
+    """All schedds.  `fault` is the collector's; `asked_s` is when it last responded in full."""
 
     schedds: tuple[ScheddPicture, ...] = ()
     fault: str | None = None
@@ -133,14 +136,14 @@ class QueuePicture:
 
 
 class Numbering:
-    """Counts how often schedds have given autoclusters new numbers: what was confirmed of the old ones is void."""
+    """Counts how often schedds have renumbered their autoclusters: confirmations for the old numbers are void."""
 
     def __init__(self) -> None:
         self._since_s: dict[str, float] = {}  # by schedd
         self._changes = 0
 
     def changes(self, schedds: Iterable[ScheddPicture]) -> int:
-        """Return the number of changes so far, with those that these pictures, of all that are known, show."""
+        """Return the number of changes so far, including those in these pictures of all known schedds."""
         found: dict[str, float] = {}
         for each in schedds:
             found[each.name] = max(found.get(each.name, 0.0), each.numbered_s)
@@ -152,7 +155,7 @@ class Numbering:
 def after_answer(
     before: ScheddPicture | None, ad: ScheddAd, answer: ScheddAnswer | ScheddFault, now_s: float, interval_s: float
 ) -> ScheddPicture:
-    """Return a schedd's picture after an attempt to ask it at `now_s`."""
+    """Return a schedd's picture after a query at `now_s`."""
     known = ScheddPicture.of(ad, before)
     if isinstance(answer, ScheddFault):
         return _kept(replace(known, fault=answer.text, is_refused=answer.is_refused), now_s)
@@ -170,7 +173,7 @@ def after_answer(
 def after_round(
     before: QueuePicture, directory: Directory, asked: Iterable[ScheddPicture], now_s: float, interval_s: float
 ) -> QueuePicture:
-    """Return the picture after all schedds of the directory were asked; those that vanished stay until they expire."""
+    """Return the picture after all schedds of the directory were queried; vanished ones stay until they expire."""
     schedds = {each.name: each for each in asked}
     is_young = (age_s := now_s - directory.collector_started_s) < YOUNG_INTERVALS * interval_s
     for name in before.by_name.keys() - schedds.keys():
@@ -185,21 +188,23 @@ def after_round(
 
 
 def without_collector(before: QueuePicture, fault: str, now_s: float, interval_s: float) -> QueuePicture:
-    """Return the picture after no collector answered: everything stays as it was, and ages."""
+    """Return the picture after no collector responded: everything stays unchanged, and ages."""
     schedds = tuple(_kept(each, now_s) for each in before.schedds)
     return QueuePicture(schedds, fault, before.asked_s, interval_s)
 
 
 def key_of(schedd: str, autocluster: int, user: str) -> str:
-    """Return the key of a group, or what its key begins with."""
+    """Return the key of a group, or its prefix."""
     return f"{schedd}#{autocluster}#{user}"
 
 
 def constraint(jobs: Collection[str], idle_age_s: int) -> str:
-    """Return which jobs count: idle for so long, matched by negotiators, and of the clause of any offer.
+    """Return the constraint of the jobs that count: idle for this long, matched by negotiators, and satisfying the
+    clause of any offer.
 
     A schedd applies the constraint of a GroupBy query to its jobs, and once more to the ads of the groups, which lack
-    most attributes (JobAggregationResults::next in autocluster.cpp).  So an ad that is no whole job's passes.
+    most attributes (JobAggregationResults::next in autocluster.cpp).  So the constraint accepts an ad that is not a
+    complete job's.
     """
     is_group = "ClusterId is undefined || ProcId is undefined || JobStatus is undefined"
     of_negotiators = " || ".join(f"JobUniverse == {number}" for number in UNIVERSES)
@@ -209,7 +214,7 @@ def constraint(jobs: Collection[str], idle_age_s: int) -> str:
 
 
 def _aged(groups: Iterable[IdleGroup], before: Iterable[IdleGroup]) -> Iterator[IdleGroup]:
-    """Keep the waiting time of groups that were there before."""
+    """Keep the waiting time of groups that existed before."""
     known = {each.key: each.oldest_s for each in before}
     for group in groups:
         times = [each for each in (known.get(group.key), group.oldest_s) if each is not None]
@@ -217,7 +222,7 @@ def _aged(groups: Iterable[IdleGroup], before: Iterable[IdleGroup]) -> Iterator[
 
 
 def _kept(schedd: ScheddPicture, now_s: float) -> ScheddPicture:
-    """Drop groups that are too old to say anything."""
+    """Drop groups that are too old to be relevant."""
     return replace(schedd, groups=()) if now_s - schedd.asked_s > KEPT_S else schedd
 
 

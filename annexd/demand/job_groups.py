@@ -1,4 +1,5 @@
-"""Turn a schedd's answer to a GroupBy query into groups of idle jobs, in the worker: nothing of a job is evaluated.
+"""Convert a schedd's response to a GroupBy query into groups of idle jobs, in the worker: nothing of a job is
+evaluated.
 
 Users write these ads.  So their number and size are bounded, and a user with very many kinds of jobs hides only jobs of
 that user.
@@ -67,7 +68,7 @@ class JobRows:
 
 
 def rows_of(schedd: str, ads: Sequence[Any], submitters: Set[str] | None) -> JobRows:
-    """Return the groups of a schedd's jobs, of these submitters alone unless None."""
+    """Return the groups of a schedd's jobs, only of these submitters unless None."""
     names: dict[str, frozenset[str]] = {}  # of machines, by the text of Requirements
     rows = []
     for ad in ads:
@@ -132,7 +133,7 @@ def _note_references(ad: Any, names: dict[str, frozenset[str]]) -> None:
 
 
 def _with_keys(schedd: str, rows: Sequence[GroupRow]) -> Iterator[GroupRow]:
-    """Name each group; where autocluster and user do not, a digest of the ad is added."""
+    """Name each group; if autocluster and user are ambiguous, a digest of the ad is added."""
     groups = Counter((row.autocluster, row.user) for row in rows)
     for row in rows:
         base = key_of(schedd, row.autocluster, row.user)
@@ -145,7 +146,7 @@ def _digest(text: str) -> str:
 
 
 def _left_out(answered: int, rows: Sequence[GroupRow], kept: Sequence[GroupRow]) -> str | None:
-    """Describe the jobs of the answer that are in no group."""
+    """Describe the jobs of the response that are in no group."""
     missing: dict[str, int] = defaultdict(int)
     for row in rows:
         missing[row.user] += row.jobs

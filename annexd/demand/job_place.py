@@ -1,6 +1,6 @@
-"""Say which group of idle jobs counts a job, or why none does yet.
+"""Find the group of idle jobs that counts a job, or why no group does yet.
 
-`condor_annex -why` asks it of the job's ad.  The rules are those of `idle_jobs.constraint`, which a schedd applies.
+`condor_annex -why` applies it to the job's ad.  The rules are those of `idle_jobs.constraint`, which a schedd applies.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ STATES: Final = {
     6: "transfers its output",
     7: "is suspended",
 }
-OF_A_JOB: Final = (  # what must be asked of a schedd
+OF_A_JOB: Final = (  # attributes to query from a schedd
     "AccountingGroup",
     "AutoClusterId",
     "EnteredCurrentStatus",
@@ -33,14 +33,14 @@ OF_A_JOB: Final = (  # what must be asked of a schedd
 
 @dataclass(frozen=True)
 class JobPlace:
-    """`group` is the key of its IdleGroup, or what the keys of several begin with; None: `why_not` says why."""
+    """`group` is the key of its IdleGroup, or the prefix of several keys; None: `why_not` says why."""
 
     group: str | None
     why_not: str | None = None
 
 
 def submitter_of(user: str, accounting_group: object) -> str:
-    """Return the name that negotiators charge: the accounting group, if there is one, in the user's domain."""
+    """Return the name that negotiators charge: the accounting group, if any, in the user's domain."""
     has_group = isinstance(accounting_group, str) and accounting_group
     return f"{accounting_group}@{user.rpartition('@')[2]}" if has_group else user
 

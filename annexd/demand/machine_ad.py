@@ -1,7 +1,7 @@
-"""The ad of a machine that does not exist yet, built from what AWS says about its instance types.
+"""The ad of a machine that does not exist yet, built from AWS's data about its instance types.
 
-It has what jobs of HTCondor's own submit tools ask of a slot.  The ad of a real machine of the same offer, once one has
-joined, is better: it has what that machine's own configuration adds.
+It has the attributes that jobs of HTCondor's own submit tools require of a slot.  The ad of a real machine of the same
+offer, once one has joined, is better: it also has what that machine's own configuration adds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,15 +10,15 @@ from typing import Any, Final
 
 from annexd.demand.packing import Resources
 
-# What Linux and HTCondor leave of an instance's memory: Karpenter takes 7.5 % off for any type
-# (VM_MEMORY_OVERHEAD_PERCENT in its settings), and the first machine that joins says what it really is.
+# The fraction of an instance's memory that Linux and HTCondor leave: Karpenter subtracts 7.5 % for any type
+# (VM_MEMORY_OVERHEAD_PERCENT in its settings), and the first machine that joins shows the real value.
 MEMORY_PART: Final = 0.925
-DISK_PART: Final = 0.75  # of the root volume: the image itself is on it
+DISK_PART: Final = 0.75  # of the root volume, which holds the image itself
 DEFAULT_VOLUME_GIB: Final = 8  # of Amazon's own images
 KIB_IN_GIB: Final = 1024 * 1024
 ARCHITECTURES: Final = {"x86_64": "X86_64", "arm64": "aarch64"}
-# Of GPUs as EC2 names them, which does not say it: developer.nvidia.com/cuda-gpus and cuda-legacy-gpus, 2026-11-29.
-# A10G is EC2's own kind of A10, T4g a T4 beside Graviton.
+# Capabilities of GPUs by EC2's names, since EC2 does not give them: developer.nvidia.com/cuda-gpus and
+# cuda-legacy-gpus, 2026-11-29.  A10G is EC2's own kind of A10, T4g a T4 beside Graviton.
 CAPABILITY: Final = {
     "M60": 5.2,
     "V100": 7.0,
@@ -46,12 +46,12 @@ class Gpu:
     name: str
     count: int
     memory_mib: int
-    capability: float | None = None  # None: of a kind that CAPABILITY does not have
+    capability: float | None = None  # None: not in CAPABILITY
 
 
 @dataclass(frozen=True)
 class MachineFacts:
-    """The minimum that every machine of an offer has."""
+    """The minimum resources of every machine of an offer."""
 
     has: Resources
     arch: str
@@ -59,7 +59,7 @@ class MachineFacts:
 
 
 def facts_of(rows: Iterable[Mapping[str, Any]], volume_gib: int | None) -> MachineFacts:
-    """Return what all of these types have, by rows of DescribeInstanceTypes.  Raises UnknownMachine."""
+    """Return what all of these types have, from rows of DescribeInstanceTypes.  Raises UnknownMachine."""
     facts = [_facts(row, volume_gib or DEFAULT_VOLUME_GIB) for row in rows]
     if not facts:
         raise UnknownMachine("AWS describes none of its instance types")
@@ -101,7 +101,7 @@ def machine_ad(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the ad's values, and its expressions; `version`: CondorVersion; `domains`: UidDomain, FileSystemDomain.
 
-    The Capability of a new kind of GPU is not known before a machine has joined: jobs that ask for it match then.
+    The Capability of a new kind of GPU is unknown until a machine has joined: only then do jobs that require it match.
     """
     has, name = facts.has, f"slot1@{offer}.offer"
     sizes = {"Cpus": has.cpus, "Memory": has.memory_mib, "Disk": has.disk_kib}
@@ -139,7 +139,7 @@ def machine_ad(
 
 
 def _gpu_ads(gpu: Gpu) -> dict[str, str]:
-    """Return what require_gpus looks at, by the names that condor_gpu_discovery gives."""
+    """Return the properties that require_gpus uses, with the names of condor_gpu_discovery."""
     names = [f"GPUs_GPU_{number}" for number in range(1, gpu.count + 1)]
     device = gpu.name.replace("\\", "").replace('"', "")
     known = f'DeviceName = "{device}"; GlobalMemoryMb = {gpu.memory_mib}'

@@ -1,4 +1,4 @@
-"""Results for jobs and machines that were compared before, by the digests of their ads."""
+"""Results of earlier comparisons of jobs and machines, by the digests of their ads."""
 
 import hashlib
 import re
@@ -13,14 +13,14 @@ from annexd.demand.packing import Resources
 
 MAX_JOBS: Final = 20_000
 MAX_PAIRS: Final = 400_000  # some 100 MB in the worst case; the aim is 2,000 autoclusters and 20 offers
-CHANGING_S: Final = 300.0  # an answer that may depend on the time of day is kept so long
+CHANGING_S: Final = 300.0  # lifetime of a result that may depend on the time of day
 FOREVER_S: Final = float("inf")
 _CHANGING = re.compile(r"\b(?:time|random|dayTime)\s*\(|\bcurrentTime\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class AdText:
-    """The text of an ad, and its digest, which stands for it."""
+    """The text of an ad, and its digest, which identifies it."""
 
     text: str
     digest: bytes
@@ -30,7 +30,7 @@ class AdText:
         return cls(text, hashlib.sha256(text.encode(errors="surrogatepass")).digest())
 
     def until_s(self, now_s: float) -> float:
-        """Return how long what is found with this ad may be kept."""
+        """Return the time until which results for this ad may be kept."""
         return now_s + CHANGING_S if self._is_changing else FOREVER_S
 
     @cached_property
@@ -53,7 +53,7 @@ class KnownJob:
 
 
 class MatchCache:
-    """Bounded; what was used longest ago is forgotten first, by `trim`."""
+    """Bounded; `trim` forgets the least recently used entries first."""
 
     def __init__(self) -> None:
         self._jobs: OrderedDict[bytes, KnownJob] = OrderedDict()
@@ -67,7 +67,7 @@ class MatchCache:
         return found
 
     def keep(self, job: AdText, key: bytes, machines: Sequence[AdText], answer: JobAnswer, now_s: float) -> None:
-        """Keep an answer, which has a pair for each machine unless it is a fault."""
+        """Keep a result, which has a pair for each machine unless it is a fault."""
         known = self.known(key, now_s)
         if known is None or answer.fault:
             self._forget(key)

@@ -1,9 +1,9 @@
-"""Say which jobs match which machines, and what a job needs, by ClassAds and in time, whatever users wrote.
+"""Determine which jobs match which machines, and what a job needs, by ClassAds and within limited time, whatever users
+wrote.
 
-The ads are evaluated by a process that may die of any of them (matching_worker), never by annexd's own.  Each job gets
-little time at first, so that those that need more, or crash it, wait until all others have their answers; then each of
-them is tried once more, by itself.  A job that fails again is left out for an hour.  Answers are cached by the ads'
-digests.
+A process that may die of any ad (matching_worker) evaluates them, never annexd itself.  Each job gets little time at
+first; jobs that need more, or crash the process, wait until all others have their results.  Then each of them is tried
+once more, alone.  A job that fails again is left out for an hour.  Results are cached by the ads' digests.
 """
 
 import threading
@@ -19,11 +19,11 @@ from annexd.demand.match_cache import AdText, KnownJob, MatchCache
 from annexd.demand.matching_process import MatchingProcess, Question
 from annexd.demand.packing import Resources
 
-PLAIN_JOB: Final = AdText.of("[ Requirements = true ]")  # whatever a machine does to it is the machine's fault
-QUICK_S, QUICK_PAIR_S = 0.05, 0.001  # CPU time of a job, and for each machine: an ordinary pair takes 0.0001 s
-PATIENCE: Final = 5  # times as much for one that failed
-FIRST_ROUND_S: Final = 60.0  # the clock's time for all jobs of one call
-SECOND_ROUND_S: Final = 10.0  # and then for those that failed
+PLAIN_JOB: Final = AdText.of("[ Requirements = true ]")  # its failure is always the machine's fault
+QUICK_S, QUICK_PAIR_S = 0.05, 0.001  # CPU time for a job, and for each machine: an ordinary pair takes 0.0001 s
+PATIENCE: Final = 5  # factor for a job that failed
+FIRST_ROUND_S: Final = 60.0  # elapsed time for all jobs of one call
+SECOND_ROUND_S: Final = 10.0  # and then for the failed ones
 LEFT_OUT_S: Final = 3600.0
 MAX_SUSPECTS: Final = 20_000
 BATCH_PAIRS, BATCH_CHARACTERS = 2000, 1_000_000  # some 0.2 s of CPU time, of the 10 s that the supervisor allows
@@ -33,10 +33,10 @@ NOT_YET: Final = "there was no time left to evaluate it; it is tried again with 
 
 @dataclass(frozen=True)
 class JobMatch:
-    """The needs of a job, the machines whose Requirements and its own both hold, and what speaks against a machine.
+    """The needs of a job, the machines that match it in both directions, and the reasons against the others.
 
-    Every machine is in one of both.  One that matches is in `misfits` as well if the job is larger than it, which its
-    Requirements need not say.
+    Every machine is in one of the two.  A matching machine is also in `misfits` if the job is larger than it, which its
+    Requirements need not express.
     """
 
     needs: Resources
@@ -46,7 +46,7 @@ class JobMatch:
 
 @dataclass(frozen=True)
 class Matches:
-    """The jobs that have an answer, and why each of the others has none."""
+    """The jobs with a result, and why each of the others has none."""
 
     jobs: Mapping[str, JobMatch]
     faults: Mapping[str, str]
@@ -56,7 +56,7 @@ class Matches:
         return job in self.jobs and machine in self.jobs[job].machines
 
     def misfit(self, job: str, machines: Iterable[str]) -> str:
-        """Return in one line what speaks against each of these machines, or why the job has no answer."""
+        """Return in one line the reasons against each of these machines, or why the job has no result."""
         if job not in self.jobs:
             return self.faults.get(job, NOT_YET)
         misfits = self.jobs[job].misfits
@@ -64,7 +64,7 @@ class Matches:
 
 
 class Matcher:
-    """Compares jobs with machines, and remembers the answers."""
+    """Compares jobs with machines, and caches the results."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -75,7 +75,7 @@ class Matcher:
     async def match(self, jobs: Mapping[str, str], machines: Mapping[str, str]) -> Matches:
         """Compare each job with each machine, by the texts of their ads.
 
-        Raises MatchingFailed if there is no process to evaluate them with.
+        Raises MatchingFailed if no process can be started to evaluate them.
         """
         return await in_thread(partial(self._match, dict(jobs), dict(machines)))
 
@@ -92,7 +92,7 @@ class Matcher:
 
 @dataclass(frozen=True)
 class _Pending:
-    """A job that is compared with machines, by their indices; what comes of it belongs to `key`."""
+    """A job that is compared with machines, by their indices; the result belongs to `key`."""
 
     key: bytes
     job: AdText
@@ -152,7 +152,7 @@ class _Look:
         return self._cache.known(job.digest, self._now_s) if job else None
 
     def _lacking(self, known: KnownJob) -> list[int]:
-        """Return the machines for which there is no fresh answer."""
+        """Return the machines without a fresh result."""
         return [index for index, digest in self._usable if not known.is_fresh(digest, self._now_s)]
 
     def _fault_of(self, machine: AdText | None) -> str | None:
@@ -174,7 +174,7 @@ class _Look:
                 misfits[name] = pair.misfit
         return JobMatch(known.needs, frozenset(machines), misfits)
 
-    # What is not known yet.
+    # Missing results.
 
     def _examine(self, process: MatchingProcess, pending: Sequence[_Pending]) -> None:
         suspects = [each for each in pending if each.key in self._suspects]
@@ -190,7 +190,7 @@ class _Look:
                 self._cache.leave_out(each.key, LEFT_OUT.format(ended_by), self._clock() + LEFT_OUT_S)
 
     def _ask_all(self, process: MatchingProcess, pending: Sequence[_Pending]) -> list[_Pending]:
-        """Ask for all answers, and return the jobs that ended the worker."""
+        """Request all results, and return the jobs that ended the worker."""
         suspects: list[_Pending] = []
         end_s = self._clock() + FIRST_ROUND_S
         while pending and self._clock() < end_s:
@@ -202,7 +202,7 @@ class _Look:
         return suspects
 
     def _ask(self, process: MatchingProcess, batch: Sequence[_Pending], cpu_s: float) -> tuple[int, str | None]:
-        """Keep the answers to the first jobs; return their number, and what ended the worker at the next one."""
+        """Keep the results of the first jobs; return their number, and what ended the worker at the next one."""
         answers, ended_by = process.ask([Question(each.job.text, each.machines) for each in batch], cpu_s)
         for each, answer in zip(batch, answers, strict=False):
             machines = [self._distinct[index] for index in each.machines]
@@ -223,7 +223,7 @@ def _of_machine(machine: AdText) -> bytes:
 
 
 def _batch(pending: Sequence[_Pending]) -> list[_Pending]:
-    """Return the first jobs, as many as one batch may have; at least one."""
+    """Return the first jobs, up to the limit of one batch; at least one."""
     return list(_within(pending))
 
 

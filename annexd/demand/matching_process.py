@@ -1,7 +1,7 @@
-"""The other end of matching_worker: start it, hand it batches, and believe nothing that it answers without a look.
+"""The client of matching_worker: start it, send it batches, and validate everything that it returns.
 
-Everything here blocks, so it belongs in a thread.  An instance lives for one call of Matcher.match: between them there
-is no process, and what one call left behind in its memory cannot disturb the next.
+Everything here blocks, so it belongs in a thread.  An instance lives for one call of Matcher.match: between calls no
+process exists, so nothing that one call leaves in memory can disturb the next.
 """
 
 import json
@@ -26,11 +26,11 @@ from annexd.demand.matching_worker import main
 main()
 """
 READY: Final = "ready\n"
-KEPT: Final = ("LD_LIBRARY_PATH", "TZ")  # of the environment; the rest has secrets, and nothing that evaluating needs
+KEPT: Final = ("LD_LIBRARY_PATH", "TZ")  # the rest of the environment contains secrets, and is not needed
 SILENT_S: Final = 20.0  # the supervisor ends each batch after 10 s
 MAX_NEEDED: Final = 2**50
 MAX_TEXT: Final = 300  # characters of a misfit or fault
-MAX_PAIR_BYTES: Final = 16 + 6 * MAX_TEXT  # JSON escapes a character by six
+MAX_PAIR_BYTES: Final = 16 + 6 * MAX_TEXT  # JSON escapes a character with six
 READ_BYTES: Final = 65536
 
 
@@ -44,7 +44,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Pair:
-    """Whether both Requirements hold, and what speaks against this machine, if only the job's size."""
+    """Whether both Requirements hold, and the reason against this machine, even if only the job's size."""
 
     matches: bool
     misfit: str | None
@@ -52,7 +52,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class JobAnswer:
-    """The needs of a job, and a pair for each machine of the question; or why there is no answer."""
+    """The needs of a job, and a pair for each machine of the question; or why there is no result."""
 
     needs: Resources
     pairs: tuple[Pair, ...]
@@ -60,11 +60,11 @@ class JobAnswer:
 
 
 class MatchingFailed(Exception):
-    """There is no process to evaluate ads with; the text says why."""
+    """No process can be started to evaluate ads; the text says why."""
 
 
 class Rubbish(ValueError):
-    """The worker wrote what no worker writes."""
+    """The worker wrote invalid output."""
 
 
 class MatchingProcess:
@@ -81,7 +81,7 @@ class MatchingProcess:
         self._kill()
 
     def ask(self, questions: Sequence[Question], cpu_s: float) -> tuple[list[JobAnswer], str | None]:
-        """Return the answers to the first questions, and what ended the worker at the next one, if any is missing.
+        """Return the results of the first questions, and what ended the worker at the next one, if any is missing.
 
         Raises MatchingFailed.
         """
@@ -120,7 +120,7 @@ class MatchingProcess:
 
 
 def _exchange(child: "subprocess.Popen[bytes]", batch: bytes, reader: "AnswerReader") -> int:
-    """Send a batch, and read its answers and its status.  Raises ValueError, OSError, EOFError."""
+    """Send a batch, and read its results and its status.  Raises ValueError, OSError, EOFError."""
     assert child.stdin and child.stdout and child.stderr  # noqa: S101, PT018 - pipes: see _running
     deadline_s = time.monotonic() + SILENT_S
     _write(child.stdin, batch, deadline_s)
@@ -134,7 +134,7 @@ def _exchange(child: "subprocess.Popen[bytes]", batch: bytes, reader: "AnswerRea
                 reader.add(part)
             else:
                 status += part
-    while part := _read(child.stdout):  # what the evaluator wrote before it ended
+    while part := _read(child.stdout):  # the output of the evaluator before it ended
         reader.add(part)
     return int(status)
 
@@ -156,7 +156,7 @@ def _start() -> "subprocess.Popen[bytes]":
 
 
 def _first_line(child: "subprocess.Popen[bytes]") -> str:
-    """Return what the supervisor says when it is ready, or instead of that."""
+    """Return the supervisor's ready line, or its error instead."""
     assert child.stderr  # noqa: S101 - a pipe
     deadline_s, said = time.monotonic() + SILENT_S, b""
     while not said.endswith(READY.encode()) and _ready(select.POLLIN, deadline_s, child.stderr):
@@ -168,7 +168,7 @@ def _first_line(child: "subprocess.Popen[bytes]") -> str:
 
 
 class AnswerReader:
-    """Takes bytes as they come, and keeps the valid answers, which come in the order of the questions."""
+    """Reads bytes as they arrive, and keeps the valid answers, which come in the order of the questions."""
 
     def __init__(self, questions: Sequence[Question]) -> None:
         self._questions = questions
@@ -176,7 +176,7 @@ class AnswerReader:
         self._rest = b""
 
     def add(self, part: bytes) -> None:
-        """Raises Rubbish."""
+        """Parse further bytes.  Raises Rubbish."""
         *lines, self._rest = (self._rest + part).split(b"\n")
         for line in lines:
             if len(self.answers) == len(self._questions):
@@ -198,7 +198,7 @@ class AnswerReader:
 
 
 def validated(answer: Any, index: int, machines: int) -> JobAnswer:
-    """Return an answer that has exactly what was asked for.  Raises Rubbish."""
+    """Return an answer that has exactly what was requested.  Raises Rubbish."""
     _require(isinstance(answer, dict) and answer.get("job") == index and type(answer["job"]) is int)
     if "fault" in answer:
         _require(answer.keys() == {"job", "fault"})
@@ -220,7 +220,7 @@ def _pair(pair: Any) -> Pair:
 
 @lru_cache(10_000)
 def _shared(matches: bool, misfit: str | None) -> Pair:
-    """Return one object for equal pairs: few differ, and 40,000 objects more would slow the garbage collector down."""
+    """Return one object for equal pairs: few differ, and 40,000 more objects would slow down the garbage collector."""
     return Pair(matches, misfit)
 
 
@@ -235,7 +235,7 @@ def _require(is_valid: bool) -> None:
 
 
 def _environment(whole: Mapping[str, str]) -> dict[str, str]:
-    """Return what the worker gets: no configuration, so that it loads no libraries of ClassAd functions."""
+    """Return the worker's environment: without a configuration, so that it loads no libraries of ClassAd functions."""
     return {"CONDOR_CONFIG": "ONLY_ENV", **{name: whole[name] for name in KEPT if name in whole}}
 
 
@@ -264,7 +264,7 @@ def _ready(event: int, deadline_s: float, *pipes: IO[bytes]) -> list[IO[bytes]]:
 
 
 def _read(pipe: IO[bytes]) -> bytes:
-    """Return what there is; nothing at the end, and where nothing waits."""
+    """Return the available bytes; empty at the end, or if nothing is waiting."""
     try:
         return os.read(pipe.fileno(), READ_BYTES)
     except BlockingIOError:

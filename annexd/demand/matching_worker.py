@@ -2,9 +2,9 @@
 
 Requirements are programs of strangers.  They may recurse until the stack overflows, concatenate strings until memory
 runs out, or have a regular expression search for hours.  So annexd starts a supervisor (`main`), which forks an
-evaluator for each batch of jobs.  The supervisor has annexd's rights, reads and evaluates nothing, and kills the
-evaluator in time.  The evaluator has no rights of root's or annexd's files, may open nothing and start nothing, and has
-little memory; the kernel kills it as soon as one job has used its CPU time.
+evaluator for each batch of jobs.  The supervisor has annexd's rights, parses and evaluates nothing, and kills the
+evaluator in time.  The evaluator has no rights to root's or annexd's files, can open no file and start no process, and
+has little memory; the kernel kills it as soon as one job has used its CPU time.
 
 A batch is a JSON object on one line, `{"machines": [text], "jobs": [[text, [index of a machine]]], "cpu_s": number}`.
 The evaluator writes a line for each job to standard output, `{"job": index, "needs": [cpus, MiB, KiB, GPUs], "pairs":
@@ -38,9 +38,9 @@ PR_SET_DUMPABLE: Final = 4
 PR_SET_NO_NEW_PRIVS: Final = 38
 ROOT: Final = 0
 NOBODY: Final = "nobody"
-NOBODY_ID: Final = 65534  # where there is no such account
-BATCH_S: Final = 10.0  # the clock's time for a batch: it takes tenths of a second on an idle machine
-MEMORY_BYTES: Final = 128 * 1024 * 1024  # beyond what Python and the bindings take
+NOBODY_ID: Final = 65534  # if there is no such account
+BATCH_S: Final = 10.0  # elapsed time for a batch: it takes tenths of a second on an idle machine
+MEMORY_BYTES: Final = 128 * 1024 * 1024  # beyond that of Python and the bindings
 STACK_BYTES: Final = 8 * 1024 * 1024
 MAX_NEEDED: Final = 2**50
 MAX_EXPANSIONS: Final = 8  # from Requirements to START to WithinResourceLimits, and so on
@@ -51,7 +51,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class UnusableAd(Exception):
-    """An ad from which no answer can be given; the text says why, of a job that it is about."""
+    """An ad that cannot be evaluated; the text says why, from the view of its job."""
 
 
 # The supervisor.
@@ -119,7 +119,7 @@ def _run_evaluator(line: bytes, memory_bytes: int, supervisor: int) -> NoReturn:
 
 
 def _confine(memory_bytes: int, supervisor: int) -> None:
-    """Drop every right that evaluating does not need."""
+    """Drop every right that evaluation does not need."""
     if os.getuid() == ROOT:
         uid, gid = _nobody()
         os.setgroups([])
@@ -179,7 +179,7 @@ class Evaluator:
 
     @staticmethod
     def _pair(job: "Side", needs: Sequence[int], machine: "Side") -> tuple[bool, str | None]:
-        """Return whether both Requirements hold, and what speaks against the pair, if only the job's size."""
+        """Return whether both Requirements hold, and the reason against the pair, even if only the job's size."""
         if not job.accepts(machine):
             return False, f"the job requires {job.refusal(machine)}"
         if not machine.accepts(job):
@@ -188,10 +188,10 @@ class Evaluator:
 
 
 class Side:
-    """One of two ads that are compared, with its Requirements taken apart when they refuse."""
+    """One of two compared ads, whose Requirements are split into clauses if they refuse."""
 
     def __init__(self, text: str) -> None:
-        """Raises Unsafe, UnusableAd."""
+        """Parse an ad.  Raises Unsafe, UnusableAd."""
         try:
             self.ad: Any = bindings.parse_ad(text)
         except classad2.ClassAdException as error:
@@ -213,7 +213,7 @@ class Side:
 
     @cached_property
     def sizes(self) -> Sequence[int | None]:
-        """Return what a machine has of each resource, None if its ad does not say it."""
+        """Return the machine's amount of each resource, None if its ad lacks it."""
         *sizes, gpus = (_number(_value(self.ad, has)) for _, has, _ in (*RESOURCES, GPUS))
         return [*sizes, gpus or 0]
 
@@ -228,7 +228,7 @@ class Side:
             return ()  # refusal() shows it as a whole
 
     def _expanded(self, text: str, times: int) -> list[str]:
-        """Split an expression; in place of a clause that is only a name, such as START, take that attribute's."""
+        """Split an expression; a clause that is only a name, such as START, is replaced by that attribute's clauses."""
         found: list[str] = []
         for clause in clauses(text):
             name = clause.removeprefix("MY.")
@@ -259,7 +259,7 @@ def _value(ad: Any, name: str) -> Any:
 
 
 def needs_of(job: Any) -> list[int]:
-    """Return what a job asks for: cores, MiB, KiB and GPUs.  Raises UnusableAd."""
+    """Return the resources that a job requests: cores, MiB, KiB and GPUs.  Raises UnusableAd."""
     return [_need(job, name, default) for name, _, default in (*RESOURCES, GPUS)]
 
 

@@ -1,6 +1,6 @@
-"""Leave closed capacity out of an order before it is sent, or say until when all of it is closed, and why.
+"""Remove closed capacity from an order before it is sent, or report until when all of it is closed, and why.
 
-It reads the config that an order begins with: a Spot Fleet request config, or EC2 Fleet's own request, which has the
+It reads the config from which an order is made: a Spot Fleet request config, or EC2 Fleet's own request, which has the
 same LaunchTemplateConfigs.  Pure.
 """
 
@@ -19,10 +19,10 @@ UNKNOWN: Final = None  # a zone that only AWS knows
 
 @dataclass(frozen=True)
 class Places:
-    """The places of machines: the zones of known subnets; and where those are that name no place.
+    """The places of machines: the zones of known subnets, and the place of launch specifications that name none.
 
-    Such a launch specification gets `subnets` from the daemon's configuration, or else AWS chooses among `zones`, those
-    of the default VPC.  Neither known: it counts as closed while any zone of its type is.
+    These get `subnets` from the daemon's configuration, or else AWS chooses among `zones`, those of the default VPC.
+    If neither is known, a specification counts as closed while any zone of its type is.
     """
 
     zone_of: Mapping[str, str]
@@ -34,7 +34,7 @@ class Places:
 class Narrowed:
     """The config that may be sent; None: all of it is closed until `until_s`, and `words` say why.
 
-    `left_out`: what is closed of it, in words.
+    `left_out`: a description of the closed parts.
     """
 
     config: Mapping[str, Any] | None
@@ -49,14 +49,14 @@ class _Choice:
 
     instance_type: str | None  # None: AWS or a launch template chooses it
     zone: str | None
-    place: str | None  # its subnet or zone, as the part says it
-    member: str  # which says it: SubnetId or AvailabilityZone; empty: nothing does
+    place: str | None  # its subnet or zone, as in the part
+    member: str  # the member that names it: SubnetId or AvailabilityZone; empty: none
 
 
 def narrowed(config: Part, closed: Closed, markets: Sequence[str], places: Places) -> Narrowed:
-    """Return the config without what is closed in all of these markets.
+    """Return the config without the parts that are closed in all of these markets.
 
-    All of it is closed if that holds for one of the markets: a fleet of both would come to a part only.
+    If everything is closed in one of the markets, all of it counts as closed: a fleet of both would get only a part.
     """
     narrowing = _Narrowing(closed, tuple(markets), places)
     whole = dict(config)
@@ -80,7 +80,7 @@ def _all_closed(closings: Sequence[tuple[CapacityPoolKey, Closing]]) -> Narrowed
 
 
 class _Narrowing:
-    """Narrows each part, and collects what is closed."""
+    """Narrows each part, and collects the closed capacity."""
 
     def __init__(self, closed: Closed, markets: tuple[str, ...], places: Places) -> None:
         self._markets, self._places = markets, places
@@ -93,16 +93,16 @@ class _Narrowing:
         self._open = dict.fromkeys(markets, 0)
 
     def has_open(self, market: str) -> bool:
-        """Return whether something is left; what has no choice at all is left to AWS."""
+        """Return whether something is left; parts without any choice are left to AWS."""
         return self._open[market] > 0 or not self.closings[market]
 
     def parts(self, parts: Iterable[Part]) -> list[Part]:
-        """Return launch specifications without what is closed."""
+        """Return launch specifications without closed capacity."""
         found = (self._part(each, list(_choices(each, self._places))) for each in parts)
         return [each for each in found if each is not None]
 
     def template(self, template: Part) -> Part | None:
-        """Return an entry of LaunchTemplateConfigs; None if it is closed: without overrides it would ask for more."""
+        """Return an entry of LaunchTemplateConfigs; None if it is closed: without overrides it would request more."""
         given = template.get("Overrides") or [{}]
         anywhere = Places(self._places.zone_of)
         found = [self._part(each, list(_choices(each, anywhere))) for each in given]
@@ -121,7 +121,7 @@ class _Narrowing:
         return whole if len(left) == len(choices) else _in_places(whole, left)
 
     def _is_open(self, choice: _Choice) -> bool:
-        """Return whether it may be asked for in one of the markets."""
+        """Return whether it may be requested in one of the markets."""
         closings = {market: self._closing(choice, market) for market in self._markets}
         for market, closing in closings.items():
             if closing is None:
@@ -135,7 +135,7 @@ class _Narrowing:
         return False
 
     def _required(self, requirements: Part, choices: Sequence[_Choice]) -> Part:
-        """Allow the types that are open, or else exclude those that are closed in all these places."""
+        """Allow only the open types, or else exclude those that are closed in all these places."""
         if requirements.get("AllowedInstanceTypes"):
             return {**requirements, "AllowedInstanceTypes": _once(each.instance_type for each in choices)}
         shut = [each for each in self._types if all(self._is_shut(each, choice.zone) for choice in choices)]
@@ -147,7 +147,7 @@ class _Narrowing:
         return all(self._closing(choice, market) for market in self._markets)
 
     def _closing(self, choice: _Choice, market: str) -> tuple[CapacityPoolKey, Closing] | None:
-        """Return the closing that ends last of those that may hold for this choice."""
+        """Return the closing that ends last among those that may apply to this choice."""
         of_type = self._closed.get((choice.instance_type or ANY_TYPE, market), [])
         of_all = self._closed.get((ANY_TYPE, market), []) if choice.instance_type else []
         holds = [each for each in (*of_type, *of_all) if choice.zone is None or each[0].zone in (None, choice.zone)]
@@ -161,7 +161,9 @@ def _choices(part: Part, places: Places) -> Iterator[_Choice]:
 
 
 def _places(part: Part, places: Places) -> Iterator[tuple[str | None, str | None, str]]:
-    """Yield where machines of this part may be: zone, subnet or zone as the part says it, and which of both that is."""
+    """Yield the possible places of machines of this part: the zone, the subnet or zone as in the part, and which of the
+    two that is.
+    """
     placement = part.get("Placement") or {}
     interfaces = [each.get("SubnetId") for each in part.get("NetworkInterfaces") or ()]
     subnets = _listed(part.get("SubnetId"))
@@ -187,7 +189,7 @@ def _once(values: Iterable[Any]) -> list[Any]:
 
 
 def _in_places(part: Part, choices: Sequence[_Choice]) -> Part:
-    """Return the part with only these of its places, of which there were several."""
+    """Return the part with only these of its several places."""
     named = ",".join(_once(str(each.place) for each in choices if each.place))
     if not named:
         return part

@@ -1,7 +1,7 @@
 """Find a pool's negotiators: its own in the collector, those of ghosts behind the same shared port.
 
-Those of ghosts are not in the collector (demand_config): a client that asks it for the pool's negotiator, as
-condor_userprio and a schedd do, takes the first that it names.
+Those of ghosts are not in the collector (demand_config): a client that queries it for the pool's negotiator, as
+condor_userprio and a schedd do, takes the first one.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Negotiators:
 
 
 async def find_negotiators(outbound: Outbound, collector: str) -> Negotiators:
-    """Raises OutboundFailed."""
+    """Find the negotiators of the pool.  Raises OutboundFailed."""
     attributes = ("Name", "MyAddress")
     arguments = {"collector": collector, "constraint": "true", "attributes": attributes}
     collectors = await outbound.call("query", {"kind": "Collector", **arguments})

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Offer:
-    """One of ANNEX_OFFERS; each field is the knob ANNEX_OFFER_<name>_<FIELD> unless said."""
+    """One of ANNEX_OFFERS; each field is the knob ANNEX_OFFER_<name>_<FIELD> unless stated otherwise."""
 
     name: str
     config: Mapping[str, Any]  # REQUEST, a file, or INSTANCE_TYPE and the like: the order without its size
@@ -16,16 +16,16 @@ class Offer:
     max_machines: int  # MAX, at once
     jobs: str = "true"  # an expression over a job's ad alone
     rank: str = "0.0"  # an expression over the machine's ad and AnnexPrice, dollars an hour; the highest is preferred
-    step: int = 50  # machines of one decision
-    idle_age_s: int = 300  # a job that is idle for less is no demand
+    step: int = 50  # maximum number of machines of one decision
+    idle_age_s: int = 300  # jobs that are idle for less do not count
     idle_s: int = 600  # IDLE: a machine without work turns itself off after this time
     on_demand: bool = False  # MARKET
-    machine_ad: str = ""  # AD: overrides what is known of its machines
-    max_lease_s: int = 0  # MAX_LEASE: how long its machines may live in all; up to lease_s nothing is extended
+    machine_ad: str = ""  # AD: overrides the known properties of its machines
+    max_lease_s: int = 0  # MAX_LEASE: how long its machines may live in total; up to lease_s nothing is extended
 
 
 def instance_types(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the types that an order's config names, in its order; none where AWS or a template chooses them."""
+    """Return the types that an order's config names, in its order; empty if AWS or a template chooses them."""
     named = [each.get("InstanceType") for each in _choices(config)]
     return tuple(dict.fromkeys(each for each in named if each)) if all(named) else ()
 
@@ -37,7 +37,7 @@ def fault_of_weights(config: Mapping[str, Any]) -> str | None:
 
 
 def sized(offer: Offer, machines: int) -> dict[str, Any]:
-    """Return the config that orders so many machines, all of the offer's market."""
+    """Return the config that orders this many machines, all of the offer's market."""
     config = {name: value for name, value in offer.config.items() if name not in _OF_SIZE}
     return {**config, "TargetCapacity": machines, **({"OnDemandTargetCapacity": machines} if offer.on_demand else {})}
 
@@ -53,7 +53,7 @@ def _choices(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def volume_gib(config: Mapping[str, Any]) -> int | None:
-    """Return the size of the smallest first volume that the config asks for; None where the image says it."""
+    """Return the size of the smallest first volume in the config; None if the image determines it."""
     sizes: list[Any] = []
     for each in _choices(config):
         first: Mapping[str, Any] = next(iter(each.get("BlockDeviceMappings") or ()), {})

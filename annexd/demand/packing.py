@@ -1,8 +1,8 @@
-"""Plan which machines hold the idle jobs: first fit decreasing, the offer that is preferred first.
+"""Plan which machines run the idle jobs: first fit decreasing, preferred offers first.
 
-The plan is the smallest claim that can be made about money: it names how many machines of each offer are needed if
-every job runs once at the same time.  An exact packing is out of reach for thousands of jobs, so jobs are placed in
-order of their size, each into the first machine with room.
+The plan is the least that can be said about the cost: how many machines of each offer are needed if every job runs once
+at the same time.  An exact packing is out of reach for thousands of jobs, so jobs are placed in order of their size,
+each into the first machine with room.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,7 +36,7 @@ class Resources:
         )
 
     def times_into(self, room: Self) -> int | None:
-        """Return how many of this fit side by side; None if it needs nothing, so that there is no limit."""
+        """Return how many of these fit side by side; None, for no limit, if they need nothing."""
         pairs = (
             (self.cpus, room.cpus),
             (self.memory_mib, room.memory_mib),
@@ -46,7 +46,7 @@ class Resources:
         return min((has // needs for needs, has in pairs if needs > 0), default=None)
 
     def share_of(self, whole: Self) -> float:
-        """Return the largest fraction of any resource; infinite if one is needed that `whole` has none of."""
+        """Return the largest fraction of any resource; infinite if `whole` lacks a needed one."""
         pairs = (
             (self.cpus, whole.cpus),
             (self.memory_mib, whole.memory_mib),
@@ -63,14 +63,14 @@ class JobGroup:
     name: str
     count: int
     needs: Resources
-    may_add: bool = True  # False: the jobs are placed in machines that exist, and no machine is planned for them
+    may_add: bool = True  # False: the jobs are placed in existing machines only
 
 
 @dataclass(frozen=True)
 class MachineKind:
-    """Machines that are alike: `present` ones that are empty, and up to `max_machines` that an offer would make.
+    """Machines that are alike: `present` empty ones, and up to `max_machines` that an offer would add.
 
-    `rank` overrules the price: the highest is preferred.
+    `rank` takes precedence over the price: the highest is preferred.
     """
 
     offer: str
@@ -83,11 +83,11 @@ class MachineKind:
 
 @dataclass(frozen=True)
 class Plan:
-    """How many machines of each offer are needed, and how many jobs of each group got no place, for either reason."""
+    """The number of machines needed of each offer, and of jobs of each group without a place, by reason."""
 
     machines: Mapping[str, int]
     unfit: Mapping[str, int]  # no offer fits
-    above_max: Mapping[str, int]  # one fits, and has as many machines as it may have
+    above_max: Mapping[str, int]  # an offer fits, but has reached its maximum
     placed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # jobs of each group, by MachineKind.offer
 
 
@@ -108,9 +108,9 @@ class _Packing:
             for group in groups
         }
         self._counts = [0] * len(kinds)
-        self._rooms: list[dict[Resources, int]] = [{} for _ in kinds]  # machines that have the same left, as a number
+        self._rooms: list[dict[Resources, int]] = [{} for _ in kinds]  # number of machines with the same room
         self._placed: dict[str, dict[str, int]] = {}
-        self._waiting = [0.0] * len(kinds)  # machines that could be filled with jobs without a place
+        self._waiting = [0.0] * len(kinds)  # machines that jobs without a place could fill
         self._fewest_cpus = min((group.needs.cpus for group in self._fitting), default=0)
         self._least_memory_mib = min((group.needs.memory_mib for group in self._fitting), default=0)
         for group in self._fitting:
@@ -132,7 +132,7 @@ class _Packing:
         return Plan(machines, unfit, above_max, self._placed)
 
     def _fill_rooms(self, group: JobGroup, left: int) -> int:
-        """Place jobs into machines that are planned already; return how many are left."""
+        """Place jobs into machines that are already planned; return how many are left."""
         for number in self._fitting[group]:
             for room in list(self._rooms[number]):
                 while left and room in self._rooms[number] and group.needs.fits_into(room):
@@ -155,7 +155,7 @@ class _Packing:
         return left
 
     def _fill(self, number: int, room: Resources, group: JobGroup, left: int) -> int:
-        """Place up to `left` jobs into one machine that has this left, and return how many."""
+        """Place up to `left` jobs into one machine with this room, and return how many."""
         times = group.needs.times_into(room)
         taken = left if times is None else min(times, left)
         rooms = self._rooms[number]
@@ -168,7 +168,7 @@ class _Packing:
         return taken
 
     def _keep(self, number: int, room: Resources, machines: int = 1) -> None:
-        """Remember what is left of machines, unless no job at all can use it."""
+        """Remember the remaining room of machines, unless no job at all can use it."""
         if machines and room.cpus >= self._fewest_cpus and room.memory_mib >= self._least_memory_mib:
             rooms = self._rooms[number]
             rooms[room] = rooms.get(room, 0) + machines
@@ -178,11 +178,11 @@ class _Packing:
             self._waiting[number] += count * group.needs.share_of(self._kinds[number].has)
 
     def _preference(self, number: int, group: JobGroup, placed: int) -> tuple[float, int, int, str]:
-        """Order by rank, then by the price of a job's part of the machine, as full as all waiting jobs will make it.
+        """Order by rank, then by the price of a job's part of the machine, filled by all waiting jobs.
 
-        Without the others a large machine would never pay for many groups of one job each.  At the same price the
-        smaller machine wins: it ends when its own few jobs have, and a large one runs on for the last of many
-        (docs/performance.md: a tenth to a fifth of the cost).
+        Without the other jobs a large machine would never pay off for many groups of one job each.  At the same price
+        the smaller machine wins: it ends when its own few jobs end, while a large one keeps running for the last of
+        many (docs/performance.md: a tenth to a fifth of the cost).
         """
         kind = self._kinds[number]
         share = group.needs.share_of(kind.has)
@@ -191,6 +191,6 @@ class _Packing:
         return -kind.rank, price, kind.micro_dollars_per_hour, kind.offer
 
     def _size(self, group: JobGroup) -> tuple[float, str]:
-        """Return the part that it takes of the machine that suits it best."""
+        """Return its share of the machine that suits it best."""
         shares = (group.needs.share_of(self._kinds[number].has) for number in self._fitting[group])
         return min(shares, default=0.0), group.name

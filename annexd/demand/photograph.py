@@ -1,7 +1,7 @@
-"""Make the ad of a machine that joined stand for one that does not exist yet, in the worker: nothing is evaluated.
+"""Turn the ad of a machine that joined into one that represents future machines, in the worker: nothing is evaluated.
 
-Attributes of that machine alone, or of its past jobs, are removed; its START is the offer's again, without the end of
-its lease.
+Attributes of that machine only, or of its past jobs, are removed; its START is the offer's, without the end of its
+lease.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ OF_ONE_MACHINE: Final = frozenset(
 
 
 def empty_machines(offer: str) -> str:
-    """Return which slots are whole machines of an offer that run nothing."""
+    """Return the constraint of slots that are whole machines of an offer and run nothing."""
     return (
         f"AnnexOffer =?= {bindings.quote(offer)} && PartitionableSlot =?= true && Offline =!= true"
         ' && State == "Unclaimed" && (NumDynamicSlots ?: 0) == 0 && Cpus == TotalSlotCpus'

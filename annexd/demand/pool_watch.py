@@ -1,7 +1,7 @@
-"""Ask the pool for its idle jobs and free slots, once an interval, by a few worker processes.
+"""Query the pool for its idle jobs and free slots, once per interval, by a few worker processes.
 
-A schedd that hangs holds one worker until it is given up, and those that failed before go last, so that it delays no
-other.  An answer comes in pages, so that the event loop is never blocked for long.
+A schedd that hangs occupies one worker until it is given up, and schedds that failed before come last, so it delays no
+other.  A response comes in pages, so the event loop is never blocked for long.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ from annexd.demand.packing import Resources
 WORKER: Final = "annexd.demand.pool_worker"
 LARGE_POOL: Final = 1_000  # machines
 WORKERS: Final = 4  # of about 30 MB each
-MAX_USERS: Final = 200  # of a schedd that are asked about one by one
+MAX_USERS: Final = 200  # users of a schedd that are queried one by one
 QUERY_S: Final = 30.0  # the bindings give up on a silent schedd after 20 s
 ROUND_S: Final = 60.0
-SLOTS_S: Final = 60.0  # 10,000 free slots take 3 s of CPU time here, and as many ads that the collector sends
-AVOIDED_S: Final = 600.0  # so long the jobs of a user are left out that killed a worker
+SLOTS_S: Final = 60.0  # 10,000 free slots take 3 s of CPU time here, and the collector sends as many ads
+AVOIDED_S: Final = 600.0  # time for which a user's jobs are left out after they killed a worker
 DENIED: Final = 'Received "DENIED"'  # SECMAN's text for a peer that may not use a command
 CUT_OFF: Final = "the connection ended before the answer did"
 PREFIX: Final = "Failed to fetch ads from schedd, errmsg="
@@ -50,12 +50,12 @@ class QueueQuestion:
     jobs: tuple[str, ...] = ("true",)
     idle_age_s: int = 300
     interval_s: float = 60.0
-    machines: tuple[str, ...] = ()  # jobs that differ in what these read of a job are in different groups
+    machines: tuple[str, ...] = ()  # jobs that differ in attributes that these read are in different groups
     attributes: tuple[str, ...] = ()  # and in these
 
 
 class PoolWorkers:
-    """A few worker processes; who has one has it for a question and all its pages."""
+    """A few worker processes; a caller keeps one for a query and all its pages."""
 
     def __init__(self, environment: Mapping[str, str], number: int = WORKERS, worker: str = WORKER) -> None:
         self._all = [Outbound(environment, worker) for _ in range(number)]
@@ -80,7 +80,7 @@ class PoolWorkers:
 
 
 class QueueWatch:
-    """Asks all schedds that serve the pool; `collectors` returns the collectors in order of preference."""
+    """Queries all schedds that serve the pool; `collectors` returns the collectors in order of preference."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class QueueWatch:
         self._question = question
 
     async def ask(self) -> QueuePicture:
-        """Return a new picture, at the latest after ROUND_S and what a collector takes."""
+        """Return a new picture, at the latest after ROUND_S and the time of a collector."""
         question = self._question
         try:
             directory = await first_answer(self._workers, self._collectors(), _directory)
@@ -163,7 +163,7 @@ class QueueWatch:
     async def _one_by_one(
         self, worker: Outbound, ad: ScheddAd, question: QueueQuestion, counted: str, avoided: dict[Submitter, float]
     ) -> list[ScheddAnswer]:
-        """Return the answers for each submitter, and note those whose jobs kill the worker."""
+        """Return the responses for each submitter, and note those whose jobs kill the worker."""
         answers: list[ScheddAnswer] = []
         arguments = {"address": ad.address, "constraint": counted, "limit": MAX_USERS}
         users = await worker.call("users", arguments, self._query_s)
@@ -195,7 +195,7 @@ class QueueWatch:
 
 
 class SlotWatch:
-    """Asks for what jobs could take now."""
+    """Queries the slots that jobs could take now."""
 
     def __init__(self, workers: PoolWorkers, collectors: Callable[[], Sequence[str]], interval_s: float) -> None:
         self._workers, self._collectors, self._interval_s = workers, collectors, interval_s
@@ -234,7 +234,7 @@ async def photograph(workers: PoolWorkers, collectors: Sequence[str], offer: str
 async def first_answer(
     workers: PoolWorkers, collectors: Sequence[str], ask: Callable[[Outbound, str], Awaitable[T]]
 ) -> T:
-    """Return what the first collector says that answers.  Raises OutboundFailed with the faults of all."""
+    """Return the response of the first collector that responds.  Raises OutboundFailed with the faults of all."""
     faults = []
     for collector in collectors:
         try:
@@ -281,7 +281,7 @@ async def _slots(
     found = await worker.call("free_slots", {"collector": collector, "attributes": attributes}, SLOTS_S)
     slots = [FreeSlots(ad, count, Resources(*sizes)) async for ad, count, *sizes in _rows(worker, found["pages"])]
     if found["machines"] > LARGE_POOL:
-        await worker.close()  # and so give back the memory that the ads of its slots took
+        await worker.close()  # which frees the memory of the slots' ads
     picture = SlotPicture(
         tuple(slots), asked_s, None, found["offers"], interval_s, found["left_out"], found["machines"]
     )
@@ -295,7 +295,7 @@ async def _rows(worker: Outbound, pages: int) -> AsyncIterator[Sequence[Any]]:
 
 
 def fault_of(text: str) -> ScheddFault:
-    """Explain why a schedd did not answer."""
+    """Explain why a schedd did not respond."""
     reason = text.removeprefix(PREFIX) or CUT_OFF
     if DENIED in reason:
         return ScheddFault(f"it gives annexd no right to read its queue (ALLOW_READ): {reason}", is_refused=True)

@@ -1,7 +1,7 @@
-"""Ask schedds and collectors for what demand is decided from, in a child process: see outbound_worker.
+"""Query schedds and collectors for the data of demand, in a child process: see outbound_worker.
 
-A large answer takes seconds to come and to group, and parsing its JSON at once would block the daemon's event loop.  So
-the worker groups it, keeps it until the next question, and hands it out in pages.
+A large response takes seconds to arrive and to group, and parsing its JSON at once would block the daemon's event loop.
+So the worker groups it, keeps it until the next query, and returns it in pages.
 """
 
 import os
@@ -18,7 +18,7 @@ from annexd.demand import photograph as photographs
 from annexd.demand.idle_jobs import AD_LIFETIME_S
 
 PAGE_CHARACTERS: Final = 200_000  # parsed in about 2 ms
-MAX_BYTES: Final = 2 * 2**30  # of memory, against queues of huge ads; 10,000 free slots take 340 MB
+MAX_BYTES: Final = 2 * 2**30  # memory limit, against queues of huge ads; 10,000 free slots take 340 MB
 REAL: Final = "Offline =!= true"
 SLOT: Final = re.compile(r"slot\d+(_\d+)?@")  # before the name of the machine's startd
 OF_ONE_JOB: Final = frozenset({"clusterid", "procid", "globaljobid", "jobstatus", "enteredcurrentstatus"})
@@ -29,7 +29,7 @@ _pages: list[list[Row]] = []
 
 
 def directory(collector: str) -> dict[str, Any]:
-    """Return a row of each schedd of the pool, and of each that flocks here, and when the collector started."""
+    """Return a row for each schedd of the pool, and for each that flocks here, and when the collector started."""
     schedds = bindings.query_kind("Schedd", collector, "true", ["Name", *OF_SCHEDDS])
     own = [_schedd_row(ad, "Name", None) for ad in schedds]
     names = {row[0] for row in own}
@@ -43,7 +43,7 @@ def directory(collector: str) -> dict[str, Any]:
 
 
 def _started_s(collector: str) -> float:
-    """Return when the collector started: it does not say so itself.  If it has ads of others, the youngest counts."""
+    """Return when the collector started, which it does not report.  If it has ads of others, the youngest counts."""
     ads = bindings.query_kind("Collector", collector, "true", ["MonitorSelfTime", "MonitorSelfAge"])
     return max((_number(ad, "MonitorSelfTime") - _number(ad, "MonitorSelfAge") for ad in ads), default=0.0)
 
@@ -60,7 +60,7 @@ def _schedd_row(ad: Any, name: str, submitters: list[str] | None) -> Row:
 
 
 def _flocking_row(ads: Sequence[Any]) -> Row:
-    """Return a schedd's row by the ads of its submitters, of which the newest counts."""
+    """Return a schedd's row from the ads of its submitters, the newest of which counts."""
     names = [name for ad in ads if isinstance(name := ad.get("Name"), str)]
     newest = max(ads, key=lambda ad: _number(ad, "LastHeardFrom"))
     return _schedd_row(newest, "ScheddName", names)
@@ -75,9 +75,10 @@ def group_jobs(
     clauses: Sequence[str],
     submitters: Sequence[str] | None,
 ) -> dict[str, Any]:
-    """Group the jobs of a schedd by `attributes`, and what these ads of machines and clauses of offers read of a job.
+    """Group the jobs of a schedd by `attributes`, and by the job attributes that these ads of machines and clauses of
+    offers read.
 
-    One clause alone needs nothing: all jobs of the answer satisfy it.
+    A single clause adds nothing: all jobs of the response satisfy it.
     """
     of_clauses = [name for text in clauses for name in bindings.free_names(text)] if len(clauses) > 1 else []
     names = {name.lower(): name for name in (*job_groups.BASE, *attributes, *_read_of_jobs(machines), *of_clauses)}
@@ -86,18 +87,18 @@ def group_jobs(
         ads = bindings.group_jobs(address, constraint, grouped, job_groups.MAX_ASKED)
         found = job_groups.rows_of(schedd, ads, None if submitters is None else frozenset(submitters))
     except MemoryError:
-        os._exit(1)  # as the bindings do where they run out of it: the daemon sees a worker that died
+        os._exit(1)  # as the bindings do when they run out of it: the daemon sees a dead worker
     return {"pages": _keep(found.rows), "left_out": found.left_out, "refers_to": sorted(found.refers_to)}
 
 
 def users(address: str, constraint: str, limit: int) -> list[Row]:
-    """Return the users of the jobs and their accounting groups, or null, without reading more of what they wrote."""
+    """Return the users of the jobs and their accounting groups, or null, without reading more of their content."""
     ads = bindings.group_jobs(address, constraint, ["User", "AccountingGroup"], limit)
     return [[bindings.plain(ad.get("User")), bindings.plain(ad.get("AccountingGroup"))] for ad in ads]
 
 
 def free_slots(collector: str, attributes: Sequence[str]) -> dict[str, Any]:
-    """Group the slots that a job could take now by these attributes, and by what their own Requirements refer to."""
+    """Group the slots that a job could take now by these attributes, and by those in their own Requirements."""
     started_s = _started_s(collector)
     machines, offers = _machines(bindings.query_kind("Startd", collector, REAL, ["Name", "AnnexOffer"]))
     rows, left_out = slot_shapes.rows_of(bindings.query_kind("Startd", collector, slot_shapes.FREE, []), attributes)
@@ -115,19 +116,19 @@ def _machines(slots: Iterable[Any]) -> tuple[int, dict[str, int]]:
 
 
 def photograph(collector: str, offer: str, start: str) -> str | None:
-    """Return the ad of a machine of this offer that runs nothing, as that of one that does not exist yet."""
+    """Return the ad of a machine of this offer that runs nothing, converted into that of a future machine."""
     return photographs.photograph(
         bindings.query_kind("Startd", collector, photographs.empty_machines(offer), []), start
     )
 
 
 def page(number: int) -> list[Row]:
-    """Return a page of the last answer."""
+    """Return a page of the last response."""
     return _pages[number]
 
 
 def _keep(rows: Iterable[Row]) -> int:
-    """Keep an answer for `page`; return the number of pages."""
+    """Keep a response for `page`; return the number of pages."""
     _pages[:] = _paged(rows)
     return len(_pages)
 

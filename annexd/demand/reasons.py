@@ -1,4 +1,4 @@
-"""Say of each group of idle jobs what becomes of them, and why."""
+"""Explain for each group of idle jobs what happens to them, and why."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from annexd.demand.situation import (
 
 @dataclass(frozen=True)
 class Reasons:
-    """Says what becomes of each group's jobs."""
+    """Explains what happens to each group's jobs."""
 
     now: Situation
     planned: Plan
@@ -88,7 +88,7 @@ class Reasons:
 
 
 def _merged(parts: Sequence[Part]) -> list[Part]:
-    """Join the parts that say the same, as several kinds of free slots do."""
+    """Join equal parts, such as those of several kinds of free slots."""
     merged: dict[tuple[str, str], Part] = {}
     for each in parts:
         key = each.state, each.text
@@ -97,5 +97,5 @@ def _merged(parts: Sequence[Part]) -> list[Part]:
 
 
 def counted(count: int) -> str:
-    """Return so many machines in words."""
+    """Format a number of machines."""
     return f"{count} machine{'s' if count != 1 else ''}"

@@ -9,16 +9,16 @@ from annexd.demand.packing import Resources
 FLIGHT: Final = "in flight"
 Fit = Callable[[str, str], bool]  # whether the ClassAds of a group and of a machine match, by their keys
 
-YOUNG: Final = "Young"  # not idle for long enough yet, and shown to the negotiator already
+YOUNG: Final = "Young"  # not idle for long enough yet, but already shown to the negotiator
 COVERED: Final = "Covered"
 IN_FLIGHT: Final = "InFlight"
 ORDERING: Final = "Ordering"
 STEP: Final = "Step"
 CAP: Final = "Cap"
-CLOSED: Final = "Closed"  # the offers that fit take no orders now
+CLOSED: Final = "Closed"  # the matching offers take no orders now
 NOT_CONFIRMED: Final = "NotConfirmed"
 NO_OFFER: Final = "NoOffer"
-NOT_KNOWN: Final = "NotKnown"  # what is known is too old, or incomplete
+NOT_KNOWN: Final = "NotKnown"  # the data is too old or incomplete
 LEFT_OUT: Final = "LeftOut"  # the jobs cannot be evaluated
 
 
@@ -26,8 +26,9 @@ LEFT_OUT: Final = "LeftOut"  # the jobs cannot be evaluated
 class WaitingGroup:
     """Idle jobs that are alike and old enough.  `needs` None: they cannot be evaluated, and `fault` says why.
 
-    A group with a `fault` gets no machine ordered; with `needs` it still takes its place in what exists.  `is_young`:
-    none of its jobs is known to be old enough for an offer, so that only a negotiator's answer orders for them.
+    No machine is ordered for a group with a `fault`; with `needs` it still takes its place in existing slots.
+    `is_young`: none of its jobs is known to be old enough for an offer, so only a negotiator's matches cause orders for
+    them.
     """
 
     key: str
@@ -50,7 +51,7 @@ class FreeRoom:
 
 @dataclass(frozen=True)
 class OfferNow:
-    """An offer at the moment of a decision; `has` None: nothing is known about its machines, and `closed` says why."""
+    """An offer at the time of a decision; `has` None: nothing is known about its machines, and `closed` says why."""
 
     name: str
     has: Resources | None
@@ -58,8 +59,8 @@ class OfferNow:
     max_machines: int
     step: int
     rank: float = 0.0
-    living: int = 0  # machines, with those in flight
-    in_flight: int = 0  # ordered, and not in the pool yet
+    living: int = 0  # machines, including those in flight
+    in_flight: int = 0  # ordered, but not in the pool yet
     closed: str = ""  # why it takes no orders now
 
 
@@ -67,8 +68,7 @@ class OfferNow:
 class Confirmed:
     """The matches of a negotiator with ghosts of one offer: jobs by schedd and autocluster.
 
-    `full`: groups of users whose schedd offered as many of their jobs as it does in one negotiation; there may be
-    more.
+    `full`: groups of users whose schedd reached its limit of jobs in one negotiation; there may be more.
     """
 
     jobs: Mapping[tuple[str, int], int]
@@ -78,7 +78,7 @@ class Confirmed:
 
 @dataclass(frozen=True)
 class Part:
-    """Some jobs of a group, and what becomes of them."""
+    """Some jobs of a group, and what happens to them."""
 
     state: str
     jobs: int
@@ -87,7 +87,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Decision:
-    """The orders, the next question to the negotiator, and the parts of each group by its key."""
+    """The orders, the next ghosts to show to the negotiator, and the parts of each group by its key."""
 
     orders: Mapping[str, int]
     ghosts: Mapping[str, int]
@@ -96,21 +96,21 @@ class Decision:
 
 @dataclass(frozen=True)
 class Situation:
-    """All that a decision is made from; `confirmed` None: the negotiator is not asked."""
+    """The input of a decision; `confirmed` None: the negotiator is not queried."""
 
     groups: Sequence[WaitingGroup]
     offers: Sequence[OfferNow]
     free: Sequence[FreeRoom]
     fits: Fit
     confirmed: Mapping[str, Confirmed] | None
-    misfit: Callable[[str], str] = field(default=lambda _: "no offer fits")  # of a group's key, why no offer fits
+    misfit: Callable[[str], str] = field(default=lambda _: "no offer fits")  # by a group's key
 
 
 def flight_of(offer: str) -> str:
-    """Return the key of the machines of an offer that are on their way."""
+    """Return the key of an offer's machines that are on their way."""
     return f"{FLIGHT}: {offer}"
 
 
 def machine_of(kind: str) -> str:
-    """Return the offer whose machine this is, also of one on its way, or the key itself."""
+    """Return the offer of a machine, also of one on its way, or the key itself."""
     return kind.removeprefix(f"{FLIGHT}: ")

@@ -1,7 +1,8 @@
-"""Group free slots by what differs for a job, in the worker: a pool has many slots and few kinds of machines.
+"""Group free slots by the differences that matter to a job, in the worker: a pool has many slots and few kinds of
+machines.
 
-Slots are alike if they agree in all that the jobs' Requirements and their own refer to, apart from names, addresses,
-times, loads and counters, which differ everywhere and decide little.  Nothing is evaluated.
+Slots are alike if they agree in all attributes that the jobs' Requirements and their own refer to, apart from names,
+addresses, times, loads and counters, which differ everywhere and matter little.  Nothing is evaluated.
 """
 
 import re
@@ -12,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from annexd.condor import bindings
 from annexd.condor.values import ATTRIBUTE
 
-# What a negotiator may match: neither ghosts and machines asleep, nor those that drain, nor a machine that is full.
+# Slots that a negotiator may match: no ghosts, no sleeping or draining machines, and no full machines.
 FREE: Final = 'State == "Unclaimed" && Offline =!= true && Draining =!= true && Cpus > 0 && Memory > 0'
 SIZES: Final = ("Cpus", "Memory", "Disk", "GPUs")
 BASE: Final = ("MyType", "Requirements", "Start", *SIZES, "Arch", "OpSys", "PartitionableSlot")
@@ -29,7 +30,7 @@ VOLATILE: Final = re.compile(
 
 
 class SlotRow(NamedTuple):
-    """FreeSlots as they cross to the daemon, as a list of JSON."""
+    """FreeSlots as they are sent to the daemon, as a JSON list."""
 
     ad: str
     slots: int
@@ -43,7 +44,7 @@ Shape = tuple[tuple[str, str], ...]
 
 
 def rows_of(ads: Iterable[Any], attributes: Collection[str]) -> tuple[list[SlotRow], int]:
-    """Return a row of each kind, the most frequent ones first, and the number of slots that are in none."""
+    """Return a row for each kind, the most frequent first, and the number of slots in no row."""
     counts: Counter[Shape] = Counter()
     found: dict[Shape, dict[str, str]] = {}
     for ad in ads:
@@ -57,7 +58,9 @@ def rows_of(ads: Iterable[Any], attributes: Collection[str]) -> tuple[list[SlotR
 
 
 def _texts(ad: Any, attributes: Collection[str]) -> dict[str, str]:
-    """Return what matching may read of a slot, as texts of expressions; disks are rounded down to two digits."""
+    """Return the attributes of a slot that matching may read, as texts of expressions; disks are rounded down to two
+    digits.
+    """
     waiting = {name.lower(): name for name in (*BASE, *attributes)}
     found: dict[str, str] = {}
     seen: set[str] = set()
@@ -83,7 +86,7 @@ def _rounded(value: object) -> object:
 
 
 def _shape(ad: Any, texts: Mapping[str, str]) -> Shape:
-    """Return what distinguishes slots.  A FileSystemDomain that is the machine's own name is a name, too."""
+    """Return the values that distinguish slots.  A FileSystemDomain that is the machine's own name counts as a name."""
     own = {str(bindings.found_in(ad, name)) for name in ("Machine", "Name")}
     return tuple(sorted(pair for pair in texts.items() if not _is_volatile(*pair) and pair[1] not in own))
 
@@ -99,7 +102,7 @@ def _row(texts: Mapping[str, str], count: int) -> SlotRow:
 
 
 def _size(text: str | None) -> int:
-    """Return a resource as a whole number; 0 for one that is no number."""
+    """Return a resource as a whole number; 0 if it is not a number."""
     try:
         return int(float(text or 0))
     except (ValueError, OverflowError):

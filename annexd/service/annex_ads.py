@@ -1,9 +1,9 @@
-"""One ad for each annex in the collector: what -status shows, for condor_status and scripts.
+"""One ad for each annex in the collector: the data of -status, for condor_status and scripts.
 
     condor_status -any -constraint 'MyType == "Annex"'
 
-An ad is sent when it has changed, and again before the collector forgets it.  It holds no text of AWS's and no key: the
-collector shows it to every user with READ access.
+An ad is sent when it has changed, and again before the collector forgets it.  It contains no text from AWS and no key,
+since the collector shows it to every user with READ access.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ from annexd.daemoncore.pool.outbound import START_S, Outbound, OutboundFailed
 from annexd.daemoncore.threads import in_thread
 from annexd.workflow import JournalError, Json
 
-CHANGES_S: Final = 15.0  # between two searches for what has changed
+CHANGES_S: Final = 15.0  # between two searches for changes
 AT_ONCE: Final = 200  # ads in one call
-LEFT_OUT: Final = ("Trouble", "SeenFault", "PoolFault", "CommandID")  # texts of AWS's; what one could ask with
+LEFT_OUT: Final = ("Trouble", "SeenFault", "PoolFault", "CommandID")  # texts from AWS; an ID that a request could use
 PASSING: Final = (
     "SeenTime",
     "PoolSeenTime",
@@ -51,11 +51,11 @@ OF_DEMAND: Final = AdKind("AnnexDemand", "Group", ("Oldest",))
 
 
 class AnnexAds:
-    """Advertises annexes, or what else there is several of; `describe` blocks, and returns them as
+    """Advertises annexes, or other things of which there are several; `describe` blocks, and returns them as
     status.known_annexes does.
 
-    `version`, which may block, too, changes with what `describe` would return: to describe a thousand annexes takes a
-    third of a second.
+    `version`, which may also block, changes with the result of `describe`: describing a thousand annexes takes a third
+    of a second.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class AnnexAds:
         return before != self._lasting(annex) or now_s - sent_s >= self._interval_s()
 
     async def _send(self, command: str, ads: list[str], timeout_s: float = 30.0, start_s: float = START_S) -> bool:
-        """Return whether one of the collectors has them; the daemon's own ad names one that fails."""
+        """Return whether one of the collectors has them; the daemon's own ad names a collector that fails."""
         delivered = False
         for collector in self._collectors():
             arguments = {"command": command, "collector": collector, "ads": ads}

@@ -143,7 +143,7 @@ class Annexd(Daemon[Configuration]):
         return self._demand.report()
 
     def _shown_version(self) -> object:
-        """Return what changes when -status shows something else."""
+        """Return a value that changes whenever -status shows something else."""
         looks = {key: (look.at_s, look.fault) for key, look in self._reconciler.looks().items()}
         return self._journal.last_seq(), looks, self._pool_view.snapshot().annexes
 
@@ -222,6 +222,6 @@ def _preload(defaults: Defaults) -> None:
 
 
 def _log_record(command_id: str, step: str, kind: Kind, body: Json) -> None:
-    """Log a line a step at D_FULLDEBUG, after the record is on the disk."""
+    """Log a line for each step at D_FULLDEBUG, after the record is on the disk."""
     error = f": {body['error']}" if body.get("error") else ""
     log.full_debug(f"request {command_id}: {f'{step} ' if step else ''}{kind}{error}")

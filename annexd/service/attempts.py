@@ -1,4 +1,4 @@
-"""Run what demand does by itself, one act of each name at a time; a refused act waits before its next try."""
+"""Run demand's own acts, one at a time for each name; a refused act waits before its next try."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,9 +8,9 @@ from annexd.service.cool_downs import CoolDowns
 
 
 class Attempts:
-    """`refusal` says in the log what waits: it has the places {name} and {seconds}.
+    """`refusal` is the log message about a waiting act, with the fields {name} and {seconds}.
 
-    `done` is called after each act, whatever came of it.
+    `done` is called after each act, whatever its result.
     """
 
     def __init__(self, refusal: str, done: Callable[[], None]) -> None:
@@ -27,7 +27,7 @@ class Attempts:
             self._running[name] = asyncio.create_task(self._carry_out(name, act))
 
     def cancel(self) -> None:
-        """Stop what is under way; the journal goes on with what was accepted."""
+        """Stop the acts that are under way; the journal continues what was accepted."""
         for task in self._running.values():
             task.cancel()
 
@@ -37,7 +37,7 @@ class Attempts:
                 self._refuse(name, refused)
             else:
                 self.cool_downs.allow(name)
-        except Exception as error:  # noqa: BLE001  the edge of one act: its next try waits, and others go on
+        except Exception as error:  # noqa: BLE001  the edge of one act: its next try waits, and others continue
             self._refuse(name, f"internal error: {type(error).__name__}: {error}")
         finally:
             self._running.pop(name, None)

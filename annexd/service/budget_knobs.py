@@ -13,7 +13,7 @@ from annexd.budget.money import MICRO, rounded_down
 from annexd.condor import bindings
 from annexd.daemoncore.config.parameters import Parameters, is_expression, param
 
-KNOBS: Final = (  # with the budget's name in the place of NAME
+KNOBS: Final = (  # with the budget's name in place of NAME
     "ANNEX_BUDGET_NAME_DOLLARS",
     "ANNEX_BUDGET_NAME_PERIOD",
     "ANNEX_BUDGET_NAME_RATE",
@@ -25,7 +25,7 @@ PERIODS: Final = {each.value: each for each in Period}
 
 
 def read_budgets(look_up: Parameters) -> tuple[Budget, ...]:
-    """Return them; what is wrong is added to the faults."""
+    """Return the budgets, and add all faults to those of `look_up`."""
     names = look_up.words("ANNEX_BUDGETS")
     if wrong := [each for each in names if not NAME.fullmatch(each)]:
         look_up.faults.append(
@@ -64,7 +64,7 @@ def _amount(knob: str, look_up: Parameters) -> int | None:
 
 
 def rules(budgets: tuple[Budget, ...]) -> Rules:
-    """Return the budgets with what evaluates their APPLIES, by the newest user maps."""
+    """Return the budgets with a function that evaluates their APPLIES, by the newest user maps."""
     if budgets:
         bindings.reload_user_maps()
     return Rules(budgets, is_true)

@@ -1,4 +1,4 @@
-"""Settle reservations now and then, in a thread: what runs no more returns what it did not cost."""
+"""Settle reservations periodically, in a thread: after the end of an annex, its unused rest is released."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ DOLLARS: Final = ("Dollars", "Spent", "Reserved", "Left", "Rate", "RateReserved"
 
 
 class BudgetWatch:
-    """Settles by the newest looks at the accounts."""
+    """Settles reservations by the newest looks at the accounts."""
 
     def __init__(
         self, settlement: Settlement, looks: Callable[[], Mapping[str, Snapshot]], sweep_s: float = SWEEP_S

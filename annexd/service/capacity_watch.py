@@ -1,8 +1,9 @@
-"""Know which capacity AWS refuses or takes back, so that no offer asks for it: one Breaker for each account and region.
+"""Track which capacity AWS refuses or takes back, so that no offer requests it: one Breaker for each account and
+region.
 
-It learns from three sources: what reconciliation reads in histories; histories of young fleets, which it reads itself
-while they are not filled; and the instances that AWS took back.  A round of questions to one place begins at most every
-30 s and reads at most 20 histories, which is an eighth of what EC2 allows (annex/fleet/history.py).
+The sources are: the histories that reconciliation reads; histories of young fleets, which this module reads until they
+are filled; and the instances that AWS took back.  A round of queries to one place begins at most every 30 s and reads
+at most 20 histories, which is an eighth of what EC2 allows (annex/fleet/history.py).
 """
 
 import asyncio
@@ -28,10 +29,10 @@ from annexd.workflow import Refused, Retry
 MOST_ASKED: Final = 20  # histories in one round
 LONGEST_S: Final = 60.0  # of all calls of one round
 EARLIER_S: Final = 60.0  # clocks differ
-AHEAD_S: Final = 300.0  # reports of a later time than this from now on are no events
-FORGET_S: Final = 600.0  # when a fleet was read last
-SHOWN_S: Final = 30.0  # so late are events shown
-LATER_S: Final = 120.0  # after AWS has stopped trying: for a last reading
+AHEAD_S: Final = 300.0  # reports from further in the future than this are ignored
+FORGET_S: Final = 600.0  # when a fleet was last read
+SHOWN_S: Final = 30.0  # by which AWS shows events late
+LATER_S: Final = 120.0  # after AWS has stopped trying, for a last reading
 SILENCE: Final = "AWS started nothing as long as it tried, and gives no reason"
 LONGEST_FAULT: Final = 500
 
@@ -48,7 +49,7 @@ class CapacityPace:
 
 @dataclass(frozen=True)
 class WatchedFleet:
-    """A fleet of demand's: AWS tries until `until_s` to start so many machines."""
+    """A fleet that demand ordered: AWS tries until `until_s` to start this many machines."""
 
     fleet_id: str
     target: AccountTarget
@@ -66,7 +67,7 @@ class WatchedFleet:
 
 @dataclass(frozen=True)
 class CapacityPicture:
-    """The closings at a place, when AWS was asked last (None: never), and what the last question failed of."""
+    """The closings at a place, when AWS was last queried (None: never), and why the last query failed."""
 
     closed: Mapping[CapacityPoolKey, Closing]
     asked_s: float | None = None
@@ -83,7 +84,7 @@ class _KnownPlace:
     fault_at_s: float = float("-inf")
     read_at_s: dict[str, float] = field(default_factory=dict)  # by fleet ID
     filled: set[str] = field(default_factory=set)
-    first_seen_s: dict[str, float | None] | None = None  # of instances without a time; None: never asked
+    first_seen_s: dict[str, float | None] | None = None  # of instances without a time; None: never queried
     logged: frozenset[CapacityPoolKey] = frozenset()
     skew_s: float = 0.0
     asked_s: float | None = None
@@ -99,7 +100,7 @@ class _Answer:
 
 
 class CapacityWatch:
-    """Watches the places of `fleets`, which returns demand's fleets that live, whether filled or not."""
+    """Watches the places of `fleets`, which returns demand's living fleets, filled or not."""
 
     def __init__(
         self,
@@ -112,7 +113,7 @@ class CapacityWatch:
         self._asking: dict[Place, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Ask where it is due, until cancelled."""
+        """Query AWS for each place when it is due, until cancelled."""
         try:
             while True:
                 self._begin()
@@ -122,7 +123,7 @@ class CapacityWatch:
                 task.cancel()
 
     def learn(self, target: AccountTarget, found: Iterable[FleetCapacity]) -> None:
-        """Learn what was read in histories at the place of this target, if anybody asks for its picture."""
+        """Take in what was read in histories at the place of this target, if its picture is in use."""
         known = self._places.get(Place.of(target))
         if known is None:
             return
@@ -136,12 +137,12 @@ class CapacityWatch:
         self._log(known)
 
     def picture(self, target: AccountTarget, now_s: float) -> CapacityPicture:
-        """Return what is closed there at this time of this host; from now on the place is learned of."""
+        """Return what is closed there at this time of this host; from now on the place is tracked."""
         known = self._place(Place.of(target))
         return CapacityPicture(known.breaker.closed(now_s + known.skew_s), known.asked_s, known.fault)
 
     def ads(self, now_s: float) -> list[dict[str, str | int]]:
-        """Return what is closed everywhere, as attributes of an ad each."""
+        """Return everything that is closed, each as the attributes of an ad."""
         return [
             {"Region": place.region, **({"Account": place.account} if place.account else {}), **each}
             for place, known in self._places.items()
@@ -175,7 +176,7 @@ class CapacityWatch:
         return time.monotonic() - known.taken_at_s >= self._pace.taken_s
 
     def _unfilled(self, known: _KnownPlace, fleets: Sequence[WatchedFleet]) -> list[WatchedFleet]:
-        """Return the fleets whose histories are to be read now, those that were not read for longest first."""
+        """Return the fleets whose histories must be read now, the least recently read first."""
         now_s, ids = time.monotonic(), {each.fleet_id for each in fleets}
         known.read_at_s = {each: at_s for each, at_s in known.read_at_s.items() if each in ids}
         known.filled &= ids
@@ -195,12 +196,12 @@ class CapacityWatch:
             answer = await in_thread(lambda: self._ask(due, fleets[0].target if asks_taken else None))
         except (Retry, Refused) as error:
             answer = _Answer(time.time() + known.skew_s, (), None, str(error))
-        except Exception as error:  # noqa: BLE001  the edge of this task: other places are still asked
+        except Exception as error:  # noqa: BLE001  the edge of this task: other places are still queried
             answer = _Answer(time.time() + known.skew_s, (), None, f"internal error: {type(error).__name__}: {error}")
         self._take(known, answer, {each.fleet_id: each for each in due})
 
     def _ask(self, due: Sequence[WatchedFleet], taken_of: AccountTarget | None) -> _Answer:
-        """Ask AWS; what was answered before a fault counts.  Blocks.  Raises Retry or Refused without keys."""
+        """Query AWS; responses before a fault count.  Blocks.  Raises Retry or Refused without keys."""
         read, taken, fault = list[FleetCapacity](), list[Taken](), ""
         with time_limit(LONGEST_S):
             clients = self._context.access(taken_of or due[0].target)
@@ -256,7 +257,7 @@ def _note(breaker: Breaker, refusal: CapacityNews, scope: FleetScope) -> None:
 
 
 def _note_silence(breaker: Breaker, found: FleetCapacity, until_s: float, now_s: float) -> None:
-    """Take a fleet that ended without any machine and without a reason for a refusal: Spot may lack without a word."""
+    """Treat a fleet that ended without any machine or reason as refused: Spot may lack capacity without a message."""
     if found.is_silent and not found.launched and now_s >= until_s + SHOWN_S:
         for instance_type in found.scope.instance_types:
             for market in found.scope.markets:
@@ -264,9 +265,9 @@ def _note_silence(breaker: Breaker, found: FleetCapacity, until_s: float, now_s:
 
 
 def _types_of(refusal: CapacityNews, scope: FleetScope) -> tuple[str, ...]:
-    """Return the types that a refusal is about: a quota is of some types only, so that it closes its fleet's types.
+    """Return the types that a refusal concerns: a quota applies to some types only, so it closes its fleet's types.
 
-    Where neither the words nor the fleet name any, a limit closes the market, and a lack of capacity nothing.
+    If neither the message nor the fleet names any, a limit closes the market, and a lack of capacity closes nothing.
     """
     if refusal.instance_type:
         return (refusal.instance_type,)
@@ -274,8 +275,8 @@ def _types_of(refusal: CapacityNews, scope: FleetScope) -> tuple[str, ...]:
 
 
 def _note_taken(known: _KnownPlace, taken: Sequence[Taken], now_s: float) -> None:
-    """Note what AWS took back.  What it gives no time of happened when it was first seen, or, at the first look, when
-    nobody knows, so that it does not count.
+    """Note what AWS took back.  An event without a time counts from when it was first seen; at the first look its time
+    is unknown, so it does not count.
     """
     before, is_first = known.first_seen_s or {}, known.first_seen_s is None
     known.first_seen_s = {}

@@ -131,8 +131,7 @@ def _fleet_api(look_up: Parameters, default: str) -> str:
 def _subnets(look_up: Parameters) -> tuple[str, ...]:
     """Return the subnets.
 
-    -setup writes `default` for the default VPC: a local name that lacks the knob would otherwise get the first
-    region's.
+    -setup writes `default` for the default VPC: otherwise a local name without the knob would get the first region's.
     """
     named = [each for each in look_up.words("ANNEX_DEFAULT_SUBNET_IDS") if each.lower() != "default"]
     if wrong := [each for each in named if not SUBNET_ID.fullmatch(each)]:

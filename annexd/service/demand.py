@@ -1,4 +1,4 @@
-"""Turn the pool's idle jobs into leased machines: look, decide, order and extend, once an interval."""
+"""Turn the pool's idle jobs into leased machines: look, decide, order and extend, once per interval."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ from annexd.workflow import Json
 
 
 class Demand:
-    """Looks, decides, orders and extends; `name` is that of annexd in the pool."""
+    """Looks, decides, orders and extends; `name` is annexd's name in the pool."""
 
     def __init__(
         self,
@@ -43,11 +43,11 @@ class Demand:
         _log_unusable(settings)
 
     def report(self) -> Json:
-        """Return what -demand and -offers show.  Thread-safe."""
+        """Return the data that -demand and -offers show.  Thread-safe."""
         return self._report
 
     def fleets(self) -> Sequence[WatchedFleet]:
-        """Return the fleets of offers that live, as of the last look."""
+        """Return the living fleets of offers, as of the last look."""
         return self._fleets
 
     def reconfigure(self, settings: DemandSettings) -> None:
@@ -66,7 +66,7 @@ class Demand:
             self._soon.clear()
             try:
                 await self._round()
-            except Exception as error:  # noqa: BLE001  the edge of demand: orders by hand and leases go on
+            except Exception as error:  # noqa: BLE001  the edge of demand: manual orders and leases continue
                 fault = f"internal error: {type(error).__name__}: {error}"
                 log.error(f"Demand: {fault}")
                 self._report = {**self._report, "Faults": [fault]}
@@ -81,7 +81,7 @@ class Demand:
         """Remove the ghosts from the pool, and end the workers."""
         self._orders.cancel()
         self._extensions.cancel()
-        if self._running is not None:  # a round that waits for a negotiator would show its ghosts later
+        if self._running is not None:  # otherwise a round that waits for a negotiator would show its ghosts later
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
         if self._settings.mode != OFF:

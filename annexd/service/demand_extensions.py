@@ -1,7 +1,9 @@
-"""Extend leases of machines that annexd ordered by itself, as condor_annex -extend does, and say why others are not.
+"""Extend leases of machines that annexd ordered by itself, as condor_annex -extend does, and report why others are not
+extended.
 
-The extension is a workflow of the journal like anybody's: its budgets reserve first, and after a crash it goes on once.
-While one is under way the annex's end counts as being moved, and afterwards it is not due, so none is made twice.
+An extension is a workflow of the journal like any other: its budgets reserve first, and after a crash it continues,
+once.  While it is under way the annex's end counts as being moved, and afterwards it is not due, so no extension is
+made twice.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,21 +32,21 @@ class ExtendContext:
 
 
 class DemandExtensions:
-    """`done` is called after each extension, whatever came of it."""
+    """`done` is called after each extension, whatever its result."""
 
     def __init__(self, context: ExtendContext, done: Callable[[], None]) -> None:
         self._context = context
         self._attempts = Attempts("Demand: annex {name} is not extended for {seconds} s", done)
 
     def reconfigure(self) -> None:
-        """Forget what failed: it may have been the configuration."""
+        """Forget earlier failures: the configuration may have been the cause."""
         self._attempts.cool_downs.forget()
 
     def cancel(self) -> None:
         self._attempts.cancel()
 
     def decide(self, found: Found) -> list[Extension]:
-        """Return what becomes of each lease that is due."""
+        """Return the decision about each lease that is due."""
         longest_s = self._context.max_lease_s()
         terms = {
             each.name: Terms(min(each.max_lease_s, longest_s), found.why_paused(each.name))
@@ -57,7 +59,7 @@ class DemandExtensions:
         return [self._cooled(each, found.at_s) for each in extensions(leases, terms, found.at_s)]
 
     def extend(self, found: Found, decided: list[Extension]) -> None:
-        """Begin the extensions that are not under way."""
+        """Begin the decided extensions that are not under way."""
         annexes = {each.annex_id: each for each in found.annexes}
         for each in decided:
             if each.length_s:
@@ -82,7 +84,7 @@ class DemandExtensions:
 def change_ad(settings: DemandSettings, annex: OfferedAnnex, extension: Extension) -> dict[str, Any]:
     """Return the command ad.  Its CommandID is the same until a change of this annex's end is in the journal.
 
-    It begins with that of the order, which no ad shows: nobody else can have used it before.
+    It begins with that of the order, which no ad shows, so nobody else can have used it before.
     """
     return {
         **settings.keys,

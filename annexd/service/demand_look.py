@@ -1,6 +1,7 @@
-"""Ask the pool, AWS and the journal for all that a decision about idle jobs needs.
+"""Query the pool, AWS and the journal for the data of a decision about idle jobs.
 
-Each source may fail by itself.  An unknown number is never zero: it is a fault, and nothing is ordered for it.
+Each source may fail by itself.  An unknown number is never treated as zero: it is a fault, and nothing is ordered
+because of it.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ from annexd.service.offer_book import OfferBook, OfferFacts
 from annexd.workflow import JournalError
 
 COPY_S: Final = 300.0  # between two looks for other priority factors and ceilings
-WITHDRAW_S: Final = 15.0  # with the start of a worker
+WITHDRAW_S: Final = 15.0  # including the start of a worker
 POOL_S: Final = 60.0  # after which the counts of annexes' machines are too old to extend a lease
 
 
@@ -58,31 +59,31 @@ class Found:
     facts: Mapping[str, OfferFacts]
     ordering: frozenset[str] = frozenset()  # offers whose orders were under way when the look began
     groups: dict[str, IdleGroup] = field(default_factory=dict)
-    candidates: dict[str, frozenset[str]] = field(default_factory=dict)  # groups that an offer is for, by its name
+    candidates: dict[str, frozenset[str]] = field(default_factory=dict)  # groups that an offer serves, by its name
     young: set[str] = field(default_factory=set)  # groups whose jobs are not known to be old enough for any offer yet
-    renumbered: int = 0  # how often schedds have given autoclusters new numbers
+    renumbered: int = 0  # number of times that schedds have renumbered autoclusters
     faulty: dict[str, str] = field(default_factory=dict)  # groups for which nothing may be ordered, and why
     rooms: list[FreeRoom] = field(default_factory=list)
     room_ads: dict[str, str] = field(default_factory=dict)
     annexes: list[OfferedAnnex] = field(default_factory=list)
-    knows_jobs: bool = False  # whether the collector has just said which machines of annexes have jobs
+    knows_jobs: bool = False  # whether the collector has just reported which machines of annexes have jobs
     fleets: Sequence[WatchedFleet] = ()
     paused: Mapping[str, str] = field(default_factory=dict)
     matches: Matches = field(default_factory=lambda: Matches({}, {}))
-    confirmation: Confirmation | None = None  # None: no negotiator is asked
+    confirmation: Confirmation | None = None  # None: no negotiator is queried
     limited: frozenset[str] = frozenset()  # users with a ceiling and groups with a quota
     faults: list[str] = field(default_factory=list)
     may_order: bool = True
 
     def why_paused(self, offer: str) -> str:
-        """Return who paused an offer, or ""."""
+        """Return the user who paused an offer, or ""."""
         if offer not in self.paused:
             return ""
         return f"paused by {self.paused[offer]} (condor_annex -resume {offer})"
 
 
 class DemandLook:
-    """Looks, and shows ghosts; `name` is that of annexd in the pool."""
+    """Looks, and shows ghosts; `name` is annexd's name in the pool."""
 
     def __init__(
         self,
@@ -103,7 +104,7 @@ class DemandLook:
         self._ghosts = GhostWatch(self._outbound, name, sources.collectors, clauses(settings))
         self._copy = AccountingCopy(self._outbound, sources.collectors, lambda: self._negotiators)
         self._copied = CopyState()
-        self._may_show_ghosts = True  # of an earlier process, too
+        self._may_show_ghosts = True  # also those of an earlier process
 
     def reconfigure(self, settings: DemandSettings) -> None:
         """Use other offers, and let all workers read the new configuration."""
@@ -117,12 +118,13 @@ class DemandLook:
         await self._outbound.close()
 
     async def look(self, settings: DemandSettings, ordering: frozenset[str] = frozenset()) -> Found:
-        """Ask all sources, while the orders of these offers are under way."""
+        """Query all sources, while the orders of these offers are under way."""
         await asyncio.gather(self._sources.refresh_pool(), self._book.refresh(settings))
         facts = {each.name: self._book.facts(each) for each in settings.offers}
         found = Found(settings, time.time(), facts, ordering)
-        # First the slots.  A job that starts between the two is counted nowhere then; else it would be counted as idle,
-        # and its slot as taken.  New jobs may tell further kinds of slots apart: then the slots come again.
+        # The slots come first: then a job that starts between the two queries is counted nowhere; otherwise it would be
+        # counted as idle, and its slot as taken.  New jobs may distinguish further kinds of slots: then the slots are
+        # queried again.
         names = self._names_of_slots()
         slots = await self._slots.ask(names)
         await self._look_at_queues(found)
@@ -137,7 +139,7 @@ class DemandLook:
         return found
 
     async def show(self, found: Found, counts: Mapping[str, int]) -> None:
-        """Show so many ghosts of each offer."""
+        """Show this many ghosts of each offer."""
         if not found.settings.asks_negotiator:
             await self.withdraw_ghosts()
             return
@@ -151,7 +153,7 @@ class DemandLook:
             found.faults.append(f"the negotiators cannot be asked: {error}")
 
     async def withdraw_ghosts(self) -> None:
-        """Remove them from the pool, if there may be any."""
+        """Remove them from the pool, if any may exist."""
         if not self._may_show_ghosts:
             return
         self._may_show_ghosts = False
@@ -182,11 +184,13 @@ class DemandLook:
         found.renumbered = self._numbering.changes(each for picture in answers for each in picture.schedds)
 
     def _names_of_slots(self) -> frozenset[str]:
-        """Return what the idle jobs that are known refer to."""
+        """Return the attributes of slots that the known idle jobs refer to."""
         return frozenset().union(*(each.picture.refers_to() for each in self._queues.values()))
 
     async def _photograph(self, found: Found) -> None:
-        """Learn what an offer's machines are from one that has joined: it says so better than AWS."""
+        """Learn the properties of an offer's machines from one that has joined: its ad is more accurate than AWS's
+        data.
+        """
         for offer in found.settings.offers:
             if offer.machine_ad or self._book.has_photograph(offer) or not self._slots.picture.offers.get(offer.name):
                 continue
@@ -236,7 +240,7 @@ class DemandLook:
 
 
 def clauses(settings: DemandSettings) -> dict[str, JobClause]:
-    """Return which jobs each offer is for."""
+    """Return which jobs each offer serves."""
     return {each.name: JobClause(each.jobs, each.idle_age_s) for each in settings.offers}
 
 
@@ -245,10 +249,10 @@ def _negotiators(settings: DemandSettings) -> list[str]:
 
 
 def _questions(found: Found) -> dict[str, QueueQuestion]:
-    """Return what is asked of the schedds, by JobClause.key.
+    """Return the queries to the schedds, by JobClause.key.
 
-    Where a negotiator confirms, it knows the jobs' age.  Then jobs that will be old enough at the next look are asked
-    for as well, so that their ghosts are there in time.
+    If a negotiator confirms, it knows the jobs' age.  Then the queries include jobs that will be old enough at the next
+    look, so that their ghosts exist in time.
     """
     settings, of_offers = found.settings, clauses(found.settings)
     ahead_s = settings.interval_s if settings.asks_negotiator else 0
@@ -261,7 +265,7 @@ def _questions(found: Found) -> dict[str, QueueQuestion]:
 
 
 def _take_picture(found: Found, picture: QueuePicture) -> None:
-    """Add the groups of one question, and what is wrong with them."""
+    """Add the groups of one query, and their faults."""
     may_order = picture.may_order_for(time.time())
     found.faults += [] if picture.fault is None else [f"the collector: {picture.fault}"]
     found.faults += [f"schedd {each.name}: {each.fault}" for each in picture.schedds if each.fault]

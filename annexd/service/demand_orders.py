@@ -1,4 +1,4 @@
-"""Order machines of offers, one order of an offer at a time, and say why an offer orders nothing now.
+"""Order machines of offers, one order of an offer at a time, and report why an offer orders nothing now.
 
 An order that fails is not repeated at once: its offer waits, three minutes at first, then twice as long each time.
 """
@@ -37,7 +37,7 @@ class OrderContext:
 
 
 class DemandOrders:
-    """`done` is called after each order, whatever came of it."""
+    """`done` is called after each order, whatever its result."""
 
     def __init__(self, context: OrderContext, done: Callable[[], None]) -> None:
         self._context = context
@@ -45,12 +45,12 @@ class DemandOrders:
         self._missing = MissingMachines()
 
     def reconfigure(self) -> None:
-        """Forget what failed: it may have been the configuration."""
+        """Forget earlier failures: the configuration may have been the cause."""
         self._attempts.cool_downs.forget()
         self._missing.forget()
 
     def look(self, found: Found) -> None:
-        """Take in which machines have joined, if the collector and the journal have just said it."""
+        """Take in which machines have joined, if the collector and the journal have just reported it."""
         if found.knows_jobs and found.may_order:
             self._missing.look(found.annexes)
 
@@ -64,7 +64,7 @@ class DemandOrders:
     def why_closed(self, offer: Offer, found: Found) -> str:
         """Return why the offer takes no orders now, or "".
 
-        An order that ended while the look was under way may have come too late to be among its annexes.
+        An order that ended during the look may be missing among its annexes.
         """
         if paused := found.why_paused(offer.name):
             return paused
@@ -87,15 +87,17 @@ class DemandOrders:
         if refused is None:
             return ""
         text, fitting = refused
-        if 0 < fitting < machines:  # a part is better than none; the rest waits as after any refusal
+        if 0 < fitting < machines:  # a part is better than nothing; the rest waits as after any refusal
             refused = await self._send(settings, offer, fitting)
         return in_knobs(offer.name, text if refused is None else refused[0])
 
     async def _send(self, settings: DemandSettings, offer: Offer, machines: int) -> tuple[str, int] | None:
-        """Return why an order was refused, and how many machines would fit the budgets; None if it was accepted."""
+        """Send an order; return why it was refused, and how many machines would fit the budgets, or None if it was
+        accepted.
+        """
         narrow = self._open_part(offer, machines)
         if narrow.config is None:
-            return None  # closed since it was decided; the next decision says so
+            return None  # closed since the decision; the next decision reports it
         log.always(f"Demand: ordering {counted(machines)} of offer {offer.name}")
         ad = order_ad(offer, narrow.config, settings, time.time(), COMMAND)
         answer = await self._context.order(ad, settings.owner, MachineOffer(offer.name, offer.start))

@@ -1,4 +1,4 @@
-"""Describe offers and groups of idle jobs, as CA_QUERY_DEMAND answers and ads show them."""
+"""Describe offers and groups of idle jobs, as CA_QUERY_DEMAND and ads show them."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -94,12 +94,12 @@ def _group(group: IdleGroup, decision: Decision) -> Json:
 
 
 def offer_ads(report: Json) -> list[Json]:
-    """Return what ads say of each offer: all but words, which may be AWS's."""
+    """Return the attributes of each offer for ads: all but texts, which may come from AWS."""
     return [{**{name: value for name, value in each.items() if name != "Why"}} for each in report["Offers"]]
 
 
 def demand_ads(report: Json) -> list[Json]:
-    """Return what ads say of each group: its largest part, and how many jobs are in each state."""
+    """Return the attributes of each group for ads: its largest part, and how many jobs are in each state."""
     return [_demand_ad(each) for each in report["Groups"]]
 
 

@@ -1,7 +1,7 @@
 """The knobs of demand: ANNEX_DEMAND*, ANNEX_OFFERS and those of each offer.
 
-A knob of all demand that cannot be read is a fault of the configuration, as anywhere.  A knob or an order file of one
-offer is only that offer's fault: the daemon goes on with the others.
+An unreadable knob of demand as a whole is a fault of the configuration, as for any knob.  An unreadable knob or order
+file of one offer is only that offer's fault: the daemon continues with the others.
 """
 
 import json
@@ -30,18 +30,18 @@ GHOSTS: Final = "ghosts"
 NONE: Final = "none"
 SPOT: Final = "spot"
 ON_DEMAND: Final = "on-demand"
-EXPANDED: Final = re.compile(r"\$\w*\(|[\r\n]")  # what HTCondor's configuration would read as more than a text
+EXPANDED: Final = re.compile(r"\$\w*\(|[\r\n]")  # texts that HTCondor's configuration would not read as plain text
 OF_A_LAUNCH: Final = ("INSTANCE_TYPE", "IMAGE", "MAX_PRICE", "VOLUME_SIZE")
 MOST_OFFERS: Final = 50
 LARGEST_FILE: Final = 1024 * 1024
-KEYS: Final = {  # whose files annexd's own orders name; without them the keys are those that annexd lends
+KEYS: Final = {  # the user whose key files annexd's own orders name; without files the keys are those that annexd lends
     "PublicKeyFile": "ANNEX_DEFAULT_ACCESS_KEY_FILE",
     "SecretKeyFile": "ANNEX_DEFAULT_SECRET_KEY_FILE",
     "SessionTokenFile": "ANNEX_DEFAULT_SESSION_TOKEN_FILE",
     "AWSProfile": "ANNEX_DEFAULT_PROFILE",
 }
 OF_AN_ORDER: Final = {"LeaseDuration": "LEASE", "EndOfLease": "LEASE", "MaxIdleTime": "IDLE"}
-OF_A_CONFIG: Final = {  # of an offer without a file
+OF_A_CONFIG: Final = {  # for an offer without a file
     "InstanceType": "INSTANCE_TYPE",
     "ImageId": "IMAGE",
     "SpotPrice": "MAX_PRICE",
@@ -58,10 +58,10 @@ class DemandSettings:
     interval_s: int = 30  # ANNEX_DEMAND_INTERVAL
     asks_negotiator: bool = True  # ANNEX_DEMAND_CONFIRM
     owner: str = ""  # ANNEX_DEMAND_OWNER, as user@domain
-    boot_s: int = 900  # ANNEX_DEMAND_BOOT_TIME: after this time a machine that has not joined is not expected any more
+    boot_s: int = 900  # ANNEX_DEMAND_BOOT_TIME: after it a machine that has not joined is no longer expected
     keys: Mapping[str, str] = field(default_factory=dict)
     offers: tuple[Offer, ...] = ()
-    faults: Mapping[str, str] = field(default_factory=dict)  # by the name of an offer that cannot be used
+    faults: Mapping[str, str] = field(default_factory=dict)  # by the name of an unusable offer
 
     @classmethod
     def read(cls, look_up: Parameters) -> "DemandSettings":
@@ -87,7 +87,7 @@ def _owner(look_up: Parameters) -> str:
 
 
 class _Reading:
-    """Reads offers; `unusable` says which cannot be used, and why."""
+    """Reads offers; `unusable` says why each unusable one cannot be used."""
 
     def __init__(self, look_up: Parameters) -> None:
         self._look_up = look_up
@@ -109,7 +109,7 @@ class _Reading:
         return default
 
     def offer(self, name: str) -> Offer | None:
-        """Return an offer; None if it cannot be used: `unusable` then has all that is wrong with it."""
+        """Return an offer; None if it cannot be used: `unusable` then has all its faults."""
         before, self._look_up.faults = self._look_up.faults, []
         try:
             config = self._config(name)
@@ -149,7 +149,7 @@ class _Reading:
         return longest_s
 
     def _config(self, name: str) -> Mapping[str, Any]:
-        """Raises ValueError with what is wrong with the order of an offer."""
+        """Return the order of an offer.  Raises ValueError with its faults."""
         file, launch = param(_knob(name, "REQUEST")), [each for each in OF_A_LAUNCH if param(_knob(name, each))]
         if file and launch:
             raise ValueError(f"{_knob(name, 'REQUEST')} excludes {', '.join(_knob(name, each) for each in launch)}")
@@ -159,7 +159,7 @@ class _Reading:
         return config
 
     def _launch(self, name: str) -> Mapping[str, Any]:
-        """Raises ValueError with all that is wrong."""
+        """Return the order of an offer without a file.  Raises ValueError with all its faults."""
         faults: list[str] = []
         own_image = _knob(name, "IMAGE") if param(_knob(name, "IMAGE")) else "ANNEX_DEFAULT_IMAGE"
         types = _value(_knob(name, "INSTANCE_TYPE"), lambda text: instance_types((text,)), faults)
@@ -201,7 +201,7 @@ def _knob(name: str, what: str) -> str:
 
 
 def in_knobs(name: str, text: str) -> str:
-    """Return what annexd says of the order of an offer in the words of its knobs."""
+    """Rewrite annexd's message about the order of an offer with the names of its knobs."""
     words = {**KEYS, **{each: _knob(name, knob) for each, knob in OF_AN_ORDER.items()}}
     if not param(_knob(name, "REQUEST")):
         words |= {each: _knob(name, knob) for each, knob in OF_A_CONFIG.items()}
@@ -211,7 +211,7 @@ def in_knobs(name: str, text: str) -> str:
 
 
 def _value(knob: str, parse: Callable[[str], Value], faults: list[str]) -> Value | None:
-    """Return the knob's value; None without one, or with one that is a fault."""
+    """Return the knob's value; None if it is missing or a fault."""
     text = param(knob)
     if text is None:
         return None
@@ -223,7 +223,7 @@ def _value(knob: str, parse: Callable[[str], Value], faults: list[str]) -> Value
 
 
 def _read_file(path: Path) -> dict[str, Any]:
-    """Raises ValueError for a file that is no order."""
+    """Read an order file.  Raises ValueError for a file that does not contain an order."""
     try:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as opened:
             content = opened.read(LARGEST_FILE + 1)

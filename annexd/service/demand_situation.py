@@ -1,4 +1,4 @@
-"""Put together what a decision is made from, out of what a look has found."""
+"""Build the input of a decision from the findings of a look."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
@@ -13,7 +13,7 @@ from annexd.service.demand_look import Found
 
 
 def situation(found: Found, why_closed: Callable[[Offer], str]) -> Situation:
-    """Return all that a decision is made from; `why_closed` says why an offer takes no orders now, if it does not."""
+    """Return the input of a decision; `why_closed` says why an offer takes no orders now, if it does not."""
     offers = found.settings.offers
     confirmed = None
     if found.confirmation is not None:
@@ -31,7 +31,8 @@ def situation(found: Found, why_closed: Callable[[Offer], str]) -> Situation:
 def confirmed_of(
     confirmation: Confirmation, offers: Iterable[Offer], groups: Iterable[IdleGroup], limited: Collection[str] = ()
 ) -> dict[str, Confirmed]:
-    """Return what was confirmed of each offer, each limit once; nothing if its negotiator has not answered yet.
+    """Return what was confirmed for each offer, with each limit counted once; nothing if its negotiator has not
+    responded yet.
 
     `limited`: the users with a ceiling and groups with a quota.
     """

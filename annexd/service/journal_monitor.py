@@ -54,7 +54,7 @@ class JournalMonitor:
         }
 
     def counters(self) -> Mapping[str, int]:
-        """Return what became of orders, cancellations and changes, as attributes of the daemon's ad."""
+        """Return the outcomes of orders, cancellations and changes, as attributes of the daemon's ad."""
         return {} if self._counts is None else statistics.counters(self._counts)
 
     def recount(self) -> None:

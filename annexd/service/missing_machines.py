@@ -1,7 +1,7 @@
-"""Keep an offer whose machines start and do not join from being ordered again and again.
+"""Stop repeated orders of an offer whose machines start but do not join.
 
-Each such machine costs money until it turns itself off, and its jobs are idle still.  An image or a network that is
-wrong would continue endlessly otherwise, though never beyond the offer's MAX at once.
+Each such machine costs money until it turns itself off, while its jobs stay idle.  With a wrong image or network this
+would otherwise continue endlessly, though never beyond the offer's MAX at once.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from annexd.service.cool_downs import CoolDowns
 
 
 class MissingMachines:
-    """Follows annexes until a machine of theirs joins, as each look shows them."""
+    """Follows annexes from look to look until one of their machines joins."""
 
     def __init__(self) -> None:
         self._awaited: dict[str, tuple[str, bool]] = {}  # by annex ID: its offer, and whether AWS has started a machine
@@ -22,11 +22,11 @@ class MissingMachines:
         self._cool_downs.forget()
 
     def refusal(self, offer: str, now_s: float) -> tuple[str, str] | None:
-        """Return until when nothing more is ordered, and why; None if machines of the offer are not missing."""
+        """Return until when nothing more is ordered, and why; None if no machines of the offer are missing."""
         return self._cool_downs.refusal(offer, now_s)
 
     def look(self, annexes: Iterable[OfferedAnnex]) -> None:
-        """Take in the annexes that live, with what a collector that answers says of them."""
+        """Take in the living annexes, with the data of a collector that responds."""
         present = {each.annex_id: each for each in annexes}
         missing: dict[str, str] = {}
         for annex_id, (offer, has_started) in list(self._awaited.items()):

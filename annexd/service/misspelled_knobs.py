@@ -1,4 +1,4 @@
-"""Warn of names in the configuration that are nearly those of knobs: HTCondor ignores a name that nothing reads.
+"""Warn of names in the configuration that resemble knobs: HTCondor ignores a name that nothing reads.
 
 `ANNEX_MAX_LEASES = 1h` would leave ANNEX_MAX_LEASE at its default, and so cost money.
 """
@@ -15,7 +15,7 @@ from annexd.service import budget_knobs
 
 OURS: Final = re.compile(r"ANNEXD?_\w+", re.ASCII)
 ALIKE: Final = 0.85  # a ratio of difflib.SequenceMatcher; that of ANNEX_MAX_LEASE_TIME and ANNEX_MAX_LEASE is 0.86
-ALIKE_IN_GROUP: Final = 0.6  # of what follows the name of an offer or budget; that of STRAT and START is 0.8
+ALIKE_IN_GROUP: Final = 0.6  # of suffixes after the name of an offer or budget; that of STRAT and START is 0.8
 KNOBS: Final = frozenset(  # of annexd and condor_annex
     [
         "ANNEXD_ADDRESS_FILE",
@@ -77,7 +77,7 @@ KNOBS: Final = frozenset(  # of annexd and condor_annex
         "ANNEX_PROVISIONING_DELAY",
     ]
 )
-GROUPS: Final = {  # what follows the name of an offer or budget, by what stands before it
+GROUPS: Final = {  # suffixes after the name of an offer or budget, by the prefix before it
     "ANNEX_OFFER_": frozenset(
         [
             "REQUEST",
@@ -150,8 +150,8 @@ def misspelled(
     """Yield names of knobs that nothing reads, each with the knob that it resembles.
 
     `daemons` are those of condor_master, whose own knobs begin with their names; one that it does not start yet is
-    known by its ..._ARGS.  `groups` has, in upper case, the beginnings of the knobs of the offers and budgets in use,
-    with what may follow; other offers and budgets, also those whose names begin alike, are passed over.
+    known by its ..._ARGS.  `groups` has, in upper case, the prefixes of the knobs of the offers and budgets in use,
+    with their suffixes; other offers and budgets are ignored, even if their names begin alike.
     """
     configured = {each.upper() for each in names}
     others = {each.upper() for each in daemons} | {each for each in configured if f"{each}_ARGS" in configured}

@@ -1,8 +1,8 @@
-"""Keep what is known of each offer's machines: what they have, what they cost, and why they cannot be ordered.
+"""Keep the known facts of each offer's machines: their resources, their cost, and why they cannot be ordered.
 
 Once a machine of an offer has joined, a photograph of its slot shows what such machines have; before that AWS's
-description of the instance types does.  An offer is quoted as an order is, so that what its order would be refused for
-is known beforehand.
+description of the instance types does.  An offer is quoted as an order is, so the reasons for a refusal of its order
+are known beforehand.
 """
 
 import asyncio
@@ -40,20 +40,20 @@ from annexd.demand.offer import Offer, instance_types, sized, volume_gib
 from annexd.demand.packing import Resources
 from annexd.service.demand_settings import DemandSettings, in_knobs
 
-AGAIN_S: Final = 600.0  # between two questions about the same offer: Spot prices move within hours
+AGAIN_S: Final = 600.0  # between two queries about the same offer: Spot prices change within hours
 AFTER_FAULT_S: Final = 60.0
-ANSWER_S: Final = 20.0  # so long a look waits for answers; an AWS region that hangs delays no offer of another one
+ANSWER_S: Final = 20.0  # time that a look waits for results; an AWS region that hangs delays no offer of another one
 AT_ONCE: Final = 4
 NOT_ASKED: Final = "AWS has not been asked about it yet"
 MICRO: Final = 1_000_000
-OF_AD: Final = "its AD"  # where the ad came from
+OF_AD: Final = "its AD"  # the origin of the ad
 OF_A_MACHINE: Final = "a machine"
 OF_AWS: Final = "AWS's description"
 
 
 @dataclass(frozen=True)
 class OfferFacts:
-    """The known facts of an offer's machines; `ad` is empty while nothing is."""
+    """The known facts of an offer's machines; `ad` is empty while nothing is known."""
 
     ad: str = ""
     has: Resources | None = None
@@ -62,7 +62,7 @@ class OfferFacts:
     rank: float = 0.0
     at_s: float = 0.0
     fault: str = ""  # why its machines cannot be ordered now
-    target: AccountTarget | None = None  # where they would be ordered; None while that is not known
+    target: AccountTarget | None = None  # where they would be ordered; None while unknown
 
 
 def order_ad(
@@ -83,7 +83,7 @@ def order_ad(
 
 
 class OfferBook:
-    """Asks AWS about offers, now and then."""
+    """Queries AWS about offers periodically."""
 
     def __init__(
         self,
@@ -97,18 +97,18 @@ class OfferBook:
         self._reservations, self._answer_s = reservations, answer_s
         self._facts: dict[str, OfferFacts] = {}
         self._offers: dict[str, Offer] = {}
-        self._photographs: dict[str, tuple[Offer, str]] = {}  # with what was offered when they were made
+        self._photographs: dict[str, tuple[Offer, str]] = {}  # with the offers from which they were made
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
     def reconfigure(self, defaults: Defaults) -> None:
-        """Ask again about all offers."""
+        """Query AWS again about all offers."""
         self._defaults = defaults
         for name in {*self._offers, *self._asking}:
             self._ask_again(name)
 
     def facts(self, offer: Offer) -> OfferFacts:
-        """Return what is known; of an offer that has changed since, that it must be asked about again."""
+        """Return the known facts; for an offer that has changed since, only that a new query is due."""
         known = self._facts.get(offer.name, OfferFacts())
         return known if self._offers.get(offer.name) == offer else replace(known, fault=NOT_ASKED)
 
@@ -116,18 +116,18 @@ class OfferBook:
         return self._photographs.get(offer.name, (None, ""))[0] == offer
 
     def photograph(self, offer: Offer, ad: str) -> None:
-        """Keep the ad of a machine that has joined from this offer, instead of what AWS describes, and ask again."""
+        """Keep the ad of a machine of this offer that has joined, instead of AWS's description, and query AWS again."""
         self._photographs[offer.name] = offer, ad
         self._ask_again(offer.name)
 
     def _ask_again(self, name: str) -> None:
-        """Believe no answer that is known, or on its way: what it is made from has changed."""
+        """Discard the known result and any that is on its way: their input has changed."""
         self._offers.pop(name, None)
         if name in self._asking:
             self._asking[name].cancel()
 
     async def refresh(self, settings: DemandSettings) -> None:
-        """Ask about the offers that are due; return after ANSWER_S at the latest."""
+        """Query AWS about the offers that are due; return after ANSWER_S at the latest."""
         for offer in settings.offers:
             known = self._facts.get(offer.name)
             wait_s = AFTER_FAULT_S if known and known.fault else AGAIN_S
@@ -148,13 +148,13 @@ class OfferBook:
         del self._asking[name]
 
     def _ask(self, offer: Offer, settings: DemandSettings) -> OfferFacts:
-        """Ask AWS about one offer.  Blocks."""
+        """Query AWS about one offer.  Blocks."""
         before = self._facts.get(offer.name, OfferFacts())
         try:
             return self._asked(offer, settings)
         except (UnknownMachine, *ANSWERED) as error:
             fault = str(error)
-        except Exception as error:  # noqa: BLE001  the edge of one offer: the others go on
+        except Exception as error:  # noqa: BLE001  the edge of one offer: the others continue
             fault = f"internal error: {type(error).__name__}: {error}"
             log.error(f"Offer {offer.name} cannot be checked: {fault}")
         return replace(before, fault=fault, at_s=time.time())
@@ -183,7 +183,7 @@ class OfferBook:
         return OfferFacts(text, has, source, price, rank, now_s, str(reply.get("ErrorString") or ""), target)
 
     def _machine(self, offer: Offer, target: AccountTarget) -> tuple[str, str]:
-        """Return the text of the machine's ad, and where it is from.  Raises UnknownMachine or what ANSWERED names."""
+        """Return the text of the machine's ad, and its origin.  Raises UnknownMachine or the errors in ANSWERED."""
         if offer.machine_ad:
             return _checked(offer.machine_ad), OF_AD
         if self.has_photograph(offer):
@@ -203,7 +203,7 @@ class OfferBook:
 
 
 def price_of(quote: Mapping[str, Any], *, on_demand: bool) -> int | None:
-    """Return the micro-dollars of an hour of the cheapest pool; None where no price is known."""
+    """Return the hourly price of the cheapest pool in micro-dollars; None if no price is known."""
     prices: list[Fraction] = []
     for pool in quote.get("Pools") or ():
         found = [pool.get("OnDemandPrice")]
@@ -214,7 +214,7 @@ def price_of(quote: Mapping[str, Any], *, on_demand: bool) -> int | None:
 
 
 def resources_in(values: Mapping[str, object]) -> Resources:
-    """Return what the machine of this ad has in all.  Raises UnknownMachine for an ad that does not say it."""
+    """Return the total resources of the machine of this ad.  Raises UnknownMachine for an ad without them."""
     found = {name: _number(values, f"TotalSlot{name}", name) for name in ("Cpus", "Memory", "Disk", "GPUs")}
     if not found["Cpus"] or not found["Memory"]:
         raise UnknownMachine("the ad of its machine has no Cpus and Memory")
@@ -227,7 +227,7 @@ def _number(values: Mapping[str, object], *names: str) -> int:
 
 
 def rank_of(rank: str, values: Mapping[str, object], micro_dollars: int | None) -> float:
-    """Evaluate RANK over the machine's plain values and AnnexPrice; 0.0 where it is no number."""
+    """Evaluate RANK over the machine's plain values and AnnexPrice; 0.0 if it is not a number."""
     price = {} if micro_dollars is None else {"AnnexPrice": micro_dollars / MICRO}
     try:
         value = bindings.evaluated(rank, {**values, **price})

@@ -40,7 +40,7 @@ RETRY_S = 15.0  # until the next try of an order whose records cannot be written
 class Orders:
     """Takes orders and carries them out.
 
-    `changed` is called when the counts may have changed, `refresh_pool` before a question about annexes is answered.
+    `changed` is called when the counts may have changed, `refresh_pool` before a query about annexes is answered.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Orders:
             f"{'' if command == request.COMMAND else f' {command}'}"
         )
         self._answer(call, reply_ad)
-        if reply_ad["Result"] != INVALID_REQUEST and command not in QUESTIONS:  # those do not reach the journal
+        if reply_ad["Result"] != INVALID_REQUEST and command not in QUESTIONS:  # they do not reach the journal
             self._changed()
             if reply_ad["Result"] != SUCCESS:
                 await self.continue_unfinished()  # including this one, if it is stuck
@@ -129,7 +129,7 @@ class Orders:
         return await self._by_itself(act, f"of offer {offer.name}", self._semaphore)
 
     async def extend(self, ad: Mapping[str, Any], owner: str) -> ReplyAd:
-        """Move the end of an annex that annexd ordered by itself, as its owner could."""
+        """Move the end of an annex that annexd ordered by itself, with its owner's rights."""
 
         def act(accepted: Accepted) -> ReplyAd:
             return answer(ad, owner, self._context, self._defaults, time.time(), accepted)
@@ -167,7 +167,7 @@ class Orders:
         )
 
     def _carry_out(self, act: Callable[[Accepted], ReplyAd], accepted: Accepted) -> ReplyAd:
-        """Run `act`, which says what it accepts; nobody else continues that meanwhile."""
+        """Run `act`, which reports what it accepts; nothing else continues that workflow meanwhile."""
         command_ids: list[str] = []
 
         def take(state: State) -> None:

@@ -1,8 +1,8 @@
 """The pool's view of each annex: machines that have booted, that have joined, and that have a claimed slot.
 
-The collector is asked only when somebody asks annexd, and at most every FRESH_S, by a worker process of its own: a
-collector that hangs delays neither the daemon's ad nor condor_master's keepalives.  Machines advertise their slots
-themselves, so these counts are for display only.
+The collector is queried only when annexd is, and at most every FRESH_S, by a worker process of its own: a collector
+that hangs delays neither the daemon's ad nor condor_master's keepalives.  Machines advertise their slots themselves, so
+these counts are for display only.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from annexd.annex.status import PoolCounts, PoolSnapshot
 from annexd.daemoncore.pool.outbound import Outbound, OutboundFailed
 
 FRESH_S: Final = 10.0
-ANSWER_S: Final = 5.0  # so long -status waits for a collector; after that it shows the counts from before
+ANSWER_S: Final = 5.0  # time that -status waits for a collector; after that it shows the earlier counts
 QUERY_S: Final = 30.0
 MASTERS: Final = "Master"  # types of ads
 SLOTS: Final = "Startd"
@@ -41,8 +41,8 @@ class PoolView:
         return self._snapshot
 
     async def refresh(self) -> None:
-        """Ask the collector, unless that was done a short time ago; return after ANSWER_S at the latest."""
-        if 0 <= time.time() - self._snapshot.at_s < FRESH_S:  # a clock that was set back makes nothing fresh
+        """Query the collector, unless that was done a short time ago; return after ANSWER_S at the latest."""
+        if 0 <= time.time() - self._snapshot.at_s < FRESH_S:  # after the clock was set back nothing is fresh
             return
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
@@ -79,7 +79,7 @@ def claimed_in(slots: Iterable[Sequence[Any]]) -> frozenset[str]:
 
 
 def counts_of(masters: Iterable[Sequence[Any]], slots: Iterable[Sequence[Any]]) -> Mapping[str, PoolCounts]:
-    """Count machines by annex ID; each row is an AnnexID, Name and State, of which any may be none."""
+    """Count machines by annex ID; each row is an AnnexID, Name and State, any of which may be None."""
     booted: dict[str, set[str]] = defaultdict(set)
     joined: dict[str, set[str]] = defaultdict(set)
     claimed: dict[str, set[str]] = defaultdict(set)

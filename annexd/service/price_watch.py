@@ -1,7 +1,7 @@
-"""Ask for the prices of what ran, seldom, and beside everything else: no look, order or client waits for it.
+"""Query the prices of past usage, seldom and in the background: no look, order or client waits for it.
 
-One question serves all annexes of an account and region.  If keys lack the right, others' of the account are tried;
-without any the costs stay unknown, and the question is asked again later.
+One query serves all annexes of an account and region.  If keys lack the permission, other keys of the account are
+tried; if all lack it, the costs stay unknown, and the query is repeated later.
 """
 
 import asyncio
@@ -23,18 +23,18 @@ from annexd.workflow import JournalError, Refused, Retry
 
 @dataclass(frozen=True)
 class PricePace:
-    """Seconds between two questions of one place."""
+    """Seconds between two queries for one place."""
 
     tick_s: float = 10.0
     again_s: float = 600.0
-    new_s: float = 60.0  # when there are pools that were not asked for before
-    denied_s: float = 3600.0  # of the same keys, when they may not see Spot prices
-    listed_s: float = 86400.0  # of the same On-Demand price
+    new_s: float = 60.0  # if there are pools that were not queried before
+    denied_s: float = 3600.0  # with the same keys, if they may not see Spot prices
+    listed_s: float = 86400.0  # for the same On-Demand price
 
 
 @dataclass
 class _Asked:
-    """The questions at one place; times are monotonic."""
+    """The queries for one place; times are monotonic."""
 
     at_s: float = float("-inf")
     pools: frozenset[CapacityPool] = frozenset()
@@ -42,7 +42,7 @@ class _Asked:
 
 
 class PriceWatch:
-    """Prices what a UsageRecorder has seen; `targets` are the accounts that are looked at, by their keys."""
+    """Prices the usage that a UsageRecorder has seen; `targets` are the reconciled accounts, by their keys."""
 
     def __init__(
         self,
@@ -60,11 +60,11 @@ class PriceWatch:
 
     def reconfigure(self, defaults: Defaults) -> None:
         self._defaults = defaults
-        self._asked.clear()  # there may be another price table
+        self._asked.clear()  # the price table may have changed
         self._denied_s.clear()
 
     async def run(self) -> None:
-        """Ask where it is due, until cancelled."""
+        """Query the prices of each place when it is due, until cancelled."""
         try:
             while True:
                 self._begin(await in_thread(self._usage.unpriced))
@@ -106,12 +106,12 @@ class PriceWatch:
         try:
             await in_thread(lambda: self._usage.price(targets.keys(), {**listed, **found}))
         except JournalError:
-            return  # JournalMonitor reports it; the prices are asked for again
+            return  # JournalMonitor reports it; the prices are queried again
 
     async def _answer(
         self, targets: Mapping[str, AccountTarget], pools: Mapping[CapacityPool, float]
     ) -> Mapping[CapacityPool, Prices]:
-        """Return what AWS answers to the first keys with the permission."""
+        """Return AWS's response to the first keys with the permission."""
         prices: dict[CapacityPool, Prices] = {}
         for key, target in targets.items():
             if time.monotonic() - self._denied_s.get(key, float("-inf")) < self._pace.denied_s:

@@ -34,17 +34,17 @@ LEARN_S: Final = 10.0  # between two searches of the journal for new accounts
 AT_ONCE: Final = 8  # accounts reconciled concurrently
 LOOK_TIMEOUT_S: Final = LOOK_S + 60.0  # calls to endpoints end within LOOK_S: what takes longer hangs elsewhere
 MIN_LOGGED_SKEW_S: Final = 30
-MAX_HEARTBEATS: Final = 32  # accounts and regions in the ad; the oldest of all is there always
+MAX_HEARTBEATS: Final = 32  # accounts and regions in the ad; the oldest of all is always included
 LEASE_FUNCTION: Final = re.compile(r"arn:[a-z-]+:lambda:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):")
 LONGEST_FAULT: Final = 2000  # characters of a log line
 
 
 @dataclass(frozen=True)
 class EarlyLooks:
-    """Looks soon after a fleet was requested: what prevents it from starting instances shows within minutes.
+    """Looks soon after a fleet was requested: faults that prevent it from starting instances appear within minutes.
 
     The first comes when AWS shows the first events, up to 30 s late (EC2 API reference,
-    DescribeSpotFleetRequestHistory); then, and around each change and each end, one a minute shows what runs.
+    DescribeSpotFleetRequestHistory); then, and around each change and each end, one look a minute shows what runs.
     """
 
     after_s: tuple[float, ...] = (35.0,)
@@ -135,7 +135,7 @@ class Reconciler:
         return dict(self._looks)
 
     def targets(self) -> dict[str, AccountTarget]:
-        """Return the accounts that are looked at, by their keys."""
+        """Return the reconciled accounts, by their keys."""
         return dict(self._targets)
 
     def reconfigure(self, settings: Configuration) -> None:
@@ -167,7 +167,7 @@ class Reconciler:
         )
 
     async def _learn(self) -> None:
-        """Learn the accounts in which something lives and annexd's own; forget the others."""
+        """Add the accounts in which something lives and annexd's own; forget the others."""
         try:
             living, self._requested_s, self._attended = await in_thread(self._read_journal)
         except JournalError:

@@ -27,14 +27,14 @@ from annexd.service.requester_slots import Slot, Slots, kill
 RESOLVE_TIMEOUT_S: Final = 30.0  # for SSO, STS and the requester's program together
 SUPERVISOR_TIMEOUT_S: Final = 10.0  # in addition, for the supervisor to kill remaining processes
 RENEW_S: Final = 300.0  # keys that expire sooner are renewed: a step of an order takes 120 s
-KEEP_S: Final = 60.0  # for keys of a program that gives no expiry
+KEEP_S: Final = 60.0  # for keys from a program that gives no expiry
 MAX_KEPT: Final = 256
 LONGEST: Final = 2000  # characters of a fault
 AT_ONCE: Final = 4  # children of one user
 SLOTS: Final = Slots(at_once=AT_ONCE, slow_s=RESOLVE_TIMEOUT_S + SUPERVISOR_TIMEOUT_S, max_slow=1, wait_s=0.0)
 PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 SUPERVISOR: Final = "import runpy, sys; runpy.run_path(sys.argv[1])['main'](int(sys.argv[2]))"
-# A child gets annexd's settings of proxies, certificate authorities and time zone, and nothing else of its environment.
+# A child gets only annexd's settings of proxies, certificate authorities and time zone from its environment.
 PASSED: Final = (
     "HTTP_PROXY",
     "HTTPS_PROXY",

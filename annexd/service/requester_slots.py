@@ -28,10 +28,10 @@ class Slot:
 
 
 class Slots:
-    """Slots for children that answer within `slow_s`.  Thread-safe.
+    """Slots for children that respond within `slow_s`.  Thread-safe.
 
-    A user may have `at_once` children; a further one waits for up to `wait_s`.  If `max_slow` of them do not answer, it
-    is refused at once.
+    A user may have `at_once` children; a further one waits for up to `wait_s`.  If `max_slow` of them do not respond,
+    it is refused at once.
     """
 
     def __init__(self, *, at_once: int, slow_s: float, max_slow: int, wait_s: float) -> None:
@@ -41,9 +41,10 @@ class Slots:
 
     @contextmanager
     def take(self, uid: int) -> Iterator[Slot | None]:
-        """Take a slot of this user; it is free again when its child has ended, which may be long after the block.
+        """Run a block with a slot of this user, which is free again when its child has ended, possibly long after the
+        block.
 
-        None if `max_slow` children of the user do not answer, or if no slot becomes free in time.
+        The slot is None if `max_slow` children of the user do not respond, or if no slot becomes free in time.
         """
         slot, deadline_s = self._take(uid), time.monotonic() + self._wait_s
         while slot is None and time.monotonic() < deadline_s and self._slow_of(uid) < self._max_slow:

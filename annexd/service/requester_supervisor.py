@@ -1,7 +1,7 @@
 """Run one job with the requester's rights, and leave no process of it behind.
 
-annexd runs this file stand-alone (`main`), with a pipe of which it keeps the other end.  The supervisor forks a worker
-that becomes the requester, reads its answer, and kills every process that the worker has started: as the reaper of its
+annexd runs this file stand-alone (`main`), with a pipe whose other end it keeps.  The supervisor forks a worker that
+becomes the requester, reads its answer, and kills every process that the worker has started: as the reaper of its
 descendants (prctl(2), PR_SET_CHILD_SUBREAPER) it inherits those that would otherwise continue as daemons.  The
 supervisor has annexd's rights, so that the requester cannot stop or kill it; it runs none of the requester's programs
 and does not parse the answer.  If annexd exits, the pipe closes and the supervisor still kills the processes.

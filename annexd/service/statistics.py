@@ -1,7 +1,7 @@
-"""Annexd's counts for its ad: orders and what became of them, living annexes, the journal's size.
+"""Annexd's counts for its ad: orders and their outcomes, living annexes, the journal's size.
 
 Counts of orders come from the journal and outlive the process; the others begin at zero with it (DaemonStartTime).
-Nothing here asks AWS.
+Nothing here calls AWS.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ KINDS: Final = {  # by workflow
 
 
 def counters(counts: Counts) -> dict[str, int]:
-    """Return the counters of orders and of what changes annexes, as attributes of the daemon's ad."""
+    """Return the counters of orders and of changes of annexes, as attributes of the daemon's ad."""
     found: dict[str, int] = {}
     for workflow, name in KINDS.items():
         ended = {each: number for each, number in counts.ended.items() if each.workflow == workflow}
@@ -39,7 +39,9 @@ def counters(counts: Counts) -> dict[str, int]:
 
 
 class JournalStatistics:
-    """Looks at the journal now and then, in a thread; `changed` is called when the number of living annexes changed."""
+    """Looks at the journal periodically, in a thread; `changed` is called when the number of living annexes has
+    changed.
+    """
 
     def __init__(
         self, journal: Journal, index: AnnexIndex, changed: Callable[[], None], look_s: float = LOOK_S

@@ -61,7 +61,7 @@ def _show_changes(options: ToolOptions, changes: AccountChanges, status: int, fa
 
 
 def _run_translated(options: ToolOptions, changes: AccountChanges) -> int:
-    """Raises ToolError for every failure."""
+    """Run the task with its errors converted.  Raises ToolError for every failure."""
     try:
         return _run(options, changes)
     except LivingAnnexes as living:
@@ -149,7 +149,7 @@ def _max_lease_s(options: ToolOptions) -> int | None:
 
 
 def _default_file() -> str:
-    """Return its path in the last folder of LOCAL_CONFIG_DIR.
+    """Return the file's default path, in the last folder of LOCAL_CONFIG_DIR.
 
     HTCondor reads the folders in order, and the last definition wins.  Debian's package puts its own folder
     first (/usr/share/condor/config.d) and the administrator's last (/etc/condor/config.d).

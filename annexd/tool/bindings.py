@@ -87,7 +87,7 @@ def locate_collector(pool: str | None) -> Any:
 
 
 def remote_params(address: str, names: Sequence[str]) -> dict[str, str]:
-    """Return a running daemon's values of these knobs.  Raises HTCondorException if it does not answer."""
+    """Return a running daemon's values of these knobs.  Raises HTCondorException if it does not respond."""
     return bindings.remote_params(address, names)
 
 

@@ -1,4 +1,4 @@
-"""-budget: what the administrator's budgets have left, as a table or as the JSON that annexd answered."""
+"""-budget: the amounts left in the administrator's budgets, as a table or as annexd's JSON."""
 
 import json
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ NOTE: Final = (
 
 
 def show(ad: Mapping[str, Any], *, as_json: bool, asked_for: str) -> None:
-    """Print annexd's reply.  Raises ToolError if it has no list of budgets, or not the one that was asked for."""
+    """Print annexd's reply.  Raises ToolError if it has no list of budgets, or lacks the requested one."""
     say.check(ad)
     try:
         budgets: list[Budget] = json.loads(str(ad.get("Budgets")))
@@ -42,7 +42,7 @@ def show(ad: Mapping[str, Any], *, as_json: bool, asked_for: str) -> None:
 
 
 def lines(budgets: list[Budget]) -> list[str]:
-    """Return the table, and what its numbers are."""
+    """Return the table, with an explanation of its numbers."""
     rows = [HEADINGS, *(tuple(_cell(each, heading) for heading in HEADINGS) for each in budgets)]
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     return [*(_line(row, widths) for row in rows), "", NOTE]

@@ -26,7 +26,7 @@ REQUEST_VERSION: Final = 1
 def command_ad(config: Config, options: ToolOptions, param: Param, now_s: float) -> dict[str, Any]:
     """Build the ad of an order, with defaults from HTCondor's configuration; annexd supplies endpoints not given.
 
-    The CommandID makes a retry safe: annexd answers the second ad from its journal.
+    The CommandID makes a retry safe: annexd replies to the second ad from its journal.
     """
     given = {
         "LeaseFunctionARN": options.lease_function_arn or param("ANNEX_DEFAULT_LEASE_FUNCTION_ARN"),
@@ -59,7 +59,7 @@ def command_ad(config: Config, options: ToolOptions, param: Param, now_s: float)
 
 
 def quote_ad(order: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what asks what an order would be, whose ad this is."""
+    """Build the ad that requests a quote of the order with this ad."""
     return {**{name: value for name, value in order.items() if name != "CommandID"}, "Command": QUOTE}
 
 
@@ -70,7 +70,7 @@ def query_ad(options: ToolOptions) -> dict[str, Any]:
 
 
 def history_ad(options: ToolOptions, before: int | None) -> dict[str, Any]:
-    """Return what asks for a page of the history; `before`: Next of the page before it."""
+    """Build the ad that queries a page of the history; `before`: Next of the page before it."""
     annex = {"Annex": options.file} if options.file else {}
     since = {} if options.since_s is None else {"Since": options.since_s}
     page = {} if before is None else {"Before": before}
@@ -78,13 +78,15 @@ def history_ad(options: ToolOptions, before: int | None) -> dict[str, Any]:
 
 
 def budget_ad(options: ToolOptions) -> dict[str, Any]:
-    """Build the ad that asks how the budgets stand, or one."""
+    """Build the ad that queries all budgets, or one."""
     budget = {"Budget": options.file} if options.file else {}
     return {**budget, "Command": BUDGETS, "RequestVersion": REQUEST_VERSION}
 
 
 def demand_ad(group: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what asks for demand and offers; with Schedd, AutoclusterID and User, for the jobs that are alike."""
+    """Build the ad that queries demand and offers; with Schedd, AutoclusterID and User, those of a group of similar
+    jobs.
+    """
     return {**(group or {}), "Command": DEMAND, "RequestVersion": REQUEST_VERSION}
 
 

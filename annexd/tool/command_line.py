@@ -11,7 +11,7 @@ from annexd.tool.options import OPTIONS, ToolOptions, spelled
 
 SHORT: Final = {"n": "name", "h": "help"}  # as in all of HTCondor's tools
 REPEATED: Final = ("region", "subnet_ids", "instance_types")
-OPTIONAL: Final = {"goal": "joined="}  # how a value begins that may be left out
+OPTIONAL: Final = {"goal": "joined="}  # beginning of an optional value
 
 
 def parse(arguments: Sequence[str]) -> ToolOptions:
@@ -92,7 +92,7 @@ def full_name(argument: str, faults: list[str]) -> str | None:
 
 
 def without(arguments: Sequence[str], fields: Collection[str], *, file: bool = True) -> list[str]:
-    """Return the arguments but those that set one of these fields, and, if so asked, but the file."""
+    """Return the arguments except those that set one of these fields and, with `file`, except the file."""
     kept: list[str] = []
     rest = iter(arguments)
     for argument in rest:

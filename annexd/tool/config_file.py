@@ -21,7 +21,7 @@ Config = dict[str, Any]
 
 MAX_FILE_BYTES: Final = 8 * 1024 * 1024  # ten thousand launch specifications
 MAX_USER_DATA_BYTES: Final = 16 * 1024  # of EC2, before base64
-MAX_DEPTH: Final = 20  # the same as annexd's reader; the service model needs 7
+MAX_DEPTH: Final = 20  # the same as in annexd's reader; the service model needs 7
 MAX_FAULTS: Final = 20
 INTEGERS: Final = range(-(2**63), 2**63)
 NO_PLACE: Final = (
@@ -107,7 +107,7 @@ def _change(config: Config, options: ToolOptions) -> list[str]:
 
 
 def _count(config: Config, capacity: int) -> None:
-    """Set the capacity, where this kind of fleet has it; annexd reports members that are no objects."""
+    """Set the capacity, where this kind of fleet has it; annexd reports members that are not objects."""
     wanted = config.get(_spelled(config, "TargetCapacitySpecification"))
     if isinstance(wanted, dict):
         wanted[_spelled(wanted, "TotalTargetCapacity")] = capacity
@@ -134,7 +134,7 @@ def _user_data(options: ToolOptions) -> tuple[str | None, bool]:
 
 
 def _faults(value: Any, path: str = "", depth: int = 0) -> Iterator[str]:
-    """Yield what in a value of the config a ClassAd cannot carry."""
+    """Yield the parts of a value of the config that a ClassAd cannot carry."""
     if depth > MAX_DEPTH:
         yield f"{path} is nested too deeply"
     elif isinstance(value, Mapping):

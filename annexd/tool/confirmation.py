@@ -1,7 +1,7 @@
-"""Ask before an order that can cost much: above ANNEX_CONFIRM_ABOVE dollars, and only where a person can answer.
+"""Ask for confirmation of an expensive order: above ANNEX_CONFIRM_ABOVE dollars, and only if a person can answer.
 
-The confirmed request is the one that is sent: if the file bounds no Spot price, the order carries the bounds that were
-quoted.
+The confirmed request is the one that is sent: if the file has no bounds of Spot prices, the order carries the quoted
+ones.
 """
 
 import sys
@@ -18,13 +18,13 @@ YES: Final = ("y", "yes")
 
 
 def is_interactive(options: ToolOptions) -> bool:
-    """Return whether somebody can be asked; a command that was sent before was confirmed then."""
+    """Return whether a person can answer; a command that was sent before was confirmed then."""
     asks = not options.yes and not options.command_id
     return asks and sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def limit(param: Param) -> float | None:
-    """Return the dollars above which is asked; None: never.  Raises ToolError."""
+    """Return the dollars above which confirmation is required; None: never.  Raises ToolError."""
     text = param(KNOB)
     if text is None:
         return None
@@ -40,7 +40,7 @@ def limit(param: Param) -> float | None:
 
 
 def bounds_confirmed(answer: Mapping[str, Any], above: float, option_names: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the order is to carry besides: the bounds that were quoted.
+    """Return additional attributes of the order: the quoted bounds.
 
     Raises ToolError if the order would be refused, or if it may cost more than `above` and is not confirmed.
     """

@@ -1,4 +1,4 @@
-"""Annexd's estimates of an annex's cost, for tables: always marked as an estimate by its heading and a note."""
+"""Annexd's estimates of an annex's cost, for tables: always marked as estimates by the heading and a note."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -22,7 +22,7 @@ def is_any(annexes: list[Mapping[str, Any]]) -> bool:
 
 
 def exact(dollars: object) -> str:
-    """Write annexd's text of dollars with all of its decimals that are not zero, and at least two."""
+    """Format annexd's text of dollars without trailing zeros, but with at least two decimals."""
     if not isinstance(dollars, str):
         return "-"
     whole, _, decimals = dollars.removeprefix("-").partition(".")

@@ -35,7 +35,7 @@ Demand = Mapping[str, Any]
 
 
 def demand_in(ad: Mapping[str, Any]) -> Demand:
-    """Return what annexd answered.  Raises ToolError if it is no answer."""
+    """Return the demand in annexd's reply.  Raises ToolError for an invalid reply."""
     say.check(ad)
     try:
         found = json.loads(str(ad.get("Demand")))
@@ -60,7 +60,7 @@ def show_offers(ad: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def show_demand(ad: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print the groups of idle jobs, each with what becomes of it.  Raises ToolError."""
+    """Print the groups of idle jobs, each with what happens to its jobs.  Raises ToolError."""
     demand = demand_in(ad)
     groups = demand.get("Groups") or []
     if as_json:
@@ -74,7 +74,7 @@ def show_demand(ad: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def why(options: ToolOptions, ask: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
-    """Print in one line why a job has no machine; `ask` asks annexd about the groups of a schedd.  Raises ToolError."""
+    """Print on one line why a job has no machine; `ask` queries annexd for a schedd's groups.  Raises ToolError."""
     schedd, _, job_id = str(options.why).rpartition("#")
     name, job = _job(options, schedd or None, job_id)
     demand = demand_in(ask({"Schedd": name}))
@@ -114,12 +114,12 @@ def _why(schedd: str, job_id: str, job: Mapping[str, Any], demand: Demand) -> st
         return str(place.why_not)
     known = demand.get("Groups") or ()
     groups = [each for each in known if _is_of(each, place.group)]
-    if not groups:  # its schedd has numbered its kind since annexd looked
+    if not groups:  # its schedd has numbered its autocluster since annexd looked
         unnumbered = key_of(schedd, NO_AUTOCLUSTER, place.group.rpartition("#")[2])
         groups = [each for each in known if _is_of(each, unnumbered)]
     whole_id = job_id if "." in job_id else f"{job_id}.0"
     groups = [each for each in groups if each.get("FirstJob") == whole_id] or groups
-    if len(groups) > 1:  # their schedd takes for one kind what differs for an offer
+    if len(groups) > 1:  # one autocluster of their schedd, but different groups for an offer
         return "one of these: " + "; ".join(_line(each, demand) for each in groups)
     if groups:
         return _line(groups[0], demand)
@@ -132,7 +132,7 @@ def _why(schedd: str, job_id: str, job: Mapping[str, Any], demand: Demand) -> st
 
 
 def _is_of(group: Mapping[str, Any], key: str) -> bool:
-    """Return whether a group is of this key: a kind of job may be in several groups, whose keys begin alike."""
+    """Return whether a group has this key: jobs of one autocluster may be in several groups, whose keys begin alike."""
     return str(group.get("Group")) == key or str(group.get("Group")).startswith(f"{key}#")
 
 
@@ -153,7 +153,7 @@ def switched(ad: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def _rows(group: Mapping[str, Any], now_s: float) -> Iterable[Sequence[str]]:
-    """Return a row a part; what is the same for all parts stands in the first."""
+    """Return a row for each part; values common to all parts are in the first."""
     oldest_s = group.get("Oldest")
     age = shown_distance(oldest_s - now_s) if is_time(oldest_s) else "-"
     common = [_text(group.get(name)) for name in ("User", "Schedd", "FirstJob")] + [age]

@@ -1,4 +1,4 @@
-"""-demand-config: the configuration of the negotiators that confirm demand, from the offers of this host's."""
+"""-demand-config: the configuration of the negotiators that confirm demand, from this host's offers."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from annexd.tool import bindings, show
 from annexd.tool.errors import BAD_FILE, USAGE, ToolError
 
 Param = Callable[[str], str | None]
-OURS: Final = HEAD.partition("\n")[0]  # how a file begins that may be replaced
+OURS: Final = HEAD.partition("\n")[0]  # beginning of a file that may be replaced
 
 
 def write(file: str, param: Param) -> None:
@@ -47,7 +47,7 @@ def _clause(name: str, param: Param, faults: list[str]) -> JobClause:
 
 
 def _idle_age_s(name: str, param: Param, faults: list[str], default_s: int) -> int:
-    """Read it as annexd does: a duration, or an expression with such a number."""
+    """Read the idle age as annexd does: a duration, or an expression with a number of seconds."""
     text = param(f"ANNEX_OFFER_{name}_IDLE_AGE")
     if text is None:
         return default_s

@@ -65,7 +65,7 @@ _held: list[int] = []  # signals that came while they were held
 def raise_on_signals() -> None:
     """Raise Interrupted for the first of SIGNALS and hold the rest, so that the last messages are complete.
 
-    One that was held before is raised now: -watch and -wait ask again and again, and end at the first Ctrl-C.
+    One that was held before is raised now: -watch and -wait query repeatedly, and end at the first Ctrl-C.
     """
     for signo in SIGNALS:
         signal.signal(signo, _interrupt)

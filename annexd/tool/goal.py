@@ -1,17 +1,17 @@
-"""What -wait waits for."""
+"""The goal of -wait."""
 
 import math
 from typing import NamedTuple
 
 
 class Goal(NamedTuple):
-    """So many machines that have joined, or this part of the capacity that was asked for."""
+    """A number of joined machines, or a part of the requested capacity."""
 
     machines: int | None = None
     percent: float = 100.0
 
     def of(self, asked: int | None) -> int | None:
-        """Return the number of machines; None while nobody knows what was asked for."""
+        """Return the number of machines; None while the requested capacity is unknown."""
         if self.machines is not None:
             return self.machines
         return None if asked is None else math.ceil(asked * self.percent / 100)
@@ -21,7 +21,7 @@ class Goal(NamedTuple):
 
 
 def read_goal(text: str) -> Goal:
-    """Read joined=N or joined=N%.  Raises ValueError with what it must be."""
+    """Parse joined=N or joined=N%.  Raises ValueError with the expected form."""
     name, _, number = text.partition("=")
     digits = number.removesuffix("%")
     if name == "joined" and digits.isascii() and digits.isdigit() and len(digits) <= 9 and int(digits) > 0:

@@ -1,4 +1,4 @@
-"""-history: who ordered which annexes, how they ended, and how long their instances ran; as condor_history."""
+"""-history: who ordered which annexes, how they ended, and how long their instances ran; like condor_history."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ Annex: TypeAlias = Mapping[str, Any]
 HOUR_S: Final = 3600
 COST: Final = costs.HEADING.upper()
 HEADINGS: Final = ("NAME", "ID", "OWNER", "ORDERED", "END", "UNITS", "HOURS", "+-", COST, "STATE")
-FIELDS: Final = (  # of -csv and -json, as annexd gives them
+FIELDS: Final = (  # of -csv and -json, with annexd's names
     "AnnexName", "AnnexID", "Owner", "CommandID", "BulkRequestID", "TargetCapacity", "OrderTime", "OrderedEndOfLease",
     "EndOfLease", "State", "Reason", "InstancesEnded", "InstanceSeconds", "InstanceSecondsError", "EstimatedCost",
     "UnpricedInstances",
@@ -33,7 +33,7 @@ class _Found(NamedTuple):
 
 
 def show(options: ToolOptions, ask: Callable[[int | None], Mapping[str, Any]]) -> None:
-    """Print the history; `ask(before)` returns annexd's answer for one page.  Raises ToolError."""
+    """Print the history; `ask(before)` returns annexd's reply for one page.  Raises ToolError."""
     found = _read(options, ask)
     if options.file and not found.lines:
         raise ToolError(REFUSED, f"annexd knows no annex {options.file} of yours")
@@ -63,7 +63,7 @@ def _read(options: ToolOptions, ask: Callable[[int | None], Mapping[str, Any]]) 
 
 
 def sums(lines: Sequence[Annex]) -> list[Annex]:
-    """Return a line for each owner, the most instance-seconds first; Unknown: annexes of which nothing was seen."""
+    """Return a line for each owner, the most instance-seconds first; Unknown: annexes without observed instances."""
     owners: dict[str, dict[str, Any]] = {}
     for line in lines:
         empty = {"Annexes": 0, "InstanceSeconds": 0, "InstanceSecondsError": 0, "UnpricedInstances": 0}
@@ -109,7 +109,7 @@ def _print(
 
 
 def _cell(value: object) -> object:
-    """Return a value for CSV; a text that a spreadsheet would take for a formula is quoted for it."""
+    """Return a value for CSV; a text that a spreadsheet would take for a formula is quoted."""
     if value is None:
         return ""
     return f"'{value}" if isinstance(value, str) and value[:1] in tuple("=+-@") else value

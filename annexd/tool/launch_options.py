@@ -1,6 +1,6 @@
-"""An order without a file: its options become the config.json that says the same.
+"""Convert the options of an order without a file into the equivalent config.json.
 
-From there on it is an order like any other: annexd checks it, fills in what -setup made, and leases it.
+From then on it is an order like any other: annexd checks it, fills in what -setup created, and leases it.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from annexd.tool.errors import USAGE, ToolError
 from annexd.tool.options import ToolOptions
 
 DEFAULT_IMAGE: Final = "ANNEX_DEFAULT_IMAGE"
-# What Amazon Linux 2023's user guide has for its newest image, by architecture.
+# The parameters of the newest image in Amazon Linux 2023's user guide, by architecture.
 AMAZON_LINUX: Final = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{}"
 NO_HTCONDOR: Final = (
     f"neither -image nor {DEFAULT_IMAGE} names an image, so it is Amazon Linux 2023, which has no HTCondor: its "
@@ -21,9 +21,9 @@ NO_HTCONDOR: Final = (
 
 
 def config_of(options: ToolOptions, param: Callable[[str], str | None]) -> tuple[Config, list[str]]:
-    """Return the config that the options ask for, and what to say about it.  Raises ToolError.
+    """Return the config for the options, and notes for the user.  Raises ToolError.
 
-    Instances of a fleet with one image must be of its architecture.  With InstanceRequirements AWS sees to that
+    Instances of a fleet with one image must have its architecture.  With InstanceRequirements AWS ensures that
     (botocore's EC2 model, CpuManufacturers: "a compatible CPU architecture based on the Amazon Machine Image").
     """
     named, notes = _image(options, param)

@@ -1,11 +1,11 @@
-"""Orders without a file: which of their options go together, and what they need."""
+"""Check orders without a file: which of their options go together, and what they require."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from annexd.tool.options import spelled
 
-NEEDS: Final = ("cpus", "memory_mib", "gpus")  # what a machine must have at least
+NEEDS: Final = ("cpus", "memory_mib", "gpus")  # minimum resources of a machine
 KINDS: Final = ("instance_types", *NEEDS)
 LAUNCH: Final = (*KINDS, "image", "spot", "on_demand", "max_price", "subnet_ids", "key_name", "volume_gib")
 NO_FILE: Final = "the file is missing: the JSON config of a Spot Fleet or an EC2 Fleet, or - for standard input"
@@ -13,7 +13,7 @@ WHICH: Final = "-instance-type TYPE[,TYPE...], or -cpus NUMBER and -memory SIZE"
 
 
 def faults_of_launch(values: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the options of an order that has no file, or should have none."""
+    """Return the faults of the options of an order that has no file, or should have none."""
     given = [field for field in LAUNCH if field in values]
     if "file" in values:
         return _beside_file(given, values["file"])

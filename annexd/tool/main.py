@@ -16,12 +16,12 @@ from annexd.tool.goal import Goal
 from annexd.tool.option_rules import DEMAND_TASKS, SWITCHES
 from annexd.tool.options import ToolOptions
 
-QUESTIONS = ("metrics", "budget", "demand_config", "history", "status", *DEMAND_TASKS)  # what changes nothing
+QUESTIONS = ("metrics", "budget", "demand_config", "history", "status", *DEMAND_TASKS)  # tasks that change nothing
 
 
 def main() -> NoReturn:
     """Run the console script.  Does not return: see _end."""
-    gc.disable()  # the process lives a tenth of a second: nothing is worth collecting
+    gc.disable()  # the process lives for a tenth of a second: nothing is worth collecting
     raise_on_signals()
     try:
         status = run(sys.argv[1:])
@@ -74,7 +74,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _look(options: ToolOptions, arguments: Sequence[str]) -> None:
-    """Ask what changes nothing."""
+    """Run a task that changes nothing, such as -status."""
     if options.metrics:
         _metrics(options)
     elif options.budget:
@@ -170,7 +170,7 @@ def _metrics(options: ToolOptions) -> None:
 
 
 def _wait(options: ToolOptions, annex: str, goal: Goal, arguments: Sequence[str]) -> None:
-    """Raises ToolError unless the goal is reached."""
+    """Wait until the goal is reached.  Raises ToolError if it is not."""
     from annexd.tool import table, wait
 
     question = query_ad(options._replace(file=annex))
@@ -186,7 +186,7 @@ def _wait(options: ToolOptions, annex: str, goal: Goal, arguments: Sequence[str]
 
 
 def _asked_again(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> Mapping[str, Any]:
-    """Return annexd's reply to a question that may be asked again and again: signals count again after it.
+    """Return annexd's reply to a query that may be repeated: signals take effect again after it.
 
     Raises Interrupted, ToolError.
     """
@@ -209,7 +209,7 @@ def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> 
 
 
 def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
-    if options.on_demand and options.fleet_api is None:  # RequestSpotFleet has On-Demand for launch templates only
+    if options.on_demand and options.fleet_api is None:  # RequestSpotFleet: with launch templates only
         options, arguments = options._replace(fleet_api=EC2_FLEET), ["-fleet-api", OPTIONS[EC2_FLEET], *arguments]
     config, notes = config_file.read(options) if options.file else _without_file(options)
     show.notes(notes)
@@ -236,13 +236,13 @@ def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
 
 
 def _confirmed(options: ToolOptions, ad: Callable[[], dict[str, Any]], arguments: Sequence[str]) -> dict[str, Any]:
-    """Return what an order carries besides, once it was quoted and confirmed where that is asked for."""
+    """Return additional attributes of an order, after a quote and a confirmation if these are required."""
     if not confirmation.is_interactive(options) or (above := confirmation.limit(_param)) is None:
         return {}
     try:
         answer = _ask(options, quote_ad(ad()), arguments)
     finally:
-        raise_on_signals()  # which are held once an answer is there
+        raise_on_signals()  # which are held once a reply has arrived
     return confirmation.bounds_confirmed(answer, above, show.option_names_of(options))
 
 

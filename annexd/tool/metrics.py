@@ -1,6 +1,6 @@
 """-metrics: the numbers of annexd's ad as Prometheus reads them, for the textfile collector of its node_exporter.
 
-The ad comes from annexd itself, so that the numbers are of now.  Each sample has the label `annexd`, since one host may
+The ad comes from annexd itself, so the numbers are current.  Each sample has the label `annexd`, since one host may
 have several, whose files node_exporter reads together.
 """
 
@@ -18,7 +18,7 @@ from annexd.tool.attempt import Child
 from annexd.tool.errors import COMMUNICATION, ToolError
 from annexd.tool.options import ToolOptions
 
-ANSWER_S: Final = 40.0  # HTCondor's bindings give up a silent daemon after 20 s
+ANSWER_S: Final = 40.0  # HTCondor's bindings give up on a silent daemon after 20 s
 LABEL: Final = "annexd"
 Family: TypeAlias = CounterMetricFamily | GaugeMetricFamily
 Values: TypeAlias = Mapping[str, Any]
@@ -86,7 +86,7 @@ HEARTBEAT: Final = re.compile(r"AnnexFunctionTime_(\d{12})_([a-z0-9_]+)", re.IGN
 
 
 def show(options: ToolOptions) -> None:
-    """Print the metrics of the annexd that the options mean.  Raises ToolError."""
+    """Print the metrics of the annexd that the options select.  Raises ToolError."""
     sys.stdout.write(text(_own_ad(options)))
     sys.stdout.flush()
 
@@ -107,7 +107,7 @@ class _AdCollector(Collector):
 
 
 def families(ad: Values) -> Iterator[Family]:
-    """Yield what the ad has; an attribute that it lacks, as after a start, has no sample."""
+    """Yield the metrics in the ad; a missing attribute, as after a start, has no sample."""
     name = str(ad.get("Name"))
     for kind, metrics in ((CounterMetricFamily, COUNTERS), (GaugeMetricFamily, GAUGES)):
         for metric in metrics:
@@ -142,7 +142,7 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 
 def _own_ad(options: ToolOptions) -> Values:
-    """Return annexd's ad from annexd itself, asked in a child: HTCondor's bindings may wait for long."""
+    """Return annexd's ad from annexd itself, queried in a child, since HTCondor's bindings may wait for long."""
     child = Child(lambda write: write(_answer(options)))
     in_time = child.wait(options.timeout_s or ANSWER_S)
     child.end()

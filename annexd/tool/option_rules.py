@@ -102,7 +102,9 @@ def _faults_of_two_sources(values: dict[str, Any]) -> list[str]:
 
 
 def _faults_of_annex(values: dict[str, Any], what: str, expected: str = "") -> list[str]:
-    """Return the faults of the annex argument, if there is one; `expected`: what is named, if it is no annex."""
+    """Return the faults of the annex argument, if there is one; `expected`: the kind of argument, if it is not an
+    annex.
+    """
     text = values.get("file")
     try:
         annex("any" if text is None else text)
@@ -134,7 +136,7 @@ def _faults_of_resize(values: dict[str, Any]) -> list[str]:
 def _foreign(
     values: dict[str, Any], known: Sequence[str], task: str, instead: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
-    """Return faults for options that the task does not accept, with a hint where there is one."""
+    """Return faults for options that the task does not accept, with a hint if there is one."""
     given = {
         spelled(field) if field != "file" else values["file"]: instead.get(field)
         for field in values

@@ -1,4 +1,4 @@
-"""-quote: what an order would be and cost, as text or as the JSON that annexd answered."""
+"""-quote: the machines and the cost of an order, as text or as annexd's JSON."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ Quote = Mapping[str, Any]
 
 
 def show(ad: Mapping[str, Any], *, as_json: bool, option_names: Mapping[str, str]) -> None:
-    """Print the quote.  Raises ToolError if there is none, or if the order would be refused, with these names."""
+    """Print the quote.  Raises ToolError, with these option names, if it is missing or the order would be refused."""
     if "Quote" not in ad:
         say.check(ad, option_names)
     quote = quote_in(ad)
@@ -31,7 +31,7 @@ def show(ad: Mapping[str, Any], *, as_json: bool, option_names: Mapping[str, str
 
 
 def quote_in(ad: Mapping[str, Any]) -> Quote:
-    """Return the quote in annexd's answer.  Raises ToolError."""
+    """Return the quote in annexd's reply.  Raises ToolError."""
     try:
         quote = json.loads(str(ad.get("Quote")))
     except ValueError as error:
@@ -42,7 +42,7 @@ def quote_in(ad: Mapping[str, Any]) -> Quote:
 
 
 def text(quote: Quote) -> str:
-    """Return it for people; most of it comes from AWS, and the screen is a terminal."""
+    """Format the quote for people; most of it comes from AWS, and the output may be a terminal."""
     return "\n".join(say.printable(line) for line in _lines(quote))
 
 

@@ -96,7 +96,7 @@ def _collector(options: ToolOptions) -> str:
 
 
 def _asked(address_of: Callable[[], str], knobs: Sequence[str]) -> tuple[Knobs | None, Sequence[str]]:
-    """Return a running daemon's values of these knobs, or why it did not answer.
+    """Return a running daemon's values of these knobs, or why it did not respond.
 
     Runs in a child: HTCondor's bindings may block for long, and may abort the process.
     """

@@ -1,4 +1,4 @@
-"""-save: what would be ordered becomes a config.json, and nothing is ordered."""
+"""-save: write the config of an order into a config.json, and order nothing."""
 
 import json
 import shlex
@@ -12,14 +12,14 @@ from annexd.tool.launch_rules import LAUNCH
 from annexd.tool.option_rules import USER_DATA
 from annexd.tool.options import ToolOptions
 
-IN_FILE: Final = (*LAUNCH, *USER_DATA, "target_capacity", "save")  # what need not be said again
+IN_FILE: Final = (*LAUNCH, *USER_DATA, "target_capacity", "save")  # options that the saved config replaces
 ADDED: Final = (
     "fleet role, network and instance profile of -setup are not in it: annexd adds those that an order leaves out"
 )
 
 
 def save(config: dict[str, Any], options: ToolOptions, arguments: Sequence[str]) -> None:
-    """Write the config; raises ToolError for a file that is there already, or cannot be written."""
+    """Write the config.  Raises ToolError for a file that already exists or cannot be written."""
     text = json.dumps(config, indent=2) + "\n"
     file = str(options.save)
     if file == "-":
@@ -33,7 +33,7 @@ def save(config: dict[str, Any], options: ToolOptions, arguments: Sequence[str])
 
 
 def _write(file: str, text: str) -> None:
-    """Write a new file, and nothing through a link that leads nowhere: it is unknown who made that link."""
+    """Write a new file, but not through a dangling link: its creator is unknown."""
     try:
         with open(file, "x", encoding="utf-8") as opened:
             opened.write(text)

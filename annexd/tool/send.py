@@ -1,9 +1,9 @@
-"""Send one command to annexd until it is answered; the sender keeps the CommandID whatever happens meanwhile.
+"""Send one command to annexd until it replies; the sender keeps the CommandID whatever happens meanwhile.
 
-An answer may be lost after annexd accepted the command: annexd was killed, restarted, or is silent.  So once a command
+A reply may be lost after annexd accepted the command: annexd was killed, restarted, or is silent.  So once a command
 may have been sent, no later failure is final.  The same ad is sent again until the timeout, to the address that annexd
-has by then; annexd carries it out once.  After the timeout the sender gets the command that asks for the outcome.
-A command that was never sent has changed nothing, and fails at once with the reason.
+has by then; annexd carries it out once.  After the timeout the sender gets the command that asks for the outcome.  A
+command that was never sent has changed nothing, and fails at once with the reason.
 """
 
 import signal
@@ -43,7 +43,7 @@ class SentCommand:
         except Interrupted as interrupted:
             raise self._interrupted(interrupted.status) from None
         finally:
-            hold_signals()  # only printing the outcome is left
+            hold_signals()  # only the outcome remains to be printed
 
     def _answer(self) -> Mapping[str, Any]:
         pause_s = FIRST_PAUSE_S
@@ -60,7 +60,7 @@ class SentCommand:
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _known(self, answer: dict[str, Any]) -> Mapping[str, Any]:
-        """Return the answer, unless annexd itself does not know the outcome yet."""
+        """Return the reply, unless annexd itself does not know the outcome yet."""
         if answer.get("Result") == "UnknownError" and "CommandID" in self._ad:
             raise ToolError(COMMUNICATION, str(answer.get("ErrorString")), self._how_to_ask())
         return answer
@@ -134,7 +134,7 @@ class SentCommand:
         return ToolError(status, message, self._how_to_ask())
 
     def _how_to_ask(self) -> str:
-        """Return the command that asks for the outcome: the typed one, with the command ID."""
+        """Return the command that queries the outcome: the typed one, with the command ID."""
         import shlex
 
         which = ["-name", self._recipient] if self._recipient and self._options.name is None else []

@@ -69,7 +69,7 @@ OPTION_OF = {
 # For -extend and -until; the end of an order comes from -lease-duration, which annexd names itself.
 OPTION_OF_CHANGE = {**OPTION_OF, "LeaseExtension": "-extend", "EndOfLease": "-until", "Now": "-now"}
 OPTION_OF_RESIZE = {**OPTION_OF, "TargetCapacity": "-resize", "Now": "-now"}
-# Of an order without a file: what its user typed became a config.
+# For an order without a file: the config was made from options.
 OPTION_OF_LAUNCH = {
     **OPTION_OF,
     "TargetCapacity": "-count",
@@ -146,7 +146,7 @@ def _check_answer(ad: Mapping[str, Any], options: Mapping[str, str] = OPTION_OF,
 
 
 def _print(lines: Iterable[str], *, as_json: bool) -> None:
-    """Print the words for a person; who asked for JSON has the answer already."""
+    """Print the lines for a person; with -json the reply was already printed."""
     for line in () if as_json else lines:
         print(line, flush=True)
 
@@ -162,7 +162,9 @@ def _annex(ad: Mapping[str, Any]) -> str:
 
 
 def check(ad: Mapping[str, Any], options: Mapping[str, str] = OPTION_OF) -> None:
-    """Print a warning, if any.  Raises ToolError unless the reply is a success, with attributes as these options."""
+    """Print a warning, if any.  Raises ToolError unless the reply is a success, with attributes replaced by these
+    options.
+    """
     notes([str(ad["Warning"])] if ad.get("Warning") else [])
     result = ad.get("Result")
     if result != "Success":

@@ -55,7 +55,7 @@ def watch(reply: Callable[[], Mapping[str, Any]], *, asked_for: str, wide: bool)
 
 
 def annexes_in(ad: Mapping[str, Any]) -> list[Annex]:
-    """Return the annexes in annexd's answer.  Raises ToolError if it has none."""
+    """Return the annexes in annexd's reply.  Raises ToolError if it has no list of annexes."""
     say.check(ad)
     try:
         annexes: list[Annex] = json.loads(str(ad.get("Annexes")))

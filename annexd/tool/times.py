@@ -12,7 +12,7 @@ from typing import Final, TypeGuard
 from annexd.annex.request.durations import SECONDS
 
 TIME: Final = "a date and time such as 2026-12-01T18:00 (local time), 2026-12-01T18:00+01:00 or 2026-12-01T17:00Z"
-# The extended format of ISO 8601, with the space or T of RFC 3339 (5.6), and as this module itself shows times of UTC;
+# The extended format of ISO 8601, with the space or T of RFC 3339 (5.6), and the form in which this module shows UTC;
 # fractions of a second are dropped.
 ISO_8601: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d(?::\d\d)?)(?:[.,]\d+)?(?: ?(UTC|Z|z|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?))?",

@@ -1,7 +1,7 @@
-"""-wait: follow an annex until so many of its machines have joined the pool, or cannot any more.
+"""-wait: follow an annex until enough of its machines have joined the pool, or cannot any more.
 
 Each line has the same five counts: asked for, running in AWS, booted (its condor_master reports to the collector),
-joined (it has a slot there) and claimed.  annexd answers from what it knows, so that asking it costs nothing.
+joined (it has a slot there) and claimed.  annexd replies from its own data, so a query costs nothing.
 """
 
 import json
@@ -19,7 +19,7 @@ from annexd.tool.table import NUMBERS, Annex, name_of
 from annexd.tool.times import is_time, shown_distance
 
 POLL_S: Final = 5.0
-ABSENT_S: Final = 600.0  # so long annexd may be away, as while its machine restarts
+ABSENT_S: Final = 600.0  # time for which annexd may be unreachable, such as while its machine restarts
 AWAY: Final = frozenset({COMMUNICATION, NOT_FOUND})
 ENDED: Final = frozenset({"failed", "undoing", "cancelling", "cancelled", "over"})
 COUNTS: Final = {column.lower(): attribute for column, attribute in NUMBERS.items()}
@@ -38,7 +38,7 @@ def follow(
     timeout_s: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Return once the goal is reached.  Raises ToolError when it cannot be, or was not within `timeout_s`."""
+    """Return once the goal is reached.  Raises ToolError if it cannot be reached, or was not within `timeout_s`."""
     deadline_s = math.inf if timeout_s is None else time.monotonic() + timeout_s
     patient, trouble = _Patient(annex_of, sleep), None
     with display as shown:
@@ -62,13 +62,13 @@ def follow(
 
 
 class _Patient:
-    """Asks again while annexd is away, for up to ABSENT_S."""
+    """Repeats queries while annexd is unreachable, for up to ABSENT_S."""
 
     def __init__(self, annex_of: Callable[[], Annex], sleep: Callable[[float], None]) -> None:
         self._annex_of, self._sleep = annex_of, sleep
 
     def annex(self) -> Annex:
-        """Raises ToolError."""
+        """Return the annex.  Raises ToolError."""
         end_s = time.monotonic() + ABSENT_S
         announced = False
         while True:
@@ -84,7 +84,7 @@ class _Patient:
 
 
 def why_never(annex: Annex, wanted: int | None) -> str:
-    """Return why so many machines cannot join any more, or nothing."""
+    """Return why this many machines cannot join any more, or nothing."""
     name, trouble = name_of(annex), annex.get("Trouble")
     because = f": {_printable(trouble)}" if trouble else ""
     if annex.get("State") in ENDED:
@@ -110,7 +110,7 @@ def json_line(annex: Annex, now_s: float) -> str:
 
 
 class Lines:
-    """A line each time that something has changed: for files, pipes and -json."""
+    """Prints a line at each change: for files, pipes and -json."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json, self._last = as_json, ""
@@ -132,7 +132,7 @@ def display(*, as_json: bool) -> AbstractContextManager[Display]:
 
 
 def only(annexes: list[Annex], reference: str) -> Annex:
-    """Return the one annex that annexd answered with.  Raises ToolError."""
+    """Return the only annex in annexd's reply.  Raises ToolError."""
     if not annexes:
         raise ToolError(REFUSED, f"annexd knows no annex {reference} of yours")
     if len(annexes) > 1:
@@ -144,7 +144,7 @@ def only(annexes: list[Annex], reference: str) -> Annex:
 
 
 def left_alone(interrupted: Interrupted, annex_id: str, goal: Goal) -> ToolError:
-    """Return what a person reads who stopped waiting."""
+    """Return the message for a user who stopped waiting."""
     return ToolError(interrupted.status, "no longer waiting; the annex continues", _again({"AnnexID": annex_id}, goal))
 
 

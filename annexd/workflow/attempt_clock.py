@@ -27,7 +27,7 @@ class AttemptClock:
     def moment_s(self, command_id: str, step: str, recorded_s: float) -> float:
         """Return when the call was made, in the present setting of the clock; 0 if `recorded_s` is 0.
 
-        A call of an earlier process is known by its record only; a record in the future counts as now.
+        For a call of an earlier process only the record is known; a record in the future counts as now.
         """
         if not recorded_s:
             return 0.0

@@ -1,8 +1,8 @@
 """Intent, effect, result: the engine carries an order through its steps, or undoes them.
 
-Each turn of `run` folds the journal and makes the one next move.  So a daemon that was killed continues by the same
-code as one that was not.  Steps go forward in order.  After a failure they are undone in reverse order, and undo does
-not pass a step of which anything may be left: the lease, which comes first, goes last.
+Each turn of `run` folds the journal and makes exactly one next move.  So a daemon that was killed continues with the
+same code as one that was not.  Steps go forward in order.  After a failure they are undone in reverse order, and undo
+never passes a step that may have left something: the lease, which comes first, is undone last.
 """
 
 import contextlib
@@ -48,11 +48,11 @@ class Paused(Exception):
 class Engine:
     """Runs workflows over `journal`.  Thread-safe, blocking; call it from worker threads.
 
-    `workflow` has no name in the journal; `others` have, and `add` takes more of them.  An order goes to the workflow
-    of its type.
+    `workflow` has no name in the journal; `others` have one, and `add` adds more of them.  An order goes to the
+    workflow of its type.
     `now_s` and `wait` are the time: `wait(seconds)` returns early, and True, when the engine is paused.
-    `steady_s` is a clock that nobody sets, such as time.monotonic, for what must have lasted some time.
-    `report(message)` is called once when a workflow begins to wait.
+    `steady_s` is a clock that nobody sets, such as time.monotonic, for measuring durations.  `report(message)` is
+    called once when a workflow begins to wait.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class Engine:
     def accept(
         self, command_id: str, owner: str, order: object, asked: str = "", reserved: object | None = None
     ) -> State:
-        """Make the order ours, durably; from here on it is carried out or undone whatever happens.
+        """Take responsibility for the order, durably; from then on it is carried out or undone whatever happens.
 
-        `asked` is a digest of what the sender asked for; what is `reserved` is written with the order.  For a known ID
-        the existing workflow is returned and `order` is ignored.  Raises NotOwner.
+        `asked` is a digest of the sender's request; what is `reserved` is written with the order.  For a known ID the
+        existing workflow is returned and `order` is ignored.  Raises NotOwner.
         """
         with self._accepting:
             known = self.find(command_id, owner)
@@ -139,7 +139,7 @@ class Engine:
             state = self._fold_on(state)
 
     def change(self, command_id: str, order: object) -> None:
-        """Go on with this order, as with other keys, and try at once what is stuck.  From any thread."""
+        """Replace the workflow's order, such as for other keys, and retry what is stuck at once.  Thread-safe."""
         self._append_once(command_id, Kind.CHANGED, {"order": to_json(order)})
 
     def stop(self, command_id: str, error: str) -> None:
@@ -160,7 +160,7 @@ class Engine:
                 self._finish(state, FAILURE, error)
 
     def pause(self) -> None:
-        """Make every `run` raise Paused as soon as its current call to AWS has ended.  It cannot be resumed."""
+        """Make every `run` raise Paused as soon as its current call to AWS has ended.  The engine cannot be resumed."""
         self._paused.set()
 
     def unfinished(self) -> tuple[str, ...]:
@@ -183,12 +183,12 @@ class Engine:
         return max((record.seq for record in records), default=after_seq), readable
 
     def accepted_before(self, seq: int, limit: int) -> list[Accepted]:
-        """Return what was accepted before this record, the newest first, of journal and archive."""
+        """Return the workflows accepted before this record, the newest first, from journal and archive."""
         records = self._journal.before(Kind.ACCEPTED, seq, limit)
         return [Accepted(record.seq, record.command_id, record.at_s) for record in records]
 
     def note_usage(self, command_id: str, usage: object) -> None:
-        """Keep what was seen of a workflow that the journal has, instead of what was noted before."""
+        """Record the observed usage of a workflow in the journal; it replaces the one noted before."""
         history = self._journal.newer(command_id, 0)
         if history:
             self._journal.append(command_id, "", Kind.USAGE, to_json(usage))
@@ -196,9 +196,9 @@ class Engine:
                 self._journal.drop(older)
 
     def reserved(self, kind: type[T], after_seq: int = 0) -> tuple[int, list[tuple[str, T]]]:
-        """Return the newest record number, and what commands have reserved since `after_seq` and not settled.
+        """Return the newest record number, and the unsettled reservations of commands since `after_seq`.
 
-        Raises JournalError for a record that cannot be read: what is reserved must not be forgotten.
+        Raises JournalError for an unreadable record: a reservation must not be forgotten.
         """
         records = self._journal.of_kind(Kind.RESERVED, after_seq)
         try:
@@ -209,13 +209,13 @@ class Engine:
         return max((record.seq for record in records), default=after_seq), found
 
     def spent(self) -> dict[tuple[str, int], int]:
-        """Return what was settled, by name and day."""
+        """Return the settled amounts, by name and day."""
         return self._journal.spent()
 
     def settle(
         self, command_id: str, settled: Collection[str], at_day: int, spent: int, amounts: Mapping[str, int]
     ) -> None:
-        """Write that these commands have cost `amounts` on this day, and hold nothing any more.
+        """Record that these commands have cost `amounts` on this day, and no longer hold a reservation.
 
         `spent` is kept in the history of `command_id`.
         """
@@ -223,17 +223,17 @@ class Engine:
         self._journal.settle(command_id, body, settled, {(name, at_day): each for name, each in amounts.items()})
 
     def results(self, kind: type[T], after_seq: int = 0) -> tuple[int, dict[str, T]]:
-        """Return the results of this type of all steps, by command ID, in the same way."""
+        """Return the newest record number, and all steps' results of this type since `after_seq`, by command ID."""
         records, steps = self._journal.of_kind(Kind.DONE, after_seq), self._workflows.steps_with(kind)
         found = {}
         for record in records:
             if record.step in steps:
-                with contextlib.suppress(Unreadable):  # the engine says so when it carries that order on
+                with contextlib.suppress(Unreadable):  # the engine reports it when it continues that order
                     found[record.command_id] = from_json(kind, record.body)
         return max((record.seq for record in records), default=after_seq), found
 
     def unfinished_orders(self, kind: type[T]) -> list[T]:
-        """Return the orders of this type that are under way, or not entirely undone yet."""
+        """Return the orders of this type that are under way, or not completely undone yet."""
         states = (self._fold(command_id) for command_id in self._journal.unfinished())
         return [order for state in states if (order := state.order_as(kind)) is not None]
 
@@ -269,7 +269,7 @@ class Engine:
         return fold(command_id, self._journal.history(command_id), self._workflows)
 
     def _fold_on(self, state: State) -> State:
-        """Fold what was written since into the state."""
+        """Fold newer records into the state."""
         newer = self._journal.newer(state.command_id, state.seq)
         return fold(state.command_id, newer, self._workflows, state) if newer else self._fold(state.command_id)
 
@@ -309,7 +309,7 @@ class Engine:
             intent, body = known.intent, Json()
             if intent is None:
                 body = _attempt(step.name, lambda: to_json(step.plan(state.order, state.results)))
-                intent = _attempt(step.name, lambda: from_json(step.intent_type, body))  # as a restart will read it
+                intent = _attempt(step.name, lambda: from_json(step.intent_type, body))  # as read after a restart
             self._journal.append(state.command_id, step.name, Kind.INTENT, body)
             self._since.begin(state.command_id, step.name)
             result = _attempt(step.name, lambda: to_json(step.forward(state.order, intent)))
@@ -345,7 +345,7 @@ class Engine:
             self._fail(state, step, Refused(reason))
 
     def _wait_for(self, state: State, step: Step[Any, Any, Any], known: StepState, error: Retry, wait: Wait) -> None:
-        """Pause before the next try, the last of which comes when the time is over; then give up."""
+        """Pause before the next attempt, the last of which comes when the time is over; then give up."""
         waited_s = self._now_s() - known.waits_since_s
         longest_s = min(wait.longest_s, self._pace.longest_wait_s)
         if known.waits_for != state.step(step.name).waits_for:

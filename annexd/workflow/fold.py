@@ -1,4 +1,4 @@
-"""How a state is read out of a journal's records.
+"""Compute a workflow's state from its records in the journal.
 
 A record is read by the types of its workflow; an unreadable record is damage of that workflow alone.
 """
@@ -12,7 +12,7 @@ from annexd.workflow.record import Json, Kind, Record, State, StepState
 
 
 class Types(Protocol):
-    """Reads orders, intents and results out of their JSON.  Each raises Unreadable."""
+    """Reads orders, intents and results from their JSON.  Each raises Unreadable."""
 
     def order(self, workflow: str, body: Json) -> object: ...
 
@@ -22,7 +22,7 @@ class Types(Protocol):
 
 
 class AsJson:
-    """Leaves them as the journal has them."""
+    """Leaves them as JSON."""
 
     def order(self, _workflow: str, body: Json) -> object:
         return body
@@ -38,7 +38,7 @@ AS_JSON: Final = AsJson()
 
 
 def fold(command_id: str, history: Sequence[Record], types: Types = AS_JSON, known: State | None = None) -> State:
-    """Return the state that `history`, oldest first, amounts to, or what it makes of the state `known` before it.
+    """Return the state after `history`, oldest first; it continues from the state `known`, if given.
 
     Never raises: damage is part of the state.
     """
@@ -98,7 +98,7 @@ def _usage(state: State, record: Record) -> State:
 
 
 def _reserved(state: State, _: Record) -> State:
-    """Leave the state unchanged: such a record is read by its kind."""
+    """Leave the state unchanged: these records are read by their kind."""
     return state
 
 

@@ -1,4 +1,4 @@
-"""The journal: a durable record of what was accepted and begun, written before it is done.
+"""The journal: a durable record of accepted orders and begun steps, written before they take effect.
 
 It is one SQLite table of records that are never changed.  A record is durable when `append` returns (WAL,
 synchronous=FULL), so every effect on AWS has its intent on disk, and every reply its outcome.  Without the journal, a
@@ -7,8 +7,8 @@ crash between a call and its record would leave unknown instances.  Only this mo
 Requests that ended long ago move to the archive, and of a workflow that is retried many times only the newest attempts
 are kept.  So start, memory and look-ups scale with unfinished requests, not with history.
 
-Damage by a disk is either detected and reported, or harmless.  A torn tail was never confirmed.  A record with flipped
-bits does not match its checksum.  A file with a broken structure, or with a log broken in its middle, is not opened.
+Disk damage is either detected and reported, or harmless.  A torn tail was never confirmed.  A record with flipped bits
+does not match its checksum.  A file with a broken structure, or with a log broken in its middle, is not opened.
 """
 
 import errno
@@ -93,13 +93,13 @@ class Journal:
                 self._unfinished = dict.fromkeys(self._read_unfinished())
             name = path.with_name(f"{path.name}{SUFFIX}")
             self._archive = Archive(self._database, name, APPLICATION_ID, SCHEMA_VERSION)
-            self._floor = self._archive.newest()  # so that no number is used twice after the journal was lost
+            self._floor = self._archive.newest()  # so that no number is used twice after the loss of the journal
         except BaseException:
             self._database.close()
             raise
 
     def append(self, command_id: str, step: str, kind: Kind, body: Json, reserved: Json | None = None) -> None:
-        """Add one record; it is on disk when this returns, with a RESERVED record of what is `reserved` by it.
+        """Add one record; it is on disk when this returns, with a RESERVED record of what it has `reserved`.
 
         ACCEPTED is refused if there is too little disk space to complete an order, or if the file was moved away.
         """
@@ -181,8 +181,8 @@ class Journal:
     def settle(
         self, command_id: str, body: Json, settled: Collection[str], spent: Mapping[tuple[str, int], int]
     ) -> None:
-        """Add a SETTLED record, remove what the `settled` commands had reserved, and add to what was spent, by name
-        and day; all of it or nothing.
+        """Add a SETTLED record, remove the reservations of the `settled` commands, and add to the spent amounts, by
+        name and day, atomically.
         """
         row = (command_id, "", Kind.SETTLED.value, json.dumps(body), self._now_s())
         with self._lock, self._health.writing(), self._explained("written"), self._transaction():
@@ -195,7 +195,7 @@ class Journal:
         self._observe(command_id, "", Kind.SETTLED, body)
 
     def spent(self) -> dict[tuple[str, int], int]:
-        """Return what was spent, by name and day, also by what is in the archive."""
+        """Return the spent amounts, by name and day, including archived commands."""
         with self._lock, self._explained("read"):
             rows = self._database.execute("SELECT name, day, amount FROM spent").fetchall()
         return {(str(name), int(day)): int(amount) for name, day, amount in rows}
@@ -205,7 +205,7 @@ class Journal:
         return self._select("kind = ? AND seq > ? ORDER BY seq", kind.value, after_seq)
 
     def before(self, kind: Kind, before_seq: int, limit: int) -> list[Record]:
-        """Return records of one kind before this number, the newest first, of journal and archive."""
+        """Return records of one kind before this number, the newest first, from journal and archive."""
         live = self._select("kind = ? AND seq < ? ORDER BY seq DESC LIMIT ?", kind.value, before_seq, limit)
         with self._lock:
             archived = tuple(map(_record, self._archive.rows_of_kind(kind.value, before_seq, limit)))

@@ -1,4 +1,4 @@
-"""The journal's health: as an error for the administrator, and as a state that can be read without blocking.
+"""The journal's health: an error for the administrator, and a state that can be read without blocking.
 
 A disk may fill up, become read-only or hang while annexd runs.  A reader of the state must not wait for that disk, so
 the state is kept outside the lock that a hanging write holds.
@@ -33,7 +33,7 @@ class JournalHealth:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Wrap each write; there is one at a time."""
+        """Run a write while recording its result; only one write runs at a time."""
         self._began_s = self._clock_s()
         try:
             yield

@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON and back, by their fields.
+"""Convert frozen dataclasses to JSON and back, by their fields.
 
 The journal holds JSON; everything else holds dataclasses.  Reading is strict: a field that is missing, unknown or of
 another type raises Unreadable with its path, since a guess about an order costs money.
@@ -23,7 +23,7 @@ class Unreadable(ValueError):
         self._message, self._path = message, path
 
     def inside(self, name: str) -> "Unreadable":
-        """Return the same, of a value whose part was meant before."""
+        """Return the same fault, with the path of the enclosing value `name`."""
         dot = "" if self._path.startswith("[") or not self._path else "."
         return Unreadable(self._message, f"{name}{dot}{self._path}")
 
@@ -40,7 +40,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(kind: type[T], found: Any) -> T:
-    """Return what `to_json` made of a `kind`.  Raises Unreadable for anything else."""
+    """Return the `kind` that `to_json` converted into `found`.  Raises Unreadable for anything else."""
     of_kind: Any = kind
     result: T = _reader(of_kind)(found)
     return result
@@ -48,7 +48,7 @@ def from_json(kind: type[T], found: Any) -> T:
 
 @lru_cache(maxsize=256)
 def _reader(kind: Any) -> Reader:
-    """Return what reads one type.  Raises TypeError for a type that has no JSON form here."""
+    """Return the reader of one type.  Raises TypeError for a type without a JSON form here."""
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Any:
         return lambda found: found
@@ -66,7 +66,7 @@ def _reader(kind: Any) -> Reader:
 
 
 def _scalar_reader(kind: Any) -> Reader:
-    """Return the reader of a scalar: a whole number may stand for a float, and true for no number."""
+    """Return the reader of a scalar: a float may be a whole number, but no number may be true or false."""
     exact = (float, int) if kind is float else (kind,)
 
     def read(found: Any) -> Any:

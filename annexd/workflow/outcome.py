@@ -19,14 +19,14 @@ class Outcome:
 
     command_id: str
     owner: str
-    order: object | None  # None where the journal's cannot be read
+    order: object | None  # None if the journal's order is unreadable
     result: str
     error: str
     results: Results
     retry_at_s: float | None = None
 
     def order_as(self, kind: type[T]) -> T | None:
-        """Return the order if it is one of these."""
+        """Return the order if it is of this type."""
         return self.order if isinstance(self.order, kind) else None
 
 

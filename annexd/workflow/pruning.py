@@ -48,7 +48,7 @@ def _is_whole(records: Sequence[Record]) -> bool:
 
 
 def _essence(state: State) -> tuple[object, ...]:
-    """Return what the engine acts on, without the numbers of attempts."""
+    """Return the part of the state that the engine acts on, without the numbers of attempts."""
     steps = {name: _essence_of(step) for name, step in state.steps.items()}
     return state.owner, state.order, state.asked, state.failure, state.finished, state.damage, steps
 

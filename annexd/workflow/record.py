@@ -1,7 +1,7 @@
-"""The content of a journal, and the state that is read out of it.
+"""The records of a journal, and the state that is computed from them.
 
 The state of a workflow is `fold(history)` and is stored nowhere else.  So a restarted daemon knows, by construction,
-what the one before it knew.  A run folds on from where it was, which is the same.
+what the previous one knew.  A run folds only the new records, with the same result.
 """
 
 from collections.abc import Mapping
@@ -12,30 +12,30 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 Json: TypeAlias = dict[str, Any]
 T = TypeVar("T")
 
-SUCCESS: Final = "Success"  # command_strings.h, as are the others that a step may give
+SUCCESS: Final = "Success"  # command_strings.h, as are the other results of steps
 FAILURE: Final = "Failure"
 
 
 class Kind(StrEnum):
-    """The kind of a record.  In braces: its body."""
+    """The kind of a record.  Its body is in braces."""
 
-    ACCEPTED = "accepted"  # the order is ours now {owner, workflow, order, asked: a digest of what was asked for}
-    INTENT = "intent"  # a step is about to act {everything needed to find and undo it}; again: an attempt more {}
-    # An attempt, forward or back, ended without a clear answer {error, untouched, waits_for: what is not there yet}.
+    ACCEPTED = "accepted"  # annexd has taken the order {owner, workflow, order, asked: a digest of the request}
+    INTENT = "intent"  # a step is about to act {everything needed to find and undo it}; again: another attempt {}
+    # An attempt, forward or back, ended without a clear response {error, untouched, waits_for: the missing resource}.
     UNKNOWN = "unknown"
     DONE = "done"  # a step has acted {its result}
     FAILED = "failed"  # a step cannot act, so all steps are undone {result, error, untouched}
     UNDOING = "undoing"  # a step is about to be undone {}
     UNDONE = "undone"  # nothing is left of a step {}
-    STUCK = "stuck"  # a step could not be undone yet, or done where nothing is given up {error, retry_at_s}
-    CHANGED = "changed"  # the order is this one now, such as with other keys {order}; what is stuck is tried at once
-    STOPPED = "stopped"  # no step goes forward any more, all is undone {result, error}; the same
-    FINISHED = "finished"  # the answer {result, error, workflow, may_be_left: something of it, after a failure}
-    # What was seen of it in the cloud, after each change {as the annex writes it}; only the newest is kept.
+    STUCK = "stuck"  # a step could not be undone yet, or not done in a patient workflow {error, retry_at_s}
+    CHANGED = "changed"  # the order is replaced, such as for other keys {order}; what is stuck is retried at once
+    STOPPED = "stopped"  # no step goes forward any more, all are undone {result, error}; likewise
+    FINISHED = "finished"  # the outcome {result, error, workflow, may_be_left: something of it, after a failure}
+    # The observed usage in the cloud, after each change {as the annex writes it}; only the newest is kept.
     USAGE = "usage"
-    # What a command reserves {as the annex writes it}; written with `accepted`, and gone once it is settled.
+    # The reservation of a command {as the annex writes it}; written with `accepted`, and removed once it is settled.
     RESERVED = "reserved"
-    SETTLED = "settled"  # what it cost in the end {spent, amounts: what of it counts where}; may come several times
+    SETTLED = "settled"  # the final cost {spent, amounts: the parts that count, by name}; may come several times
     DAMAGED = "damaged"  # never written: stands for a record that cannot be read {error}
 
 
@@ -56,11 +56,11 @@ class Ended(NamedTuple):
 
     workflow: str
     success: bool
-    may_be_left: bool  # of a failed one: it was given up before all was undone
+    may_be_left: bool  # it failed and was given up before everything was undone
 
     @classmethod
     def of(cls, body: Json) -> "Ended":
-        """Read it from the body of a FINISHED record."""
+        """Parse the body of a FINISHED record."""
         return cls(str(body.get("workflow", "")), body.get("result") == SUCCESS, body.get("may_be_left") is True)
 
 
@@ -75,7 +75,7 @@ class Results:
         return next((each for each in self.by_step.values() if isinstance(each, kind)), None)
 
     def of(self, kind: type[T]) -> T:
-        """Return the same of a step that is done, as every one before the present step is."""
+        """Return the same for a step that is done, as all steps before the present one are."""
         found = self.get(kind)
         if found is None:
             raise LookupError(f"no step came to a {kind.__name__} yet")
@@ -91,8 +91,8 @@ class StepState:
     intent_at_s: float = 0.0
     asked_at_s: float = 0.0  # the newest attempt forward
     attempts: int = 0
-    unknown: int = 0  # attempts that ended without a clear answer
-    untouched: int = 0  # attempts that surely had no effect
+    unknown: int = 0  # attempts that ended without a clear response
+    untouched: int = 0  # attempts that certainly had no effect
     result: object | None = None
     undone: bool = False
     undo_attempts: int = 0
@@ -103,18 +103,18 @@ class StepState:
     stuck_error: str = ""
     stuck_seq: int = 0
     retry_at_s: float = 0.0
-    waits_for: str = ""  # what the cloud did not know yet at the newest such answer
+    waits_for: str = ""  # the resource that the cloud did not know yet at the newest such response
     waits_since_s: float = 0.0
-    waited_at_s: float = 0.0  # that answer
+    waited_at_s: float = 0.0  # that response
 
     @property
     def is_waiting(self) -> bool:
-        """Return whether it asks again for what the cloud does not know yet."""
+        """Return whether it waits for a resource that the cloud does not know yet."""
         return bool(self.waits_for) and self.result is None
 
     @property
     def patience_from_s(self) -> float:
-        """Return the moment from which its time is counted: a wait is not part of it."""
+        """Return the time from which its deadline counts: a wait is not part of it."""
         return max(self.intent_at_s, self.waited_at_s)
 
     @property
@@ -129,23 +129,23 @@ class StepState:
 
     @property
     def effective_at_s(self) -> float:
-        """Return when it was last asked, if any attempt may have had an effect; else 0."""
+        """Return the time of its last attempt, if any attempt may have had an effect; else 0."""
         return self.asked_at_s if self.attempts > self.untouched else 0.0
 
     @property
     def unsettled_at_s(self) -> float:
-        """Return the time of the last forward attempt without a clear answer, or 0."""
+        """Return the time of the last forward attempt without a clear response, or 0."""
         answered = self.untouched + (self.result is not None)
         return self.asked_at_s if self.attempts > answered else 0.0
 
 
 @dataclass(frozen=True)
 class State:
-    """One workflow, as its records show it; the order is of the workflow's type, or None where it cannot be read."""
+    """One workflow, as its records show it; the order is of the workflow's type, or None if it is unreadable."""
 
     command_id: str
     owner: str = ""
-    workflow: str = ""  # which one carries the order out
+    workflow: str = ""  # the workflow that carries out the order
     order: object | None = None
     asked: str = ""
     steps: Mapping[str, StepState] = field(default_factory=dict)  # in the order of their first records
@@ -163,12 +163,12 @@ class State:
         return Results({name: step.result for name, step in self.steps.items() if step.result is not None})
 
     def order_as(self, kind: type[T]) -> T | None:
-        """Return the order if it is one of these."""
+        """Return the order if it is of this type."""
         return self.order if isinstance(self.order, kind) else None
 
     @property
     def waiting(self) -> StepState | None:
-        """Return the step that waits for what the cloud does not know yet, if one does."""
+        """Return the step that waits for a resource that the cloud does not know yet, if any."""
         if self.finished or self.failure:
             return None
         return next((step for step in self.steps.values() if step.is_waiting), None)

@@ -11,9 +11,9 @@ class RetryPolicy:
     base_s: float = 0.25  # upper limit of the first pause
     cap_s: float = 15.0
     forward_deadline_s: float = 60.0  # from a step's first intent; then the workflow is undone
-    longest_wait_s: float = 300.0  # for what AWS does not know yet, if its Wait is not shorter
-    patience_s: float = 150.0  # the same for a patient workflow; then it is stuck, and the client is answered
-    undo_patience_s: float = 30.0  # of one run; then the workflow is stuck, and the client is answered
+    longest_wait_s: float = 300.0  # for a resource that AWS does not know yet, if its Wait is not shorter
+    patience_s: float = 150.0  # the same for a patient workflow; then it is stuck, and the client gets a reply
+    undo_patience_s: float = 30.0  # of one run; then the workflow is stuck, and the client gets a reply
     stuck_base_s: float = 15.0
     stuck_cap_s: float = 1800.0
     max_deaths: int = 4  # attempts of one step in which the process died

@@ -16,7 +16,7 @@ OrderT_contra = TypeVar("OrderT_contra", contravariant=True)
 IntentT = TypeVar("IntentT")
 ResultT_co = TypeVar("ResultT_co", covariant=True)
 
-LONGEST_ERROR: Final = 4000  # characters: it may quote an answer, and the journal stores it for each attempt
+LONGEST_ERROR: Final = 4000  # characters: it may quote a response, and the journal stores it for each attempt
 
 
 class StepError(Exception):
@@ -28,7 +28,7 @@ class StepError(Exception):
 
 @dataclass(frozen=True)
 class Wait:
-    """What AWS will know in a while, such as a role that was just made; what to do if it still does not then."""
+    """A resource that AWS will know after a while, such as a new role, and the next step if it still does not."""
 
     what: str
     longest_s: float
@@ -39,7 +39,7 @@ class Retry(StepError):
     """The result is unknown or not final: time-out, lost connection, throttling, 5xx, an instance still shutting down.
 
     The engine retries with the same intent.  `untouched`: this attempt certainly had no effect, because it was
-    throttled, for example, or never reached AWS.  With a `wait` the engine is as patient as that says.
+    throttled, for example, or never reached AWS.  With a `wait` the engine waits for that long.
     """
 
     def __init__(self, error: str, *, untouched: bool = False, wait: Wait | None = None) -> None:
@@ -70,11 +70,11 @@ class Step(Protocol[OrderT_contra, IntentT, ResultT_co]):
 
     @property
     def name(self) -> str:
-        """Return the name: unique in a workflow, since it stands in journals."""
+        """Return the name, which is unique in a workflow, since journals contain it."""
 
     @property
     def shows_late(self) -> bool:
-        """Return whether what `forward` made may be invisible for a while, also after a clear answer."""
+        """Return whether the result of `forward` may be invisible for a while, even after a clear response."""
 
     @property
     def intent_type(self) -> type[IntentT]: ...
@@ -83,31 +83,31 @@ class Step(Protocol[OrderT_contra, IntentT, ResultT_co]):
     def result_type(self) -> type[ResultT_co]: ...
 
     def plan(self, order: OrderT_contra, results: Results, /) -> IntentT:
-        """Return the intent, from the order and the results of the steps before it.  Touches nothing."""
+        """Return the intent, from the order and the results of earlier steps.  Has no effect."""
 
     def forward(self, order: OrderT_contra, intent: IntentT, /) -> ResultT_co:
         """Act, and return the result.  Raises Retry or Refused."""
 
     def backward(self, order: OrderT_contra, intent: IntentT, asked_at_s: float, /) -> None:
-        """Undo, and return only when nothing is left of it, nor can come.  Raises Retry or Refused.
+        """Undo, and return only when nothing is left of it and nothing can still come.  Raises Retry or Refused.
 
-        `asked_at_s` is the time of the last `forward` without a clear answer, whose effect may still come, or, of a
-        step that `shows_late`, of the last one with any answer but a no; or 0.
+        `asked_at_s` is the time of the last `forward` without a clear response, whose effect may still come; for a step
+        that `shows_late`, of the last one with any response but a refusal; or 0.
         """
 
 
 @dataclass(frozen=True)
 class Nothing:
-    """The result of a step after which there is nothing to know but that it is done."""
+    """The result of a step that returns no data."""
 
 
 @dataclass(frozen=True)
 class Workflow(Generic[OrderT]):
     """Steps in their order, for orders of one type.
 
-    `patient`: what cannot be done now is tried until it can be, and not undone for that.
+    `patient`: a step that cannot be done now is retried until it can be, and nothing is undone because of it.
 
-    `deadlines`: how many times RetryPolicy.forward_deadline_s each step may take, where it is not patient.
+    `deadlines`: how many times RetryPolicy.forward_deadline_s each step may take, if the workflow is not patient.
     """
 
     order_type: type[OrderT]
@@ -116,7 +116,7 @@ class Workflow(Generic[OrderT]):
     deadlines: float = 1.0
 
     def step(self, name: str) -> Step[OrderT, Any, Any]:
-        """Return the step of this name.  Raises Unreadable: a journal names one that there is not."""
+        """Return the step of this name.  Raises Unreadable for a name from a journal that does not exist."""
         for step in self.steps:
             if step.name == name:
                 return step
@@ -124,7 +124,7 @@ class Workflow(Generic[OrderT]):
 
 
 class Workflows:
-    """All workflows, by the names under which the journal has their orders; and the types of what it holds."""
+    """All workflows, by their names in the journal, and the types of the journal's content."""
 
     def __init__(self, workflows: Mapping[str, Workflow[Any]]) -> None:
         self._workflows = dict(workflows)
@@ -133,7 +133,7 @@ class Workflows:
         self._workflows[name] = workflow
 
     def named(self, name: str) -> Workflow[Any]:
-        """Return the workflow of this name.  Raises Unreadable: a journal names one that there is not."""
+        """Return the workflow of this name.  Raises Unreadable for a name from a journal that does not exist."""
         if name not in self._workflows:
             raise Unreadable(f"this version of annexd has no workflow {name or '(without a name)'}")
         return self._workflows[name]
@@ -146,11 +146,11 @@ class Workflows:
         raise LookupError(f"no workflow carries out a {type(order).__name__}")
 
     def steps_with(self, result_type: type[object]) -> frozenset[str]:
-        """Return the names of the steps that come to this."""
+        """Return the names of the steps with this type of result."""
         steps = (step for workflow in self._workflows.values() for step in workflow.steps)
         return frozenset(step.name for step in steps if step.result_type is result_type)
 
-    # What `fold` reads with.
+    # Readers for `fold`.
 
     def order(self, workflow: str, body: Json) -> object:
         return from_json(self.named(workflow).order_type, body)

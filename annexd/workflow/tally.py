@@ -1,4 +1,4 @@
-"""How many requests have finished, and how, counted from the journal: the numbers outlive the process."""
+"""Counts of finished requests by how they ended, from the journal: the numbers outlive the process."""
 
 import threading
 from collections import Counter
@@ -9,14 +9,14 @@ from annexd.workflow.record import Ended, Kind
 
 
 class Tally:
-    """Finished requests by how they ended.  Thread-safe; what is counted once is not read again."""
+    """Counts finished requests by how they ended.  Thread-safe; each request is read only once."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._lock = threading.Lock()
         self._counts = Counter[Ended]()  # up to the record below: the journal only grows
         self._seq = 0
-        self._counts_archive = True  # once: what is moved from now on was counted before
+        self._counts_archive = True  # once: requests that are moved later were counted before
 
     def counted(self) -> Mapping[Ended, int]:
         """Return how many have ended in each way."""
@@ -25,13 +25,13 @@ class Tally:
             return Counter(self._counts)
 
     def move_to_archive(self, ended: Mapping[str, Ended]) -> list[str]:
-        """Do as Journal.move_to_archive, for requests that are counted before they are gone."""
+        """Call Journal.move_to_archive after counting the requests."""
         with self._lock:
             self._count()
             return self._journal.move_to_archive(ended)
 
     def _count(self) -> None:
-        """Count those that finished since the last count; at first, those of the archive, too."""
+        """Count those that finished since the last count; the first time, also those in the archive."""
         if self._counts_archive:
             self._counts.update(self._journal.archived())
             self._counts_archive = False

@@ -30,6 +30,6 @@ def one_cloud() -> Iterator[Cloud]:
 
 @pytest.fixture
 def account(one_cloud: Cloud, tmp_path: Path) -> Account:
-    """An empty account."""
+    """Return an empty account."""
     one_cloud.reset()
     return Account(one_cloud, tmp_path)

@@ -2,9 +2,9 @@
 
     python -m test.account.hurried ARGUMENT...
 
-They wait for what takes time in AWS itself: a new instance profile to spread, orders of others, which a -teardown
-outlasts, and ticks that come every five minutes.  Everything else is condor_annex.  `make whole` tries the same with
-its own patience.
+These waits are for AWS and for other users: until a new instance profile is known everywhere, until the orders of
+others that a -teardown must outlast are over, and between ticks, which come every five minutes.  Everything else is
+condor_annex.  `make whole` tests the same with the real waits.
 """
 
 import sys

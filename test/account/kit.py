@@ -49,7 +49,7 @@ class Said:
 
 @dataclass
 class Account:
-    """An account; `run` runs condor_annex in this process, with an environment for `keys` and the cloud."""
+    """An account; `run` runs condor_annex in this process, with the variables of the cloud and `environment`."""
 
     cloud: Cloud
     folder: Path
@@ -60,7 +60,7 @@ class Account:
         return self.folder / "81annex"
 
     def run(self, *arguments: str, ticks: bool = True) -> Said:
-        """With -output for the file in this account's folder, unless one is given; EventBridge ticks meanwhile."""
+        """Run condor_annex while EventBridge ticks; -output defaults to the file in this account's folder."""
         with ticking(self.cloud) if ticks and "-setup" in arguments else nullcontext():
             return self._run(*arguments)
 
@@ -91,7 +91,7 @@ class Account:
         return str(self.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"])
 
     def log(self, *lines: str) -> None:
-        """Let the function's log hold these lines and nothing else; no run that was called before adds to it."""
+        """Replace the function's log by these lines, after all runs that were called before have ended."""
         self.cloud.wait_until_idle()
         logs, now_ms = self.client("logs"), int(time.time() * 1000)
         logs.delete_log_group(logGroupName=LOG_GROUP)
@@ -109,7 +109,7 @@ class Account:
 
 @contextmanager
 def ticking(cloud: Cloud) -> Iterator[None]:
-    """Let the lease rule of every region fire, as EventBridge does."""
+    """Run the block while the lease rule of every region fires, as with EventBridge."""
     ended, fired = threading.Event(), threading.Event()
     clocks = [
         Clock(cloud.url, region, 0, lambda what, **_: fired.set() if what == "rule fired" else None)
@@ -134,7 +134,7 @@ def ticking(cloud: Cloud) -> Iterator[None]:
 
 @contextmanager
 def surroundings(environment: Mapping[str, str]) -> Iterator[None]:
-    """Set the process's environment temporarily."""
+    """Run the block while the process has these environment variables, too."""
     before = dict(os.environ)
     os.environ.update(environment)
     try:
@@ -147,7 +147,7 @@ def surroundings(environment: Mapping[str, str]) -> Iterator[None]:
 def contents(cloud: Cloud) -> dict[str, Any]:
     """Return all resources that setup, orders and teardown could leave behind.
 
-    Not the service-linked roles, which -teardown keeps for other regions.
+    Service-linked roles are left out, since -teardown keeps them for other regions.
     """
     iam, ec2, s3 = cloud.client("iam"), cloud.client("ec2"), cloud.client("s3")
     events = cloud.client("events")
@@ -174,7 +174,7 @@ def function(account: Account) -> dict[str, Any]:
 
 
 def order(account: Account, ends_in_s: float, annex_id: str = "annex-1") -> str:
-    """Ask for a fleet as annexd does."""
+    """Request a fleet for alice as annexd does."""
     token = leased_token(annex_id, int(time.time() + ends_in_s))
     tags = [{"Key": "htcondor:annex-owner", "Value": "alice"}]
     own = [{"ResourceType": "spot-fleet-request", "Tags": tags}]
@@ -182,7 +182,7 @@ def order(account: Account, ends_in_s: float, annex_id: str = "annex-1") -> str:
 
 
 def annex_of(account: Account) -> str:
-    """Request a fleet as annexd does, as the account's administrator."""
+    """Request a fleet as annexd does, with the keys of the account's administrator."""
     own = [{"ResourceType": "spot-fleet-request", "Tags": [{"Key": "htcondor:annex-id", "Value": "annex-1"}]}]
     token = leased_token("annex-1", int(time.time()) + 3600)
     return request(account.client("ec2"), 1, ClientToken=token, TagSpecifications=own, Type="request")

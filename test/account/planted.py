@@ -1,6 +1,6 @@
 """Plant faults as people, other tools and time cause them in a correct account.
 
-Each one says what -check-setup must find.
+Each fault has the finding that -check-setup must report.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from test.cloud.orders import request
 
 @dataclass(frozen=True)
 class Fault:
-    """`check` must find it with `message`, and `repair` in its advice; faults of one `hand` are planted together."""
+    """A fault that `check` reports with `message` and advice with `repair`; all of one `hand` are planted together."""
 
     name: str
     hand: str
@@ -45,7 +45,7 @@ def fault(hand: str, check: str, message: str, repair: str = "-setup") -> Callab
 
 
 def function(account: Account) -> str:
-    """Return the function once Lambda accepts a change: it refuses concurrent ones."""
+    """Return the name of the function once Lambda accepts a change; it refuses concurrent changes."""
     name = account.physical_ids()["LeaseFunction"]
     waiter = account.client("lambda").get_waiter("function_updated_v2")
     waiter.wait(FunctionName=name, WaiterConfig={"Delay": 0.05, "MaxAttempts": 600})
@@ -264,7 +264,7 @@ def log_group_deleted(account: Account) -> None:
 
 @fault("B", "heartbeat", "has not been called by its rule for 30 minutes or more", "condor_annex -setup waits")
 def heartbeat_lost(account: Account) -> None:
-    """Planted by another fault: the log group is gone."""
+    """Do nothing: another fault of the same hand deletes the log group."""
 
 
 @fault("C", "heartbeat", "has not been called by its rule for 30 minutes or more", "condor_annex -setup waits")
@@ -460,7 +460,7 @@ def default_vpc_without_subnets(account: Account) -> None:
 
 
 def volumes_key(account: Account) -> str:
-    """Encrypt volumes by default with a customer managed key."""
+    """Encrypt volumes by default with a customer managed key, and return its ARN."""
     ec2, key = account.client("ec2"), str(account.client("kms").create_key()["KeyMetadata"]["Arn"])
     ec2.enable_ebs_encryption_by_default()
     ec2.modify_ebs_default_kms_key_id(KmsKeyId=key)

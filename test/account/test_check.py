@@ -21,12 +21,12 @@ from test.account.kit import FUNCTION_ARN, STACK, TOP, Account, Said, surroundin
 from test.account.planted import PLANTED, Fault
 from test.cloud import Cloud
 
-WITHOUT_SETUP = {"E", "F"}  # nothing beyond the credentials is looked at
+WITHOUT_SETUP = {"E", "F"}  # only the credentials are checked
 
 
 @pytest.fixture
 def well(one_cloud: Cloud, kept: dict[str, Account], tmp_path_factory: pytest.TempPathFactory) -> Account:
-    """An account that is set up, shared by tests that change nothing in it."""
+    """Return an account that is set up, shared by tests that change nothing in it."""
     stacks = {each["StackId"] for each in one_cloud.client("cloudformation").describe_stacks()["Stacks"]}
     if not stacks & kept.keys():
         one_cloud.reset()
@@ -166,7 +166,7 @@ def test_a_heartbeat_is_judged_as_an_order_judges_it_and_more_closely(
 
 
 def test_leases_that_the_stack_would_cut_are_reported(well: Account) -> None:
-    """With ANNEX_MAX_LEASE of HTCondor's configuration."""
+    """The stack's MaxLease is compared with ANNEX_MAX_LEASE of HTCondor's configuration."""
     knobs = ConfigurationFile(str(well.file)).settings() | {"ANNEX_MAX_LEASE": "5184000"}
     with surroundings(well.cloud.environment()):
         found = list(check(Session(), Wanted(["us-east-1"]), knobs.get, 1))
@@ -191,7 +191,7 @@ def test_a_planted_fault_is_found_with_its_repair(fault: Fault, findings_of: Cal
 
 @pytest.fixture(scope="module")
 def findings_of(one_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Fault], Said]:
-    """Return the findings for a fault; those of one hand share an account, unless ALONE=1 is in the environment."""
+    """Return a function that plants and finds a fault; those of one hand share an account, unless ALONE=1 is set."""
     known: dict[str, Said] = {}
 
     def found_by(fault: Fault) -> Said:
@@ -238,7 +238,7 @@ def test_a_second_region_is_checked_against_its_own_knobs(account: Account) -> N
 
 
 def test_a_stack_of_the_lease_function_alone_is_checked_too(account: Account) -> None:
-    """As template-3.json creates it: what it lacks is a fault, and does not end the check."""
+    """template-3.json creates such a stack.  Its missing parts are faults, and do not end the check."""
     account.cloud.deploy_template(TOP / "templates" / "template-3.json", STACK)
     said = account.run("-check-setup")
     assert said.status == SETUP_FAULTY

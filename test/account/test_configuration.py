@@ -1,4 +1,4 @@
-"""Test the file for config.d: HTCondor reads it, everybody may, and AWS cannot inject anything into it."""
+"""Test the file for config.d: HTCondor reads it, and AWS cannot inject anything into it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ print(json.dumps({knob: parameters.param(knob) for knob in sys.argv[2:]}))
 
 
 def as_htcondor_reads_it(file: Path, local_name: str = "", knobs: Sequence[str] = KNOBS) -> dict[str, str]:
-    """Read it with annexd's own look-up, in a process with HTCondor's bindings."""
+    """Read the file with annexd's own lookup, in a process with HTCondor's bindings."""
     made = subprocess.run(
         [sys.executable, "-c", READ, local_name, *knobs],
         env={**os.environ, "CONDOR_CONFIG": str(file), "PYTHONPATH": str(TOP)},
@@ -62,7 +62,7 @@ def test_an_annexd_with_the_regions_local_name_reads_that_regions_knobs(tmp_path
 
 
 def test_the_annexds_of_further_regions_are_added_to_the_daemons_that_condor_master_knows(tmp_path: Path) -> None:
-    """Without the + condor_master would treat all other daemons as foreign programs."""
+    """Without the +, condor_master would treat all other daemons as foreign programs."""
     (tmp_path / "file").write_text(text({"us-east-1": FIRST, "eu-west-1": SECOND, "ap-south-1": SECOND}))
     names = ("DC_DAEMON_LIST", "ANNEXD_EU_WEST_1", "ANNEXD_AP_SOUTH_1")
     reported = as_htcondor_reads_it(tmp_path / "file", knobs=names)

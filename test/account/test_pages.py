@@ -1,7 +1,7 @@
-"""Run the commands of docs/quickstart-aws.md in an emulated account, as they are written there.
+"""Run the commands of docs/quickstart-aws.md in an emulated account, exactly as on the page.
 
-condor_annex runs in this process; AWS's command line, which is not installed here, is read as AWS's own program does:
-by botocore's names of operations and parameters.
+condor_annex runs in this process.  The AWS CLI is not installed here, so its commands are interpreted as the CLI does
+it, by botocore's names of operations and parameters.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def aws(account: Account, words: list[str]) -> Any:
 
 
 def parameters(client: Any, operation: str, given: dict[str, str]) -> dict[str, Any]:
-    """Return them by the names and with the types of the API."""
+    """Return the parameters with the names and types of the API."""
     shapes = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation]).input_shape.members
     names = {xform_name(name).replace("_", "-"): name for name in shapes}
     return {names[name]: value_of(shapes[names[name]].type_name, value) for name, value in given.items()}

@@ -44,7 +44,8 @@ from test.cloud.orders import create_fleet
 from test.cloud.policies import Need, judge
 
 LONGEST_MANAGED_POLICY = 6144  # characters, without white space
-# Several resources at once, of one account anyway; RunInstances and CreateTags: see annexd/account/policies.py.
+# Allowed on *: each concerns several resources at once, all of one account.
+# For RunInstances and CreateTags, see annexd/account/policies.py.
 GROUPED = {
     "ec2:RequestSpotFleet",
     "ec2:CreateFleet",
@@ -54,13 +55,13 @@ GROUPED = {
     "servicequotas:GetAWSDefaultServiceQuota",
 }
 KNOWN = json.loads((resources.files("cfnlint.data") / "AdditionalSpecs" / "Policies.json").read_text())
-TRIED = {  # by a DryRun, whose refusal is a result, too
+TRIED = {  # by a DryRun, for which a refusal is a result, too
     SETUP: {"ec2:RequestSpotFleet", "ec2:CreateFleet", "ec2:CreateLaunchTemplate"},
     DAEMON: set(),
     USER: set(),
 }
 SPECIFICATION_OF_OWN = {"ImageId": "ami-12345678", "InstanceType": "m5.large"}
-PUBLISHED = [  # an image that AWS publishes, and whose root volume is named
+PUBLISHED = [  # an image that AWS publishes, with a root volume under the name "root"
     {
         "ImageId": "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
         "InstanceType": "m5.large",
@@ -74,7 +75,7 @@ NEEDS_NO_RIGHT = {"sts:GetCallerIdentity"}
 
 @dataclass(frozen=True)
 class Lived:
-    """The calls of one life of an account, by role."""
+    """The calls during the life of one account, from setup to teardown, and the exit statuses."""
 
     judged: list[tuple[str, str, str, dict[str, Any]]]
     audit: list[dict[str, Any]]
@@ -120,7 +121,7 @@ def as_user(account: Account, key: tuple[str, str]) -> Account:
 
 
 def look_into_troubles(account: Account) -> None:
-    """Have -setup list the networks, and -check-setup look at the key of volumes and decode a denial."""
+    """Make -setup list the networks, and -check-setup inspect the volumes' key and decode a denial."""
     assert "VPC vpc-0123 not found" in account.run("-setup", "-vpc", "vpc-0123").err
     volumes_key(account)
     account.cloud.behave(forbidden=["ec2:CreateFleet"], control_policy_words="encoded")
@@ -130,7 +131,7 @@ def look_into_troubles(account: Account) -> None:
 
 
 def outdate(account: Account) -> None:
-    """Replace the stack by one of an older template, with all resources different."""
+    """Update the stack to an older template, in which all resources differ."""
     template = json.loads((TOP / "templates" / "annex.json").read_text())
     made = {name: resource["Properties"] for name, resource in template["Resources"].items()}
     made["LeaseLog"]["RetentionInDays"] = 30
@@ -149,7 +150,7 @@ def outdate(account: Account) -> None:
 
 
 def site_of(account: Account, key: tuple[str, str]) -> Site:
-    """Return annexd with these keys, and the configuration of -setup."""
+    """Return an annexd with these keys and the configuration that -setup wrote."""
     knobs = ConfigurationFile(str(account.file)).settings()
     site = Site(account.cloud, knobs["ANNEX_DEFAULT_LEASE_FUNCTION_ARN"], account.folder / key[0])
     site.home.mkdir()
@@ -170,7 +171,7 @@ def order(site: Site, **changes: Any) -> ReplyAd:
 
 
 def quote(site: Site) -> None:
-    """What an order would be, in a subnet and with a type of whose quota the account has no row."""
+    """Quote an order in a subnet, with an instance type that has no quota entry in the account."""
     subnet = site.cloud.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]
     specification = {"ImageId": "ami-03cf127a", "InstanceType": "g4dn.xlarge", "SubnetId": subnet}
     reply = site.quote(IamFleetRole=None, SpotPrice=None, LaunchSpecifications=[specification])
@@ -179,7 +180,10 @@ def quote(site: Site) -> None:
 
 
 def orders_by_ec2_fleet(site: Site) -> list[ReplyAd]:
-    """One of two versions of a launch template, one of a template of its user's, and one that is undone."""
+    """Place two orders by EC2 Fleet, after one that fails and is undone, and return the two replies.
+
+    One order has two versions of a launch template, the other a launch template of its user.
+    """
     ec2 = site.cloud.client("ec2")
     known = {each["LaunchTemplateName"] for each in ec2.describe_launch_templates()["LaunchTemplates"]}
     if "own" not in known:
@@ -195,8 +199,11 @@ def orders_by_ec2_fleet(site: Site) -> list[ReplyAd]:
 
 
 def end_them(site: Site, replies: list[ReplyAd]) -> None:
-    """Order one more that is undone at once; view all, also one that starts nothing; extend a lease; cancel a fleet
-    without its instances; and end all."""
+    """Use and end the annexes of `replies`, together with some special ones.
+
+    One order fails and is undone, two fleets start nothing, and one is overdue.  annexd reconciles, extends a lease,
+    and ends all annexes; one of them lost its fleet, but not its instances.
+    """
     site.cloud.fault("RequestSpotFleet", "error", code="MaxSpotFleetRequestCountExceeded")
     assert site.order(IamFleetRole=None)["Result"] == "Failure"
     site.cloud.behave(fleet_trouble="role")
@@ -219,7 +226,7 @@ def end_them(site: Site, replies: list[ReplyAd]) -> None:
     site.cloud.client("ec2").cancel_spot_fleet_requests(
         SpotFleetRequestIds=[replies[0]["BulkRequestID"]], TerminateInstances=False
     )
-    site.cloud.behave(second_cancel="no-effect")  # so that annexd has to end the first one's instances itself
+    site.cloud.behave(second_cancel="no-effect")  # annexd has to end the first one's instances itself
     for annex_id in (first, second, *others):
         cancelled = site.cancel(annex_id)
         assert cancelled["Result"] == "Success", cancelled
@@ -234,7 +241,7 @@ def ec2_fleet(site: Site, annex_id: str, ends_in_s: float) -> str:
 
 
 def look_at_all(site: Site) -> Report:
-    """Return what annexd's reconciliation sees with these keys."""
+    """Return the report of a reconciliation by annexd with these keys."""
     journal = site.journal()
     try:
         engine = site.engine(journal)
@@ -337,7 +344,7 @@ def denied(call: Any, **parameters: Any) -> bool:
 
 @dataclass
 class Limited:
-    """An account with a setup, and clients limited by a policy."""
+    """An account after its setup, and clients limited by a policy."""
 
     account: Account
     keys: dict[str, tuple[str, str]]
@@ -429,8 +436,8 @@ def test_a_right_that_is_missing_is_named_and_nothing_is_left(enforcing: Cloud, 
     i = next(i for i, each in enumerate(document["Statement"]) if "iam:CreateRole" in each["Action"])
     key = enforcing.user("almost", without(document, i, "iam:CreateRole"))
     account = as_user(Account(enforcing, tmp_path), key)
-    before = contents(enforcing) | {"instances": []}  # those of the other tests end meanwhile
-    elsewhere = "-region", "eu-west-1"  # where there is no enforcer yet
+    before = contents(enforcing) | {"instances": []}  # instances of the other tests end meanwhile
+    elsewhere = "-region", "eu-west-1"  # a region without an enforcer
     said = account.run("-setup", "-stack-name", "Another", *elsewhere)
     assert said.status == CLOUD_FAILED
     assert "is not authorized to perform: iam:CreateRole" in said.err

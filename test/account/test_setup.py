@@ -330,7 +330,7 @@ def test_lowering_max_lease_names_the_annexes_that_it_cuts_and_needs_a_confirmat
 
 
 def test_an_update_never_leaves_a_moment_without_an_enforcer(account: Account) -> None:
-    """Nothing that calls, allows or is called is deleted or replaced, however old the template was."""
+    """The update deletes or disables no part of the enforcer, however old the previous template was."""
     account.set_up()
     older = json.loads((TOP / "templates" / "annex.json").read_text())
     made = {name: resource["Properties"] for name, resource in older["Resources"].items()}
@@ -440,7 +440,7 @@ def test_a_partly_deleted_enforcer_is_created_again_while_annexes_live(
 
 
 def test_an_incomplete_stack_is_not_deleted_while_an_annex_lives(account: Account) -> None:
-    """Its deletion failed and its function works: the annexes would have no enforcer for a while."""
+    """The function still works after the failed deletion; deleting it would leave the annexes without an enforcer."""
     account.set_up()
     account.cloud.fault("DeleteFunction", "denied", times=9)
     account.client("cloudformation").delete_stack(StackName=STACK)
@@ -465,7 +465,7 @@ def update(account: Account, body: str) -> None:
 
 
 def test_the_file_goes_into_the_last_folder_whose_settings_count(account: Account, tmp_path: Path) -> None:
-    """As on Debian, where the first of two folders belongs to the package."""
+    """On Debian, the first of two folders belongs to the package."""
     packaged, own = tmp_path / "packaged", tmp_path / "own"
     packaged.mkdir()
     own.mkdir()

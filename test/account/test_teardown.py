@@ -126,7 +126,7 @@ def in_background(act: Callable[[], Said]) -> tuple[threading.Thread, list[Said]
 def test_an_order_in_progress_is_waited_for_and_the_function_opened_again(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The order checks the function before it is closed, and requests its fleet after the first look at the account."""
+    """The order checks the function before it is closed, and requests its fleet after -teardown first lists annexes."""
     account.set_up()
     description = function(account)["Description"]
     monkeypatch.setattr(enforcer, "CLOSING_S", 10.0)
@@ -156,13 +156,13 @@ def test_a_function_that_was_opened_meanwhile_is_not_deleted(account: Account, m
 
 
 def test_it_waits_longer_than_an_order_relies_on_its_look_at_the_function() -> None:
-    """The sum of the check's age, the delay of a request without an answer, and the delay until EC2 lists the fleet."""
+    """CLOSING_S covers the check's age, a request's delay without a response, and EC2's delay in listing the fleet."""
     assert CHECK_AGAIN_S + StepContext.settle_s == 150
     assert "CLOSING_S: Final = CHECK_AGAIN_S + StepContext.settle_s + 10.0" in Path(enforcer.__file__).read_text()
 
 
 def test_a_stack_without_the_lease_function_leaves_it_open(account: Account) -> None:
-    """As after a -setup that came after another stack's."""
+    """An earlier stack has the function, so the creation of this one was rolled back."""
     account.cloud.deploy_template(TOP / "templates" / "template-3.json", "First")
     body = (TOP / "templates" / "annex.json").read_text()
     account.client("cloudformation").create_stack(
@@ -192,7 +192,7 @@ def test_annexes_that_cannot_be_listed_count_as_living(account: Account, operati
 
 
 def test_ec2s_service_linked_roles_stay_for_a_region_that_has_a_file_of_its_own(account: Account) -> None:
-    """No instance runs anywhere: IAM would delete the roles, and the other region's next order would fail."""
+    """No instance runs anywhere, so IAM would delete the roles, and the other region's next order would fail."""
     elsewhere = "-region", "eu-west-1", "-output", str(account.folder / "82annex-europe")
     account.set_up()
     assert account.run("-setup", *elsewhere).status == OK

@@ -1,4 +1,4 @@
-"""VPCs of an emulated account, with and without a way out."""
+"""VPCs of an emulated account, with and without a route out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command ad that is right, and what is needed to carry it out."""
+"""A valid command ad, and the values needed to carry it out."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ NOW_S = 1_800_000_000.0
 REGION = "us-east-1"
 ARN = f"arn:aws:lambda:{REGION}:123456789012:function:lease"
 OWNER = "alice@example.org"
-ID = "0123456789abcdef0"  # of any resource, behind its prefix
+ID = "0123456789abcdef0"  # of any resource, after its prefix
 SPECIFICATION = {"ImageId": "ami-12345678", "InstanceType": "m5.large", "WeightedCapacity": 1}
 
 
 def bulk_request_ad(now_s: float = NOW_S, **changes: Any) -> dict[str, Any]:
-    """The ad that condor_annex -fleet-api spot-fleet sends; a change to None removes an attribute."""
+    """Return the ad that condor_annex -fleet-api spot-fleet sends; a change to None removes an attribute."""
     ad = {
         "Command": "CA_BULK_REQUEST",
         "RequestVersion": 1,

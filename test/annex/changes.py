@@ -1,4 +1,4 @@
-"""An annex whose lease is to be moved, and what came of it."""
+"""Steps for tests that change an annex: order it, check a refusal, end it, silence its lease function."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def refused(reply: dict[str, Any], result: str, *message: str) -> None:
 
 
 def end(site: Site, annex: dict[str, Any]) -> None:
-    """As the lease function does it."""
+    """End the annex as the lease function does, and wait until its instances are gone."""
     by_hand(site).cancel_spot_fleet_requests(SpotFleetRequestIds=[annex["BulkRequestID"]], TerminateInstances=True)
     wait_for(lambda: not site.cloud.running_instances(), "its instances to be gone")
 
 
 def silence(site: Site) -> None:
-    """Nothing is left of what the lease function said."""
+    """Delete the log group with the lease function's receipts."""
     site.cloud.client("logs", BYSTANDER).delete_log_group(logGroupName="/aws/lambda/HTCondorAnnexLease")

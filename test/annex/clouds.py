@@ -1,6 +1,6 @@
-"""An emulated AWS with the lease function deployed by its own template: of a folder of tests, or of one module alone.
+"""An emulated AWS with the lease function deployed from its own template, for a folder of tests or a single module.
 
-A module that imports the fixture `deployed` has a cloud of its own, because it changes what other tests rely on.
+A module that changes what other tests rely on imports the fixture `deployed`, and so has a cloud of its own.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ TEMPLATE = Path(__file__).resolve().parents[2] / "templates" / "template-3.json"
 
 @contextmanager
 def deployed_cloud() -> Iterator[tuple[Cloud, str]]:
-    """Yield it and the function's ARN; its rules fire only when a test says so."""
+    """Run the cloud, and yield it with the function's ARN; its rules fire only when a test says so."""
     with Cloud(speed=0, termination_s=0.05, behaviour={"logs_late_s": 0.0, "update_s": 0.0}) as cloud:
         yield cloud, cloud.deploy_template(TEMPLATE)
 
@@ -30,7 +30,7 @@ def deployed() -> Iterator[tuple[Cloud, str]]:
 
 @pytest.fixture
 def as_new(site: Site) -> Iterator[None]:
-    """AWS lists ended fleets for two days: those of earlier tests are forgotten; afterwards AWS behaves as at first."""
+    """Forget the fleets of earlier tests, which AWS lists for two days; reset the cloud's behaviour afterwards."""
     for each in site.cloud.fleets():
         site.cloud.forget_fleet(str(each["id"]))
     site.cloud.clear_audit()

@@ -1,4 +1,4 @@
-"""An emulated AWS for all tests of this folder, with the lease function deployed by its own template."""
+"""An emulated AWS for all tests in this folder, with the lease function deployed from its own template."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +20,7 @@ def deployed() -> Iterator[tuple[Cloud, str]]:
 
 
 def _have_read_the_models(cloud: Cloud, arn: str) -> None:
-    """The first call of a service takes longer than these tests' annexd waits for an answer."""
+    """Call each service once: the first call takes longer than annexd waits with HANG_TIMEOUT_S."""
     cloud.client("lambda").get_function(FunctionName=arn)
     cloud.client("events").list_rules()
     cloud.client("logs").describe_log_groups()
@@ -39,7 +39,7 @@ def site(deployed: tuple[Cloud, str], tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def priced(site: Site) -> Iterator[Site]:
-    """A site in whose cloud instances, volumes and addresses have prices."""
+    """Yield a site whose cloud has prices for instances, volumes and addresses."""
     site.cloud.set_prices(spot={f"m5.large us-east-1{zone}": [] for zone in "ab"})
     site.cloud.set_prices(spot={"m5.large": [[-30 * DAY_S, 0.03]], "c5.xlarge": [[-30 * DAY_S, 0.06]]}, **LISTS)
     yield site
@@ -49,7 +49,7 @@ def priced(site: Site) -> Iterator[Site]:
 
 @pytest.fixture
 def joined(site: Site) -> Iterator[Site]:
-    """A site whose annexes join a pool, and its bucket."""
+    """Yield a site with a bucket, whose annexes join a pool."""
     s3 = site.cloud.client("s3", BYSTANDER)
     s3.create_bucket(Bucket=BUCKET)
     site.defaults = defaults(s3_url=site.cloud.url)

@@ -1,10 +1,10 @@
-"""An engine that counts what is read of its journal."""
+"""An engine that counts the reads of its journal."""
 
 from annexd.workflow import Engine, State
 
 
 class Counting(Engine):
-    """Counts how often a workflow is read as a whole."""
+    """Counts how often a whole workflow is read."""
 
     reads = 0
 

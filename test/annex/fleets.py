@@ -1,4 +1,4 @@
-"""Fleets in the account: as annexd asks for them, changed by hand, and as annexd and AWS see them."""
+"""Fleets in the account: requested as annexd does it, changed by hand, and read as annexd and AWS see them."""
 
 import time
 from collections.abc import Mapping, Set
@@ -26,7 +26,7 @@ READING = ("Describe", "List", "Get", "Filter")
 
 
 def fleet(site: Site, annex_id: str, lease_s: float, token: str | None = None, its_tags: Any = None) -> str:
-    """One as annexd asks for it, unless the arguments differ; its ID."""
+    """Request a Spot Fleet as annexd does, unless the arguments differ; return its ID."""
     end_s = int(time.time() + lease_s)
     its_tags = tags(annex_id, OWNER, end_s) if its_tags is None else its_tags
     config = {
@@ -39,7 +39,7 @@ def fleet(site: Site, annex_id: str, lease_s: float, token: str | None = None, i
 
 
 def ec2_fleet(site: Site, annex_id: str, lease_s: float, capacity: int = 2, **more: Any) -> str:
-    """One as annexd would ask for it; its ID."""
+    """Create an EC2 Fleet as annexd would; return its ID."""
     end_s = int(time.time() + lease_s)
     token, ec2 = leased_token(annex_id, end_s), by_hand(site)
     own = [{"ResourceType": "fleet", "Tags": tags(annex_id, OWNER, end_s)}]
@@ -49,7 +49,7 @@ def ec2_fleet(site: Site, annex_id: str, lease_s: float, capacity: int = 2, **mo
 
 
 def by_hand(site: Site) -> Any:
-    """EC2, as somebody beside annexd uses it."""
+    """Return an EC2 client whose calls do not count as annexd's."""
     return site.cloud.client("ec2", BYSTANDER)
 
 
@@ -70,7 +70,7 @@ def described(site: Site, fleet_id: object) -> dict[str, Any]:
 
 
 def end_of(site: Site, fleet_id: object) -> int:
-    """When the lease function would end it."""
+    """Return when the lease function would end the fleet."""
     seen = described(site, fleet_id)
     end_s = lease_end(
         seen["SpotFleetRequestConfig"]["ClientToken"],
@@ -87,13 +87,13 @@ def instances_of(site: Site, fleet_id: str) -> list[str]:
 
 
 def stamp(site: Site, fleet_id: str, annex_id: str, end_s: float) -> None:
-    """As the lease function does."""
+    """Tag the fleet's instances as the lease function does."""
     for instance_id in instances_of(site, fleet_id):
         tag(site, instance_id, fleet=fleet_id, id=annex_id, end=utc(end_s))
 
 
 def target(site: Site, url: str | None = None) -> AccountTarget:
-    """The account, with alice's keys."""
+    """Return the account, with alice's keys."""
     keys = KeySource(public_key_file="/home/alice/public", secret_key_file="/home/alice/secret")
     url = url or site.cloud.url
     return AccountTarget(
@@ -108,11 +108,11 @@ def look(
     cancelled: Mapping[str, float] = NO_ENDS,
     today: date | None = None,
 ) -> Report:
-    """What a new annexd makes of the account."""
+    """Reconcile the account as a new annexd does; return the report."""
     context = replace(site.step_context(), now_s=lambda: time.time() + ahead_s)
     return reconcile(context, target(site), lambda: busy, lambda: cancelled, today)
 
 
 def writes(site: Site) -> list[str]:
-    """What was asked of AWS beyond looking, by annexd."""
+    """Return annexd's calls to AWS that were not reads, in order."""
     return [name for name in site.operations() if not name.startswith(READING)]

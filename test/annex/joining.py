@@ -1,4 +1,4 @@
-"""What an annexd needs whose annexes join a pool: the administrator's knobs, a signing key, a user's files."""
+"""Everything that annexes need to join a pool: the administrator's knobs, a signing key, a user's files."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,7 +24,7 @@ def defaults(**changes: Any) -> Defaults:
 
 
 class BundleSources:
-    """Of a host with a signing key and with folders of files."""
+    """The sources on a host with a signing key and folders of files."""
 
     def __init__(self, folders: Mapping[str, Mapping[str, bytes]] | None = None) -> None:
         self.folders = dict(folders or {})

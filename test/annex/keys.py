@@ -1,4 +1,4 @@
-"""Key files as a requester has them, and an account that cannot be reached."""
+"""The key files of a requester, and an account that cannot be reached."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KEYS = {"/public": b"AKIAALICE\n", "/secret": b" alice's/secret+key \n"}
 
 
 class Files:
-    """Files as the requester may read them, and who asked for which."""
+    """The files that a requester can read, and a record of who read which."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self.files = dict(files)

@@ -1,4 +1,4 @@
-"""Kill -9 a daemon's inside at an append, in a process of its own.
+"""Kill the core of annexd with SIGKILL at an append, in a process of its own.
 
 The process is forked from one that has imported everything and has no threads (see test/conftest.py).
 """
@@ -19,7 +19,7 @@ LONGEST_S: Final = 60.0
 
 
 class _Killed(Journal):
-    """A journal that kills its process as soon as a certain record is on the disk."""
+    """A journal that kills its process as soon as a certain record is on disk."""
 
     left = 0
 
@@ -31,7 +31,7 @@ class _Killed(Journal):
 
 
 def kill(site: Site, command: str, at: int) -> None:
-    """Let a daemon order, or carry out a command on the annex `physics`, and die with its record number `at`."""
+    """Run a daemon that orders, or carries out a command on the annex `physics`, and dies at its record number `at`."""
     life = get_context("forkserver").Process(target=_live, args=(site.cloud.url, site.arn, site.home, at, command))
     life.start()
     life.join(LONGEST_S)

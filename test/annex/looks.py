@@ -15,7 +15,7 @@ from test.annex.site import Site
 
 
 def ask(site: Site, owner: str = OWNER, looks: Mapping[str, Snapshot] | None = None, **changes: Any) -> dict[str, Any]:
-    """The reply to one question; AWS must not hear of it."""
+    """Query the annexes and return the reply; fail if annexd called AWS for it."""
     journal = site.journal()
     before = len(site.operations())
     try:
@@ -32,7 +32,7 @@ def listed(site: Site, owner: str = OWNER, looks: Mapping[str, Snapshot] | None 
 
 
 def looked(site: Site, ago_s: float = 0.0) -> dict[str, Snapshot]:
-    """What reconciliation sees, as if that were so long ago."""
+    """Reconcile, and return the snapshot as if it were `ago_s` seconds old."""
     report = look(site)
     seen = {annex.annex_id: annex for annex in report.annexes}
     return {target(site).key: Snapshot(time.time() - ago_s, seen, troubles=report.troubles)}

@@ -1,4 +1,4 @@
-"""Orders as annexd makes them, for tests that need one and no request."""
+"""Orders as annexd creates them, for tests that need an order but no request."""
 
 from dataclasses import replace
 from typing import Any
@@ -20,7 +20,7 @@ def endpoints(url: str) -> Endpoints:
 
 
 def target_at(url: str = NOWHERE_URL, keys: KeySource = KEYS, **changes: Any) -> AccountTarget:
-    """The account at these endpoints, with keys of alice's."""
+    """Return the account at these endpoints, with alice's keys."""
     requester = replace(Requester(OWNER, None, keys), **changes)
     return AccountTarget(requester, endpoints(url), ARN)
 
@@ -51,7 +51,7 @@ def cancel_order(of: FleetOrder, command_id: str | None = None) -> CancelOrder:
 
 
 def change_order(of: FleetOrder, end_of_lease_s: int, command_id: str = "change-1") -> ChangeOrder:
-    """Of an annex that AWS calls fleet-1."""
+    """Return a change of an annex whose fleet is fleet-1."""
     return ChangeOrder(
         of.annex_id,
         of.target,

@@ -1,4 +1,4 @@
-"""An excerpt of AWS's public price file, made for tests: nobody's prices in AWS's form."""
+"""An excerpt in the format of AWS's public price file, with invented prices."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ADDRESS = INSTANCE | {
 
 
 def price_file(*rows: dict[str, str], metadata: list[list[str]] = METADATA) -> str:
-    """An excerpt in the form of AWS's, of columns in another order than the one that is documented."""
+    """Return an excerpt in AWS's format, with the columns in another order than the documented one."""
     text = io.StringIO()
     names = sorted(INSTANCE)
     csv.writer(text, quoting=csv.QUOTE_ALL).writerows(

@@ -1,4 +1,4 @@
-"""One value for every member that AWS's service model has: nothing may be lost or changed on its way."""
+"""A value for every member of AWS's service model, for tests that none is lost or changed on its way."""
 
 from collections.abc import Set
 from typing import Any
@@ -15,7 +15,7 @@ SCALARS: dict[str, Any] = {
     "timestamp": "2027-01-15T08:00:00Z",
 }
 ID = "0123456789abcdef0"
-NAMED: dict[str, Any] = {  # what must look like something, or be one of two
+NAMED: dict[str, Any] = {  # members with a fixed format, or with only a few valid values
     "IamFleetRole": "arn:aws:iam::123456789012:role/fleet",
     "Arn": "arn:aws:iam::123456789012:instance-profile/machine",
     "DeviceName": "/dev/sdb",
@@ -41,7 +41,7 @@ NAMED: dict[str, Any] = {  # what must look like something, or be one of two
 
 
 def sample_of(shape: Shape, without: Set[str] = frozenset(), name: str = "") -> Any:
-    """A value in which every member of `shape` is given, down to the leaves, but for these (Shape.Member)."""
+    """Return a value with every member of `shape`, down to the leaves, except those in `without` (Shape.Member)."""
     if isinstance(shape, StructureShape):
         members = {
             name: sample_of(member, without, name)

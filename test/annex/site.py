@@ -1,4 +1,4 @@
-"""A site with an annex daemon's inside and the emulated AWS: real journal, real HTTP, no daemon around it."""
+"""A site with the core of annexd and the emulated AWS: a real journal and real HTTP, but no daemon around them."""
 
 import time
 from collections.abc import Callable, Iterator, Set
@@ -37,9 +37,9 @@ PACE = RetryPolicy(
     base_s=0.01, cap_s=0.1, forward_deadline_s=60.0, undo_patience_s=60.0, stuck_base_s=0.05, stuck_cap_s=0.2
 )
 SETTLE_S = 0.6
-BYSTANDER = "AKIAEMULATEDTESTS000"  # whose calls are not annexd's
-READ_TIMEOUT_S = 60.0  # a busy host answers late
-HANG_TIMEOUT_S = 1.0  # where the answer never comes
+BYSTANDER = "AKIAEMULATEDTESTS000"  # its calls are not annexd's
+READ_TIMEOUT_S = 60.0  # a busy host responds late
+HANG_TIMEOUT_S = 1.0  # for tests in which the response never comes
 RECENT_S = 120.0
 
 
@@ -52,15 +52,15 @@ class Site:
     home: Path
     cache: ClientCache = field(default_factory=lambda: ClientCache(read_timeout=READ_TIMEOUT_S))
     keys: dict[str, bytes] = field(default_factory=lambda: dict(KEYS))
-    defaults: Defaults = field(default_factory=lambda: Defaults(shortest_lease_s=1))  # the cloud's ticks are by hand
+    defaults: Defaults = field(default_factory=lambda: Defaults(shortest_lease_s=1))  # tests trigger the cloud's ticks
     bundle_sources: BundleSources = field(default_factory=BundleSources)
-    broken_paths: set[str] = field(default_factory=set)  # at which the reader of key files itself fails
+    broken_paths: set[str] = field(default_factory=set)  # paths at which the reader of key files itself fails
     readers: set[str] = field(default_factory=lambda: {OWNER})  # the users whose files annexd can open here
-    asks: dict[str, Any] = field(default_factory=dict)  # of every ad
-    patience: float = 1.0  # how much of annexd's own pauses between two looks passes
-    unleased_s: float = 0.0  # instance-seconds of other tests' fleets that had no lease on purpose
+    asks: dict[str, Any] = field(default_factory=dict)  # attributes of every ad
+    patience: float = 1.0  # a factor on annexd's own pauses between two looks
+    unleased_s: float = 0.0  # instance-seconds of other tests' fleets, which had no lease on purpose
     rules: Rules = field(default_factory=Rules)  # the budgets
-    away_s: float = 0.0  # by how much the daemon's clock is ahead of the cloud's: time that it spent dead
+    away_s: float = 0.0  # how far the daemon's clock is ahead of the cloud's, as after time spent dead
 
     def now_s(self) -> float:
         return time.time() + self.away_s
@@ -77,14 +77,14 @@ class Site:
 
     @contextmanager
     def dying(self, at: int, *, written: bool = True) -> Iterator[None]:
-        """Meanwhile each daemon dies at this append of its life, before or after the record is on the disk."""
+        """Make each daemon die meanwhile at its append `at`, before or, if `written`, after the record is on disk."""
         with self.mortal(at, written=written) as deaths:
             yield
         assert deaths, f"it took fewer than {at} records"
 
     @contextmanager
     def mortal(self, at: int, *, written: bool) -> Iterator[list[Crash]]:
-        """The same, of a daemon that may be done before; yields what holds its death afterwards."""
+        """Do the same for a daemon that may finish earlier; yield a list that has its death afterwards, if any."""
         deaths: list[Crash] = []
         self.journal = partial(self._dying_journal, at, written)  # type: ignore[method-assign]
         try:
@@ -95,7 +95,7 @@ class Site:
             del self.journal
 
     def unfinished(self) -> int:
-        """How many workflows the next daemon has to go on with."""
+        """Return how many workflows the next daemon has to continue."""
         journal = self.journal()
         try:
             return len(journal.unfinished())
@@ -115,13 +115,13 @@ class Site:
         )
 
     def trusting(self) -> Defaults:
-        """The site's defaults, with the emulated cloud as the administrator's: so its clock is believed."""
+        """Return the site's defaults with the cloud as the administrator's endpoints: annexd trusts its clock."""
         url = self.cloud.url
         return replace(self.defaults, ec2_url=url, lambda_url=url, sts_url=url, logs_url=url, ssm_url=url)
 
     @contextmanager
     def life(self) -> Iterator[CommandContext]:
-        """One life of a daemon, with the ledger of its journal under the site's budgets."""
+        """Run one life of a daemon, with the ledger of its journal under the site's budgets."""
         journal = self.journal()
         try:
             index, context = AnnexIndex(self.engine(journal)), self.step_context()
@@ -150,7 +150,7 @@ class Site:
         offer: MachineOffer | None = None,
         **changes: Any,
     ) -> ReplyAd:
-        """One life of a daemon that takes one order, and goes on with it while it is stuck."""
+        """Order an annex in one life of a daemon."""
         journal = self.journal()
         try:
             engine = self.engine(journal, pace)
@@ -170,7 +170,7 @@ class Site:
             journal.close()
 
     def quote(self, **changes: Any) -> ReplyAd:
-        """What annexd answers to a quote."""
+        """Return annexd's reply to a quote."""
         ad = self.ad(**{"Command": "CA_QUOTE_ANNEX", **changes})
         if not self.rules.budgets:
             return quote_annex(ad, OWNER, self.step_context(), self.asking(), self.now_s(), self.bundle_sources)
@@ -180,12 +180,12 @@ class Site:
             )
 
     def asking(self) -> Defaults:
-        """The site's defaults, with the emulated cloud for what quotes alone ask."""
+        """Return the site's defaults, with the emulated cloud as the endpoints of prices and quotas."""
         url, own = self.cloud.url, self.defaults
         return replace(own, pricing_url=own.pricing_url or url, quotas_url=own.quotas_url or url)
 
     def cancel(self, annex: str, owner: str = OWNER, *, pace: RetryPolicy = PACE, **changes: Any) -> ReplyAd:
-        """One life of a daemon that is asked to cancel an annex."""
+        """Cancel an annex in one life of a daemon."""
         journal = self.journal()
         try:
             ad = {"Command": "CA_CANCEL_ANNEX", "RequestVersion": 1, "Annex": annex, **changes}
@@ -195,7 +195,7 @@ class Site:
             journal.close()
 
     def change(self, annex: str, owner: str = OWNER, *, pace: RetryPolicy = PACE, **changes: Any) -> ReplyAd:
-        """One life of a daemon that is asked to move the end of a lease."""
+        """Move the end of a lease in one life of a daemon."""
         journal = self.journal()
         try:
             ad = {"Command": "CA_CHANGE_LEASE", "RequestVersion": 1, "Annex": annex, **changes}
@@ -217,7 +217,7 @@ class Site:
         claimed: Set[str] = frozenset(),
         **changes: Any,
     ) -> ReplyAd:
-        """One life of a daemon that is asked to change an annex's size."""
+        """Change an annex's size in one life of a daemon."""
         journal = self.journal()
         try:
             ad = {"Command": "CA_RESIZE_ANNEX", "RequestVersion": 1, "Annex": annex, "TargetCapacity": units, **changes}
@@ -230,7 +230,7 @@ class Site:
             journal.close()
 
     def restart(self) -> list[tuple[str, str]]:
-        """Another life: go on with all that is unfinished, until it is finished.  Result and error of each."""
+        """Finish all unfinished workflows in another life of a daemon; return the result and error of each."""
         journal = self.journal()
         try:
             engine = self.engine(journal)
@@ -243,13 +243,13 @@ class Site:
         finally:
             journal.close()
 
-    # What the cloud holds; the tests share one cloud, so what was there before is not looked at.
+    # The cloud's contents.  The tests share one cloud, so fleets that earlier tests ended are ignored.
 
     def live_fleets(self) -> list[dict[str, Any]]:
         return [fleet for fleet in self.cloud.fleets() if not str(fleet["state"]).startswith(("cancelled", "deleted"))]
 
     def operations(self) -> list[str]:
-        """Of annexd, in order; without the question whose the keys are, which is asked once in a while."""
+        """Return annexd's operations in order, without GetCallerIdentity, which is called only once in a while."""
         own = {key.decode() for path, key in self.keys.items() if path.endswith("public")} | {ACCESS_KEY_ID}
         calls = [
             each["operation"] for each in self.cloud.audit() if each["kind"] == "call" and each["access_key_id"] in own
@@ -261,7 +261,7 @@ class Site:
         wait_for(lambda: self.cloud.running_instances() == [], f"no instances: {self.cloud.running_instances()}")
 
     def check_all_leased(self) -> None:
-        """Nothing is billed without a lease: every live fleet has its end in its token, and the rule is there."""
+        """Check that nothing is billed without a lease: each live fleet's token has its end, and the rule is on."""
         for fleet in self.live_fleets():
             assert read_leased_token(fleet["config"]["ClientToken"]) is not None
         rule = self.cloud.client("events", BYSTANDER).describe_rule(Name="HTCondorAnnexLease")
@@ -269,7 +269,7 @@ class Site:
         assert self.cloud.meter()["unleased"]["instance_seconds"] == self.unleased_s
 
     def clean(self) -> None:
-        """End what a test made on purpose, and have the lease function seen at work."""
+        """End what the last test left on purpose, and make sure that the lease function was seen at work."""
         self.cloud.clear_faults()
         ec2 = self.cloud.client("ec2", BYSTANDER)
         fleets = [str(fleet["id"]) for fleet in self.live_fleets()]
@@ -286,7 +286,7 @@ class Site:
         self.cloud.clear_audit()
 
     def _has_just_worked(self) -> bool:
-        """Return whether the newest receipt is one that no test waits long enough to make too old."""
+        """Return whether the newest receipt is faultless, and too recent to expire during any test."""
         now_s = time.time()
         receipt = newest_receipt(self.cloud.client("logs", BYSTANDER), self.arn, now_s)
         if receipt is None or not 0 <= now_s - receipt.at_s < RECENT_S:
@@ -294,7 +294,7 @@ class Site:
         return receipt.is_complete and not (receipt.lacking or receipt.stuck or receipt.error_texts)
 
     def beat(self) -> None:
-        """One run of the lease function, by its rule; returns when its receipt can be read."""
+        """Run the lease function once by its rule; return when its receipt can be read."""
         began_s = int(time.time())
         assert self.cloud.tick() == 1
         logs = self.cloud.client("logs", BYSTANDER)
@@ -305,7 +305,7 @@ class Site:
 
 
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
-    """Return when it holds; fail with `what` when it does not in time."""
+    """Wait until the condition holds; fail with `what` if it does not in time."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline_s, f"waited {timeout_s} s for {what}"

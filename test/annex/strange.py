@@ -1,4 +1,4 @@
-"""Answers of an endpoint that AWS does not give."""
+"""Responses that AWS never sends, for an endpoint between annexd and the emulated AWS."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BODIES = {
 
 
 def answering(operation: str, body: bytes) -> Callable[[bytes], bytes | None]:
-    """This body in place of AWS's answer to one operation, which AWS does not get to see."""
+    """Return a function that responds to one operation with this body; AWS does not see the request."""
 
     def changed(request: bytes) -> bytes | None:
         head, _, content = request.partition(b"\r\n\r\n")

@@ -151,7 +151,7 @@ def test_lent_keys_go_to_the_endpoints_that_are_configured_now_whatever_the_jour
     assert own_endpoints(moved).region == "us-east-1"
 
 
-# What cannot be used.
+# Unusable configurations.
 
 
 @pytest.mark.parametrize("profile", [None, "nobodys"])

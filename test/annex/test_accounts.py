@@ -1,4 +1,4 @@
-"""An order's files are read as the account that its owner was when it was accepted, and as no other."""
+"""An order's files are read as the account that its owner had when it was accepted, and as no other."""
 
 from contextlib import suppress
 
@@ -15,9 +15,9 @@ ALICE = "alice@old.example.org"
 
 
 def readers(owner: str, account: str | None) -> set[str]:
-    """The user as which the key files of such an order are opened, on a host whose UID_DOMAIN is NEW."""
+    """Return the users that open the key files of such an order on a host whose UID_DOMAIN is NEW."""
     files = Files(KEYS)
-    with suppress(Retry):  # there is no AWS to say whose these keys are
+    with suppress(Retry):  # no AWS can say whose these keys are
         KeyFiles(files, defaults=Defaults(uid_domain=NEW))(target_at(owner=owner, account=account))
     return {reader for reader, _ in files.asked}
 

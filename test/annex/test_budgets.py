@@ -1,4 +1,4 @@
-"""Budgets on the emulated AWS: nothing is ordered that was not reserved, and what was not spent returns."""
+"""Budgets on the emulated AWS: nothing is ordered without a reservation, and unspent money returns."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SPECIFICATIONS = {"LaunchSpecifications": [seen()], "SpotPrice": None}
 
 
 def limit(site: Site, dollars: float, rate: float | None = None, **more: Any) -> None:
-    """Have one budget, of a month."""
+    """Give the site a single budget, per month."""
     budget = Budget("physics", int(dollars * MICRO), Period.MONTH, None if rate is None else int(rate * MICRO), **more)
     site.rules = Rules((budget,))
 
@@ -54,14 +54,14 @@ def accepted(site: Site, **changes: Any) -> ReplyAd:
 
 
 def need_of(site: Site, **changes: Any) -> int:
-    """Return micro-dollars that such an order reserves, by the quote of it."""
+    """Return the micro-dollars that such an order reserves, by its quote."""
     quote = json.loads(str(site.quote(**{**SPECIFICATIONS, **changes})["Quote"]))
     whole, _, parts = quote["Budgets"][0]["Need"].partition(".")
     return int(whole) * MICRO + int(parts)
 
 
 def looked(site: Site, context: StepContext, order: FleetOrder) -> tuple[float, Report]:
-    """Look as often as it takes: the site's annexd waits for an answer for a second only."""
+    """Reconcile until it succeeds, since a busy host may respond late; return when that began, and the report."""
     reports: list[tuple[float, Report]] = []
 
     def look() -> bool:
@@ -75,7 +75,7 @@ def looked(site: Site, context: StepContext, order: FleetOrder) -> tuple[float, 
 
 
 def settled(site: Site) -> Account:
-    """Look at the cloud as reconciliation does, and settle what is gone."""
+    """Reconcile, settle what is gone, and return the budget's account."""
     with site.life() as life:
         assert life.reservations is not None
         recorder, settlement = UsageRecorder(life.index), Settlement(life.index, life.reservations)
@@ -209,7 +209,7 @@ def test_64_orders_at_once_never_exceed_the_budget(priced: Site) -> None:
         for each in threads:
             each.join()
     results = [each["Result"] for each in replies]
-    refused = results.count("InvalidState")  # a busy host's cloud may be late for some that ask for prices
+    refused = results.count("InvalidState")  # on a busy host, some orders may get their prices too late
     assert (len(results), results.count("Success")) == (64, 5), results
     assert refused > 30, results
     found = account(priced)
@@ -310,7 +310,7 @@ def test_a_cancelled_annex_counts_what_ran_and_returns_the_rest(priced: Site) ->
     reserved = settled(priced).reserved.money
     assert reserved == account(priced).reserved.money > 0, "it lives"
     assert priced.cancel(annex, CommandID="cancel")["Result"] == "Success"
-    priced.away_s = 100.0  # the least time that is billed is over
+    priced.away_s = 100.0  # beyond the minimum time that is billed
     found = settled(priced)
     assert found.reserved.money == 0
     assert 0 < found.spent < reserved
@@ -319,7 +319,7 @@ def test_a_cancelled_annex_counts_what_ran_and_returns_the_rest(priced: Site) ->
 
 
 def check_holds(site: Site, annex_id: str) -> None:
-    """All that is reserved for an annex at rest is for its fleets and its end, and within the budget."""
+    """Check that an annex at rest reserves exactly the amount of its fleets until its end, within the budget."""
     with site.life() as life:
         assert life.reservations is not None
         [known] = [each for each in life.index.all() if each.annex_id == annex_id]
@@ -335,7 +335,7 @@ def check_holds(site: Site, annex_id: str) -> None:
 def test_a_crash_at_each_append_of_an_extension_reserves_for_the_end_that_the_lease_has(
     priced: Site, at: int, written: bool
 ) -> None:
-    limit(priced, 0.6)  # the order and one extension, of two
+    limit(priced, 0.6)  # enough for the order and one of two extensions
     annex = str(accepted(priced)["AnnexID"])
     with priced.mortal(at, written=written):
         priced.change(annex, LeaseExtension=3600, CommandID="first")

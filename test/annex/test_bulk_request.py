@@ -310,7 +310,7 @@ def test_a_daemon_that_was_away_past_the_lease_leaves_nothing(site: Site) -> Non
 # Between the check and the request.
 
 
-CHECKED = 5  # records of an order until its lease function was checked, and there is no object to make
+CHECKED = 5  # records of an order until its lease function was checked, without an object to put
 
 
 def test_a_fresh_check_is_not_repeated(site: Site) -> None:
@@ -372,7 +372,7 @@ def _die_after_the_first_lost_answer(site: Site) -> None:
 
 
 class DyingJournal(Journal):
-    """Ends the daemon when it has written down that an answer was lost."""
+    """Ends the daemon once it has recorded that a response was lost."""
 
     def append(self, command_id: str, step: str, kind: Kind, body: Json, reserved: Json | None = None) -> None:
         super().append(command_id, step, kind, body, reserved)

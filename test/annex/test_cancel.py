@@ -1,4 +1,4 @@
-"""An annex that its user ends: a tag that nothing overrules ends its lease, and its fleets end at once."""
+"""Cancellation of an annex: a tag that nothing overrides ends its lease, and its fleets end at once."""
 
 import contextlib
 import threading
@@ -25,12 +25,12 @@ CANCELLED = "htcondor:annex-cancelled"
 
 @pytest.fixture
 def annex(site: Site) -> dict[str, Any]:
-    """The reply to an order of an hour."""
+    """Order an annex for an hour; return the reply."""
     return ordered(site)
 
 
 def check_ended(site: Site, annex: dict[str, Any]) -> None:
-    """It is tagged, its fleet is cancelled, and its instances go without the lease function."""
+    """Check that it is tagged, its fleet is cancelled, and its instances end without the lease function."""
     assert CANCELLED in tags_of(site, annex["BulkRequestID"])
     assert end_of(site, annex["BulkRequestID"]) <= site.now_s() + 1
     site.check_nothing_left()
@@ -94,7 +94,7 @@ def test_instances_that_these_keys_cannot_end_are_left_to_the_lease_function(sit
     site.check_nothing_left()
 
 
-# Who may, and what.
+# Permissions and names.
 
 
 def test_only_its_owner_or_a_super_user_may_cancel_it(site: Site, annex: dict[str, Any]) -> None:
@@ -126,7 +126,7 @@ STUCK = replace(PACE, undo_patience_s=0.1, stuck_base_s=60.0)
 
 
 def stuck_order(site: Site) -> dict[str, Any]:
-    """The reply to an order that made its fleet, failed, and cannot end it."""
+    """Return the reply to an order that created its fleet, failed, and cannot end the fleet."""
     site.cloud.fault("CancelSpotFleetRequests", "internal", times=1000)
     site.cloud.fault("RequestSpotFleet", "reset", times=1, when="after")
     site.cloud.fault("RequestSpotFleet", "denied", times=1000)
@@ -148,7 +148,7 @@ def test_an_order_that_is_stuck_in_its_undo_is_cancelled_and_tried_at_once(site:
 def test_an_order_that_is_under_way_takes_no_further_step_and_is_undone(site: Site) -> None:
     site.cloud.fault("FilterLogEvents", "hang", hang_s=60.0)
     journal, replies = site.journal(), list[dict[str, Any]]()
-    index = AnnexIndex(site.engine(journal, replace(PACE, cap_s=0.5)))  # its forty tries last longer than the undo
+    index = AnnexIndex(site.engine(journal, replace(PACE, cap_s=0.5)))  # its forty attempts last longer than the undo
 
     def order() -> None:
         reply = bulk_request(
@@ -267,7 +267,7 @@ def test_a_wrong_command_reports_its_faults(site: Site, changes: dict[str, Any],
     assert writes(site) == []
 
 
-# Twice, and after all kinds of trouble.
+# Repetitions, and all kinds of trouble.
 
 
 def test_cancelling_twice_is_cancelling_once(site: Site, annex: dict[str, Any]) -> None:
@@ -280,7 +280,7 @@ def test_cancelling_twice_is_cancelling_once(site: Site, annex: dict[str, Any]) 
 
 
 class MeetingRoll(AnnexIndex):
-    """Two that ask for a cancellation have the same answer before either goes on, if they can."""
+    """Holds a thread that has read the cancellation until a second one has read it too, for at most 0.5 s."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)

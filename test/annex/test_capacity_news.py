@@ -1,4 +1,4 @@
-"""What AWS says about capacity is read out of histories that are read anyway, and of instances that it took back."""
+"""News about capacity comes from histories that annexd reads anyway, and from instances that AWS took back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command that is sent again while the first is looked at."""
+"""A command that is sent again while the first one is still being checked."""
 
 from __future__ import annotations
 

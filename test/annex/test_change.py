@@ -1,4 +1,4 @@
-"""The end of a lease is moved where the lease is: on the fleet, seen there, and only then said to be done."""
+"""The end of a lease is moved on the fleet itself, and a change succeeds only once the fleet shows the new end."""
 
 import threading
 import time
@@ -24,11 +24,11 @@ CHANGES: dict[str, dict[str, Any]] = {"extend": {"LeaseExtension": 600}, "shorte
 
 @pytest.fixture
 def annex(site: Site) -> dict[str, Any]:
-    """The reply to an order of an hour."""
+    """Order an annex for an hour; return the reply."""
     return ordered(site)
 
 
-# What it does.
+# The effect of a change.
 
 
 @pytest.mark.parametrize("called", ["AnnexID", "BulkRequestID", "name"])
@@ -83,7 +83,7 @@ def test_the_lease_function_ends_it_at_the_moved_end_and_not_before(site: Site, 
     assert [each["id"] for each in site.live_fleets()] == [other["BulkRequestID"]]
 
 
-# Who may, and which.
+# Permissions and names.
 
 
 def test_only_its_owner_or_a_super_user_may_change_it(site: Site, annex: dict[str, Any]) -> None:
@@ -169,7 +169,7 @@ def test_the_same_command_gets_the_same_answer_and_no_other_commands(site: Site,
     assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"] + 600
 
 
-# In time, and where there is something to change.
+# Changes that come too late, or have nothing to change.
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -243,7 +243,7 @@ def test_a_fleet_that_aws_has_forgotten_has_no_end_to_move(site: Site, annex: di
 
 
 def in_one_daemon(site: Site, act: Callable[[Callable[..., Any], Callable[..., Any]], None]) -> None:
-    """Let `act(order, change)` be served by one daemon, in as many threads as it likes."""
+    """Call `act(order, change)`: one daemon serves both functions, from as many threads as `act` starts."""
     journal = site.journal()
     index = AnnexIndex(site.engine(journal))
 
@@ -293,7 +293,7 @@ def test_two_changes_at_once_are_carried_out_one_after_the_other(site: Site, ann
     assert end_of(site, annex["BulkRequestID"]) == annex["EndOfLease"] + 1800
 
 
-# What lengthens a lease costs money.
+# A longer lease costs money.
 
 
 def test_an_extension_needs_the_heartbeat_and_shortening_does_not(site: Site, annex: dict[str, Any]) -> None:

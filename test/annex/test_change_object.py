@@ -1,4 +1,4 @@
-"""The machines hear of a new end from the annex's object: an extension that they cannot hear of is none."""
+"""Machines learn of a new end from the annex's object, so an extension without a new object is taken back."""
 
 import io
 import json
@@ -23,7 +23,7 @@ def annex(joined: Site) -> dict[str, Any]:
 
 
 def told_end_s(site: Site, annex: dict[str, Any]) -> int:
-    """The end that the machines read."""
+    """Return the end that the machines read."""
     s3 = site.cloud.client("s3", BYSTANDER)
     body = s3.get_object(Bucket=BUCKET, Key=f"annex/{annex['AnnexID']}.tar.gz")["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(body), mode="r:gz") as tar:

@@ -1,4 +1,4 @@
-"""A change of a lease's end that AWS refuses, loses, delays or forgets: it is done as a whole, or it is undone."""
+"""A change of a lease's end that AWS refuses, loses, delays or forgets is completed, or it is undone."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from test.annex.changes import ordered, refused, silence
 from test.annex.fleets import by_hand, end_of, tag, writes
 from test.annex.site import PACE, SETTLE_S, Site, wait_for
 
-HASTY = replace(PACE, forward_deadline_s=0.08)  # a step of a change takes two and a half times that
+HASTY = replace(PACE, forward_deadline_s=0.08)  # a step of a change may take two and a half times that
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_tag_that_shows_late_is_waited_for(site: Site, annex: dict[str, Any]) 
 
 @pytest.mark.usefixtures("annex")
 def test_a_tag_that_shows_a_little_late_does_not_count_as_lost(site: Site) -> None:
-    """All tags of AWS's may: the next change need not wait for what can no longer come."""
+    """Any tag may do so on AWS.  If it counted as lost, the next change would wait for a write that cannot come."""
     site.cloud.behave(tags_late_s=0.1)
     for _ in range(2):
         reply = site.change("physics", LeaseExtension=600)

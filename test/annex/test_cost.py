@@ -1,4 +1,4 @@
-"""What annexd estimates is what the emulator's meter bills, within the stated error; or it is unknown."""
+"""annexd's estimate matches the bill of the emulator's meter within the stated error, or it is unknown."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def market(*courses: list[tuple[int, float]]) -> Market:
 
 
 def prices_in(market: Market, until_s: float) -> dict[CapacityPool, Prices]:
-    """The data that AWS would show by then."""
+    """Return the prices that AWS would show by then."""
     spot = {
         pool: [(each.at_s, each.price) for each in market.changes(pool.kind, pool.zone) if each.at_s <= until_s]
         for pool in (A, B)

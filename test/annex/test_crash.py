@@ -1,4 +1,4 @@
-"""annexd dies at every append, and AWS is looked at: nothing billed without a lease, nothing half done afterwards."""
+"""annexd dies at every append: AWS never bills anything without a lease, and nothing stays half done."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +55,7 @@ def another_home(site: Site, home: Path, at: int) -> None:
 def test_an_order_that_dies_at_any_append_leaves_nothing_without_a_lease(
     site: Site, course: str, written: bool
 ) -> None:
-    """How many there are differs: an undo looks until it sees the end."""
+    """The number of appends varies, because an undo polls until it sees the end."""
     home, died_at = site.home, 0
     for at in range(1, MOST_RECORDS):
         another_home(site, home, at)
@@ -70,7 +70,7 @@ def test_an_order_that_dies_at_any_append_leaves_nothing_without_a_lease(
 
 
 def check_restart(site: Site, course: str, *, unfinished: bool) -> None:
-    """What the next daemon makes of it."""
+    """Check what the next daemon does with the order."""
     site.check_all_leased()
     results = [result for result, _ in site.restart()]
     site.check_all_leased()

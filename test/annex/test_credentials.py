@@ -129,7 +129,7 @@ def test_each_kind_of_refusal_has_its_own_words_and_is_asked_once(site: Site) ->
         assert len(site.cloud.calls("RequestSpotFleet")) == 1, code
 
 
-# Keys of another account: there, all of an order looks gone.
+# Keys of another account, in which all of an order seems to be gone.
 
 
 def other_account(site: Site) -> None:

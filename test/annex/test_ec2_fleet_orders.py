@@ -1,4 +1,4 @@
-"""Orders by EC2 Fleet: the same file as for a Spot Fleet, its launch template, its lease, and what undoes it."""
+"""Orders by EC2 Fleet: the same file as for a Spot Fleet, the launch template, the lease, and the undo."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -21,7 +21,7 @@ CAPACITY = {"TotalTargetCapacity": 2, "OnDemandTargetCapacity": 0, "DefaultTarge
 
 @pytest.fixture
 def by_ec2_fleet(site: Site) -> Iterator[Site]:
-    """A site whose administrator wants EC2 Fleets, and no templates but those that an order makes."""
+    """Yield a site whose administrator chose EC2 Fleets; delete its launch templates afterwards."""
     before = site.defaults
     site.defaults, site.asks = replace(before, fleet_api=EC2_FLEET), {"FleetAPI": None}
     yield site
@@ -51,7 +51,7 @@ def tags_in(reported: Mapping[str, Any]) -> dict[str, str]:
 
 
 def own_template(site: Site, name: str, **data: Any) -> dict[str, Any]:
-    """One of the user's; as a file names it."""
+    """Create a launch template of the user's; return it as a file names it."""
     whole = {"ImageId": "ami-12345678", "InstanceType": "m5.large", **data}
     by_hand(site).create_launch_template(LaunchTemplateName=name, LaunchTemplateData=whole)
     return {"LaunchTemplateSpecification": {"LaunchTemplateName": name, "Version": "$Latest"}}

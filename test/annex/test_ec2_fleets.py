@@ -1,4 +1,4 @@
-"""Annexes by EC2 Fleet, made by hand: annexd sees, extends and ends them as it does those by Spot Fleet."""
+"""Annexes by EC2 Fleet, created by hand: annexd sees, shortens and ends them as it does those by Spot Fleet."""
 
 import time
 from dataclasses import replace
@@ -32,7 +32,7 @@ ROLE_MESSAGE = "iamFleetRoleInvalid"
 
 @pytest.fixture(autouse=True)
 def _of_the_cloud(site: Site) -> None:
-    """Its defaults name the emulated AWS, so that annexd believes its clock."""
+    """Name the emulated AWS in the site's defaults, so that annexd trusts its clock."""
     site.defaults = replace(site.trusting(), lease_function_arn=site.arn)
 
 
@@ -41,7 +41,7 @@ def state_of(site: Site, fleet_id: str) -> str:
 
 
 def ended(site: Site, fleet_id: str) -> None:
-    """Undo it as an order is undone, until AWS shows nothing of it."""
+    """End the fleet as the undo of an order does, until AWS shows nothing of it."""
 
     def is_ended() -> bool:
         [found] = [each for each in take_inventory(by_hand(site)).fleets if each.fleet_id == fleet_id]
@@ -87,7 +87,7 @@ def test_fleets_on_every_page_are_read(site: Site) -> None:
     found = fleets_of_annex(by_hand(site), "annex-1", ())
     assert sorted(each.client_token for each in found) == sorted(tokens)
     assert len(site.cloud.calls("DescribeFleets")) == 2
-    cancel_fleet(by_hand(site), found[0].fleet_id)  # 100 are left to be ended by one call
+    cancel_fleet(by_hand(site), found[0].fleet_id)  # 100 are left, which one call can end
 
 
 def test_a_foreign_fleet_is_never_ours_for_any_tags(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""The reasons why machines ended reach their users: what a machine said itself, and that AWS interrupted it."""
+"""Users learn why their machines ended: from the machine's own message, or because AWS interrupted it."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ def _at_once(site: Site) -> Iterator[None]:
 
 
 def ended(site: Site, console: str = "", **more: str) -> Trouble | None:
-    """What is seen of a fleet of two, one of which has ended like this."""
+    """End one instance of a fleet of two like this; return the trouble that annexd sees."""
     fleet_id = fleet(site, "annex-1", 1000)
     first, _ = instances_of(site, fleet_id)
     site.cloud.turn_off(first, console, **more)

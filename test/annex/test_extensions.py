@@ -1,4 +1,4 @@
-"""A lease is extended as far as its user may, while somebody waits for it, or not at all; the answer says its end."""
+"""A lease is extended within its limits and while somebody waits for it, or not at all; the reply has its end."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ HOUR_S = 3600
 
 
 def end_s(site: Site, fleet_id: object) -> int | None:
-    """What the fleet's tag says."""
+    """Return the end in the fleet's tag."""
     ec2 = site.cloud.client("ec2", BYSTANDER)
     [seen] = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[str(fleet_id)])["SpotFleetRequestConfigs"]
     return end_in_tag({tag["Key"]: tag["Value"] for tag in seen["Tags"]}[TAG_LEASE_END])
@@ -87,7 +87,7 @@ def test_an_extension_that_annexd_was_away_for_is_not_made_when_nobody_waits_for
 
 
 def test_the_answer_to_an_extension_that_was_refused_in_its_middle_says_the_end_that_stands(site: Site) -> None:
-    """It is cancelled by hand between the look at the lease and the tag."""
+    """It is cancelled by hand after annexd has read the lease and before it writes the tag."""
     ordered = site.order()
     site.cloud.fault("CreateTags", "internal", times=10_000, matching="annex-lease-end")
     patient = replace(PACE, cap_s=1.0)

@@ -1,4 +1,4 @@
-"""A user who ordered and gets nothing sees why: what AWS says, what it means, and the next step."""
+"""Users whose order starts nothing see why: AWS's message, its meaning, and the next step."""
 
 import json
 import re
@@ -25,7 +25,7 @@ from test.cloud.fleet_troubles import TROUBLES, blacklisted
 __all__ = ["as_new", "deployed"]  # a cloud of its own: its fleets fail
 pytestmark = pytest.mark.usefixtures("as_new")
 
-MEANINGS = {  # by trouble: a word of what AWS says, and a word of the next step
+MEANINGS = {  # by trouble: part of AWS's message, and part of the next step
     "quota": ("Spot Max Instance Count Exceeded", "request a higher quota"),
     "price": ("Spot bid price is less than Spot market price $0.9120", "leave SpotPrice out"),
     "not-offered": ("$-1.0000", "other instance types or zones"),
@@ -44,7 +44,7 @@ MEANINGS = {  # by trouble: a word of what AWS says, and a word of the next step
 
 
 def troubled(site: Site, trouble: str, **more: Any) -> Trouble:
-    """What is seen of a fleet with this trouble."""
+    """Request a fleet with this trouble; return what annexd sees of it."""
     site.cloud.behave(fleet_trouble=trouble)
     fleet_id = fleet(site, "annex-1", 1000)
     return look(site, **more).troubles[fleet_id]
@@ -107,7 +107,7 @@ def test_a_request_that_found_nothing_within_its_delay_has_failed(site: Site) ->
 
 
 def test_machines_that_leave_for_lack_of_work_are_not_reported_as_trouble(site: Site) -> None:
-    """A one-time request replaces nothing.  These were launched some minutes earlier than the emulator has it."""
+    """A one-time request replaces nothing.  The test dates the launches in the history some minutes back."""
     fleet(site, "annex-1", 1000)
     began = datetime.fromtimestamp(time.time() - SHORT_LIFE_S - 60, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
@@ -126,7 +126,7 @@ def test_machines_that_leave_for_lack_of_work_are_not_reported_as_trouble(site: 
 
 
 def test_instances_that_die_at_once_are_reported(site: Site) -> None:
-    """As those whose volumes are encrypted with a key that Spot may not use do, without an error in the history."""
+    """This happens if their volumes are encrypted with a key that Spot may not use; the history has no error then."""
     text = troubled(site, "dying").text
     assert text.startswith("AWS has started 2 instances, each of which ended within minutes; ")
     assert "AWSServiceRoleForEC2Spot may not use its key" in text
@@ -153,7 +153,7 @@ def test_a_reason_is_shown_once_for_all_zones_and_the_summary_only_without_one(s
     assert (text.count("does not exist;"), text.count("Several attempts")) == (1, 0)
 
 
-# Within EC2's limits, and whatever is answered.
+# EC2's limits, and strange responses.
 
 
 def test_the_histories_of_the_newest_fleets_only_are_asked_for_within_ec2s_limits(site: Site) -> None:
@@ -266,7 +266,7 @@ def test_every_advice_is_reached_and_what_is_not_known_is_sent_to_the_console() 
     assert advice("allIsWell: nothing of note") == CONSOLE
 
 
-# Where it is reported.
+# The trouble in -status.
 
 
 def test_status_shows_why_nothing_runs_and_that_the_order_of_a_failed_fleet_failed(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""Fleets that somebody made by hand, with another's annex ID in their token: nothing happens to the other's annex."""
+"""Fleets created by hand, with the ID of another user's annex in their token, do no harm to that annex."""
 
 import time
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ KEYS: dict[str, Any] = {"PublicKeyFile": "/home/alice/public", "SecretKeyFile": 
 
 @pytest.fixture
 def shared(site: Site) -> Iterator[Site]:
-    """Mallory has keys of the account, too, and annexd knows its lease function."""
+    """Yield a site where Mallory has keys of the account, too, and annexd knows the account's lease function."""
     before, url = site.defaults, site.cloud.url
     site.defaults = replace(before, lease_function_arn=site.arn, ec2_url=url, lambda_url=url, sts_url=url, logs_url=url)
     site.readers.add(MALLORY)
@@ -73,7 +73,7 @@ def test_a_fleet_that_says_that_it_is_of_ones_own_annex_is_named_by_that(shared:
 
 
 def test_cancelling_a_fleet_that_only_the_cloud_knows_cancels_no_other_of_the_same_annex_id(shared: Site) -> None:
-    """Both of an annex of another annexd, as their tokens say."""
+    """By their tokens, both fleets belong to one annex of another annexd."""
     alices, mallorys = forged(shared, "annex-1", OWNER), forged(shared, "annex-1", MALLORY)
     assert shared.cancel(mallorys, MALLORY, **KEYS)["Result"] == "Success"
     assert not state_of(shared, alices).startswith("cancelled")

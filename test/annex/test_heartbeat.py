@@ -1,4 +1,4 @@
-"""Nothing is ordered unless the lease function was seen at work a short while ago, called by the rule of its stack."""
+"""Nothing is ordered unless the lease function was recently seen at work, called by the rule of its stack."""
 
 import contextlib
 import json
@@ -32,13 +32,13 @@ LOOK = ["GetFunction", "FilterLogEvents"]
 
 @dataclass
 class Log:
-    """The function's log group, empty but for what a test writes; `newest` is a receipt as the function wrote it."""
+    """The function's log group, with nothing but what a test writes; `newest` is a receipt as the function wrote it."""
 
     site: Site
     newest: dict[str, Any]
 
     def say(self, **changes: Any) -> None:
-        """A receipt of a tick of this second, unless the changes say otherwise."""
+        """Write a receipt of a tick of this second, unless the changes say otherwise."""
         self.write(json.dumps(self.newest | {"at": int(time.time())} | changes))
 
     def write(self, *lines: str) -> None:
@@ -51,7 +51,7 @@ class Log:
 
 
 def empty(site: Site) -> None:
-    """Leave the log group without an event."""
+    """Empty the log group."""
     logs = site.cloud.client("logs", BYSTANDER)
     with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
         logs.delete_log_group(logGroupName=GROUP)
@@ -74,7 +74,7 @@ def log(site: Site) -> Iterator[Log]:
 
 
 def refusal(site: Site, calls: list[str] = LOOK) -> str:
-    """Why an order was refused, before anything was made."""
+    """Order, and return why annexd refused after exactly these calls."""
     reply = site.order()
     assert reply["Result"] == "Failure", reply
     assert site.operations() == calls
@@ -169,7 +169,7 @@ RECEIPT = {
 
 
 def with_raw(name: str, raw: str) -> str:
-    """A receipt with this text in place of one value."""
+    """Return a receipt with this text in place of one value."""
     return json.dumps(RECEIPT | {name: "RAW"}).replace('"RAW"', raw)
 
 
@@ -294,7 +294,7 @@ def test_a_function_that_may_not_run_takes_no_order(site: Site, log: Log) -> Non
     accepted(site.order())
 
 
-# How often it is looked at.
+# How often annexd looks at it.
 
 
 @dataclass
@@ -303,7 +303,7 @@ class Steady:
 
 
 def engine_of(site: Site, steady: Steady) -> tuple[Callable[..., Any], Callable[[], None]]:
-    """One daemon that takes many orders: what takes one, and what ends it."""
+    """Start a daemon that takes many orders; return a function that orders, and one that ends the daemon."""
     journal = site.journal()
     context = replace(site.step_context(), heartbeats=Heartbeats(lambda: steady.now_s))
     engine = Engine(journal, annex_steps(context), pace=PACE, now_s=site.now_s)
@@ -346,7 +346,7 @@ def test_a_remembered_heartbeat_grows_old_too(site: Site, log: Log) -> None:
     close()
 
 
-# By whose clock.
+# The clock that decides.
 
 
 @pytest.mark.parametrize("ahead_s", [800.0, -800.0])

@@ -1,4 +1,4 @@
-"""The history in pages: each annex once, the newest first, whether the journal or its archive has it."""
+"""The history in pages: each annex once, the newest first, from the journal or from its archive."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ALICE, BOB = "alice@annexd.test", "bob@annexd.test"
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[AnnexIndex]:
-    """ANNEXES of alice's, a second apart, the older half in the archive; one of bob's among the older."""
+    """Yield an index of many annexes of alice's and one of bob's, with the older half in the archive."""
     times = iter(range(NOW_S, NOW_S + 10 * ANNEXES))
     journal = Journal(tmp_path / "command_state", now_s=lambda: float(next(times)))
     context = StepContext(KeyFiles(lambda *_: b""))

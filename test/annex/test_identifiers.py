@@ -1,4 +1,4 @@
-"""Names are exact: nothing is matched by how it begins."""
+"""Names match as a whole, never by their beginning."""
 
 import pytest
 

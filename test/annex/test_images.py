@@ -1,4 +1,4 @@
-"""Images that a request names by a parameter of Systems Manager, and root volumes: AWS is asked before the order."""
+"""Images that a request names by a Systems Manager parameter, and root volumes: annexd looks both up first."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def order(site: Site, *specifications: dict[str, Any], **changes: Any) -> dict[s
 
 
 def sent(site: Site) -> list[dict[str, Any]]:
-    """The launch specifications of the one fleet."""
+    """Return the launch specifications of the only fleet."""
     [fleet] = site.live_fleets()
     return list(fleet["config"]["LaunchSpecifications"])
 
@@ -53,7 +53,7 @@ def journaled(site: Site) -> FleetOrder:
 
 @pytest.fixture
 def parameter(site: Site) -> Iterator[Any]:
-    """A function that makes a parameter of the account's own; they are gone afterwards."""
+    """Yield a function that creates a parameter in the account; delete all these parameters afterwards."""
     ssm, made = site.cloud.client("ssm", BYSTANDER), []
 
     def make(name: str, value: str, kind: str = "String") -> str:
@@ -81,7 +81,7 @@ def test_an_order_without_a_parameter_or_a_root_volume_asks_neither(site: Site) 
 
 
 def test_the_same_command_id_gets_the_image_of_its_first_order(site: Site, parameter: Any) -> None:
-    """The parameter may name another image by then: the ad is the same, and so is the answer."""
+    """The parameter may name another image by then, but the ad is the same, and so is the reply."""
     image = parameter("/ours", "ami-0123456789abcdef0")
     same = {"CommandID": "alice-1", "EndOfLease": int(site.now_s()) + 3600}
     first = order(site, specification(image), **same)
@@ -136,7 +136,7 @@ def test_a_look_that_has_no_answer_orders_nothing_and_says_so(site: Site) -> Non
 
 
 def test_a_root_volume_has_the_name_that_its_image_gives_it(site: Site) -> None:
-    """Another name would be a second volume, beside a root volume of the image's size."""
+    """Another name would add a second volume to a root volume of the image's size."""
     images = {each["RootDeviceName"]: each for each in site.cloud.client("ec2", BYSTANDER).describe_images()["Images"]}
     assert {"/dev/xvda", "/dev/sda1"} <= images.keys()
     accepted(order(site, *(specification(images[name]["ImageId"], 60) for name in ("/dev/xvda", "/dev/sda1"))))
@@ -170,7 +170,7 @@ def test_an_endpoint_that_never_ends_its_answers_costs_one_bounded_wait_for_all_
     with endpoint(drips(b"HTTP/1.1 200 OK\r\nX-Header: ", 0.05, gone)) as url:
         keys = Credentials("AKIAALICE", SecretKey("alice's"))
         clients = ClientCache().clients(keys, Endpoints("us-east-1", url, url, ssm_url=url))
-        _ = clients.ssm  # the service model is read before
+        _ = clients.ssm  # so the service model is read first
         ad = {"LaunchSpecifications": [specification(f"resolve:ssm:/image/{number}") for number in range(MOST)]}
         began_s = time.monotonic()
         with pytest.raises(Retry, match="nothing was ordered: order again"):

@@ -1,4 +1,4 @@
-"""What an annex's machines are given: the pool's place, whose jobs, until when, and a token of the annex's own."""
+"""The bundle for an annex's machines: the pool's address, the jobs' owners, the lease's end, the annex's own token."""
 
 import io
 import json
@@ -174,7 +174,7 @@ def test_a_missing_key_is_reported() -> None:
         config_bundle(one, bundle_sources, MAX_LEASE_S)
 
 
-# The object when the end of the lease was moved
+# The object after the end of the lease was moved.
 
 LATER_S = NOW_S + 1800
 
@@ -324,7 +324,7 @@ def test_an_annexd_that_does_not_know_its_pool_says_so(changes: dict[str, str]) 
         BulkRequest.from_ad(bulk_request_ad(), NOW_S, defaults(**changes))
 
 
-# What setup made fills what a request leaves out.
+# The resources of -setup fill the gaps of a request.
 
 PROFILE, GROUP = "arn:aws:iam::123456789012:instance-profile/annex", "sg-0123456789abcdef0"
 ROLE = "arn:aws:iam::123456789012:role/fleet"

@@ -1,4 +1,4 @@
-"""Keys as people have them: a profile, or files with a session token.  Orders keep names and paths, and no key."""
+"""Keys from a profile, or from files with a session token.  Orders keep names and paths, but no key."""
 
 import json
 import os
@@ -28,12 +28,12 @@ from test.cloud.cloud import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from test.service.profiles import Accounts, Home
 
 SESSION_S = 900
-FILES: dict[str, Any] = {"PublicKeyFile": None, "SecretKeyFile": None}  # of the samples: not given
+FILES: dict[str, Any] = {"PublicKeyFile": None, "SecretKeyFile": None}  # removes the key files of the sample ad
 KEYS = f"aws_access_key_id = {ACCESS_KEY_ID}\naws_secret_access_key = {SECRET_ACCESS_KEY}\n"
 
 
 class Owner(Accounts):
-    """The user who runs the test orders."""
+    """Accounts in which the owner of the orders is the user who runs the test."""
 
     def account(self, owner: str) -> pwd.struct_passwd:
         assert owner == OWNER
@@ -137,7 +137,7 @@ def test_an_annex_that_the_journal_does_not_know_is_found_and_cancelled_with_a_p
     owned.check_nothing_left()
 
 
-# Session tokens, where IAM counts.
+# Session tokens, with IAM enforced.
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def enforcing() -> Iterator[Cloud]:
 
 @dataclass
 class Temporary:
-    """Sessions of a role that may look at instances, and the three files of one of them."""
+    """Sessions of a role that may describe EC2's resources, and the three key files of one session."""
 
     cloud: Cloud
     files: dict[str, str] = field(default_factory=dict)
@@ -233,7 +233,7 @@ def test_a_profile_whose_keys_have_expired_is_resolved_again(owned: ProfileSite)
     assert runs.read_text() == "x\nx\n"
 
 
-# What an ad may say.
+# The keys in an ad.
 
 
 def read(**given: Any) -> tuple[KeySource, list[str]]:

@@ -1,4 +1,4 @@
-"""The lease function that runs is compared with lambda/lease.py, and an administrator hears of any difference."""
+"""The deployed lease function is compared with lambda/lease.py, and any difference causes a warning."""
 
 import io
 import zipfile
@@ -15,7 +15,7 @@ MESSAGE = "differs from lambda/lease.py of this annexd: update the stack (condor
 
 
 def change(site: Site, files: dict[str, bytes]) -> None:
-    """Do as somebody might by hand, in the console; and a run of it."""
+    """Replace the function's code, as somebody might in the console, and run it once."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in files.items():

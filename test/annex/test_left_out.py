@@ -1,4 +1,4 @@
-"""A list of EC2's leaves out a fleet: that proves nothing, and ends no lease early."""
+"""A fleet that is missing from an EC2 list proves nothing, and ends no lease early."""
 
 import time
 from dataclasses import replace

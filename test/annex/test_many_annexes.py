@@ -1,4 +1,4 @@
-"""Hundreds of annexes live at the same time: -status reads the journal of each order once, not at each question."""
+"""-status of many annexes reads the journal of each finished order once, not at each query."""
 
 import time
 from pathlib import Path

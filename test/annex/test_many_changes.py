@@ -1,4 +1,4 @@
-"""Somebody changes the end of one lease thousands of times: who asks about it later does not pay for each of them."""
+"""The end of one lease is changed many times: later queries do not read each of these changes again."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ INTENT = MoveIntent(AnnexFleets("annex", ("fleet-1",), 0.0), LeaseRead(0, 1, 2, 
 
 
 def changed(path: Path) -> tuple[Counting, AnnexIndex]:
-    """An annex whose end was moved by an hour, and then many requests for another one failed."""
+    """Return the engine and index of an annex whose end was moved by an hour before many other changes failed."""
     journal = Journal(path / "command_state", now_s=lambda: float(NOW_S))
     context = StepContext(KeyFiles(lambda _, __: b""))
     engine = Counting(journal, annex_steps(context), now_s=lambda: NOW_S)

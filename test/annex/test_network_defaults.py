@@ -1,4 +1,4 @@
-"""Machines whose request names no network are in the network that -setup was given."""
+"""Machines whose request names no network use the network that -setup was given."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEMPLATE = {"LaunchTemplateSpecification": {"LaunchTemplateId": f"lt-{ID}", "Ver
 
 
 def filled(specification: dict[str, Any], network: Any = OWN_NETWORK) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The launch specification that reaches AWS, and its notes."""
+    """Return the launch specification that reaches AWS, and its notes."""
     request = BulkRequest.from_ad(bulk_request_ad(LaunchSpecifications=[specification]), NOW_S, network)
     [one] = request.config["LaunchSpecifications"]
     return dict(one), request.notes

@@ -1,4 +1,4 @@
-"""What AWS does not know yet is waited for, visibly and for so long only; what it refuses is refused at once."""
+"""annexd waits for what AWS does not know yet, visibly and for a limited time; any other refusal is final at once."""
 
 import json
 import re
@@ -25,7 +25,7 @@ from test.annex.site import BYSTANDER, PACE, Site, wait_for
 from test.cloud.propagation import POWERLESS_ROLE, UNKNOWN_ROLE
 from test.replies import accepted
 
-PATIENT = replace(PACE, cap_s=1.0)  # its forty tries last many seconds
+PATIENT = replace(PACE, cap_s=1.0)  # its forty attempts last many seconds
 ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
 PROFILE = "fresh-profile"
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
@@ -36,7 +36,7 @@ IN_VAIN = replace(PACE, longest_wait_s=0.5)
 
 @pytest.fixture
 def fresh(site: Site) -> Iterator[Site]:
-    """A site in an account in which the fleet role was made this very moment."""
+    """Yield a site in an account whose fleet role was created this very moment."""
     iam = site.cloud.client("iam", BYSTANDER)
     iam.list_roles()  # the first call of a service takes longer than the others
     iam.create_role(RoleName=ROLE.rpartition("/")[2], AssumeRolePolicyDocument=TRUST)
@@ -103,7 +103,7 @@ def refusals(site: Site, operation: str) -> list[str]:
 
 @contextmanager
 def known_once_refused(site: Site, operation: str, late: str) -> Iterator[None]:
-    """Meanwhile AWS does not know what was just made until it has refused it, however late that is asked for."""
+    """Make AWS unaware of a new resource meanwhile, until it has refused `operation`, however late that comes."""
 
     def wait() -> None:
         wait_for(lambda: bool(refusals(site, operation)), f"AWS to refuse {operation}")
@@ -204,7 +204,7 @@ def test_a_new_ec2_resource_is_waited_for(site: Site, code: str) -> None:
 
 @pytest.fixture
 def new_bucket(site: Site) -> Iterator[Site]:
-    """A site whose annexes join a pool, and whose bucket was made this very moment."""
+    """Yield a site whose annexes join a pool, and whose bucket was created this very moment."""
     s3 = site.cloud.client("s3", BYSTANDER)
     s3.create_bucket(Bucket=BUCKET)
     site.defaults = defaults(s3_url=site.cloud.url)
@@ -240,7 +240,7 @@ def test_a_missing_bucket_is_refused_and_the_message_says_what_was_waited_for(si
 
 
 class StoppedMidway(Journal):
-    """Its order is stopped, as by a cancellation, while AWS is asked for the fleet."""
+    """Stops its order, as a cancellation does, while the fleet is being requested."""
 
     stop = staticmethod(lambda _: None)
 
@@ -274,7 +274,7 @@ def test_an_object_is_not_called_deleted_by_an_s3_that_does_not_know_its_new_buc
 
 
 def test_an_instance_that_terminateinstances_does_not_know_is_looked_at_again(site: Site) -> None:
-    """EC2 developer guide: it may be running all the same."""
+    """By the EC2 developer guide, it may be running all the same."""
     with pytest.raises(Retry, match=r"InvalidInstanceID\.NotFound"):
         terminate(site.cloud.client("ec2"), ["i-0123456789abcdef0"])
 

@@ -1,5 +1,4 @@
-"""An offer is paused and resumed by a super user, and stays so; the decisions about idle jobs are shown as they
-were."""
+"""A super user pauses and resumes an offer, which survives restarts; the decisions about idle jobs can be queried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Annexes that annexd orders for idle jobs: their machines are the offer's, and are counted until they are gone."""
+"""Annexes that annexd orders for idle jobs: their machines belong to the offer, and count until they are gone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOUR_S = 3600
 
 @pytest.fixture
 def joined(site: Site) -> Iterator[Site]:
-    """A site whose annexes join a pool."""
+    """Yield a site whose annexes join a pool."""
     s3 = site.cloud.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     before, site.defaults = site.defaults, defaults(s3_url=site.cloud.url)
@@ -38,7 +38,7 @@ def joined(site: Site) -> Iterator[Site]:
 
 
 def looks_of(site: Site, index: AnnexIndex) -> dict[str, Snapshot]:
-    """What reconciliation sees now, of the accounts of all orders."""
+    """Return what reconciliation sees now in the accounts of all orders."""
     [look] = looked(site, -1.0).values()
     return {str(index.ordered(each).account): look for each in index.all()}
 
@@ -78,7 +78,7 @@ def test_machines_that_would_not_join_are_not_ordered(site: Site) -> None:
 
 def test_machines_are_in_flight_until_they_join_or_nobody_expects_them_any_more(joined: Site) -> None:
     accepted(joined.order(offer=GPU, TargetCapacity=3))
-    joined.order()  # of a user's own: no offer's
+    joined.order()  # a user's own annex, of no offer
     [before] = counted(joined, has_looked=False)
     assert (before.offer, before.machines, before.in_flight) == ("gpu", 3, 3)
     wait_for(lambda: len(joined.cloud.running_instances()) > 3, "the machines")
@@ -89,7 +89,7 @@ def test_machines_are_in_flight_until_they_join_or_nobody_expects_them_any_more(
 
 
 def test_a_young_fleet_that_a_list_lacks_counts_all_the_same(joined: Site) -> None:
-    """Or it would be ordered again: DescribeFleets promises eventual consistency only."""
+    """Otherwise it would be ordered again: DescribeFleets promises eventual consistency only."""
     accepted(joined.order(offer=GPU, TargetCapacity=3))
     journal = joined.journal()
     try:
@@ -115,11 +115,11 @@ def test_an_order_that_failed_counts_nothing(joined: Site) -> None:
     assert counted(joined, has_looked=False) == []
 
 
-# What decides whether its lease is extended.
+# The facts that decide whether its lease is extended.
 
 
 def running(site: Site) -> OfferedAnnex:
-    """An annex of one hour whose machines run, and one of them a job."""
+    """Order an annex for an hour; return it once its two machines run, one of them with a job."""
     accepted(site.order(offer=GPU, TargetCapacity=2, LeaseDuration=HOUR_S, EndOfLease=int(site.now_s()) + HOUR_S))
     wait_for(lambda: len(site.cloud.running_instances()) == 2, "the machines")
     return now(site)
@@ -131,7 +131,7 @@ def now(site: Site) -> OfferedAnnex:
 
 
 def extend(site: Site, annex: OfferedAnnex) -> None:
-    """As annexd does it by itself."""
+    """Extend the lease as annexd does by itself."""
     site.change(annex.annex_id, CommandID=f"{annex.command_id}-extension-{annex.moves + 1}", LeaseExtension=HOUR_S)
 
 
@@ -185,7 +185,7 @@ def test_a_crash_at_each_append_of_an_extension_extends_once(joined: Site, at: i
     before = now(joined)
     assert before.held in ("", "its end is being moved")
     if not before.held and before.end_s == annex.end_s:
-        extend(joined, before)  # nothing of it was accepted, and so it is due still
+        extend(joined, before)  # nothing of it was accepted, so it is still due
     joined.restart()
     after = now(joined)
     assert (after.end_s, after.held) == (annex.end_s + HOUR_S, "")

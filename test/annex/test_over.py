@@ -1,4 +1,4 @@
-"""What ended is looked after until nothing of it can be left: its lease, and a while; what is undone, a while only."""
+"""annexd watches an ended annex until nothing of it can be left: until a week after its lease or its undo."""
 
 from collections.abc import Mapping
 
@@ -23,7 +23,7 @@ def is_over(engine: Engine, state: State, finished_s: float, now_s: float) -> bo
 
 
 def failed_order(site: Site, engine: Engine, journal: Journal, *, undone: bool) -> float:
-    """Return when its lease ends."""
+    """Journal an order that failed, and return when its lease ends."""
     end_s = int(site.now_s() + 100 * HOUR_S)
     order = fleet_order("a", end_s, target=target_at("http://far"))
     engine.accept("a", OWNER, order)

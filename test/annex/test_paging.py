@@ -1,4 +1,4 @@
-"""AWS shows cancelled requests for two days, and annexd asks for a page after the other: one is found on any page."""
+"""AWS shows cancelled requests for two days, so annexd reads page after page and finds a fleet on any of them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Bounds that a quote said reach the parts of a request that they are of, and replace none of its own."""
+"""Price bounds from a quote reach the parts of a request that they name, and replace none of its own."""
 
 from __future__ import annotations
 

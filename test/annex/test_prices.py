@@ -1,4 +1,4 @@
-"""Prices of lists: AWS's public price file becomes a table, and what a table or AWS lacks is unknown."""
+"""List prices: AWS's public price file becomes a table, and a price that both AWS and the table lack is unknown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from annexd.annex.quote.price_table import MOST_BYTES, BadTable, PriceTable
 from test.annex.price_excerpt import ADDRESS, INSTANCE, METADATA, REGION, VOLUME, price_file
 
 TOP = Path(__file__).resolve().parents[2]
-OTHERS = [  # rows of the same file that are not what is looked for
+OTHERS = [  # rows of the same file that must be ignored
     INSTANCE | {"TermType": "Reserved", "PricePerUnit": "9"},
     INSTANCE | {"Tenancy": "Dedicated", "PricePerUnit": "9"},
     INSTANCE | {"CapacityStatus": "UnusedCapacityReservation", "PricePerUnit": "9"},
@@ -64,7 +64,7 @@ def generate(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """Made by the program, from files that are on the disk."""
+    """Return the table that the program makes from files on disk."""
     later = [row if row[0] != "Publication Date" else [row[0], "2026-04-01T00:00:00Z"] for row in METADATA]
     (tmp_path / "ec2.csv").write_text(price_file(INSTANCE, VOLUME))
     (tmp_path / "vpc.csv").write_text(price_file(ADDRESS, metadata=later))
@@ -145,7 +145,7 @@ def test_a_price_is_digits_with_at_most_one_point(text: Any, price: Fraction | N
 
 
 class Pricing:
-    """An endpoint that answers anything, as a page."""
+    """A pricing endpoint that returns anything as a page."""
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer

@@ -1,4 +1,4 @@
-"""The object of an annex is there before its instances and goes with them, whatever S3 says meanwhile."""
+"""The object of an annex exists before its instances and goes with them, whatever S3 returns meanwhile."""
 
 import pytest
 

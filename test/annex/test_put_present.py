@@ -1,4 +1,4 @@
-"""The annex's object follows the end of its lease, and goes to no bucket but one of the lease function's account."""
+"""The annex's object follows the end of its lease, and goes only to a bucket of the lease function's account."""
 
 import io
 import json
@@ -97,7 +97,7 @@ def test_a_put_without_the_right_is_refused(joined: Site) -> None:
 
 
 def test_the_bucket_must_be_of_the_lease_functions_account_each_time(joined: Site) -> None:
-    """S3 refuses a bucket of anybody else's: nobody else gets a token."""
+    """S3 refuses a bucket of any other account, so nobody else gets a token."""
     order = ordered(joined)
     put(joined, order)
     move(joined, order, order.end_of_lease_s)

@@ -1,4 +1,4 @@
-"""A quote, from its ad to its answer, on the emulated AWS: what an order would be, and nothing happens."""
+"""A quote, from its ad to its reply, on the emulated AWS: it describes the order and changes nothing."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_the_most_is_the_bound_times_instances_times_the_lease_with_two_runs_of_
 
 
 def test_spot_prices_are_those_of_ninety_days_each_for_as_long_as_it_held(priced: Site) -> None:
-    """80 days at 0.02, then 8 at 0.03, then 2 at 0.045: over all pages, and of each zone."""
+    """One zone was 80 days at 0.02, 8 at 0.03 and 2 at 0.045; the other changed each hour, over several pages."""
     course = [[-100 * DAY_S, 0.02], [-10 * DAY_S, 0.03], [-2 * DAY_S, 0.045]]
     often = [[-95 * DAY_S + 3600 * hour, 0.02 + hour % 2 / 1000] for hour in range(2200)]
     priced.cloud.set_prices(spot={"m5.large us-east-1a": course, "m5.large us-east-1b": often})
@@ -255,7 +255,7 @@ def test_a_quote_holds_whatever_text_the_request_has(priced: Site) -> None:
 
 
 def test_an_endpoint_that_treats_a_dry_run_as_an_order_is_reported(priced: Site) -> None:
-    """What it made has its lease in its token, as each order."""
+    """Anything that it created has its lease in its token, like every order."""
     body = b"<RequestSpotFleetResponse><spotFleetRequestId>sfr-1</spotFleetRequestId></RequestSpotFleetResponse>"
     with endpoint(relays(priced.cloud.url, NOW, answering("RequestSpotFleet", body))) as url:
         reply = priced.quote(ServiceURL=url)

@@ -1,4 +1,4 @@
-"""What a quote calls the most is never exceeded, whatever prices do and whatever mixture AWS chooses."""
+"""The most in a quote is never exceeded, whatever prices do and whatever mixture AWS chooses."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from test.cloud.prices import Market
 START_S = 1_800_000_000.0
 KINDS = ("m5.large", "c5.xlarge", "r5.2xlarge")
 IMAGE = "ami-12345678"
-GIGABYTE_MONTH, ADDRESS_HOUR = 8.0, 0.5  # so dear that a fault of one part shows
+GIGABYTE_MONTH, ADDRESS_HOUR = 8.0, 0.5  # so expensive that a fault in one part shows
 WEIGHTS = st.sampled_from([1, 2, 3, 0.5, 1.5])
-PRICES = st.sampled_from([0.05, 0.1, 0.2, 0.4])  # few, so that prices often are what the bound is
+PRICES = st.sampled_from([0.05, 0.1, 0.2, 0.4])  # few, so that prices often equal the bound
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Clock:
 
 @st.composite
 def parts(draw: st.DrawFn) -> dict[str, Any]:
-    """One launch specification or override."""
+    """Draw one launch specification or override."""
     part: dict[str, Any] = {"InstanceType": draw(st.sampled_from(KINDS)), "WeightedCapacity": draw(WEIGHTS)}
     if draw(st.booleans()):
         part["SpotPrice"] = f"{draw(PRICES):.3f}"
@@ -76,21 +76,21 @@ def orders(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def courses(draw: st.DrawFn) -> dict[str, Any]:
-    """Of all types: On-Demand prices, and Spot prices that rise above and fall below them."""
+    """Draw On-Demand prices of all types, and Spot prices that rise above and fall below them."""
     moments = st.lists(st.integers(-5000, 20_000), max_size=3, unique=True)
     spot = {kind: [[-90 * 86400.0, draw(PRICES)], *([at_s, draw(PRICES)] for at_s in draw(moments))] for kind in KINDS}
     return {"spot": spot, "on_demand": {kind: draw(PRICES) for kind in KINDS}}
 
 
 def specifications(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """As AWS reads them: an override on a template, and the request's price where a part has none."""
+    """Return specifications and overrides as AWS reads them, with the request's price where a part has none."""
     price = {"SpotPrice": config["SpotPrice"]} if "SpotPrice" in config else {}
     overrides = [each for template in config.get("LaunchTemplateConfigs", ()) for each in template["Overrides"]]
     return [{**price, **each} for each in (*config.get("LaunchSpecifications", ()), *overrides)]
 
 
 def quoted(config: dict[str, Any], course: dict[str, Any], length_s: float) -> Most:
-    """What annexd computes, with prices from a table; of templates the image and what is in it are of another test."""
+    """Return what annexd computes with prices from a table; another test covers the images of templates."""
     table = PriceTable(
         "a table",
         {("Linux", kind): Fraction(str(price)) for kind, price in course["on_demand"].items()},
@@ -109,7 +109,7 @@ def quoted(config: dict[str, Any], course: dict[str, Any], length_s: float) -> M
 def test_in_every_course_of_prices_the_meter_reads_no_more_than_the_quote_said(
     config: dict[str, Any], course: dict[str, Any], length_s: int, late_s: int, valid_s: int
 ) -> None:
-    """Of instances that end with their lease, up to two runs of the function late, and are interrupted meanwhile."""
+    """The instances end with their lease, or up to two runs of the function late; AWS may interrupt them before."""
     clock, market = Clock(), Market()
     market.set({**course, "gb_month": GIGABYTE_MONTH, "address_hour": ADDRESS_HOUR}, START_S)
     fleets = Fleets("us-east-1", Timing(), clock, lambda *_, **__: None)

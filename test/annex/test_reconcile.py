@@ -1,4 +1,4 @@
-"""An annexd that knows nothing sees all that is annexd's, ends what is overdue, and touches nothing else."""
+"""An annexd that knows nothing sees everything of annexd's, ends what is overdue, and touches nothing else."""
 
 import re
 import secrets
@@ -23,12 +23,12 @@ from test.cloud.orders import request
 
 __all__ = ["deployed"]  # a cloud of its own: instances run on in it
 
-LATE_S = 1000 + OVERDUE_S + 60  # after the end of a lease of 1,000 s
+LATE_S = 1000 + OVERDUE_S + 60  # from now on, until a lease of 1,000 s is overdue
 
 
 @pytest.fixture
 def living(site: Site) -> str:
-    """The ID of a fleet whose lease lasts 1,000 s."""
+    """Request a fleet whose lease lasts 1,000 s; return its ID."""
     fleet_id = fleet(site, "annex-1", lease_s=1000)
     site.cloud.clear_audit()
     return fleet_id
@@ -75,7 +75,7 @@ def created_s(site: Site, fleet_id: str) -> float:
     return float(seen["CreateTime"].timestamp())
 
 
-# What the lease function did not end.
+# Annexes that the lease function did not end.
 
 
 def test_annexd_ends_an_annex_that_three_runs_did_not_end(site: Site, living: str) -> None:
@@ -184,7 +184,7 @@ def test_foreign_instances_with_copied_stamps_are_spared(site: Site) -> None:
 
 
 def test_a_fleet_that_a_list_leaves_out_is_asked_for_by_its_id(site: Site, living: str) -> None:
-    """Its stamp may be an old one: the lease may have been extended, and the lease function be dead since then."""
+    """Its stamp may be outdated: the lease may have been extended, and the lease function dead since then."""
     stamp(site, living, "annex-1", time.time() + 1000)
     tag(site, living, end=utc(time.time() + 50_000))
     site.cloud.fault("DescribeSpotFleetRequests", "omit", matching=living, times=1)
@@ -202,7 +202,7 @@ def test_an_unreadable_fleet_of_stamped_instances_proves_nothing(site: Site, liv
     assert writes(site) == []
 
 
-# What is nobody's business.
+# Fleets that are not annexd's, or cannot be read.
 
 
 OLD = [{"Key": "htcondor:annex-lease-end", "Value": "2020-01-01T00:00:00Z"}]
@@ -224,7 +224,7 @@ def test_look_alikes_are_never_touched(site: Site, kind: str) -> None:
 
 @pytest.mark.parametrize("its_tags", [[], tags("annex-of-others", "eve", 1_700_000_000)], ids=["none", "another's"])
 def test_tags_say_nothing_of_whose_fleet_it_is(site: Site, its_tags: Any) -> None:
-    """The token does, which nobody can write afterwards."""
+    """Its token does, and nobody can change that afterwards."""
     fleet_id = fleet(site, "annex-1", 1000, its_tags=its_tags or [{"Key": "project", "Value": "x"}])
     [annex] = look(site).annexes
     assert (annex.annex_id, annex.fleet_id) == ("annex-1", fleet_id)

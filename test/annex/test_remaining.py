@@ -1,4 +1,4 @@
-"""What a package's scripts ask before it is removed: may anything of these journals live?"""
+"""The check that a package's scripts run before its removal: may anything of these journals still live?"""
 
 import subprocess
 import sys

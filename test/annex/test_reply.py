@@ -1,4 +1,4 @@
-"""The reply ad is one that every HTCondor client can read."""
+"""Every HTCondor client can read the reply ad."""
 
 import subprocess
 import sys

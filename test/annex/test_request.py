@@ -1,4 +1,4 @@
-"""A request is valid, or all its faults are reported at once, with the names of the ad."""
+"""A request is valid, or all its faults are reported at once, by the attribute names in the ad."""
 
 import base64
 from collections.abc import Mapping
@@ -290,7 +290,7 @@ def test_lent_keys_may_be_used_with_the_administrators_own_defaults() -> None:
 
 
 def test_the_endpoint_of_eventbridge_is_taken_and_asked_nothing() -> None:
-    """The manual has it; it serves -check-setup only, so it is also none that lent keys could go to."""
+    """The manual has it, but only -check-setup uses it, so lent keys cannot go there either."""
     named: dict[str, Any] = {"EventsURL": "https://events.example.org"}
     assert read(bulk_request_ad(**WITHOUT_KEYS, **named), LENDING).endpoints == read(bulk_request_ad()).endpoints
     assert "events" not in str(read(bulk_request_ad(**named)).endpoints)

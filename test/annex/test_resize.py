@@ -1,4 +1,4 @@
-"""An annex grows by a further fleet under the same end, and whatever acts on the annex acts on all its fleets."""
+"""An annex grows by a further fleet with the same end, and every action on the annex applies to all its fleets."""
 
 import json
 import threading
@@ -27,13 +27,13 @@ from test.annex.site import BYSTANDER, Site, wait_for
 
 @pytest.fixture
 def annex(site: Site) -> dict[str, Any]:
-    """The reply to an order of two units."""
+    """Order an annex of two units; return the reply."""
     return ordered(site)
 
 
 @pytest.fixture
 def by_ec2_fleet(site: Site) -> Iterator[dict[str, Any]]:
-    """The same by EC2 Fleet."""
+    """Order an annex of two units by EC2 Fleet; yield the reply."""
     before, site.asks = site.defaults, {"FleetAPI": None}
     site.defaults = replace(before, fleet_api=EC2_FLEET)
     yield ordered(site)
@@ -52,7 +52,7 @@ def fleets_of(site: Site) -> dict[str, dict[str, Any]]:
 
 
 def answered(site: Site, **changes: Any) -> dict[str, Any]:
-    """What -status says of the one annex, after a look."""
+    """Look at the account, and return the reply to -status."""
     journal = site.journal()
     try:
         index, report = AnnexIndex(site.engine(journal)), look(site)
@@ -71,7 +71,7 @@ def _keys(index: AnnexIndex) -> set[str]:
     return {order.target.key for order in orders}  # type: ignore[attr-defined]
 
 
-# Up.
+# Growth.
 
 
 def test_an_annex_grows_by_a_further_fleet_of_its_own_machines_under_the_same_end(
@@ -168,7 +168,7 @@ def test_the_size_that_it_has_orders_nothing(site: Site) -> None:
     assert writes(site) == []
 
 
-# What is refused.
+# Refusals.
 
 
 @pytest.mark.parametrize("units", [None, 0, -1, True, "5", 2.5])
@@ -264,12 +264,12 @@ def test_two_resizes_at_one_moment_never_overlap(site: Site) -> None:
     assert sum(units) == 5, replies
 
 
-# What acts on an annex acts on all its fleets.
+# Every action on an annex applies to all its fleets.
 
 
 @pytest.fixture
 def two(site: Site, annex: dict[str, Any]) -> list[str]:
-    """The fleets of an annex that has grown."""
+    """Return the two fleets of an annex that has grown."""
     return [annex["BulkRequestID"], resized(site, annex)["BulkRequestID"]]
 
 

@@ -21,6 +21,6 @@ with ThreadPoolExecutor(32) as pool:
 
 
 def test_the_first_look_may_be_of_many_threads() -> None:
-    """Of two orders right after a start, one was refused by an AttributeError of sysconfig."""
+    """When two orders came right after a start, an AttributeError in sysconfig made one of them fail."""
     done = subprocess.run([sys.executable, "-c", FIRST_USE], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

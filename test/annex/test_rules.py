@@ -1,4 +1,4 @@
-"""What AWS documents and its model lacks is refused before anything is made, and so is what would outlive the lease."""
+"""annexd refuses early what AWS's documentation forbids but not its model, and what would outlive the lease."""
 
 import re
 import time
@@ -96,7 +96,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         spec(LaunchTemplate={"LaunchTemplateName": "x"}),
         "did you mean LaunchTemplateConfigs, beside LaunchSpecifications?",
     ),
-    # How it looks
+    # Formats
     ({"IamFleetRole": "fleet"}, "IamFleetRole must be like arn:aws:iam::123456789012:role/NAME, not"),
     ({"IamFleetRole": "arn:aws:iam::<ACCOUNT>:role/fleet"}, "that is a placeholder: replace it with your own value"),
     (spec(IamInstanceProfile={"Arn": "machine"}), "IamInstanceProfile.Arn must be like arn:aws:iam::1234567890"),
@@ -152,7 +152,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
     ({"InstancePoolsToUseCount": 0}, "InstancePoolsToUseCount must be a positive integer, not 0"),
     ({"TargetCapacityUnitType": "vcpu"}, "TargetCapacityUnitType vcpu requires InstanceRequirements, but"),
-    # Of the kind of request
+    # The kind of request
     ({"Type": "instant"}, "Type must be request or maintain: instant is for EC2 Fleet"),
     (
         {"SpotMaintenanceStrategies": {"CapacityRebalance": {"ReplacementStrategy": "launch"}}},
@@ -183,7 +183,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         },
         "TerminationDelay can be used with launch-before-terminate",
     ),
-    # What would outlive the lease
+    # Resources that would outlive the lease
     (
         spec(BlockDeviceMappings=[{"DeviceName": "a", "Ebs": {"DeleteOnTermination": False}}]),
         f"{SPEC}BlockDeviceMappings[0].Ebs.DeleteOnTermination is false: the volume would outlive the lease",
@@ -284,7 +284,7 @@ def test_a_volume_goes_with_its_instance_where_the_file_is_silent() -> None:
 
 
 def test_text_is_a_number_or_a_truth_where_aws_wants_one() -> None:
-    """As CloudFormation writes it, and the EC2 user guide's examples 8 and 10."""
+    """CloudFormation writes such text, and so do examples 8 and 10 of the EC2 user guide."""
     texts = spec(EbsOptimized="false", WeightedCapacity="0.5", Monitoring={"Enabled": "True"})
     sent = config(TargetCapacity="50", **texts)
     assert sent["TargetCapacity"] == 50
@@ -331,7 +331,7 @@ JUNK: list[Any] = [None, "", 0, -1, 1.5, True, [], {}, "x", "{{a}}", "5", [None]
 
 
 def changed(value: Any, dice: Random) -> Any:
-    """With members left out and anything in the place of others, at any depth."""
+    """Return the value with members left out and anything in the place of others, at any depth."""
     if isinstance(value, dict):
         kept = {name: inner for name, inner in value.items() if dice.random() > 0.08}
         return {name: _other(inner, dice) for name, inner in kept.items()}
@@ -357,7 +357,7 @@ def test_any_change_of_a_whole_request_gives_readable_faults() -> None:
 
 
 def test_a_name_of_megabytes_is_refused_in_no_time() -> None:
-    """It is the requester's, and looked at in annexd's own process."""
+    """The requester chooses the name, and annexd checks it in its own process."""
     began_s = time.monotonic()
     assert "KeyName" not in fault(**spec(ImageId="{{" * 1_000_000, KeyName="<" * 1_000_000))
     assert time.monotonic() - began_s < 30

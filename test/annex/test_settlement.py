@@ -1,4 +1,4 @@
-"""Settlement: when a reservation returns, and what counts then, by looks that are given."""
+"""Settlement after given looks: when a reservation returns, and how much counts as spent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ POOL = CapacityPool("m5.large", "us-east-1a", "Linux/UNIX", SPOT)
 
 
 class Story:
-    """One annex of a lease of an hour, with one machine in it."""
+    """One annex with a lease of an hour."""
 
     def __init__(self, path: Path) -> None:
         self.runs = Runs()
@@ -48,7 +48,7 @@ class Story:
         self.settlement = Settlement(self.index, self.reservations)
 
     def look(self, after_s: float, instances: int, *, launching: bool = False) -> Account:
-        """Sweep after a look that began then, and saw this many machines."""
+        """Sweep after a look that began `after_s` after the lease did, and saw this many machines."""
         self.runs.now_s = self.begin_s + after_s
         known = self.index.engine.state("c").finished is not None
         usage = self.index.usage(self.index.all()[0]) or Usage(0.0, self.order.end_of_lease_s)
@@ -65,7 +65,7 @@ class Story:
         return account
 
     def price(self, dollars: float) -> None:
-        """Have a price an hour since the beginning."""
+        """Set a price per hour from the beginning on."""
         usage = self.index.usage(self.index.all()[0])
         assert usage is not None
         usage = replace(usage, at_s=self.runs.now_s)

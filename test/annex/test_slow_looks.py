@@ -1,6 +1,6 @@
-"""A look at the lease function that takes long proves nothing of what is so at its end: -teardown may have closed it.
+"""A slow look at the lease function proves nothing about the moment when it ends: -teardown may have closed it.
 
-Time passes as the site's clock has it: each look lasts as long as its test says.
+Time passes by the site's clock: each look lasts as long as its test says.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from test.replies import accepted
 
 
 def order(site: Site, looks_s: Iterator[float]) -> ReplyAd:
-    """Order with looks that take so long, one after another."""
+    """Order with looks that take `looks_s`, one after another."""
 
     def steady_s() -> float:
         site.away_s += next(looks_s)

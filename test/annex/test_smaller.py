@@ -1,4 +1,4 @@
-"""An annex gets smaller: its machines are asked to take no more jobs, and only -now terminates any."""
+"""An annex gets smaller: machines that leave take no more jobs, and only -now terminates any."""
 
 import io
 import re
@@ -23,20 +23,20 @@ def annex(joined: Site) -> dict[str, Any]:
 
 
 def grown(site: Site) -> dict[str, Any]:
-    """An annex of four machines that run."""
+    """Order an annex of four machines; return the reply once they run."""
     annex = ordered(site, TargetCapacity=4)
     wait_for(lambda: len(site.cloud.running_instances()) == 4, "its machines")
     return annex
 
 
 def left(site: Site, number: int) -> list[str]:
-    """The machines that run once there are so many."""
+    """Wait until at most this many machines run; return them."""
     wait_for(lambda: len(site.cloud.running_instances()) <= number, f"{number} machines")
     return [str(each["id"]) for each in site.cloud.running_instances()]
 
 
 def told_to_leave(site: Site, annex: dict[str, Any]) -> list[str]:
-    """The instances that find their IDs in the configuration that all of them read."""
+    """Return the instances that find their IDs in the configuration that all of them read."""
     s3 = site.cloud.client("s3", BYSTANDER)
     body = s3.get_object(Bucket=BUCKET, Key=f"annex/{annex['AnnexID']}.tar.gz")["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(body), mode="r:gz") as tar:

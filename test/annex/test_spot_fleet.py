@@ -14,7 +14,7 @@ from test.annex.samples import sample_of
 
 CHANGED = {"ValidFrom", "ValidUntil", "ClientToken", "TerminateInstancesWithExpiration"}
 COUNTED = {"FulfilledCapacity", "OnDemandFulfilledCapacity"}  # by AWS: "You cannot set this value"
-NEVER = {  # by the model's own words
+NEVER = {  # by the model's own documentation
     "InstanceNetworkInterfaceSpecification.NetworkInterfaceId",
     "EbsBlockDevice.AvailabilityZone",
     "EbsBlockDevice.AvailabilityZoneId",
@@ -64,7 +64,7 @@ def test_every_field_of_the_model_reaches_the_order_unchanged(way: str, without:
 
 
 def test_these_are_all_the_fields_that_the_model_has() -> None:
-    """Each is in one of the cases above, but for what AWS's documentation forbids."""
+    """Each field is in one of the cases above, except those that AWS's documentation forbids."""
     tried = set[str]().union(*({path for path, _, _ in _leaves(everything(without), "")} for _, without in CASES))
     known = {path for path, _, _ in _leaves(everything(), "")}
     assert known - tried == set()

@@ -1,4 +1,4 @@
-"""The annexes that annexd knows, shown from its journal and its last look, without a question to AWS."""
+"""The annexes that annexd knows, shown from its journal and its last look, without a call to AWS."""
 
 import time
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""An endpoint that answers in a shape that AWS has not: the order fails with words, and nothing is taken for gone."""
+"""An endpoint responds as AWS never does: an order fails with a message, and nothing is taken for gone."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ OF_A_QUOTE = (
     "DescribeInstanceTypes",
     "GetServiceQuota",
 )
-ASKED_OF_QUOTES = [  # in the short form each operation with a third of the bodies
+ASKED_OF_QUOTES = [  # the short run tests each operation with a third of the bodies
     pytest.param(operation, body, marks=() if (number + other) % 3 == 0 else WHOLE)
     for number, operation in enumerate(OF_A_QUOTE)
     for other, body in enumerate(BODIES)

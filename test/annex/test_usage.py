@@ -1,4 +1,4 @@
-"""Instance-seconds: what two looks and a restart between them leave, is right within the stated error."""
+"""Instance-seconds are right within the stated error, over looks and a restart between them."""
 
 from itertools import pairwise
 

@@ -1,1 +1,1 @@
-"""Attack annexd: an honest client must still be answered in a stated time, and memory must stay bounded."""
+"""Attack annexd: an honest client must still get a response in a stated time, and memory must stay bounded."""

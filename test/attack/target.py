@@ -58,13 +58,13 @@ class Target:
 
     @property
     def memory_kb(self) -> int:
-        """The resident set size."""
+        """Return the resident set size."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0])
 
     @property
     def cpu_s(self) -> float:
-        """Processor time of the server so far: unlike the clock, it does not depend on what else the machine does."""
+        """Return the server's processor time, which unlike the clock does not depend on the machine's other load."""
         user, system = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()[11:13]
         return (int(user) + int(system)) / TICKS_A_SECOND
 
@@ -76,7 +76,7 @@ class Target:
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE_S, (source, 0))
 
     def answers_within_cpu_s(self, source: str = "127.0.0.1") -> float:
-        """Return how long the server computes before it answers one raw command, PATIENCE_S from now at the latest."""
+        """Return the processor time until the server responds to one raw command, within PATIENCE_S at the latest."""
         begun_s = self.cpu_s
         with self.connect(source) as client:
             client.sendall(QUERY)
@@ -224,7 +224,7 @@ class WireClient:
         return MessageReader(body, encrypted=self.channel.is_encrypted)
 
     def is_dropped(self) -> bool:
-        """Whether the server closes the connection without sending more."""
+        """Return whether the server closes the connection without sending more."""
         return read_all(self.socket) == b""
 
     def close(self) -> None:

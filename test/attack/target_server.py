@@ -2,8 +2,8 @@
 
     python -m test.attack.target_server '{"descriptors": 256, ...}'      prints its port, serves until its input ends
 
-Logs to standard error.  Every user who authenticates by FS is authorized for everything.  Answers DC_QUERY_INSTANCE,
-CA_AUTH_CMD and DC_CONFIG_VAL, and logs every other command.
+Logs to standard error.  Every user who authenticates by FS is authorized for everything.  Responds to
+DC_QUERY_INSTANCE, CA_AUTH_CMD and DC_CONFIG_VAL, and logs every other command.
 """
 
 import asyncio
@@ -42,8 +42,10 @@ ALLOW = {f"ALLOW_{level}": "*" for level in Level}
 
 @dataclass(frozen=True)
 class Options:
-    """descriptors: RLIMIT_NOFILE.  pending, read_timeout_s, deadline_s: limits on connections.  sessions: capacity of
-    their cache.  revocation: SEC_TOKEN_REVOCATION_EXPR.
+    """The server's options.
+
+    `descriptors` is RLIMIT_NOFILE; `pending`, `read_timeout_s` and `deadline_s` limit connections; `sessions` is the
+    capacity of the session cache; `revocation` is SEC_TOKEN_REVOCATION_EXPR.
     """
 
     descriptors: int = 4096

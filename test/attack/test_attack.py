@@ -1,4 +1,4 @@
-"""Attack the port; during each attack an honest client is answered in time, and memory stays bounded."""
+"""Attack the port; during each attack an honest client gets a response in time, and memory stays bounded."""
 
 import itertools
 import os
@@ -31,7 +31,7 @@ from test.cedar.client import TOKEN
 from test.cedar.tokens import CLAIMS, unsigned
 from test.pool import find
 
-CPU_S = 2.0  # to answer an honest client under attack; otherwise it takes a millisecond
+CPU_S = 2.0  # to serve an honest client under attack; otherwise that takes a millisecond
 GROWTH_KB = 64 * MB
 SERIES = os.environ.get("HTCONDOR_SERIES", "25")
 KEY_EXCHANGE = KeyExchange()
@@ -46,7 +46,7 @@ def target() -> Iterator[Target]:
 
 @contextmanager
 def attacking(attack: Callable[[], object]) -> Iterator[None]:
-    """Repeat `attack` in a thread until the block ends; the server may close its connections."""
+    """Run the block while a thread repeats `attack`; the server may close its connections."""
     over = threading.Event()
 
     def repeat() -> None:
@@ -64,7 +64,7 @@ def attacking(attack: Callable[[], object]) -> Iterator[None]:
 
 
 def assert_still_served(target: Target, before_kb: int, growth_kb: int = GROWTH_KB) -> None:
-    """Check an honest client, at the attacker's address and another one, and the memory."""
+    """Check the service to an honest client, at the attacker's address and another one, and the memory."""
     assert max(target.answers_within_cpu_s(source) for source in ("127.0.0.1", "127.0.0.9") for _ in range(5)) < CPU_S
     assert target.authenticates_within_cpu_s() < CPU_S
     assert target.memory_kb - before_kb < growth_kb, f"from {before_kb} kB to {target.memory_kb} kB"
@@ -83,7 +83,7 @@ def test_thousands_of_half_open_and_slow_connections(target: Target) -> None:
 
 
 def test_a_slow_client_is_not_evicted_while_another_address_floods_the_port(target: Target) -> None:
-    """The evicted connection is one of the busiest address, not the oldest of all."""
+    """The server evicts a connection of the busiest address, not the oldest of all."""
     patient = WireClient(target.connect("127.0.0.9")).begin()
     with ExitStack() as connections:
         for _ in range(1000):
@@ -121,7 +121,7 @@ def test_endless_chains_of_frames(target: Target, body: int) -> None:
 
 @pytest.mark.parametrize("body", [1, 8], ids=["of a byte", "of eight"])
 def test_many_chains_of_small_frames_at_once(target: Target, body: int) -> None:
-    """Each frame costs time regardless of its length, and all are read before the honest client's."""
+    """Each frame costs time regardless of its length, and the server reads all before the honest client's."""
     before_kb, chain = target.memory_kb, (HEADER.pack(0, body) + bytes(body)) * (60_000 // body)
     with paused(target), ExitStack() as connections:
         for _ in range(200):
@@ -139,7 +139,7 @@ def test_many_chains_of_small_frames_at_once(target: Target, body: int) -> None:
 
 @contextmanager
 def paused(target: Target) -> Iterator[None]:
-    """Stop the server, so that everything sent waits for it."""
+    """Run the block while the server is stopped, so that everything sent waits for it."""
     os.kill(target.pid, signal.SIGSTOP)
     try:
         yield
@@ -148,7 +148,7 @@ def paused(target: Target) -> Iterator[None]:
 
 
 def test_endless_handshakes(target: Target) -> None:
-    """Each handshake costs the server a key, and is abandoned halfway."""
+    """Each handshake costs the server a key and is abandoned halfway."""
     before_kb = target.memory_kb
 
     def attack() -> None:
@@ -189,7 +189,7 @@ def repeat_for_a_while(measure: Callable[[], None], seconds: float = 1.0) -> Non
 
 
 def test_a_session_id_alone_runs_no_command() -> None:
-    """Every command of the table, sent by an eavesdropper."""
+    """An eavesdropper sends every command of the table."""
     with running_target() as target:
         owner = WireClient(target.connect()).session(DC_RECONFIG)
         owner.close()
@@ -331,7 +331,7 @@ def test_patterns_of_names_that_take_long_in_other_engines(target: Target, patte
 
 
 def ask(target: Target, owner: WireClient, question: str) -> WireClient:
-    """Return a client that has sent a query for the configuration and waits for the answer."""
+    """Return a client that has sent a configuration query and waits for the response."""
     client = WireClient(target.connect("127.0.0.2")).resume(owner.sid, owner.key, DC_CONFIG_VAL)
     client.send_message(client.message().string(question))
     return client

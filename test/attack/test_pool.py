@@ -1,4 +1,4 @@
-"""Attack annexd in a pool: it must still answer HTCondor's tools and an order."""
+"""Attack annexd in a pool: it must still serve HTCondor's tools and an order."""
 
 import itertools
 import os
@@ -16,7 +16,7 @@ from test.cloud import Cloud
 from test.replies import accepted
 from test.system.site import Site
 
-ANSWERED_S = 20.0  # includes the start of a tool
+ANSWERED_S = 20.0  # including the start of a tool
 GROWTH_KB = 96 * MB
 LIMITS = """
 ANNEXD_MAX_PENDING_CONNECTIONS = 100

@@ -1,4 +1,4 @@
-"""The list of defences, whose texts are looked up in annexd."""
+"""Test that the code and the test of each listed defence exist."""
 
 import pytest
 

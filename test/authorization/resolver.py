@@ -1,4 +1,4 @@
-"""A resolver and netgroups with the answers of a test, which record the queries."""
+"""A resolver and netgroups that give the answers of a test and record the queries."""
 
 from collections.abc import Collection, Mapping, Sequence
 

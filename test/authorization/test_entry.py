@@ -1,4 +1,4 @@
-"""Entries are parsed as HTCondor does, and faults are reported."""
+"""Entries are parsed as in HTCondor, and faults are reported."""
 
 import pytest
 

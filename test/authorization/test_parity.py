@@ -15,12 +15,12 @@ RECORDED = json.loads((Path(__file__).parent / "vectors" / "verdicts.json").read
 
 
 def names_of(address: str) -> list[str]:
-    """Make host names as NO_DNS does: 10-1-2-3.site."""
+    """Return the host name that NO_DNS derives, such as 10-1-2-3.site."""
     return [address.replace(".", "-").replace(":", "-") + ".site"]
 
 
 def addresses_of(name: str) -> list[str]:
-    """Invert names_of."""
+    """Return the address of such a host name."""
     label = name.partition(".site")[0]
     address = peer_address(label.replace("-", ":" if "--" in label else "."))
     return [str(address)] if address else []

@@ -84,7 +84,7 @@ CONFIGURATIONS: list[tuple[dict[str, str], Level, bool]] = [
     ({"ALLOW_READ": "*", "DENY_WRITE": "*"}, Level.READ, True),
     ({"ALLOW_ADMINISTRATOR": "*", "DENY_READ": "bob@site"}, Level.ADMINISTRATOR, True),
     ({"ALLOW_ADMINISTRATOR": "*", "DENY_READ": "bob@site"}, Level.READ, False),
-    # Which knob defines a list.
+    # The knob that defines a list.
     ({"ALLOW_DEFAULT": "*"}, Level.ADMINISTRATOR, True),
     ({"ALLOW_DEFAULT": "*", "ALLOW_ADMINISTRATOR": "eve@site"}, Level.ADMINISTRATOR, False),
     ({"ALLOW_DEFAULT": "*", "DENY_DEFAULT": "bob@site"}, Level.READ, False),

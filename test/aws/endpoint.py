@@ -1,4 +1,4 @@
-"""An endpoint that a user named: it answers whatever its test wants, at whatever speed, in AWS's stead."""
+"""An endpoint in place of AWS, as a user may configure one: it sends whatever its test wants, at any speed."""
 
 import contextlib
 import socket
@@ -13,7 +13,7 @@ Behave = Callable[[socket.socket, bytes], None]
 
 @contextmanager
 def endpoint(behave: Behave) -> Iterator[str]:
-    """The URL of a server that lets `behave(connection, request)` answer each request."""
+    """Run the block while a server at the yielded URL calls `behave(connection, request)` for each request."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=64)
     threading.Thread(target=_accept, args=(listening, behave), daemon=True).start()
     try:
@@ -52,7 +52,7 @@ def _request(connection: socket.socket) -> bytes:
 
 
 def says(body: bytes, status: int = 200, head: str = "") -> Behave:
-    """Always this."""
+    """Return a behaviour that always sends this response."""
 
     def behave(connection: socket.socket, _: bytes) -> None:
         connection.sendall(_head(len(body), status, head) + body)
@@ -61,7 +61,7 @@ def says(body: bytes, status: int = 200, head: str = "") -> Behave:
 
 
 def drips(start: bytes, every_s: float, gone: threading.Event) -> Behave:
-    """`start`, and then one byte after another, until `gone` is set or nobody listens."""
+    """Return a behaviour that sends `start`, then one byte `every_s`, until `gone` is set or the peer closes."""
 
     def behave(connection: socket.socket, _: bytes) -> None:
         connection.sendall(start)
@@ -77,8 +77,9 @@ def relays(
     changed: Callable[[bytes], bytes | None] = lambda _: None,
     rewritten: Callable[[bytes], bytes] = lambda body: body,
 ) -> Behave:
-    """What the AWS at `url` answers, with another Date, `rewritten`; or another body, for requests for which `changed`
-    has one.
+    """Return a behaviour that relays each request to the AWS at `url`, and its response with `date` and `rewritten`.
+
+    If `changed` returns a body for a request, that body is the response.
     """
     host = urlsplit(url).netloc
 

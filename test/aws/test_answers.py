@@ -1,4 +1,4 @@
-"""What an answer does not say is not taken for "nothing"."""
+"""A missing part of a response does not count as "nothing"."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from annexd.aws.answers import MAX_PAGES, UnknownShape
 
 
 class Paged:
-    """A service that answers with these pages, whatever it is asked, and then with the last one again."""
+    """A service that responds to any requests with these pages, and then repeats the last one."""
 
     def __init__(self, *pages: Any) -> None:
         self.pages, self.asked = list(pages), 0

@@ -1,4 +1,4 @@
-"""Whatever an endpoint sends, and however slowly: a call has an end, and an answer a size."""
+"""Every call has a time limit and every response a size limit, whatever an endpoint sends and however slowly."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ def clients(url: str) -> Clients:
 
 
 def asked(behave: Behave, **limits: Any) -> tuple[Exception, float]:
-    """What becomes of a call, and after how long; `limits` in place of the usual ones."""
+    """Return the error of a call, and its duration in seconds; `limits` replace the usual ones."""
     with endpoint(behave) as url:
         ec2 = clients(url).ec2
         bound(ec2, **limits)
@@ -60,7 +60,7 @@ def test_an_answer_of_sixty_megabytes_costs_neither_its_time_nor_its_memory() ->
         for _number in range(60 * 2**20 // len(part)):
             connection.sendall(part)
 
-    asked(says(b""), max_bytes=-1)  # the service model is read before
+    asked(says(b""), max_bytes=-1)  # load the service model before the measurement
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     error, took_s = asked(flood)
     assert f"more than {8 * 2**20} bytes" in str(error)
@@ -110,7 +110,7 @@ def test_a_time_limit_ends_with_its_block_and_binds_no_other_thread() -> None:
 
 
 def test_a_redirect_leads_to_no_other_host() -> None:
-    """S3's to the region of a bucket, which botocore follows with a new signature."""
+    """S3 redirects to the region of a bucket, and botocore follows with a new signature."""
     with endpoint(says(XML)) as url, endpoint(says(XML)) as other:
         session = clients(url).s3._endpoint.http_session
         assert session.send(AWSRequest("GET", url).prepare()).content == XML
@@ -140,7 +140,7 @@ def test_the_deadlines_of_many_calls_need_one_thread() -> None:
 def test_a_forked_process_has_deadlines_of_its_own() -> None:
     gone = threading.Event()
     with endpoint(says(XML)) as url:
-        clients(url).ec2.describe_spot_fleet_requests()  # the thread of this process runs
+        clients(url).ec2.describe_spot_fleet_requests()  # start the thread of this process
     with endpoint(drips(HEAD, 0.05, gone)) as url:
         ec2 = clients(url).ec2
         bound(ec2, call_s=0.5)

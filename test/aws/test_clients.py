@@ -1,4 +1,4 @@
-"""Clients are made once for each set of keys, and never show them."""
+"""Clients are created once for each set of keys, and never show them."""
 
 import pytest
 from botocore.utils import parse_timestamp

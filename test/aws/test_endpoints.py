@@ -1,4 +1,4 @@
-"""Regions are read from what AWS names with them, and from nothing else."""
+"""Regions are read from ARNs and host names of AWS, and from nothing else."""
 
 import pytest
 

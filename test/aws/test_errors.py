@@ -1,4 +1,4 @@
-"""What each of AWS's answers means: a table of codes, and what the user sees."""
+"""The meaning of each error of AWS: a table of codes, and the messages for users."""
 
 import pytest
 from botocore.exceptions import (
@@ -47,7 +47,7 @@ QUESTIONS = {
 
 @pytest.mark.parametrize(("code", "status", "meaning"), MEANINGS)
 def test_each_code_means_one_thing(code: str, status: int, meaning: str) -> None:
-    """What is none of these is about the request itself."""
+    """An error without one of these meanings is about the request itself."""
     means = [name for name, asks in QUESTIONS.items() if asks(answer(code, status))]
     if meaning == "transient":
         assert meaning in means

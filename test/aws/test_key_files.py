@@ -1,11 +1,11 @@
-"""The mistakes that people make with key files are reported before AWS is asked, and no word of a file is quoted."""
+"""Common mistakes in key files are reported before any call to AWS, and no message quotes a file."""
 
 import pytest
 
 from annexd.aws import Credentials, NotAKey, SecretKey, faults_of, key_in, token_in
 
 KEY_ID = "AKIAIOSFODNN7EXAMPLE"
-SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # as AWS's documentation has it
+SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # the example in AWS's documentation
 TOKEN = "IQoJb3JpZ2luX2VjEOr//////////" + "A" * 900 + "/+=="
 
 
@@ -71,7 +71,7 @@ def test_malformed_keys_are_reported_without_being_shown(
 
 @pytest.mark.parametrize(("key_id", "token"), [(KEY_ID, None), ("ASIAIOSFODNN7EXAMPLE", TOKEN), ("test", None)])
 def test_keys_that_may_be_right_are_left_to_aws(key_id: str, token: str | None) -> None:
-    """Emulators take any word for a key."""
+    """Emulators accept any text as a key."""
     assert faults_of(Credentials(key_id, SecretKey("a'secret"), SecretKey(token) if token else None)) == []
 
 

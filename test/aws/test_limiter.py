@@ -30,7 +30,7 @@ from test.cloud.orders import fleet_config
 
 
 class Time:
-    """Passes by waiting only."""
+    """A clock that advances only by waiting."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -53,7 +53,7 @@ def limiter(time_: Time) -> Limiter:
 
 
 def turns(limiter: Limiter, time_: Time, count: int) -> list[float]:
-    """How long each of so many calls waited for its turn."""
+    """Return the time that each of `count` calls waited for its turn."""
     waited = []
     for _ in range(count):
         before_s = time_.now_s
@@ -104,7 +104,7 @@ def test_it_gets_faster_with_each_answer_and_forgets_after_a_minute(limiter: Lim
 
 
 def test_a_turn_that_is_too_far_away_is_refused_and_to_be_asked_for_again(time_: Time) -> None:
-    limiter = Limiter(clock_s=time_.clock_s, wait=lambda _: None)  # all these wait at once
+    limiter = Limiter(clock_s=time_.clock_s, wait=lambda _: None)  # as if all calls waited at the same time
     limiter.throttled()
     with pytest.raises(ThrottledLocally, match="AWS throttles this account") as held:
         take_turns(limiter, 1000)
@@ -140,7 +140,7 @@ def clients(cloud: Cloud, cache: ClientCache, key: str = "AKIAALICE", secret: st
 def test_clients_of_one_key_share_the_pace_also_when_its_secret_was_rotated(cloud: Cloud) -> None:
     cache = ClientCache()
     bob = clients(cloud, cache, key="AKIABOB").functions
-    bob.list_functions()  # what the first call of a client takes is no pace
+    bob.list_functions()  # the first call of a client takes longer at any pace
     cloud.fault("DescribeSpotFleetRequests", "throttle", times=4)
     for _ in range(4):
         with pytest.raises(ClientError, match="RequestLimitExceeded"):
@@ -222,7 +222,7 @@ def test_when_our_own_keys_expire_the_new_ones_that_the_chain_has_by_then_are_us
 
 
 def duration_s(call: Callable[[], object]) -> float:
-    """How long a call takes: what its answer says of the clock is no more exact."""
+    """Return the duration of a call, which limits how exactly its response shows AWS's clock."""
     began_s = time.monotonic()
     call()
     return time.monotonic() - began_s
@@ -240,7 +240,7 @@ def test_how_far_the_clocks_are_apart_is_known_after_any_answer(cloud: Cloud) ->
 
 @pytest.mark.parametrize("off_s", [0, 100, -100])
 def test_a_late_answer_is_taken_for_what_it_says_of_the_clock_at_least(off_s: int) -> None:
-    """AWS dates it when it has the call; it comes three seconds later."""
+    """AWS dates the response when it receives the call; the response arrives three seconds later."""
 
     def late(connection: socket.socket, request: bytes) -> None:
         date = format_datetime(datetime.fromtimestamp(int(time.time()), UTC), usegmt=True)

@@ -1,4 +1,4 @@
-"""Refusals whose meaning AWS's words leave open, and the next step."""
+"""Refusals that AWS's messages leave ambiguous, and the next step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m test.bench [PART...]`: what annexd takes, beside what HTCondor's own C++ programs take, in one run."""
+"""`python -m test.bench [PART...]`: the cost of annexd and of HTCondor's own C++ programs, side by side in one run."""
 
 from __future__ import annotations
 

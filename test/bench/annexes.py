@@ -1,6 +1,6 @@
-"""condor_annex here against HTCondor's own C++ one, in one run, on the same emulated AWS.
+"""condor_annex of annexd against HTCondor's own C++ one, in one run, on the same emulated AWS.
 
-The two take turns, so that whatever else the machine does meets both, and ratios are taken pair by pair.
+The two take turns, so that other load on the machine affects both, and ratios are computed pair by pair.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def compare(alone: int, rounds: int, annexes: int, at_once: int) -> None:
 
 
 class Bench:
-    """Between the start of the pool and its end."""
+    """The comparison in a running pool."""
 
     def __init__(self, cloud: Cloud, pool: Pool) -> None:
         adopt_orphans()
@@ -48,7 +48,7 @@ class Bench:
     def run(self, alone: int, rounds: int, annexes: int, at_once: int) -> None:
         versions = "; ".join(f"{each.name}: {each.version}" for each in self._contenders)
         _say(["", f"condor_annex: {versions}"])
-        self._pair(1, 1)  # what is loaded at the first use is loaded now, for both
+        self._pair(1, 1)  # both load now what they load at their first use
         self._cloud.clear_audit()
         self._show_alone([self._pair(1, 1) for _ in range(alone)])
         self._show_together([self._pair(annexes, at_once) for _ in range(rounds)], at_once)

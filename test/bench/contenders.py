@@ -1,7 +1,7 @@
-"""The two that are compared, each as the command of one annex, and the pool and the cloud that both use.
+"""The two contenders, each as the command that creates one annex, and the pool and the cloud that both use.
 
-Both get the same request, the same keys and the same lease function; each is configured as its own manual says.
-What one of them needs and the other does not is set to what costs it least.
+Both get the same request, the same keys and the same lease function; each is configured as its own manual says.  A
+setting that only one of them needs has the value that costs it least.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ ANNEX_DEFAULT_S3_URL = {url}
 ANNEX_DEFAULT_LEASE_FUNCTION_ARN = {arn}
 ANNEX_FLEET_API = SpotFleet
 """
-# The C++ tool reads service and region out of the host's name, for its signatures.  `*.localhost` is this machine.
-# A region would replace the endpoints.  "ANNNEX" is spelled as in its source (annex.cpp).
+# The C++ tool parses service and region from the host name, for its signatures.  `*.localhost` is this machine.
+# A configured region would replace the endpoints.  "ANNNEX" is spelled as in its source (annex.cpp).
 PEER_KNOBS = """
 ANNEX.ANNEX_DEFAULT_EC2_URL = http://ec2.{host}
 ANNEX.ANNEX_DEFAULT_CWE_URL = http://events.{host}
@@ -54,7 +54,7 @@ USER_CONFIG_FILE = $(LOCAL_DIR)/peer/user_config
 
 @dataclass(frozen=True)
 class Run:
-    """A command that makes one annex, and its environment."""
+    """A command that creates one annex, and its environment."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
@@ -62,7 +62,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Contender:
-    """`run(n)` is the n-th of its annexes; no two of them share a name or a file that is written."""
+    """One of the two; `run(n)` is the command for its n-th annex.  No two annexes share a name or a written file."""
 
     name: str
     version: str
@@ -70,7 +70,7 @@ class Contender:
 
 
 def with_the_peer() -> HTCondor:
-    """An HTCondor that still has the C++ condor_annex; raises NoHTCondorError.  Debian's packages have it."""
+    """Return an HTCondor that still has the C++ condor_annex; raises NoHTCondorError.  Debian's packages have it."""
     found = find()
     try:
         found.executable("condor_annex")
@@ -80,9 +80,9 @@ def with_the_peer() -> HTCondor:
 
 
 def make_pool(cloud: Cloud, htcondor: HTCondor) -> Pool:
-    """A pool in which both can work; not started yet."""
+    """Create a pool in which both can work; it is not started yet."""
     arn = cloud.deploy_template(TOP / "templates" / "template-3.json")
-    beat(cloud, arn)  # the lease function is to be seen at work; its receipt counts for fifteen minutes
+    beat(cloud, arn)  # the lease function must have run; its receipt counts for fifteen minutes
     cloud.client("s3").create_bucket(Bucket=BUCKET)
     host = f"{cloud.region}.localhost:{urlsplit(cloud.url).port}"
     knobs = ANNEXD_KNOBS.format(url=cloud.url, arn=arn) + PEER_KNOBS.format(
@@ -92,7 +92,7 @@ def make_pool(cloud: Cloud, htcondor: HTCondor) -> Pool:
 
 
 def contenders(pool: Pool) -> tuple[Contender, Contender]:
-    """Ours and the peer, for a pool that runs."""
+    """Return ours and the peer, for a running pool."""
     request = _request_file(pool.directory)
     public, secret = (
         _private_file(pool.directory / name, content)
@@ -134,13 +134,13 @@ def _peer(pool: Pool, request: str, public: str, secret: str) -> Callable[[int],
     tool = str(pool.htcondor.executable("condor_annex"))
 
     def run(number: int) -> Run:
-        # Its journal and its logs in a directory of each run's own: those of two at once would wait for each other.
+        # Each run has a directory for its journal and logs: two at once would wait for each other's files.
         directory = pool.directory / "peer" / str(number)
         directory.mkdir(parents=True)
         own = {
             "_CONDOR_USER_CONFIG_FILE": str(directory / "user_config"),
             "HOME": str(directory),
-            # It calls condor_token_fetch, tar and cp by a shell.
+            # It calls condor_token_fetch, tar and cp through a shell.
             "PATH": f"{pool.htcondor.bin}{os.pathsep}{pool.env.get('PATH', os.defpath)}",
         }
         return Run([tool, "-annex-name", f"peer-{number}", *options], {**pool.env, **own})
@@ -149,7 +149,7 @@ def _peer(pool: Pool, request: str, public: str, secret: str) -> Callable[[int],
 
 
 def _request_file(directory: Path) -> str:
-    """templates/config.json, with the role, key and snapshots that the C++ tool insists on."""
+    """Write templates/config.json with the role, key and snapshots that the C++ tool requires; return the path."""
     request = json.loads((TOP / "templates" / "config.json").read_text())
     request["IamFleetRole"] = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
     for specification in request["LaunchSpecifications"]:

@@ -1,4 +1,4 @@
-"""annexd and the C++ schedd of one pool: how each is reached, and what each takes of the machine."""
+"""annexd and the C++ schedd of one pool: their addresses, and the memory and CPU time that each uses."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from test.pool import ANNEXD_CONFIG, Pool
 OURS, PEER = "annexd", "schedd"
 PROGRAMS = {OURS: "condor_annexd", PEER: "condor_schedd", "shared_port": "condor_shared_port"}
 DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "ANNEXD")
-# Both refuse an ad that asks for nothing, when they have read it: nothing but that is to be measured.
+# Both read an ad that requests nothing and then refuse it, so only the reading is measured.
 READS_AN_AD = {OURS: CA_AUTH_CMD, PEER: EXPORT_JOBS}
 
 
 def make_pool(*, shared_port: bool, config: str = "") -> Pool:
-    """Not started yet."""
+    """Create a pool that is not started yet."""
     return Pool(ANNEXD_CONFIG + config, daemons=DAEMONS, shared_port=shared_port)
 
 
@@ -47,18 +47,18 @@ class Daemon:
 
     @property
     def memory_kb(self) -> int:
-        """What is its own: pages that other processes have too (of shared libraries) are not counted."""
+        """Return its private memory: pages that other processes have too (of shared libraries) are not counted."""
         rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
         return sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Private_"))
 
 
 def both(pool: Pool) -> tuple[Daemon, Daemon]:
-    """annexd and the schedd of a pool that runs."""
+    """Return annexd and the schedd of a running pool."""
     return Daemon.of(pool, OURS), Daemon.of(pool, PEER)
 
 
 def pid_of(pool: Pool, name: str) -> int:
-    """Of the newest process of the daemon, as condor_master's log shows it."""
+    """Return the pid of the daemon's newest process, as condor_master's log shows it."""
     started = re.findall(
         rf'Started DaemonCore process "[^"]*/{PROGRAMS[name]}", pid and pgroup = (\d+)', pool.log("MASTER")
     )
@@ -66,12 +66,12 @@ def pid_of(pool: Pool, name: str) -> int:
 
 
 def cpu_s(pid: int) -> float:
-    """User and system time of a process and all its threads so far."""
+    """Return the user and system time of a process and all its threads so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return TICK_S * (int(fields[11]) + int(fields[12]))
 
 
 def bulk_ad(size: int = 0) -> Mapping[str, str | int]:
-    """As large as an order is, without being one: some 60 attributes with 3 kB, and user data of this size."""
+    """Return an ad as large as an order, but not one: some 60 attributes with 3 kB, and user data of this size."""
     plain = {f"LaunchSpecification{number}": "ami-0123456789abcdef0, m5.large, sg-0123" for number in range(60)}
     return {"Command": "CA_NO_SUCH_COMMAND", "RequestVersion": 1, **plain, **({"UserData": "x" * size} if size else {})}

@@ -1,4 +1,4 @@
-"""What a whole decision takes with very many idle jobs: asking, comparing, packing, and saying why."""
+"""The cost of a whole decision with very many idle jobs: queries, comparison, packing and the report."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from test.demand.ghosts import GhostPool
 from test.pool import PoolError
 
 CLAUSES = ("true", "RequestMemory > 1000", "RequestCpus =?= 1", "RequestMemory < 100000")
-INTERVAL_S = 5  # the first decision takes up to three of them, after which its pictures would be too old
+INTERVAL_S = 5  # the first decision takes up to three; after that its pictures would be too old
 DECISIONS = 4
 
 
 class KnownOffers(OfferBook):
-    """Offers of which everything is known: AWS's part of a decision is in the quotes of orders, ten minutes apart."""
+    """Offers whose facts are all known; a decision calls AWS only for the quotes of orders, ten minutes apart."""
 
     def __init__(self, steps: StepContext, offers: int) -> None:
         super().__init__(steps, NoBundleSources(), Defaults())
@@ -69,7 +69,7 @@ def compare(jobs: int, kinds: int, slots: int, offers: int) -> None:
     with GhostPool([], LIMITS) as pool, tempfile.TemporaryDirectory() as directory:
         began_s = time.monotonic()
         fill(pool, jobs, kinds, slots)
-        known_s = began_s + YOUNG_INTERVALS * INTERVAL_S + 1  # no younger daemon is believed
+        known_s = began_s + YOUNG_INTERVALS * INTERVAL_S + 1  # younger daemons are not trusted
         time.sleep(max(0.0, known_s - time.monotonic()))
         before = memory_mib()
         steps = StepContext(no_access)

@@ -1,4 +1,4 @@
-"""What it takes to count very many idle jobs and free slots: seconds, CPU time, memory, and the pauses of the loop."""
+"""The cost of counting very many idle jobs and free slots: seconds, CPU time, memory, and the pauses of the loop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_JOBS_PER_SUBMISSION = 1000000
 MAX_JOBS_PER_OWNER = 1000000
 MAX_JOBS_SUBMITTED = 1000000
 """
-AT_ONCE = 20_000  # jobs of a condor_submit, and slots of a condor_advertise in its tenth part
+AT_ONCE = 20_000  # jobs per condor_submit; a condor_advertise has a tenth as many slots
 SUBMIT_S = 300.0
 TICK_S = 0.002
 REPEATS = 3
@@ -35,12 +35,12 @@ MIB = 1024.0
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one question."""
+    """The cost of one query."""
 
     wall_s: float
     schedd_cpu_s: float
     loop_cpu_s: float
-    longest_s: float  # that the loop worked without a pause, in CPU time: other programs do not count
+    longest_s: float  # CPU time of the loop without a pause; other programs do not count
 
     def __str__(self) -> str:
         return (
@@ -63,7 +63,7 @@ def compare(jobs: int, kinds: int, slots: int) -> None:
 
 
 def fill(pool: GhostPool, jobs: int, kinds: int, slots: int) -> None:
-    """Submit the jobs, show the slots, and wait until a negotiator has asked for the jobs.  Raises PoolError."""
+    """Submit the jobs, advertise the slots, and wait until a negotiator has requested the jobs.  Raises PoolError."""
     began_s = time.monotonic()
     _submit(pool, jobs, kinds)
     _advertise(pool, slots)
@@ -117,7 +117,7 @@ async def watch_loop() -> float:
 
 
 def _cpu_s(pid: int) -> float:
-    """Return a process's CPU time with that of its ended children, such as those that answer queries."""
+    """Return the CPU time of a process and its ended children, such as those that serve queries."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(each) for each in fields[11:15]) / TICKS  # utime, stime, cutime, cstime: proc(5)
 
@@ -138,7 +138,7 @@ def _submit(pool: GhostPool, jobs: int, kinds: int) -> None:
 
 
 def _advertise(pool: GhostPool, slots: int) -> None:
-    """Show the pool's own slot again and again under other names, and with disks of other sizes."""
+    """Advertise copies of the pool's own slot under other names and with disks of other sizes."""
     [own] = pool.wait_for(lambda: pool.tool("condor_status", "-long").stdout.strip().split("\n\n"), "the slot")
     host = re.search(r'^Machine = "(.*)"$', own, re.MULTILINE)
     assert host is not None

@@ -1,7 +1,7 @@
-"""How long after its idle age annexd has a job's machine accepted by AWS, without the negotiators' word and with it.
+"""The time from a job's idle age to the order of its machine accepted by AWS, confirmed by negotiators and without.
 
-One job after another, each of which needs a machine of its own, comes at a random moment of annexd's interval.  All
-intervals are the defaults, of annexd, of the pool and of what `condor_annex -demand-config` writes.
+Jobs come one after another, each at a random moment of annexd's interval, and each needs a machine of its own.  All
+intervals are the defaults of annexd, of the pool and of the output of `condor_annex -demand-config`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 from test.demand.mixed_site import MixedSite
 from test.demand.mixes import PAIR, Batch, Mix
 
-AIMS_S: Final = {False: 60, True: 120}  # by whether the negotiators are asked
+AIMS_S: Final = {False: 60, True: 120}  # by whether the negotiators confirm
 IDLE_AGE_S: Final = 30
 PAUSE_S: Final = 30  # annexd's interval
 PATIENCE_S: Final = 600.0
@@ -50,7 +50,7 @@ def compare(jobs: int) -> None:
 
 
 def _measure(confirms: bool, jobs: int) -> list[float]:
-    """No machine boots: each is on its way to its own job, and stays so."""
+    """Return the latency of each job; no machine boots, so each stays on its way to its own job."""
     mix = Mix(lambda _random: [JOB], (PAIR,), DEFAULTS, confirms=confirms)
     random = Random(jobs)  # noqa: S311  moments, not secrets
     with MixedSite(mix, KNOBS, machines=0, is_quick=False) as site:
@@ -58,7 +58,7 @@ def _measure(confirms: bool, jobs: int) -> list[float]:
 
 
 def _accepted_s(site: MixedSite, pause_s: float, number: int) -> float:
-    """Return the seconds from a job's idle age until so many machines are ordered in all."""
+    """Return the seconds from a job's idle age until this number of machines is ordered in all."""
     time.sleep(pause_s)
     site.begin(0, [JOB])
     asked = ("condor_q", "-all", "-af", "EnteredCurrentStatus")

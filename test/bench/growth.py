@@ -1,4 +1,4 @@
-"""What a journal costs that has seen very many annexes: the start, the memory and -status, beside an empty one."""
+"""The cost of a journal with very many ended annexes, compared with an empty one: the start, memory and -status."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from test.pool import Pool
 
 REPEATS = 5
 DAY_S = 86400
-ORDER_BYTES = 4000  # of an order with two launch specifications
-AT_ONCE = 1000  # annexes, of what happens between two moves on a busy site
+ORDER_BYTES = 4000  # the size of an order with two launch specifications
+AT_ONCE = 1000  # annexes between two moves to the archive on a busy site
 STEPS = {
     "check_lease_function": (LeaseCheck("arn", 1), LeaseFunctionSeen(0.0, 0.0, 1, "", "")),
     "read_templates": (ReadIntent(()), TemplatesRead((), "")),
@@ -45,7 +45,7 @@ READY_WITHIN_S = 60
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one journal: from exec to its address, -status as its user waits for it, and memory of its own after that."""
+    """The cost of one journal: from exec to the address, a user's wait for -status, and private memory after that."""
 
     start_s: float
     status_s: float
@@ -67,7 +67,7 @@ def compare(annexes: int) -> None:
 
 
 def cost(pool: Pool) -> Cost:
-    """Turn the pool's own annexd off, and measure others by hand."""
+    """Turn the pool's own annexd off, and measure others that are started by hand."""
     off(pool, OURS)
     starts, waits, sizes = [], [], []
     for _ in range(REPEATS):
@@ -91,7 +91,7 @@ def _status_s(pool: Pool) -> float:
 
 
 def fill(path: Path, annexes: int) -> None:
-    """Write so many annexes that ended a month ago, as annexd would have, and let it move them to its archive."""
+    """Write this many annexes that ended a month ago, as annexd does, and let it move them to its archive."""
     for first in range(0, annexes, AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, annexes))
         journal = Journal(path)

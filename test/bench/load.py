@@ -1,6 +1,6 @@
-"""Many clients at once: as many processes, since one Python can keep no C++ daemon busy.
+"""Many concurrent clients, each a process of its own, since one Python process cannot keep a C++ daemon busy.
 
-A client's process is made ready (its session is there, its module read) before the clock starts.
+A client's process is prepared (its session established, its modules loaded) before the clock starts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Act = Callable[[], None]
 
 @dataclass(frozen=True)
 class Rate:
-    """cpu_s: of each of the processes that were asked about, all operations together."""
+    """A rate; `cpu_s` is the CPU time of each observed process, all operations together."""
 
     operations: int
     wall_s: float
@@ -36,12 +36,12 @@ class Rate:
 
     @property
     def cpu_ms(self) -> tuple[float, ...]:
-        """For each operation."""
+        """Return the CPU time of each process for one operation."""
         return tuple(1000 * each / self.operations for each in self.cpu_s)
 
 
 def for_seconds(make: Callable[[], Act], clients: int, seconds: float, pids: Sequence[int]) -> Rate:
-    """What `make` gives, called over and over by so many processes, each with its own.  Raises RefusedError."""
+    """Call what `make` returns over and over in this many processes, each with its own.  Raises RefusedError."""
 
     def work(act: Act) -> int:
         done, end_s = 0, time.monotonic() + seconds
@@ -54,7 +54,7 @@ def for_seconds(make: Callable[[], Act], clients: int, seconds: float, pids: Seq
 
 
 def for_times(make: Callable[[], Act], clients: int, times: int, pids: Sequence[int] = ()) -> Rate:
-    """The same, for so many times in all."""
+    """Call it in the same way, `times` times in all."""
 
     def work(act: Act) -> int:
         for _ in range(times // clients):

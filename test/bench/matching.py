@@ -1,4 +1,4 @@
-"""What it takes to compare many kinds of idle jobs with the offers' machines, and how long annexd's loop waits."""
+"""The cost of comparing many kinds of idle jobs with the offers' machines, and how long annexd's loop is blocked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROBE_S, LOOK_S = 0.002, 0.05
 
 @dataclass(frozen=True)
 class Taken:
-    """What one call of Matcher.match took."""
+    """The cost of one call of Matcher.match."""
 
     wall_s: float
     own_cpu_s: float
@@ -31,9 +31,9 @@ class Taken:
 
 
 def compare(groups: int, offers: int) -> None:
-    """Measure the first call, with nothing known, and the next two.
+    """Measure the first call, with an empty cache, and the next two.
 
-    The modules of the bench are taken from the garbage collector, which would stop everything while it looks at them.
+    The bench's own modules are frozen for the garbage collector, which would pause the process while it scans them.
     """
     gc.collect()
     gc.freeze()
@@ -49,7 +49,7 @@ def compare(groups: int, offers: int) -> None:
 
 
 def jobs_of(groups: int) -> dict[str, str]:
-    """Return different jobs, of which each is right for some of the offers."""
+    """Return different jobs, each of which matches some of the offers."""
     return {
         f"schedd#{n}#user{n % 7}@test": job(
             RequestCpus=1 << n % 5, RequestMemory=500 + n, WantAnnex=str(n % 3 > 0).lower(), AutoClusterId=n

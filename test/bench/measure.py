@@ -1,6 +1,6 @@
-"""Runs commands and says what they took: the clock's time until they end, and CPU time of all who worked for them.
+"""Measure commands: the wall time until they end, and the CPU time of all processes that worked for them.
 
-A command's helpers count as its own, also those that outlive it.  What the daemons of the pool and the emulated AWS
+A command's helpers count as its own, even those that outlive it.  The time that the pool's daemons and the emulated AWS
 spend meanwhile is read from /proc, before and after.
 """
 
@@ -28,12 +28,12 @@ LATE_S, POLL_S = 10.0, 0.005
 
 
 class NotMadeError(Exception):
-    """A command made no annex; the text says what it printed."""
+    """A command created no annex; the text has its output."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """One annex: when its command began and ended, both of the same clock as the cloud's audit."""
+    """One annex, and when its command began and ended, by the clock of the cloud's audit."""
 
     fleet: str
     began_s: float
@@ -46,14 +46,14 @@ class Made:
 
 @dataclass(frozen=True)
 class Round:
-    """Some annexes, made by one contender without a pause.  CPU times are of all of them together."""
+    """Several annexes, created by one contender without a pause.  CPU times are of all of them together."""
 
     made: tuple[Made, ...]
     wall_s: float
     client_cpu_s: float
     daemons_cpu_s: float
     cloud_cpu_s: float
-    strangers_cpu_s: float  # of whatever else ran on this machine
+    strangers_cpu_s: float  # of all other processes on this machine
 
     @property
     def annexes_per_s(self) -> float:
@@ -61,13 +61,13 @@ class Round:
 
     @property
     def strangers_share(self) -> float:
-        """Of all the CPU time that there was."""
+        """Return the share of other processes in the machine's CPU time."""
         return self.strangers_cpu_s / (self.wall_s * (os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
 class Bystanders:
-    """Whose CPU time is counted beside the commands'."""
+    """The processes whose CPU time is counted in addition to the commands'."""
 
     daemons: tuple[int, ...]
     cloud: tuple[int, ...]
@@ -81,7 +81,7 @@ def adopt_orphans() -> None:
 
 
 def round_of(contender: Contender, numbers: Sequence[int], at_once: int, bystanders: Bystanders) -> Round:
-    """Make an annex for each number, `at_once` at any time; raises NotMadeError."""
+    """Create an annex for each number, `at_once` at any time; raises NotMadeError."""
     runs = [contender.run(number) for number in numbers]
     began_s, before = time.perf_counter(), _used(bystanders)
     with ThreadPoolExecutor(at_once) as threads:
@@ -96,7 +96,7 @@ def round_of(contender: Contender, numbers: Sequence[int], at_once: int, bystand
 
 
 def _used(bystanders: Bystanders) -> tuple[float, ...]:
-    """CPU time so far: of the commands, the daemons, the cloud, this process, and everything on this machine."""
+    """Return the CPU time so far: of the commands, the daemons, the cloud, this process, and the whole machine."""
     own_s, machine_s = time.process_time(), _machine_cpu_s()
     return _children_cpu_s(), _cpu_s(bystanders.daemons), _cpu_s(bystanders.cloud), own_s, machine_s
 
@@ -115,20 +115,20 @@ def _make(run: Run) -> Made:
 
 
 def wall_s_of(run: Run) -> float:
-    """How long a command takes that makes no annex; raises CalledProcessError when it fails."""
+    """Return the time of a command that creates no annex; raises CalledProcessError if it fails."""
     began_s = time.perf_counter()
     subprocess.run(run.command, env=run.environment, stdin=subprocess.DEVNULL, check=True)
     return time.perf_counter() - began_s
 
 
 def _children_cpu_s() -> float:
-    """Of all children that have ended and were waited for, and of theirs."""
+    """Return the CPU time of all children that have ended and were waited for, and of their children."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def _reap_orphans() -> None:
-    """Wait for the helpers of commands that have ended.  A session leader is no helper, but the pool."""
+    """Wait until the helpers of ended commands have ended: the C++ tool's ec2_gahp."""
     deadline_s = time.monotonic() + LATE_S
     while (orphans := [pid for pid in children(os.getpid()) if _name(pid) == "ec2_gahp"]) and (
         time.monotonic() < deadline_s
@@ -140,19 +140,19 @@ def _reap_orphans() -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Of all its threads."""
+    """Return the children of all threads of a process."""
     tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for task in tasks for child in _text(task).split()]
 
 
 def _cpu_s(pids: Iterable[int]) -> float:
-    """Of processes that run, and of the children they waited for; 0 for one that is gone."""
+    """Return the CPU time of running processes and of the children they waited for; 0 for one that is gone."""
     fields = [_text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split() for pid in pids]
     return TICK_S * sum(int(ticks) for each in fields for ticks in each[11:15])
 
 
 def _machine_cpu_s() -> float:
-    """Of all CPUs, as far as they were neither idle nor waiting for a disk; proc(5)."""
+    """Return the time in which CPUs were neither idle nor waiting for a disk; see proc(5)."""
     user, nice, system, _idle, _iowait, interrupts, softirqs, steal, *_ = Path("/proc/stat").read_text().split()[1:11]
     return TICK_S * sum(int(ticks) for ticks in (user, nice, system, interrupts, softirqs, steal))
 

@@ -1,4 +1,4 @@
-"""What a cached session takes of the daemon's memory."""
+"""The daemon's memory per cached session."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from test.bench.wire import Client
 
 CLIENTS = 8
 DAY_S = 86400
-WARM = 400  # what the first sessions need once, the others need no more
+WARM = 400  # sessions that pay for what is needed once
 
 
 def compare(sessions: int) -> None:
@@ -25,7 +25,7 @@ def compare(sessions: int) -> None:
 
 
 def fill(daemon: Daemon, sessions: int) -> int:
-    """So many more that nobody uses; the daemon's memory in kB afterwards."""
+    """Add this many sessions that nobody uses; return the daemon's memory in kB afterwards."""
     if sessions > 0:
         for_times(lambda: Client(daemon.command_socket, duration_s=DAY_S).establish, CLIENTS, sessions)
     return daemon.memory_kb

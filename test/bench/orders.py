@@ -1,4 +1,4 @@
-"""What one order takes by each API for fleets: its calls to AWS, cold and warm, and annexd's CPU time by its size.
+"""The cost of one order by each API for fleets: its calls to AWS, cold and warm, and annexd's CPU time by its size.
 
 A real annexd under condor_master takes the orders; the emulated AWS counts the calls.
 """
@@ -27,19 +27,19 @@ LOOKS: Final = (
     "DescribeSpotFleetRequestHistory",
     "DescribeFleetHistory",
 )
-ALSO_OF_A_LOOK: Final = ("GetFunction", "FilterLogEvents")  # once each, beside DescribeSpotFleetRequests)
-LARGEST: Final = 10_000  # instances, and more than any account's first quota
-TYPES: Final = [  # one launch specification each of the largest file; EC2 Fleet takes a type once
+ALSO_OF_A_LOOK: Final = ("GetFunction", "FilterLogEvents")  # once with each DescribeSpotFleetRequests
+LARGEST: Final = 10_000  # instances: more than any account's first quota
+TYPES: Final = [  # one per launch specification of the largest file; EC2 Fleet accepts a type once
     f"{family}.{size}"
     for family in ("m5", "m5a", "m5d", "m5n", "c5", "c5a", "c5d", "r5", "r5a", "r5d", "r5n", "i3")
     for size in ("large", "xlarge", "2xlarge", "4xlarge", "8xlarge")
 ]
-WITHOUT_INSTANCES: Final = {"fleet_trouble": "capacity"}  # else annexd's looks at them would be counted
+WITHOUT_INSTANCES: Final = {"fleet_trouble": "capacity"}  # otherwise annexd's polls of them would be counted
 
 
 @dataclass(frozen=True)
 class Size:
-    """A request: so many instances of so many launch specifications."""
+    """A request, by its number of instances and of launch specifications."""
 
     instances: int
     specifications: int
@@ -58,20 +58,20 @@ SIZES: Final = (Size(1, 1), Size(LARGEST, 1), Size(1, len(TYPES)))
 
 @dataclass(frozen=True)
 class Calls:
-    """Of the first order of a fresh annexd, and of a later one, by operation."""
+    """The calls of the first order of a fresh annexd, and of a later one, by operation."""
 
     cold: Counter[str]
     warm: Counter[str]
 
 
 def calls_of(cloud: Cloud, api: str) -> Calls:
-    """Order twice of an annexd that has asked AWS nothing yet."""
+    """Return the calls of two orders to an annexd that has not called AWS yet."""
     with Site(cloud) as site:
         return Calls(_calls(site, api), _calls(site, api))
 
 
 def _calls(site: Site, api: str) -> Counter[str]:
-    """Count the calls of an order, without those by which annexd looks at what there is meanwhile."""
+    """Count the calls of an order, without annexd's own polling of AWS meanwhile."""
     site.cloud.clear_audit()
     accepted(site.order(FleetAPI=api))
     asked = Counter(each["operation"] for each in site.cloud.audit() if each["kind"] == "call")

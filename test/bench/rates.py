@@ -1,8 +1,8 @@
-"""Sessions and commands per second, and the daemon's CPU time of each: annexd beside the pool's C++ schedd.
+"""Sessions and commands per second, and the daemon's CPU time of each: annexd and the pool's C++ schedd.
 
-The daemons take turns, A B A B.  A rate says as much of the machine as of the daemon: clients, condor_shared_port and
-daemon share its CPUs, and with one client it is the time of a round trip.  The daemon's CPU time of an operation is
-its own.
+The daemons take turns, A B A B.  A rate depends on the machine as much as on the daemon: clients, condor_shared_port
+and daemon share its CPUs, and with one client the rate is the time of a round trip.  The CPU time of an operation is
+the daemon's alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from test.pool import Pool
 
 CLIENTS = (1, 16)
 PINGS = 12
-KEPT_S = 3600  # a session that is taken up again must not end meanwhile
+KEPT_S = 3600  # a session must not end before it is resumed
 LARGE_BYTES = 100_000
 
 Make = Callable[[Daemon, Proof], Act]
@@ -60,7 +60,7 @@ def _large_ad(daemon: Daemon, _token: Proof) -> Act:
 
 
 def _by_bindings(daemon: Daemon, _token: Proof) -> Act:
-    """As users' programs do it: HTCondor's own client code takes most of the time."""
+    """Send an ad as users' programs do; HTCondor's own client code takes most of the time."""
     import classad2
     from htcondor2.htcondor2_impl import _send_generic_payload_command as send
 
@@ -85,7 +85,7 @@ MADE: Mapping[str, Make] = {
 }
 PING = "condor_ping"
 OPERATIONS = (*MADE, PING)
-# Of the rate; the issue's own words are "at least the schedd's" and "0.9 of it".
+# Aims for the ratio of rates; the issue says "at least the schedd's" and "0.9 of it".
 AIMS = {"new, FS": 1.0, "new, IDTOKENS": 1.0, "resumed": 0.9}
 
 
@@ -126,7 +126,7 @@ def compare(seconds: float, turns: int, only: Sequence[str] | None) -> None:
 
 
 class Comparison:
-    """Within one pool."""
+    """The comparison within one pool."""
 
     def __init__(self, pool: Pool, way: str) -> None:
         self._pool, self._way = pool, way
@@ -145,7 +145,7 @@ class Comparison:
         return Row(operation, self._way, clients, ours, peer)
 
     def _ping(self, daemon: Daemon, clients: int, pings: int) -> Rate:
-        """The tool, which mostly takes its own time."""
+        """Measure condor_ping; the tool itself takes most of the time."""
 
         def ping(_number: int) -> None:
             done = self._pool.tool("condor_ping", "-quiet", "-addr", daemon.address, "ADMINISTRATOR")
@@ -164,6 +164,6 @@ class Comparison:
 
 
 def _cpu_ms(rates: Sequence[Rate], which: int) -> float:
-    """Of all turns together: the kernel counts in hundredths of a second."""
+    """Return the mean of all turns together, since the kernel counts in hundredths of a second."""
     total_s, operations = sum(each.cpu_s[which] for each in rates), sum(each.operations for each in rates)
     return 1000 * max(total_s, 0.001) / operations

@@ -1,4 +1,4 @@
-"""What was measured, as lines of text: the ratios first, since they travel between machines; seconds do not."""
+"""The results as lines of text: the ratios first, since they can be compared between machines; seconds cannot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AIM_WALL, AIM_RATE = 0.4, 2.5
 
 @dataclass(frozen=True)
 class Phases:
-    """Of one annex made alone: until AWS's first answer, from there to the last, and from there to the end."""
+    """The phases of one annex ordered alone: until AWS's first response, from there to the last, and on to the end."""
 
     before_s: float
     calls_s: float
@@ -30,7 +30,7 @@ class Pair:
 
 
 def phases(made: Made, answered_at_s: Sequence[float]) -> Phases:
-    """From the times at which the cloud answered, for all clients."""
+    """Return the phases, from the times of all of the cloud's responses."""
     own = sorted(at_s for at_s in answered_at_s if made.began_s <= at_s <= made.ended_s)
     return Phases(own[0] - made.began_s, own[-1] - own[0], made.ended_s - own[-1], len(own))
 
@@ -46,7 +46,7 @@ def together(pairs: Sequence[Pair]) -> Iterator[str]:
 
 
 def cpu(pairs: Sequence[Pair]) -> Iterator[str]:
-    """Of all rounds together: the kernel counts the daemons' time in hundredths of a second."""
+    """Yield the ratios of all rounds together, since the kernel counts the daemons' time in hundredths of a second."""
     ours, peer = (
         [sum(getattr(side, field) for side in sides) for field in ("client_cpu_s", "daemons_cpu_s")]
         for sides in ([pair.ours for pair in pairs], [pair.peer for pair in pairs])
@@ -56,7 +56,7 @@ def cpu(pairs: Sequence[Pair]) -> Iterator[str]:
 
 
 def strangers(pairs: Sequence[Pair]) -> Iterator[str]:
-    """What counts against both, but not alike: who sleeps does not feel it."""
+    """Yield the share of other processes; it slows both, but not equally, since a sleeping client is not affected."""
     shares = [side.strangers_share for pair in pairs for side in (pair.ours, pair.peer)]
     yield f"other processes of this machine took {100 * sum(shares) / len(shares):.0f} % of its CPUs meanwhile"
 
@@ -78,7 +78,7 @@ def phases_row(name: str, measured: Sequence[Phases]) -> str:
 
 
 def bindings_row(name: str, walls_s: Sequence[float]) -> str:
-    """Most of the first phase: what a program takes that does nothing else."""
+    """Return a line on most of the first phase: the time of a program that does nothing else."""
     return f"{name:8}{1000 * median(walls_s):8.0f} ms to start Python and import HTCondor's bindings, by itself"
 
 
@@ -102,5 +102,5 @@ def cpu_row(name: str, rounds: Sequence[Round]) -> str:
 
 
 def _spread(ratios: Sequence[float]) -> str:
-    """The median, and from where to where."""
+    """Return the median and the range."""
     return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"

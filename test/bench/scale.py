@@ -1,7 +1,7 @@
-"""A thousand living annexes and ten thousand machines in the collector: what -status, -wait, ads and looks take.
+"""A thousand living annexes and ten thousand machines in the collector: the cost of -status, -wait, ads and polls.
 
-The annexes are ordered, one by one, of a real annexd under condor_master; the machines' ads are sent to a real
-collector by HTCondor's bindings.  Nothing is measured before both are there.
+The annexes are ordered one by one from a real annexd under condor_master; HTCondor's bindings send the machines' ads to
+a real collector.  Measurements begin when annexd has seen both.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MACHINES_EACH = 10
 AT_ONCE = 50  # orders of one client process
 ATTRIBUTES = 150  # of a slot's ad, about as many as a real startd's
 AIM_S, AIM_SHARE, AIM_RATE = 1.0, 0.05, 0.5
-FRESH_S = 11.0  # after which annexd asks the collector again
+FRESH_S = 11.0  # after which annexd queries the collector again
 SEEN_WITHIN_S = 180.0
 ADVERTISE = """
 import classad2, htcondor2, json, sys
@@ -50,7 +50,7 @@ for annex in annexes:
 
 @dataclass(frozen=True)
 class Use:
-    """Of some seconds: CPU time of annexd and of its children, and the calls to EC2 as (seconds, operation, call)."""
+    """The use of some seconds: CPU time of annexd and its children, and calls to EC2 as (seconds, operation, call)."""
 
     seconds: float
     own_s: float
@@ -59,7 +59,7 @@ class Use:
 
     @property
     def share(self) -> float:
-        """Of one core."""
+        """Return the share of one core."""
         return (self.own_s + self.children_s) / self.seconds
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Rate:
-    """Of one operation: its part of EC2's published rate, and the part of the bucket that its largest burst empties."""
+    """The rate of one operation: its part of EC2's published rate, and the most that it takes out of the bucket."""
 
     operation: str
     calls: int
@@ -84,7 +84,7 @@ class Rate:
 
 
 class Scale:
-    """A site with so many living annexes, and their machines in its pool."""
+    """A site with this many living annexes, and their machines in its pool."""
 
     def __init__(self, site: Site, annexes: int, machines_each: int = MACHINES_EACH) -> None:
         self.site, self.machines_each = site, machines_each
@@ -105,7 +105,7 @@ class Scale:
             raise PoolError(done.stderr)
 
     def wait_until_seen(self) -> None:
-        """Until annexd has seen all machines, in the pool and in AWS."""
+        """Wait until annexd has seen all machines, in the pool and in AWS."""
         self.site.wait(lambda: all(map(self._is_seen, self.status())), "all machines in -status", SEEN_WITHIN_S)
 
     def _is_seen(self, annex: Mapping[str, Any]) -> bool:
@@ -143,7 +143,7 @@ def _children_s(pid: int) -> float:
 
 
 def rates(use: Use) -> list[Rate]:
-    """By operation; a bucket is followed call by call, since what fits into the mean may empty it at once."""
+    """Return the rates by operation; a bucket is followed call by call, since a burst within the mean may empty it."""
     found = []
     for operation in sorted({operation for _, operation, _ in use.calls}):
         calls = [(at_s, limit_of(operation, asked)) for at_s, each, asked in use.calls if each == operation]
@@ -160,7 +160,7 @@ def rates(use: Use) -> list[Rate]:
 
 
 def _deepest(calls_s: Sequence[float], per_s: float) -> float:
-    """Return how many tokens were missing at most in a bucket that was full before the first call."""
+    """Return the most tokens that were missing in a bucket that was full before the first call."""
     missing, deepest, before_s = 0.0, 0.0, calls_s[0]
     for at_s in calls_s:
         missing, before_s = max(0.0, missing - (at_s - before_s) * per_s) + 1, at_s
@@ -186,7 +186,7 @@ def compare(annexes: int, seconds: float, asked: int) -> None:
 
 @contextmanager
 def _asking(scale: Scale, *arguments: str) -> Iterator[None]:
-    """A client that asks until the end."""
+    """Run a client while the block runs; raises PoolError if the client ends early."""
     with Popen([CONDOR_ANNEX, *arguments], env=scale.site.pool.env, stdout=DEVNULL, stderr=DEVNULL) as process:
         yield
         still = process.poll() is None

@@ -30,13 +30,13 @@ def compare(commands: int) -> None:
 
 
 def round_of(daemon: Daemon, commands: int, *, new_sessions: bool = True) -> int:
-    """The daemon's memory in kB afterwards.  New sessions take some unless the cache is full."""
+    """Run the commands, and return the daemon's memory in kB.  New sessions take some unless the cache is full."""
     for_times(lambda: mixture(daemon, 4 if new_sessions else 0), CLIENTS, commands)
     return daemon.memory_kb
 
 
 def mixture(daemon: Daemon, new_sessions: int) -> Act:
-    """One command at each call, of another kind each time; so many of a hundred make a session."""
+    """Return a function that sends one command per call, of each kind in turn; `new_sessions` of them are sessions."""
     client = Client(daemon.command_socket, duration_s=DAY_S)
     asking = Client(daemon.command_socket, command=CONFIG_VAL, duration_s=DAY_S)
     ordering = Client(daemon.command_socket, command=daemon.command_with_ad, duration_s=DAY_S)

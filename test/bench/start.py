@@ -1,4 +1,4 @@
-"""From exec to ready: as condor_master sees it, and by hand."""
+"""The time from exec to ready: as condor_master sees it, and of a daemon started by hand."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from test.pool import Pool
 
 AIM_S = 0.5
 POLL_S = 0.001
-# condor_master's log, with D_SUB_SECOND: condor_master itself writes both.
+# The format of condor_master's log with D_SUB_SECOND; condor_master itself writes both messages.
 LOG_TIME = "%m/%d/%y %H:%M:%S.%f"
 CONFIG = "MASTER_DEBUG = D_SUB_SECOND\n"
 
 
 def compare(starts: int) -> None:
-    """Raises PoolError.  The schedd never says that it is ready, so there is nothing beside it for condor_master."""
+    """Raises PoolError.  The schedd never reports that it is ready, so condor_master's figure is annexd's only."""
     print("", f"Start to ready, {starts} times (aim: under {AIM_S} s)", sep="\n")
     with make_pool(shared_port=True, config=CONFIG) as pool:
         for _ in range(starts):
@@ -33,12 +33,12 @@ def compare(starts: int) -> None:
 def _restart(pool: Pool) -> None:
     before = len(_ready_s(pool))
     off(pool, OURS)
-    pool.tool("condor_on", "-daemon", OURS)  # condor_restart would wait twice as long each time
+    pool.tool("condor_on", "-daemon", OURS)  # condor_restart would double its delay each time
     pool.wait_for(lambda: len(_ready_s(pool)) > before, "annexd to be ready again")
 
 
 def _ready_s(pool: Pool) -> list[float]:
-    """Of each start that condor_master's log has: from `Started DaemonCore process` to `Setting ready state`."""
+    """Return the time of each start in condor_master's log: `Started DaemonCore process` to `Setting ready state`."""
     found, started = [], None
     for line in pool.log("MASTER").splitlines():
         at = re.match(r"\S+ \S+", line)
@@ -51,7 +51,7 @@ def _ready_s(pool: Pool) -> list[float]:
 
 
 def _by_hand_s(pool: Pool, name: str) -> float:
-    """The pool's own daemon is turned off meanwhile: two would share files."""
+    """Return the time of a start; the pool's own daemon is off meanwhile, since two would share files."""
     off(pool, name)
     program, file = pool.param(name.upper()), Path(pool.param(f"{name.upper()}_ADDRESS_FILE") or "")
     assert program, f"the configuration does not say where {name} is"

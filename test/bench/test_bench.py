@@ -1,4 +1,4 @@
-"""make bench compares, in one run, what both have really done.  How fast, is not asserted: machines differ."""
+"""`make bench` compares, in one run, work that both have really done.  Speed is not asserted, since machines differ."""
 
 import base64
 import json
@@ -91,7 +91,7 @@ def test_a_client_of_the_bench_notices_when_it_is_refused(pool: Pool) -> None:
 
 
 def forged(pool: Pool) -> str:
-    """A token by a key that nobody has."""
+    """Return a token signed with a key that the pool does not have."""
     _header, claims, signature = pool.token("somebody").split(".")
     header = base64.urlsafe_b64encode(json.dumps({"alg": "HS256", "kid": "NONE"}).encode()).decode().rstrip("=")
     return f"{header}.{claims}.{signature}"

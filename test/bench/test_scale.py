@@ -1,4 +1,4 @@
-"""What `make bench ARGS=scale` measures, in a short form: counts of calls, which are the same on every machine."""
+"""A short form of `make bench ARGS=scale`: counts of calls, which are the same on every machine."""
 
 import math
 from collections import Counter
@@ -40,7 +40,7 @@ def test_questions_of_users_cost_no_call_to_aws_and_a_look_costs_pages_not_annex
     use = scale.use_of(work)
     found = Counter(operation for _, operation, _ in use.calls)
     assert found.pop("DescribeSpotPriceHistory", 0) <= 1, "for the costs of all annexes"
-    seen = found["DescribeFleets"]  # one page in a look
+    seen = found["DescribeFleets"]  # one page per poll
     assert set(found) == {"DescribeFleets", "DescribeSpotFleetRequests", "DescribeInstances"}
     for operation, method, rows in (
         ("DescribeSpotFleetRequests", "describe_spot_fleet_requests", ANNEXES),

@@ -1,8 +1,8 @@
-"""A client of HTCondor's protocol that costs as little as it can: what is measured with it is the daemon.
+"""A client of HTCondor's protocol that costs as little as possible, so that measurements show the daemon's cost.
 
 HTCondor's own client code needs a millisecond for what a daemon does in a fifth of that.  Here everything that is the
-same in each connection is made once; the conversation on the wire is the one that HTCondor's 25.14.1 has, message by
-message.  A new session's key is derived only when somebody wants to know what the daemon says with it.
+same in each connection is built once; the messages on the wire are those of HTCondor 25.14.1, one by one.  A new
+session's key is derived only for a caller that reads the daemon's encrypted verdict.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from annexd.cedar.message import MessageReader, MessageWriter
 from annexd.cedar.secret import Secret
 
 SHARED_PORT_CONNECT = 75  # condor_commands.h
-EXPORT_JOBS = 526  # condor_commands.h: the schedd's command that, like CA_AUTH_CMD, reads an ad and answers by one
+EXPORT_JOBS = 526  # condor_commands.h: a schedd command that, like CA_AUTH_CMD, reads an ad and replies with one
 FS, TOKEN = 4, 2048  # condor_auth.h
 VERSION = "$CondorVersion: 25.14.1 2026-09-24 BuildID: UW_Python_Wheel_Build $"
 PATIENCE_S = 30.0
@@ -34,12 +34,12 @@ PLENTY = 64 * 1024 * 1024
 
 
 class RefusedError(Exception):
-    """The daemon did not do what was asked; the text says what."""
+    """The daemon refused a request; the text has the details."""
 
 
 @dataclass(frozen=True)
 class CommandSocket:
-    """Where a daemon is reached: its own port, or condor_shared_port and its name there."""
+    """The address of a daemon: its own port, or that of condor_shared_port with the daemon's name there."""
 
     host: str
     port: int
@@ -54,7 +54,7 @@ class CommandSocket:
 
 @dataclass(frozen=True)
 class Proof:
-    """How the client authenticates: an IDTOKEN, or FS without one."""
+    """The client's authentication: an IDTOKEN, or FS without one."""
 
     token: str | None = None
 
@@ -70,7 +70,7 @@ class Session:
 
 
 class Client:
-    """One connection after the other to one daemon; each method is a whole one."""
+    """A client of one daemon; each operation has a connection of its own."""
 
     def __init__(
         self,
@@ -85,14 +85,14 @@ class Client:
         self._token = _Token.read(self._proof.token) if self._proof.token else None
 
     def raw(self) -> None:
-        """DC_NOP without any session."""
+        """Send DC_NOP without any session."""
         with self._command_socket.connect() as connected:
             connected.sendall(_RAW_NOP)
             if _rest(connected):
                 raise RefusedError("DC_NOP was answered")
 
     def establish(self) -> None:
-        """A new session for a command without a payload."""
+        """Establish a new session for a command without a payload."""
         with self._command_socket.connect() as connected:
             line = _Line(connected)
             self._negotiate(line)
@@ -100,7 +100,7 @@ class Client:
                 raise RefusedError("the daemon gives no verdict")
 
     def session(self) -> Session:
-        """A new session, with its key; raises RefusedError unless the command is authorized."""
+        """Return a new session with its key; raises RefusedError unless the command is authorized."""
         with self._command_socket.connect() as connected:
             line = _Line(connected)
             answer = MessageReader(self._negotiate(line), encrypted=False).ad()
@@ -112,7 +112,7 @@ class Client:
         return Session(str(verdict["Sid"]), key)
 
     def _negotiate(self, line: _Line) -> bytes:
-        """The daemon's answer, in clear; the next it says is encrypted."""
+        """Authenticate, and return the daemon's answer in clear; its next message is encrypted."""
         line.say(self._greeting)
         answer = line.message()
         line.say(_integers(TOKEN if self._token else FS))
@@ -126,11 +126,11 @@ class Client:
         return answer
 
     def resuming(self, session: Session) -> Callable[[], None]:
-        """A function that asks for a knob again, in a session that is there: the least that a session is good for."""
+        """Return a function that queries a knob in an existing session, which is the least that a session can do."""
         return self._giving(session, MessageWriter(encrypted=True).string("LOCAL_DIR").body())
 
     def ordering(self, session: Session, ad: Mapping[str, Scalar]) -> Callable[[], None]:
-        """A function that sends an ad as the command's payload, and reads the ad that answers it."""
+        """Return a function that sends an ad as the command's payload and reads the ad in the reply."""
         return self._giving(session, MessageWriter(encrypted=True).ad(ad).body())
 
     def _giving(self, session: Session, payload: bytes) -> Callable[[], None]:
@@ -149,7 +149,7 @@ class Client:
 
 
 class _Line:
-    """A connected socket with the channel that goes over it."""
+    """A connected socket and the channel over it."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
@@ -160,7 +160,7 @@ class _Line:
         self._socket.sendall(self.channel.data_to_send())
 
     def say_sealed(self, message: bytes) -> None:
-        """An encrypted message in the frames that HTCondor cuts: of its full buffer."""
+        """Send an encrypted message in frames as large as HTCondor's full buffer, as HTCondor does."""
         sealer, starts = self.channel._sealer, range(0, len(message), FULL_FRAME)
         assert sealer is not None, "not encrypted yet"
         frames = [
@@ -177,7 +177,7 @@ class _Line:
         return body
 
     def has_more(self) -> bool:
-        """To the end of what the daemon sends; it is not looked at."""
+        """Read to the end of the connection without decoding; return whether the daemon has sent anything."""
         self.channel.receive(_rest(self._socket))
         return not self.channel.is_between_messages
 
@@ -187,7 +187,7 @@ class _Line:
 
 @dataclass(frozen=True)
 class _Token:
-    """What a token's holder says and knows (AKEP2)."""
+    """The secrets and the first message of a token's holder (AKEP2)."""
 
     name: str
     opening: bytes

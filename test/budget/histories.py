@@ -1,9 +1,9 @@
-"""One history of money from a seed: orders, growth, changes of ends, failures, crashes, storms of prices, the archive.
+"""One history of money from a seed: orders, growth, changed ends, failures, crashes, price storms, the archive.
 
 The truth is kept apart from the ledger: each second of each machine is paid for at a rate that is never above its
-bound, and counts in the period in which it ran.  Whatever happens, what was truly spent within a period is never above
-the cap, nor is what is spent and reserved; a ledger that is read again is the one that was; no annex costs more than
-it had reserved.
+bound, and counts in the period in which it ran.  At any time, the money truly spent within a period is not above the
+cap, nor is the sum of spent and reserved money.  A ledger that is read again equals the one before, and no annex costs
+more than it had reserved.
 """
 
 from collections import Counter
@@ -32,10 +32,10 @@ BUDGETS = (
 
 
 class History:
-    """`play` goes on until a number of moves are made, and checks after each."""
+    """A history; `play` makes a number of moves, and checks the invariants after each."""
 
     def __init__(self, home: Path, seed: int) -> None:
-        self._path, self._random = home / "command_state", Random(seed)  # noqa: S311  a history, no secret
+        self._path, self._random = home / "command_state", Random(seed)  # noqa: S311  a history, not a secret
         self.runs = Runs(self._random)
         self.refused = self.accepted = self.crashes = self.settled = self.archived = 0
         self._number = 0
@@ -130,7 +130,7 @@ class History:
             self.runs.now_s = float(next_s)
 
     def end(self) -> None:
-        """All machines of an annex are gone, as by a cancellation."""
+        """End all machines of an annex, as a cancellation does."""
         if (annex_id := self._any()) is not None:
             gone = [token for token, each in self.runs.fleets.items() if each.annex_id == annex_id]
             for token in gone:
@@ -181,7 +181,7 @@ class History:
         return Hold(tuple(names), rate, rate, 0, now_s, LATE_S)
 
     def _any(self) -> str | None:
-        """Return an annex that lives and is not over, if there is one."""
+        """Return a living annex whose lease is not over, if one exists."""
         living = {each.annex_id for each in self.runs.fleets.values()}
         fit = sorted(each for each in living if self.runs.ends_s[each] > self.runs.now_s)
         return self._random.choice(fit) if fit else None
@@ -197,7 +197,7 @@ class History:
         self._number += 1
         return f"{what}-{self._number}"
 
-    # What must hold.
+    # Invariants.
 
     def _check(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""A process to be killed: 64 threads order under one budget, as fast as they can, and say what was accepted."""
+"""A process to be killed: 64 threads order under one budget, as fast as they can, and report each accepted order."""
 
 import sys
 import threading
@@ -20,7 +20,7 @@ THREADS = 64
 
 
 def hold_of(begin_s: int) -> Hold:
-    """Return what an hour costs; with the lease of an hour that `order` gives it, RATE micro-dollars."""
+    """Return a hold that amounts to RATE micro-dollars for one hour, which is the lease that `order` requests."""
     return Hold((BUDGET.key,), RATE, RATE, 0, begin_s, 0)
 
 

@@ -1,4 +1,4 @@
-"""Annexes without AWS: the workflows of annexd with steps that only keep what runs, for histories of money."""
+"""Annexes without AWS: the workflows of annexd with steps that only record what runs, for histories of money."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -18,7 +18,7 @@ OWNER = "alice@example.org"
 
 @dataclass
 class Running:
-    """A fleet, and what it costs an hour at present, in micro-dollars: never more than its bound."""
+    """A fleet and its present cost in micro-dollars an hour, which is never above its bound."""
 
     annex_id: str
     rate: int
@@ -27,7 +27,7 @@ class Running:
 
 @dataclass
 class Runs:
-    """What runs, by client token, and when the annexes' leases end; scripted by `random`, or all goes well."""
+    """The running fleets by client token, and the ends of the annexes' leases; without `random`, nothing fails."""
 
     random: Random | None = None
     fleets: dict[str, Running] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class RequestAFleet:
-    """Requests a fleet, is refused, or hears no answer and is refused then."""
+    """Requests a fleet, or is refused, sometimes after the fleet was created."""
 
     runs: Runs
     name: str = "request_fleet"
@@ -75,7 +75,7 @@ class EndBefore:
 
 @dataclass(frozen=True)
 class MoveTheEnd:
-    """Moves the end of a lease, or is refused; undone if annexd died meanwhile, as annexd's own step."""
+    """Moves the end of a lease, or is refused; undone if annexd died meanwhile, as annexd's own step is."""
 
     runs: Runs
     name: str = "move_end"
@@ -96,7 +96,7 @@ class MoveTheEnd:
         return EndMoved(end_s)
 
     def backward(self, order: ChangeOrder, intent: EndBefore, _asked_at_s: float) -> None:
-        """A shortened lease is not extended again."""
+        """Undo the move, but never extend a shortened lease."""
         self.runs.ends_s[order.annex_id] = min(self.runs.ends_s[order.annex_id], intent.end_of_lease_s)
 
 

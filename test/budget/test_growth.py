@@ -1,4 +1,4 @@
-"""What has ended costs the ledger nothing: neither at the start nor at an order."""
+"""Ended annexes cost the ledger nothing, neither at the start nor at an order."""
 
 from pathlib import Path
 

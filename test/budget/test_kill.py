@@ -1,4 +1,4 @@
-"""A real kill -9 while 64 threads order: what is in the journal never exceeds the budget by a micro-dollar."""
+"""A real kill -9 while 64 threads order: the journal never exceeds the budget by a micro-dollar."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ TOP = Path(__file__).resolve().parents[2]
 
 
 def kill_after(path: Path, accepted: int) -> None:
-    """Kill the process once it has said that so many orders were accepted, or wait for its end."""
+    """Kill the process once it has reported this many accepted orders, or wait for its end."""
     command = [sys.executable, "-m", "test.budget.orderer", str(path)]
     with subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -25,7 +25,7 @@ def kill_after(path: Path, accepted: int) -> None:
 
 
 def reserved(path: Path) -> tuple[int, set[str], set[str]]:
-    """Return what the journal has reserved, and the commands with a reservation and those that were accepted."""
+    """Return the journal's reserved money, the commands with a reservation, and the accepted commands."""
     journal = Journal(path)
     try:
         runs = Runs()

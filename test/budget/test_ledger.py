@@ -1,4 +1,4 @@
-"""The ledger by itself: periods, sums, rounding, and what a refusal says."""
+"""The ledger by itself: periods, sums, rounding, and the text of a refusal."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

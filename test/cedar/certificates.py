@@ -38,7 +38,7 @@ class Authority:
         return self.directory / f"{self.name}.pem"
 
     def make(self, file: str, subject: Attributes, *, host: str | None = None, days: int = 1) -> tuple[str, str]:
-        """Make a certificate; return the paths of it and of its key."""
+        """Create a certificate; return its path and that of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(oid, value) for oid, value in subject])
         certificate = self._sign(name, key, days=days, host=host)
@@ -61,7 +61,7 @@ class Authority:
         host: str | None = None,
         is_authority: bool = False,
     ) -> x509.Certificate:
-        """Sign a certificate.  days: until it expires; negative if expired."""
+        """Sign a certificate that expires in `days`; a negative number makes it expired."""
         now = datetime.datetime.now(datetime.UTC)
         builder = (
             x509.CertificateBuilder(subject_name=subject, issuer_name=self._subject)

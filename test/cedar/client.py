@@ -1,4 +1,4 @@
-"""A handshake client whose every step can send other bytes than an honest client."""
+"""A handshake client that can deviate from an honest client in every step."""
 
 from collections.abc import Mapping
 
@@ -72,7 +72,7 @@ class Client:
         return self.receive().integer()
 
     def pass_fs(self, extension: str = "", made: int = 0) -> int:
-        """Report the directory as made; return the server's verdict."""
+        """Report the directory as created; return the server's verdict."""
         self.receive().string()
         message = self.message().integer(made)
         self.send(message.string(extension) if extension else message)
@@ -92,7 +92,7 @@ class Client:
         self.send(message.integer(256).raw(server_nonce).integer(20).raw(proof))
 
     def encrypt(self, answer: Mapping[str, Value]) -> None:
-        """Use the key derived from the server's answer."""
+        """Use the key derived from the server's response."""
         peer, cipher = peer_public_key(answer["ECDHPublicKey"]), str(answer["CryptoMethods"])
         if cipher == AES:
             self.channel.encrypt(self.exchange.session_key(peer), CLIENT_IV)
@@ -102,7 +102,7 @@ class Client:
             self.channel.protect(Protection(cipher, key, encryption, integrity))
 
     def name_session(self, sid: object, changes: Mapping[str, Scalar]) -> None:
-        """Request to resume a session as HTCondor 25.14.1 does; the test does the rest."""
+        """Request to resume a session as HTCondor 25.14.1 does; the test continues."""
         ad: dict[str, Scalar] = {"UseSession": "YES", "Sid": str(sid), "ResumeResponse": True, "CryptoMethods": AES}
         sent = {name: value for name, value in {**ad, **changes}.items() if value is not None}
         self.send(self.message().integer(DC_AUTHENTICATE).ad(sent))

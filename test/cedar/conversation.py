@@ -37,7 +37,7 @@ def counting_random() -> Callable[[int], bytes]:
 
 
 def exchange_of(random: Callable[[int], bytes]) -> KeyExchange:
-    """Make a reproducible key exchange from 32 bytes, nearly all of which are a private key of P-256."""
+    """Create a reproducible key exchange from 32 bytes, nearly all of which are a private key of P-256."""
     return KeyExchange(ec.derive_private_key(int.from_bytes(random(32)), ec.SECP256R1()))
 
 
@@ -59,7 +59,7 @@ def server(random: Callable[[int], bytes] | None = None, **changes: Any) -> Serv
 
 @dataclass
 class Conversation:
-    """events: all except questions and NeedData.  sent: the bytes that the server wrote."""
+    """A conversation: `events` has all except questions and NeedData, `sent` the bytes that the server wrote."""
 
     connection: Connection
     owner: str | None = "root"
@@ -75,7 +75,7 @@ class Conversation:
         return cls(Connection(context, lambda: local), **answers)
 
     def receive(self, received: bytes) -> bytes:
-        """Pass bytes from the peer (b"" at its end) and return the server's answer."""
+        """Pass bytes from the peer (b"" at its end) and return the server's response."""
         self.connection.receive_data(received)
         return self.advance()
 

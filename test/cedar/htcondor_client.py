@@ -50,7 +50,7 @@ for level in sys.argv[2:]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """code: 0, or 1, 2, 3 for a failure before, during or after sending the ad."""
+    """The outcome of one call; `code` is 0, or 1, 2, 3 for a failure before, during or after sending the ad."""
 
     reply: dict[str, Any] | None
     code: int
@@ -92,7 +92,7 @@ class HTCondorClient:
         return [Outcome(line["reply"], line["code"]) for line in lines]
 
     def ping(self, address: str, levels: Sequence[str]) -> list[dict[str, str]]:
-        """Return the server's ad for each level, with values as text; an empty one if denied."""
+        """Return the server's ad for each level, with values as text; it is empty if denied."""
         return self._run(_PING, address, *levels)
 
     def _run(self, program: str, *arguments: str, stdin: str = "") -> list[dict[str, Any]]:

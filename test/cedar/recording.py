@@ -36,7 +36,7 @@ class Recording:
 
     @property
     def frames(self) -> list[Frame]:
-        if self.cipher != AES:  # one frame each, some with a longer header
+        if self.cipher != AES:  # each entry is one frame, some with a longer header
             return [Frame(sender, bytes.fromhex(text)) for sender, text in self.facts["frames"]]
         return [Frame(sender, raw) for sender, text in self.facts["frames"] for raw in _split(text)]
 
@@ -50,12 +50,12 @@ class Recording:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether messages are encrypted from the verdict on."""
+        """Return whether messages are encrypted from the verdict on."""
         return self.cipher == AES or self.protection.encryption
 
     @property
     def protection(self) -> Protection:
-        """The protection by a legacy cipher."""
+        """Return the protection by a legacy cipher."""
         encryption, integrity = (self.facts.get(feature, "YES") == "YES" for feature in ("encryption", "integrity"))
         return Protection(self.cipher, self.session_key, encryption, integrity)
 

@@ -1,4 +1,4 @@
-"""ClassAds are read and written as HTCondor does; everything else is refused."""
+"""ClassAds are read and written as in HTCondor; everything else is refused."""
 
 import string
 import time
@@ -11,7 +11,7 @@ from annexd.cedar.classad import AdLimits, AdReader, Scalar, Value, line_of
 from annexd.cedar.errors import MalformedMessage, PeerError, TooLarge
 from annexd.cedar.message import MessageReader, MessageWriter
 
-QUICKLY_S = 10.0  # of this thread; quadratic time for 4 MB takes hours
+QUICKLY_S = 10.0  # of this thread's time; a quadratic algorithm takes hours for 4 MB
 
 
 def _read(expression: str, limits: AdLimits | None = None) -> Value:

@@ -41,7 +41,7 @@ def _header(**changes: Any) -> str:
 
 
 def _spelled(claim: bytes) -> str:
-    """Make a token with a claim that json.dumps cannot write."""
+    """Return a token with a claim that json.dumps cannot write."""
     text = unsigned()
     header, _, claims = text.partition(".")
     whole = base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))

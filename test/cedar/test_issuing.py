@@ -1,4 +1,4 @@
-"""Tokens made by annexd are valid for HTCondor, and reproducible."""
+"""Tokens that annexd issues are valid for HTCondor, and reproducible."""
 
 from annexd.cedar.issuing import issue
 from annexd.cedar.token import parse_token

@@ -75,7 +75,7 @@ def test_a_message_is_read_from_frames_of_any_sizes(text: bytes, cuts: list[int]
 
 @pytest.mark.parametrize("cipher", [BLOWFISH, TRIPLE_DES])
 def test_each_message_restarts_the_cipher_stream(cipher: str) -> None:
-    """As in HTCondor, in both directions; so equal messages have equal ciphertexts."""
+    """HTCondor does the same in both directions, so equal messages have equal ciphertexts."""
     channel, _ = pair(Protection(cipher, KEY, encryption=True, integrity=True))
     wires = []
     for _ in range(2):
@@ -119,7 +119,7 @@ def test_a_short_key_is_repeated_for_3des() -> None:
 
 
 def test_file_parts_are_sent_between_messages_in_one_cipher_stream() -> None:
-    """ReliSock::put_file without AES: no frames, no MAC, one cipher stream for all parts."""
+    """ReliSock::put_file without AES uses no frames, no MAC, and one cipher stream for all parts."""
     channel, _ = pair(BOTH)
     channel.send(b"announcement")
     channel.data_to_send()

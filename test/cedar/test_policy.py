@@ -30,7 +30,7 @@ def _agree(policy: SecurityPolicy, command: Command = READ, **client: object) ->
 
 
 @pytest.mark.parametrize(
-    ("client", "results"),  # for a server that says REQUIRED, PREFERRED, OPTIONAL, NEVER
+    ("client", "results"),  # for a server with REQUIRED, PREFERRED, OPTIONAL, NEVER
     [
         ("REQUIRED", (True, True, True, None)),
         ("PREFERRED", (True, True, True, False)),

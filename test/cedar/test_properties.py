@@ -39,7 +39,7 @@ def _recording(name: str) -> Recording:
 
 
 def _conversation(recording: Recording) -> Conversation:
-    """Make a server that answers as the recorded one, with its random bytes."""
+    """Create a server that responds like the recorded one, with its random bytes."""
     sessions = SessionCache("vm:14367:1795360276", random_hex=lambda _size: "7")
     if "server_ecdh_priv" not in recording.facts:
         sessions.add(SecuritySession(recording.facts["sid"], recording.session_key, Identity("a@b", "FS")))

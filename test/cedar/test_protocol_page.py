@@ -1,4 +1,4 @@
-"""docs/cedar-protocol.md says of the wire what the code does."""
+"""docs/cedar-protocol.md describes the wire protocol as the code implements it."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ MESSAGE = re.compile(r"^ *(client|annexd)->>(?:client|annexd): ([0-9]+) bytes: "
 
 
 def _rows(heading: str) -> Iterator[list[str]]:
-    """Yield the cells of each row of the table with this first cell."""
+    """Yield the cells of each row of the table whose first cell is `heading`."""
     lines = TEXT[TEXT.index(f"| {heading} |") :].splitlines()
     for line in lines[2:]:
         if not line.startswith("|"):

@@ -81,7 +81,7 @@ def _replay(
 
 
 def _use_recorded_commands(context: ServerContext, recording: Recording) -> None:
-    """HTCondor's ValidCommands includes commands without a message, for every cipher; annexd's does not."""
+    """Use the recorded ValidCommands: unlike annexd's, it includes commands without a message, for every cipher."""
     if valid := recording.facts.get("post_ad", {}).get("ValidCommands"):
         context.valid_commands.update(dict.fromkeys(product(CIPHERS, Level, (True, False)), valid))
 
@@ -111,7 +111,7 @@ def test_a_recorded_denial_of_another_method_is_answered_byte_for_byte(method: s
 
 
 def _policy(*methods: str) -> dict[Level, SecurityPolicy]:
-    """Make a policy that includes IDTOKENS, since the recorded daemon sends its issuer keys."""
+    """Return a policy that includes IDTOKENS, since the recorded daemon sends its issuer keys."""
     return dict.fromkeys(Level, replace(POLICY, methods=tuple(dict.fromkeys((*methods, "IDTOKENS")))))
 
 
@@ -160,7 +160,7 @@ def test_a_recorded_order_under_a_legacy_cipher_is_read_with_its_private_attribu
 
 @pytest.mark.parametrize("name", ["srv_zkm_blowfish_mac", "srv_zkm_blowfish_nomac"])
 def test_a_private_attribute_is_written_as_htcondor_wrote_it(name: str) -> None:
-    """It is encrypted after its marker, in a message that is not."""
+    """HTCondor encrypts the attribute after its marker, in a message that is otherwise in clear."""
     recording = load(name)
     text = [text for frame, text in recording.messages() if frame.sender == CLIENT][-1]
     ad = MessageReader(text, encrypted=False, secrets=secret_reader(recording.protection)).ad()

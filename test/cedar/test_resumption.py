@@ -46,7 +46,7 @@ NEGOTIATED = {
 OWNERS = [*NEGOTIATED, "of the parent", "of the family"]
 EVERY_OWNER = pytest.mark.parametrize("owner", OWNERS)
 EVERY_COMMAND = pytest.mark.parametrize("command", COMMANDS.values(), ids=lambda command: command.name)
-# What a peer without the key can send instead of the message that proves it.
+# A peer without the key can send these instead of the message that proves the key.
 FORGERIES: dict[str, Callable[[], bytes]] = {
     "nothing": lambda: b"",
     "a message in clear": lambda: _written(None),
@@ -65,7 +65,7 @@ def _written(key: Secret | None) -> bytes:
 
 
 def _context(owner: str) -> tuple[ServerContext, SecuritySession]:
-    """Make a server with one session of this owner between two others."""
+    """Return a server and its session of this owner, which has others around it."""
     context = server()
     if owner in NEGOTIATED:
         mine = SecuritySession("mine", KEY, NEGOTIATED[owner], NOW_S + 100, lease_s=60, used_at_s=NOW_S - 50)
@@ -87,7 +87,7 @@ def _state(context: ServerContext) -> list[list[tuple[str, SecuritySession]]]:
 @EVERY_COMMAND
 @EVERY_OWNER
 def test_a_session_id_alone_has_no_effect(command: Command, owner: str) -> None:
-    """No command, no authorization, no renewal, and no log line with its user."""
+    """It causes no command, no authorization, no renewal, and no log line with the session's user."""
     requests = [
         {"Command": command.number},
         {"Command": DC_SEC_QUERY, "AuthCommand": command.number},
@@ -151,7 +151,7 @@ def test_a_session_is_reported_unknown_for_a_command_without_a_message(number: i
 
 @pytest.mark.parametrize("level", [level for level in Level if level is not Level.CLIENT])
 def test_valid_commands_have_a_message_or_do_nothing(level: Level) -> None:
-    """So HTCondor's clients authenticate for every other command."""
+    """HTCondor's clients therefore authenticate for every other command."""
     first = next(command for command in COMMANDS.values() if command.level is level)
     _, verdict = established(Conversation.at(server()), first.number)
     valid = [COMMANDS[int(number)] for number in str(verdict["ValidCommands"]).split(",")]

@@ -21,7 +21,7 @@ def _session(session_id: str, identity: Identity = ALICE, **facts: float) -> Sec
 
 
 def test_session_ids_are_unguessable() -> None:
-    """128 random bits each, by default from the operating system."""
+    """Each ID has 128 random bits, by default from the operating system."""
     found = [SessionCache("host:1:2").new_id() for _ in range(1000)]
     assert all(re.fullmatch("host:1:2:[0-9a-f]{32}", each) for each in found)
     assert len({each[-16:] for each in found} | {each[9:25] for each in found}) == 2000, "no part of it is a counter"

@@ -33,7 +33,7 @@ ALICE = "/O=Example Site/CN=alice"
 
 
 class TlsClient:
-    """An SSL client that behaves as HTCondor's."""
+    """An SSL client that behaves like HTCondor's."""
 
     def __init__(self, client: Client, context: ssl.SSLContext) -> None:
         self.client = client

@@ -1,4 +1,4 @@
-"""Make valid and invalid tokens as condor_token_create does."""
+"""Create valid and invalid tokens as condor_token_create does."""
 
 import base64
 import hashlib

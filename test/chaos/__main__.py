@@ -1,4 +1,4 @@
-"""`make chaos`: kills until there were enough, and says what came of it.  Exits with 1 when the model was broken."""
+"""`make chaos`: kill processes at random and print the result.  Exits with 1 when the model was violated."""
 
 from __future__ import annotations
 

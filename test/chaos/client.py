@@ -1,6 +1,6 @@
-"""One order, as a user's script would place it: asked again, under the same CommandID, until there is an answer.
+"""Place one order as a user's script would: repeat it under the same CommandID until there is a reply.
 
-Reads {"address_file": ..., "ad": {...}} from standard input, and prints the reply ad as one line of JSON.
+Read {"address_file": ..., "ad": {...}} from standard input, and print the reply ad as one line of JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import classad2
 from htcondor2 import htcondor2_impl
 
 CA_AUTH_CMD = 1000
-SINFUL = re.compile(r"<[\w.-]+:\d+(\?[^<>\s]*)?>")  # the bindings end the process at what is no address
+SINFUL = re.compile(r"<[\w.-]+:\d+(\?[^<>\s]*)?>")  # the bindings end the process when they get anything but an address
 AGAIN = ("UnknownError",)
 PAUSE_S = 0.3
 
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def ask(address_file: Path, ad: dict[str, Any]) -> dict[str, Any] | None:
-    """None when annexd is not there, or says that it does not know yet."""
+    """Return the reply, or None when annexd cannot be reached or its result is one of AGAIN."""
     try:
         address = address_file.read_text().splitlines()[0].strip()
     except (OSError, IndexError):

@@ -1,7 +1,9 @@
-"""Those who order, and cancel: each asks until it has an answer, and later again; a killed client is started again.
+"""The customers, who order and cancel.
 
-Half of the orders are typed: real condor_annex processes place them.  Each must end with the ID of its fleet, with the
-reason for a failure, with the command that asks for what became of it, or with the word that nothing was sent.
+Each repeats a request until it has a reply, and may repeat it later; a killed client is started again.
+
+Half of the orders are typed: real condor_annex processes place them.  Each must end with the ID of its fleet, the
+reason for a failure, the command that queries the outcome, or a message that nothing was sent.
 """
 
 from __future__ import annotations
@@ -21,35 +23,35 @@ from annexd.tool.errors import CLOUD_FAILED, COMMUNICATION, NOT_AUTHORIZED, NOT_
 from test.chaos.site import ChaosSite
 
 LEASE_S = (15.0, 40.0)
-LONG_LEASE_S = (140.0, 160.0)  # of those whose end is moved, which annexd does no later than 120 s before it
+LONG_LEASE_S = (140.0, 160.0)  # for a moved end, which annexd moves no later than 120 s before it
 EXTENSION_S, SHORT_S = 20, 15
 PAUSE_S = (0.0, 1.5)
-ASKS_AGAIN = 0.4  # of those that have their answer
+ASKS_AGAIN = 0.4  # of the customers that have their reply
 TYPED = 0.5  # of all orders
 PATIENCE_S = 120  # of condor_annex
 RESULTS = {OK: "Success", CLOUD_FAILED: "Failure", REFUSED: "InvalidRequest"}  # by the status of condor_annex
-UNANSWERED = {COMMUNICATION, NOT_FOUND, NOT_AUTHORIZED}  # NOT_AUTHORIZED: of an annexd that just starts
+UNANSWERED = {COMMUNICATION, NOT_FOUND, NOT_AUTHORIZED}  # NOT_AUTHORIZED: from an annexd that is just starting
 ANNEX = re.compile(r"\bannex (annex-[0-9a-f]{20})\b")
 
 
 @dataclass
 class Order:
-    """One CommandID and every answer to it."""
+    """One CommandID and every reply to it."""
 
     command_id: str
     ad: dict[str, Any]
     replies: list[dict[str, Any]] = field(default_factory=list)
-    clients: int = 0  # that were started for it
-    faults: list[str] = field(default_factory=list)  # clients that ended by themselves without an answer
-    cancellation: Order | None = None  # its own command
-    change: Order | None = None  # the same
-    typed: tuple[str, ...] | None = None  # the arguments of condor_annex, which orders this
+    clients: int = 0  # the number started for it
+    faults: list[str] = field(default_factory=list)  # of clients that ended by themselves without a reply
+    cancellation: Order | None = None  # a separate command
+    change: Order | None = None  # likewise
+    typed: tuple[str, ...] | None = None  # the arguments of the condor_annex that places the order
     ends: Counter[str] = field(default_factory=Counter)  # how the processes of condor_annex ended
 
 
 @dataclass(frozen=True)
 class Habits:
-    """What is done to which part of all annexes."""
+    """The shares of all annexes that are cancelled, extended and shortened."""
 
     cancels: float
     extends: float
@@ -62,7 +64,7 @@ class Habits:
 
 
 class Customer:
-    """A thread that orders, one annex after another, until it is asked to stop, and goes on with them by its habits."""
+    """A thread that orders one annex after another until stop(), and cancels or moves some by its habits."""
 
     def __init__(self, site: ChaosSite, name: str, dice: random.Random, habits: Habits) -> None:
         self.orders: list[Order] = []
@@ -76,14 +78,14 @@ class Customer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let it place no further order; it still waits for the answer to its last one."""
+        """Place no further order; the thread still waits for the reply to its last one."""
         self._stop.set()
 
     def is_done(self) -> bool:
         return not self._thread.is_alive()
 
     def kill_client(self) -> bool:
-        """kill -9 of the client that waits now; whether there was one."""
+        """Kill the waiting client with kill -9; return whether there was one."""
         client = self._client
         if client is None or client.poll() is not None:
             return False
@@ -157,9 +159,10 @@ class Customer:
 
 
 def _end_of(status: int, complained: str, command_id: str) -> str:
-    """Say how a condor_annex ended, in one or two words.
+    """Return how a condor_annex ended, as a short phrase.
 
-    Its lease begins when it does.  If no annexd lived until too little of that was left, the next one has a new end.
+    Its lease begins when condor_annex starts.  If annexd was down until too little of the lease was left, it ends
+    too late, and the next condor_annex has a new end of lease.
     """
     if status == REFUSED and ("ANNEX_MIN_LEASE" in complained or "in the past" in complained):
         return "too late"

@@ -1,4 +1,4 @@
-"""One run: customers order, AWS has its weather, and somebody kills; then all is let come to rest, and judged."""
+"""One run: customers order while AWS fails and processes are killed; then all comes to rest and is judged."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from test.chaos.verdict import Verdict, judge
 
 CUSTOMERS = 4
 ALL_KINDS = frozenset({"throttle", "internal", "reset", "hang", "denied", "partial", "lag"})
-PASSING = frozenset({"throttle", "internal", "reset"})  # after which nothing has to be waited for
-ANSWERS_WITHIN_S = 300.0  # an undo waits 90 s for what may still be on its way, and is patient with what is stuck
+PASSING = frozenset({"throttle", "internal", "reset"})  # faults that leave nothing to wait for
+ANSWERS_WITHIN_S = 300.0  # an undo waits 90 s for requests in flight, and retries where it is stuck
 REST_WITHIN_S = 400.0
 HABITS = Habits(cancels=0.2, extends=0.15, shortens=0.15)
-LATE_S = 300.0 / SPEED + 110.0  # a tick; and runs that met faults, on a machine that is busy: this is real time
+LATE_S = 300.0 / SPEED + 110.0  # a tick, and runs that met faults on a busy machine: this is real time
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Chaos:
             return self._play(site)
 
     def _dice(self, whose: str) -> random.Random:
-        return random.Random(f"{self.seed} {whose}")  # noqa: S311  a run to be repeated, not a secret
+        return random.Random(f"{self.seed} {whose}")  # noqa: S311  a repeatable run, not a secret
 
     def _play(self, site: ChaosSite) -> Verdict:
         began_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""The processes of one pool, known by the configuration file that their environment names."""
+"""The processes of one pool, identified by the configuration file in their environment."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """`name` is the kernel's: 15 characters."""
+    """A process; `name` is the kernel's, cut to 15 characters."""
 
     pid: int
     name: str
     arguments: str
 
     def kill(self, signo: int) -> bool:
-        """Whether it was there."""
+        """Send the signal; return whether the process existed."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signo)
             return True

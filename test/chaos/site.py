@@ -1,4 +1,4 @@
-"""The pool and its AWS, as they stand while things are killed in them."""
+"""The pool and the emulated AWS in which processes are killed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class ChaosSite:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _supervisor(self) -> Path:
-        """An executable file that is called as condor_master is."""
+        """Write an executable that takes condor_master's arguments and runs test.chaos.supervisor; return its path."""
         path = self.directory / "supervisor"
         command = shlex.join([sys.executable, "-m", "test.chaos.supervisor"])
         path.write_text(f'#!/bin/sh\ncd {shlex.quote(str(TOP))}\nexec {command} "$@"\n')
@@ -121,7 +121,7 @@ class ChaosSite:
         return f"request {command_id} from" in self.annexd_log()
 
     def processes(self, what: str) -> list[Process]:
-        """annexd's, its worker's, condor_master's."""
+        """Return the processes of one kind: annexd, worker or master."""
         return [each for each in members(str(self.pool.config_file)) if _is(each, what)]
 
     def annexd_log(self) -> str:

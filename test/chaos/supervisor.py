@@ -1,6 +1,6 @@
-"""Runs condor_master forever, as systemd does: when it dies, what it leaves is killed and another one started.
+"""Run condor_master forever, as systemd does: when it dies, kill its remaining daemons and start another one.
 
-annexd is spared, which has to notice by itself that its parent is gone, and to make room for the next one.
+annexd is spared: it has to notice by itself that its parent is gone, and make room for the next annexd.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 
 from test.chaos.processes import members
 
-HTCONDORS_OWN = ("condor_collector", "condor_shared_po", "condor_schedd", "condor_procd")  # as the kernel cuts them
+HTCONDORS_OWN = ("condor_collector", "condor_shared_po", "condor_schedd", "condor_procd")  # truncated by the kernel
 PAUSE_S = 0.2
 
 

@@ -1,4 +1,4 @@
-"""Who is killed and when, and what AWS does meanwhile: all by the dice of one seed."""
+"""The kills and the faults of AWS, all chosen at random from one seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from test.chaos.site import ChaosSite
 
 VICTIMS = {"annexd": 70, "worker": 8, "master": 8, "client": 14}
 FAULT_PAUSE_S = (0.3, 2.5)
-FAULTS = {  # operation -> what may go wrong with it
+FAULTS = {  # operation -> its possible faults
     "GetFunction": ("throttle", "internal", "reset"),
     "FilterLogEvents": ("throttle", "internal", "reset"),
     "CreateTags": ("throttle", "internal", "reset", "hang"),
@@ -26,7 +26,7 @@ FAULTS = {  # operation -> what may go wrong with it
 
 
 class Killer:
-    """Kills until it has killed `kills`, or until it is over; `pause_s`: from and to, in between."""
+    """Kills random victims; `pause_s` is the shortest and the longest pause between two kills."""
 
     def __init__(
         self, site: ChaosSite, customers: Sequence[Customer], dice: random.Random, pause_s: tuple[float, float]
@@ -48,7 +48,7 @@ class Killer:
 
 
 class Weather:
-    """A thread that lets AWS fail now and then."""
+    """A thread that makes AWS fail now and then."""
 
     def __init__(self, site: ChaosSite, dice: random.Random, kinds: frozenset[str]) -> None:
         self._site, self._dice, self._kinds = site, dice, kinds

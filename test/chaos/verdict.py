@@ -1,6 +1,6 @@
-"""The model, at the end, and of the cloud's own record: what ran, until when it was leased, what is left.
+"""The model, checked at the end against the cloud's own record: what ran, its end of lease, and what is left.
 
-Nothing that annexd says is believed; what it answered is only compared with what there is.
+annexd's replies are not trusted; they are only compared with the cloud's record.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from test.chaos.customers import Order
 from test.cloud import Cloud
 
 FINAL = ("Success", "Failure", "InvalidRequest")
-CANCEL_FINAL = ("Success", "Failure", "InvalidState")  # InvalidState: the lease was over before
+CANCEL_FINAL = ("Success", "Failure", "InvalidState")  # InvalidState: the lease had already ended
 CHANGE_FINAL = ("Success", "Failure", "InvalidState", "InvalidRequest")  # also: too late
 FACTS = ("Result", "BulkRequestID", "AnnexID", "ClientToken")
 
 
 @dataclass(frozen=True)
 class Life:
-    """Of one instance."""
+    """The life of one instance."""
 
     instance_id: str
     annex_id: str
@@ -32,14 +32,14 @@ class Life:
 
 @dataclass
 class Verdict:
-    """`violations` is empty when the model held."""
+    """The result of a run; `violations` is empty when the model held."""
 
     violations: list[str] = field(default_factory=list)
     numbers: dict[str, Any] = field(default_factory=dict)
 
 
 def judge(cloud: Cloud, orders: list[Order], late_s: float) -> Verdict:
-    """Look at a cloud in which everything is over.  `late_s`: how long after its lease an instance may be gone."""
+    """Judge a cloud in which everything has ended.  An instance may live up to `late_s` beyond its lease."""
     meter, audit = cloud.meter(), cloud.audit()
     annex_of = {
         each["fleet"]: annex
@@ -111,7 +111,7 @@ def _check_answers(verdict: Verdict, orders: list[Order], annex_of: Mapping[str,
 
 
 def _check_cancellations(verdict: Verdict, orders: list[Order], lives: list[Life], late_s: float) -> None:
-    """What is called cancelled is gone as soon after it as after any lease."""
+    """Check that the instances of a cancelled annex are gone no later than `late_s` after the cancellation."""
     cancelled: dict[str, float] = {}
     for asked in [order.cancellation for order in orders if order.cancellation]:
         result = asked.replies[0]["Result"] if asked.replies else None
@@ -128,7 +128,7 @@ def _check_cancellations(verdict: Verdict, orders: list[Order], lives: list[Life
 
 
 def _check_changes(verdict: Verdict, orders: list[Order], ends: Mapping[str, float]) -> None:
-    """What is said to end at another time does."""
+    """Check that every lease whose change was confirmed ends at the confirmed time."""
     moved = 0
     for asked in [order.change for order in orders if order.change]:
         reply = asked.replies[0] if asked.replies else {}
@@ -147,7 +147,7 @@ def _check_changes(verdict: Verdict, orders: list[Order], ends: Mapping[str, flo
 def _check_nothing_is_early(
     verdict: Verdict, orders: list[Order], lives: list[Life], ends: Mapping[str, float]
 ) -> None:
-    """What was ordered with success and not cancelled lives until its end."""
+    """Check that annexes ordered successfully and not cancelled live until their end of lease."""
     kept = {
         order.replies[0]["AnnexID"]
         for order in orders

@@ -1,7 +1,6 @@
-"""An emulated AWS that acts: fleets launch, functions run, rules fire, and a meter counts what outlives a
-lease.
+"""An emulated AWS that acts: fleets launch, functions run, rules fire, and a meter counts what outlives a lease.
 
-Nothing here ran on AWS itself; each behaviour is from AWS's documentation or botocore's service model.
+Nothing here has run on AWS itself; test/cloud/evidence.toml lists the sources of each behaviour.
 """
 
 from test.cloud.boot import Boot

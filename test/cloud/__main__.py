@@ -1,6 +1,6 @@
-"""`python -m test.cloud`: the emulated AWS by itself, for people who rehearse; `serve`: for tests.
+"""Serve the emulated AWS by itself: `python -m test.cloud` for rehearsals by hand, `serve` for tests.
 
-The first line on standard output is JSON, {"url": ..., ...}; it serves until SIGTERM or SIGINT.
+The first line on standard output is a JSON object, {"url": ..., ...}.  The process serves until SIGTERM or SIGINT.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def serve(arguments: Sequence[str], ready: Callable[[dict[str, Any]], object], parent: int | None = None) -> NoReturn:
-    """Serve until a signal, or until `parent`, a file descriptor, is readable, and end this process."""
+    """Serve until a signal, or until the file descriptor `parent` is readable; then end this process."""
     asked = options(arguments)
     ended = _end(parent)
     logging.getLogger().setLevel(logging.ERROR)
@@ -78,7 +78,7 @@ def serve(arguments: Sequence[str], ready: Callable[[dict[str, Any]], object], p
         machines.stop()
     aws.functions.stop()
     server.shutdown()
-    os._exit(0)  # everything is stopped; taking moto's objects apart, one by one, would take seconds
+    os._exit(0)  # everything is stopped; freeing moto's objects one by one would take seconds
 
 
 def _machines(boot: dict[str, Any] | None, url: str, aws: EmulatedAws) -> Machines | None:
@@ -90,7 +90,7 @@ def _machines(boot: dict[str, Any] | None, url: str, aws: EmulatedAws) -> Machin
 
 
 def _end(parent: int | None) -> threading.Event:
-    """Set when this process is to end; in place before anybody learns that it serves."""
+    """Return an event that is set when this process must end; call this before announcing that it serves."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())

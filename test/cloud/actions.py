@@ -1,7 +1,7 @@
-"""Which permissions a call needs: the action and the resource, as IAM's own tables have them.
+"""The permissions that a call needs: the action and the resource, as in IAM's own tables.
 
-A call that has no line here needs `service:Operation` on `*`, so that only a policy for every resource covers
-it: stricter than AWS at worst, never laxer.
+A call without an entry here needs `service:Operation` on `*`, so only a policy for every resource covers it.  That is
+stricter than AWS at worst, never laxer.
 
 Source: AWS, "Service Authorization Reference".
 """
@@ -49,7 +49,7 @@ OF_ALL_RESOURCES = frozenset({"ListBuckets", "ListFunctions", "GetAccountSetting
 
 
 def needs(request: Request, regions: Regions) -> list[Need]:
-    """Everything that the caller must be permitted for this call to work."""
+    """Return everything that the caller must be permitted to do for this call to work."""
     asked, service, operation = request.parameters(), request.service, request.operation
     action = f"{service}:{ACTIONS.get((service, operation), operation)}"
     if operation in OF_ALL_RESOURCES or service not in RESOURCES:
@@ -71,7 +71,7 @@ def _s3(_: Request, asked: Parameters, __: Regions) -> Found:
 
 
 def _deletions(asked: Parameters) -> Iterator[Need]:
-    """A version that is named needs another permission than the newest."""
+    """Yield a need for each object; deleting a named version needs another permission than deleting the newest."""
     for each in asked["Delete"]["Objects"]:
         action = "s3:DeleteObjectVersion" if each.get("VersionId") else "s3:DeleteObject"
         yield Need(action, f"arn:aws:s3:::{asked['Bucket']}/{each['Key']}")
@@ -87,7 +87,10 @@ def _events(request: Request, asked: Parameters, _: Regions) -> Found:
 
 
 def _lambda(request: Request, asked: Parameters, _: Regions) -> Found:
-    """With a qualifier, on both (LIKELY: developer guide, "Fine-tuning the Resources section": qualified ARNs)."""
+    """Yield the function and, if the call has a qualifier, its qualified ARN too.
+
+    LIKELY: developer guide, "Fine-tuning the Resources section": qualified ARNs.
+    """
     name = str(asked.get("FunctionName") or asked.get("Resource") or asked.get("ResourceArn") or "*")
     arn = name if name.startswith("arn:") else arn_of(request, "lambda", f"function:{name}")
     yield arn, {}
@@ -110,13 +113,13 @@ def _logs(request: Request, asked: Parameters, _: Regions) -> Found:
 
 
 def _kms(request: Request, asked: Parameters, _: Regions) -> Found:
-    """Keys by their ARN: of aliases we ask nothing but DescribeKey, whose resource is the key as well."""
+    """Yield the key by its ARN; for aliases we only call DescribeKey, whose resource is the key as well."""
     key = str(asked.get("KeyId") or "*")
     yield (key if key.startswith("arn:") else arn_of(request, "kms", f"key/{key}")), {}
 
 
 def _ssm(request: Request, asked: Parameters, _: Regions) -> Found:
-    """Parameters that AWS publishes are of no account (user guide, "Working with public parameters")."""
+    """Yield the parameters; those that AWS publishes have no account (user guide, "Working with public parameters")."""
     for name in asked.get("Names") or [asked.get("Name", "*")]:
         arn = arn_of(request, "ssm", f"parameter/{str(name).partition(':')[0].lstrip('/')}")
         yield (arn.replace(f":{ACCOUNT}:", "::") if str(name).startswith("/aws/service/") else arn), {}
@@ -126,7 +129,7 @@ def _sts(_: Request, asked: Parameters, __: Regions) -> Found:
     yield str(asked.get("RoleArn", "*")), {}
 
 
-SERVICE_LINKED = {  # the names of their roles
+SERVICE_LINKED = {  # service -> the name of its role
     "spot.amazonaws.com": "AWSServiceRoleForEC2Spot",
     "spotfleet.amazonaws.com": "AWSServiceRoleForEC2SpotFleet",
     "ec2fleet.amazonaws.com": "AWSServiceRoleForEC2Fleet",
@@ -160,7 +163,7 @@ def _service_linked(service: str) -> str:
 
 
 def _iam_arn(kind: str, name: str, path: str = "/") -> str:
-    """With the path that it was made with, or is to be made with."""
+    """Return the ARN with the path of the existing entity, otherwise with the path that it will be created with."""
     iam = principals.iam()
     known = {"role": iam.roles, "instance-profile": iam.instance_profiles, "user": iam.users}.get(kind, {})
     found = next((each.arn for each in known.values() if each.name == name), None)
@@ -182,7 +185,7 @@ RESOURCES: Mapping[str, Callable[[Request, Parameters, Regions], Found]] = {
 
 
 def _passed_on(request: Request, asked: Parameters, regions: Regions) -> Iterator[Need]:
-    """The roles that a call hands to a service, and the tags that it puts on what it makes."""
+    """Yield the needs for the roles that a call passes to a service, and for the tags of what it creates."""
     match request.operation:
         case operation if operation in PASSING_ON:
             yield from PASSING_ON[operation](request, asked, regions)

@@ -1,6 +1,6 @@
-"""On which resources EC2's calls need their action, and what the calls that make capacity need besides.
+"""The resources on which EC2's calls need their action, and the further needs of calls that create capacity.
 
-Source: AWS, "Service Authorization Reference", Amazon EC2; where it says too little, the functions' own evidence.
+Source: AWS, "Service Authorization Reference", Amazon EC2; where it is incomplete, the evidence at each function.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from test.cloud.policies import Need
 from test.cloud.request import Request
 from test.cloud.views import ACCOUNT
 
-LISTS = {  # parameter -> kind of resource, for the operations that work on what it names
+LISTS = {  # parameter -> kind of resource, for operations on named resources
     "SpotFleetRequestIds": "spot-fleet-request",
     "SpotFleetRequestId": "spot-fleet-request",
     "FleetIds": "fleet",
@@ -84,7 +84,7 @@ def _named(request: Request, asked: Parameters, regions: Regions) -> Found:
 
 
 def _template(request: Request, wanted: Parameters, regions: Regions) -> Template | None:
-    """By its ID or its name: the ARN of a launch template has the ID."""
+    """Return the launch template by its ID or its name; its ARN needs the ID."""
     if "LaunchTemplateId" not in wanted and "LaunchTemplateName" not in wanted:
         return None
     try:
@@ -111,12 +111,13 @@ def _tags(kind: str, name: str, region: str, regions: Regions) -> Mapping[str, s
 
 
 def _spot_fleet(request: Request, asked: Parameters, _: Regions) -> Iterator[Need]:
-    """Yield what Spot Fleet asks of its caller; where the evidence is doubtful, as Behaviour says.
+    """Yield what Spot Fleet requires of its caller; where the evidence is doubtful, Behaviour decides.
 
-    ec2:RunInstances, always (certain): AWS, EC2 user guide, "Spot Fleet permissions"; AWS's mail of 2020, quoted in
-    github.com/dan-v/rattlesnakeos-stack/issues/164.  CreateTags on `*` (the guide: "For Resource, you must specify *",
-    doubtful: aws-rfdk names spot-fleet-request/*) and for the launch.  PassRole as ec2 (near certain: AWS's managed
-    policies AWSThinkboxDeadlineSpotEventPluginAdminPolicy and BatchServiceRolePolicy) and as spotfleet.
+    ec2:RunInstances is always needed (certain): AWS, EC2 user guide, "Spot Fleet permissions"; AWS's mail of 2020,
+    quoted in github.com/dan-v/rattlesnakeos-stack/issues/164.  CreateTags is needed on `*` (the guide: "For Resource,
+    you must specify *"; doubtful: aws-rfdk names spot-fleet-request/*) and for the launch.  PassRole is needed as ec2
+    (near certain: AWS's managed policies AWSThinkboxDeadlineSpotEventPluginAdminPolicy and BatchServiceRolePolicy) and
+    as spotfleet.
     """
     config = asked["SpotFleetRequestConfig"]
     yield Need("ec2:RunInstances", "*")
@@ -145,11 +146,12 @@ def _profile_of(specification: Parameters) -> str | None:
 
 
 def _create_fleet(request: Request, asked: Parameters, regions: Regions) -> Iterator[Need]:
-    """Yield what CreateFleet asks of its caller, beside its own action.
+    """Yield what CreateFleet requires of its caller besides its own action.
 
-    RunInstances on `*`, CreateTags for fleet and instances, PassRole of what the templates' profiles hold, as ec2:
-    LIKELY, the controller policies of github.com/aws/karpenter-provider-aws (which names the launch template and the
-    instances too) and EC2's user guide, "EC2 Fleet prerequisites".  The tags of instances are those of the templates.
+    These are RunInstances on `*`, CreateTags for the fleet and its instances, and PassRole as ec2 of the roles in the
+    templates' profiles: LIKELY, the controller policies of github.com/aws/karpenter-provider-aws (which names the
+    launch template and the instances too) and EC2's user guide, "EC2 Fleet prerequisites".  Of the instances' tags only
+    the templates' are checked.
     """
     yield Need("ec2:RunInstances", "*")
     if asked.get("TagSpecifications"):
@@ -172,19 +174,22 @@ def _create_fleet(request: Request, asked: Parameters, regions: Regions) -> Iter
 
 
 def _on_template(action: str, request: Request, template: Template, regions: Regions) -> Iterator[Need]:
-    """CERTAIN: the reference lists launch-template among the resources of CreateFleet."""
+    """Yield the need on the template.  CERTAIN: the reference lists launch-template as a resource of CreateFleet."""
     for arn, context in _tagged(request, "launch-template", template.template_id, regions):
         yield Need(action, arn, context)
 
 
 def _create_template(request: Request, asked: Parameters, _: Regions) -> Iterator[Need]:
-    """Only its own tags.  That nobody asks for PassRole before a launch is LIKELY: the reference lists none."""
+    """Yield the need for the template's own tags only.
+
+    That PassRole is not needed before a launch is LIKELY: the reference lists none.
+    """
     if asked.get("TagSpecifications"):
         yield tagging(arn_of(request, "ec2", "launch-template/*"), "CreateLaunchTemplate", asked["TagSpecifications"])
 
 
 def _delete_fleets(request: Request, asked: Parameters, regions: Regions) -> Iterator[Need]:
-    """See Behaviour.delete_right."""
+    """Yield what a deletion with termination requires: see Behaviour.delete_right."""
     fleets = regions[request.region]
     if not asked.get("TerminateInstances"):
         return

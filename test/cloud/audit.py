@@ -1,7 +1,7 @@
-"""What was asked of the cloud, and what came of it: one list, in the order of time.
+"""The calls that the cloud received and their effects: one list, in chronological order.
 
-Calls are kept as they arrived and parsed only when somebody reads the list, so that keeping everything costs
-nothing while a test or a benchmark runs.
+Calls are kept as they arrived and parsed only when the list is read, so recording costs nothing while a test or a
+benchmark runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ POLLING = frozenset({"ListRules", "ListTargetsByRule", "GetPolicy"})
 
 
 class Audit:
-    """Append-only; safe from any thread."""
+    """An append-only list of calls and effects; safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

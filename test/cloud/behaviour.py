@@ -1,7 +1,7 @@
-"""How AWS behaves where nobody outside knows, or where it differs between accounts and days: to be chosen by a test.
+"""The AWS behaviour that is undocumented, or differs between accounts and days: a test may choose it.
 
-`Cloud(behaviour={"second_cancel": "refused"})` chooses for one emulated cloud, `cloud.behave(second_cancel=...)`
-from now on; `cloud.reset()` returns to what the cloud was started with.
+`Cloud(behaviour={"second_cancel": "refused"})` chooses for one emulated cloud, `cloud.behave(second_cancel=...)` from
+now on; `cloud.reset()` returns to the behaviour that the cloud was started with.
 """
 
 from __future__ import annotations
@@ -37,69 +37,69 @@ LISTED_S = 48 * 3600.0
 
 @dataclass(frozen=True)
 class Behaviour:
-    """The defaults are AWS on a good day, and of two variants that the evidence leaves open the harder one.
+    """The defaults are AWS on a good day; of two variants that the evidence leaves open, the harder one.
 
-    Where the evidence for each stands, and which tests play it: test/cloud/evidence.toml.
+    test/cloud/evidence.toml has the evidence for each field, and the tests of its variants.
 
     second_cancel   what a cancellation with termination does to a fleet in `cancelled_running`.  SUSPECTED: no text of
                     AWS says.  acted-upon: github.com/getmoto/moto/issues/4715; refused, with
                     fleetRequestNotInCancellableState: github.com/nathants/libaws; no-effect: a success after which the
                     fleet stays as it is, which HTCondor's sfr-lease.js ("always succeeds. *sigh*") does not exclude
-    ec2_limits      EC2's published request limits (test.cloud.buckets), at so many times their speed: 1 in real time,
-                    60 where rules fire sixty times as fast (bursts are the same at any speed), 0 none
-    tags_late_s     how long a tag that CreateTags or DeleteTags changed is shown as before.  CERTAIN: EC2's API is
+    ec2_limits      the speed of EC2's published request limits (test.cloud.buckets), as a multiple of theirs: 1 in real
+                    time, 60 where rules fire sixty times as fast, 0 without limits.  Bursts are the same at any speed
+    tags_late_s     how long the old value of a tag is shown after CreateTags or DeleteTags.  CERTAIN: EC2's API is
                     eventually consistent; no number is promised
     console_late_s  how long after an instance's end GetConsoleOutput has its console.  CERTAIN: some minutes, "posted
                     shortly after an instance transition state" (EC2 API reference); until then it is empty
     logs_late_s     how long after its time FilterLogEvents begins to show an event.  LIKELY: a second or so
-    empty_log_pages how many empty pages FilterLogEvents gives before each page with events.  CERTAIN: its
+    empty_log_pages the number of empty pages that FilterLogEvents returns before each page with events.  CERTAIN: its
                     documentation says that empty pages with a nextToken occur
-    log_page        the most events in a page (1 to 10,000), whatever `limit` asks.  CERTAIN: pages "might only be
+    log_page        the most events in a page (1 to 10,000), whatever the call's `limit`.  CERTAIN: pages "might only be
                     partially full"
-    known_quotas    which quotas GetServiceQuota knows: all, or those that were changed for this account.  CERTAIN that
-                    both occur: Service Quotas API reference, ListServiceQuotas and GetServiceQuota
+    known_quotas    the quotas that GetServiceQuota knows: all, or those that were changed for this account.  CERTAIN
+                    that both occur: Service Quotas API reference, ListServiceQuotas and GetServiceQuota
     update_s        how long a changed function's LastUpdateStatus is InProgress.  CERTAIN that it is; LIKELY a few
-                    seconds.  What runs is the new one at once here, the old one until then with AWS
-    fleet_trouble   what keeps fleets that are requested from now on from starting instances: one of
-                    test.cloud.fleet_troubles.TROUBLES, where the evidence stands
+                    seconds.  Meanwhile AWS runs the old function; the emulator runs the new one at once
+    fleet_trouble   the trouble that keeps fleets requested from now on from starting instances: one of
+                    test.cloud.fleet_troubles.TROUBLES, which has the evidence
     capacity_words  how a fleet's history says that a pool has no capacity: test.cloud.fleet_troubles.refused
-    capacity_retry_s  how long a fleet leaves a pool alone that had none.  CERTAIN: "at least 13 minutes", recorded
-    ec2_fleets_ask_elsewhere  whether an EC2 Fleet of type request asks other pools in place of one without capacity.
+    capacity_retry_s  how long a fleet avoids a pool that had no capacity.  CERTAIN: "at least 13 minutes", recorded
+    ec2_fleets_ask_elsewhere  whether an EC2 Fleet of type request tries other pools in place of one without capacity.
                     SUSPECTED not: the user guide says no, CreateFleet's own page yes
     interruptions_are_timed  whether an interrupted instance's StateTransitionReason has the time, or AWS's code alone.
                     SUSPECTED: both were seen
     history_late_s  how long after its time a fleet's event is shown.  CERTAIN: "delayed by up to 30 seconds before they
                     can be described", EC2's API reference, DescribeSpotFleetRequestHistory
-    roles_late_s    how long a role that was just made is unknown to Spot Fleet, which refuses it in two ways one after
-                    the other.  CERTAIN that it is, Terraform waits two minutes: test.cloud.propagation
-    profiles_late_s how long the same holds of an instance profile
+    roles_late_s    how long a new role is unknown to Spot Fleet, which first refuses it in one way and then in another.
+                    CERTAIN that it is, Terraform waits two minutes: test.cloud.propagation
+    profiles_late_s the same for an instance profile
     buckets_late_s  how long after its creation a bucket is unknown to PutObject and DeleteObject.  CERTAIN; the same
     forbidden       the actions that a service control policy of the account's organization denies to everybody in it,
-                    as "ec2:RequestSpotFleet"; control_policy_words: how EC2 says so.  Both: test.cloud.organization
-    concurrency     how many functions run at once in a region: 1,000, or 10 in a new account.  CERTAIN
-    whole_instances whether DescribeInstances shows also what no part of annexd reads, which makes its answers ten times
-                    as long.  CERTAIN that AWS does
-    passed_as       as which service's a role has to be passable that RequestSpotFleet is given.  LIKELY ec2
-    fleet_tagging   on which resource CreateTags is asked for the tags of a fleet that is requested.  SUSPECTED: the
-                    user guide says "*", others name the fleets
-    dry_run_looks_at_all  whether a DryRun also asks for the rights that a call needs besides its own.  UNKNOWN
+                    such as "ec2:RequestSpotFleet"; control_policy_words: how EC2 says so: test.cloud.organization
+    concurrency     the number of functions that run at once in a region: 1,000, or 10 in a new account.  CERTAIN
+    whole_instances whether DescribeInstances also shows the members that annexd never reads, which makes its responses
+                    ten times as long.  CERTAIN that AWS does
+    passed_as       the service that the roles in a RequestSpotFleet must be passable as.  LIKELY ec2
+    fleet_tagging   the resource on which tagging a requested fleet needs CreateTags.  SUSPECTED: the user guide says
+                    "*", others name the fleets
+    dry_run_looks_at_all  whether a DryRun also checks the rights that a call needs besides its own.  UNKNOWN
     cancel_ends_protected  whether the cancellation of a fleet ends On-Demand instances with termination protection.
                     UNKNOWN
     on_demand_is_tagged  whether On-Demand instances of a fleet have its reserved tag.  LIKELY
-    expiry_late_s   how long after its ValidUntil a fleet is active still.  UNKNOWN
+    expiry_late_s   how long a fleet stays active after its ValidUntil.  UNKNOWN
     history_newest_first  the order of a fleet's history.  LIKELY the oldest first
     null_version_is_the_object  whether the version "null" of an object needs s3:DeleteObject besides
                     s3:DeleteObjectVersion.  UNKNOWN
     shows_empty_lists  whether CancelSpotFleetRequests shows a list that is empty.  LIKELY
-    unknown_fleet   what DescribeFleets does with the ID of a fleet that AWS has forgotten: refused, or an empty list.
-                    LIKELY refused
-    delete_right    on what DeleteFleets with termination needs ec2:TerminateInstances: each instance, or everything.
-                    UNKNOWN; CERTAIN that it needs it
-    fleet_events    the words for types of events in an EC2 Fleet's history: those of the documentation's examples, or
-                    those of the API's model.  SUSPECTED the examples'
+    unknown_fleet   the response of DescribeFleets to the ID of a fleet that AWS has forgotten: refused, or an empty
+                    list.  LIKELY refused
+    delete_right    the resources on which DeleteFleets with termination needs ec2:TerminateInstances: each instance, or
+                    everything.  UNKNOWN; CERTAIN that it needs it
+    fleet_events    the names of event types in an EC2 Fleet's history: those of the documentation's examples, or those
+                    of the API's model.  SUSPECTED the examples'
     listed_s        how long after its end a fleet is listed.  LIKELY two days
-    modify_s        how long a change of a fleet takes, in which it is `modifying`.  CERTAIN that it is
-    templates_late_s  how long a new launch template is unknown to all calls but its creation.  LIKELY it may be
+    modify_s        how long a fleet is `modifying` during a change.  CERTAIN that it is
+    templates_late_s  how long a new launch template is unknown to all calls except its creation.  LIKELY it may be
     """
 
     second_cancel: str = "acted-upon"
@@ -151,13 +151,13 @@ class Behaviour:
 
 
 class Chosen:
-    """The behaviour that holds at this moment."""
+    """The behaviour in force at this moment."""
 
     def __init__(self, first: Behaviour) -> None:
         self._first = self.now = first
 
     def change(self, asked: Mapping[str, Any]) -> None:
-        """Raises TypeError or ValueError for what there is not to choose."""
+        """Change some fields.  Raises TypeError for an unknown field, ValueError for an invalid value."""
         self.now = replace(self.now, **asked)
 
     def reset(self) -> None:

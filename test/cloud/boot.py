@@ -1,4 +1,4 @@
-"""How an emulated instance boots for real: what its image would hold."""
+"""Settings of instances that boot for real: what their image would contain."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 class Boot:
     """`Cloud(boot=Boot(...))`: every new instance of `image` becomes processes of this machine.
 
-    First bin/condor-annex-ec2 runs, as root and with `options`; then, if that succeeds, `command`, as the user who runs
-    this.  Both have a folder of their own, which they find in MACHINE ({machine} in `command` and in `environment`),
-    and in its bin folder, first in PATH, a `shutdown` that ends the instance.  The folder has config.d, tokens.d,
-    condor-annex-ec2.log, boot.log and command.log (all that was printed), tools (which calls there were).
+    First bin/condor-annex-ec2 runs as root with `options`.  If it succeeds, `command` runs as the user who runs this.
+    Both find the instance's own folder in MACHINE ({machine} in `command` and in `environment`).  Its bin folder, first
+    in PATH, has a `shutdown` that ends the instance.  The folder has config.d, tokens.d, condor-annex-ec2.log, boot.log
+    and command.log (all output), and tools (the recorded calls of system tools).
 
-    Where this host allows it they are in a network of their own, from which they reach the emulated AWS and `ports`
+    Where this host allows it, both run in a network of their own.  From there they reach the emulated AWS and `ports`
     of 127.0.0.1 here, and nothing reaches them.
     """
 
@@ -23,7 +23,7 @@ class Boot:
     options: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     ports: Sequence[int] = ()
-    directory: str = ""  # in which the machines' folders are made, and kept; else a temporary one
-    image: str = "*"  # a pattern
+    directory: str = ""  # where the machines' folders are created and kept; empty: a temporary one
+    image: str = "*"  # a pattern of image IDs
     maximum: int = 4  # at one time; further instances are records only
     isolated: bool = True  # in namespaces, where this host allows them

@@ -1,4 +1,4 @@
-"""A pool and a daemon for machines that boot for real: who connects out, and whether anybody comes in."""
+"""A pool and a daemon for machines that boot for real: they show who connects out, and whether anyone gets in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from test.cloud.boot import Boot
 
 BOOTS = "ami-0b0075f0a4ea1b007"  # the image of instances that boot
 
-# A daemon in a session of its own, as HTCondor's are, which says where it listens, and takes orders.
+# A daemon in a session of its own, like HTCondor's.  It reports where it listens, and takes orders.
 DAEMON = """
 import os, socket, subprocess, sys
 listening = socket.create_server(("127.0.0.1", 0))
@@ -23,7 +23,7 @@ if out.recv(100) == b"shutdown\\n":
 
 
 class Pool:
-    """Where machines connect to."""
+    """The listener that machines connect to."""
 
     def __init__(self) -> None:
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -31,7 +31,7 @@ class Pool:
         self.port = self._listening.getsockname()[1]
 
     def accept(self) -> tuple[socket.socket, int, int]:
-        """The connection, the port that the daemon listens on, and its user."""
+        """Return the connection, the port that the daemon listens on, and its user ID."""
         connection, _ = self._listening.accept()
         port, uid = connection.makefile().readline().split()
         return connection, int(port), int(uid)

@@ -2,9 +2,9 @@
 
 Source: EC2 developer guide, "Request throttling for the Amazon EC2 API" (CERTAIN): "each API is evaluated individually
 ... on a per-API basis", refills are added every second, RequestLimitExceeded.  TerminateInstances and RunInstances
-also pay for each instance from a bucket of their own.  That a call which asks for more instances than there are tokens
-fails as a whole is LIKELY (the guide only says that requests fail).  A call that is refused, or without effect, has
-paid all the same: SUSPECTED, and the harder reading.
+also pay for each instance from a bucket of their own.  That a call for more instances than there are tokens fails as
+a whole is LIKELY (the guide only says that requests fail).  That a refused or ineffective call pays all the same is
+SUSPECTED, and the harder reading.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 
 class Limit(NamedTuple):
-    """How many tokens fit, and how many come back each second."""
+    """The number of tokens that fit, and the number that come back each second."""
 
     burst: float
     per_s: float
@@ -31,7 +31,7 @@ CALLS: Mapping[str, Limit] = {  # read in November 2026
     "TerminateInstances": Limit(100, 5),
     "RunInstances": Limit(5, 2),
     "CreateTags": Limit(100, 10),
-}  # EC2 Fleet's calls and those on launch templates are not among them: categories, below (LIKELY)
+}  # EC2 Fleet's and launch templates' calls are not listed, and fall under the categories below (LIKELY)
 READING, UNFILTERED, CHANGING = Limit(100, 20), Limit(50, 10), Limit(50, 5)  # the guide's categories for all others
 RESOURCES: Mapping[str, Limit] = {"TerminateInstances": Limit(1000, 20), "RunInstances": Limit(1000, 2)}
 
@@ -52,14 +52,14 @@ def instances_in(operation: str, asked: Mapping[str, Any]) -> int:
 
 
 class Buckets:
-    """The buckets of one account.  `clock` may be any seconds, also those of a test's own time."""
+    """The buckets of one account.  `clock` may return any seconds, also those of a test's own time."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._levels: dict[tuple[str, ...], tuple[float, float]] = {}  # bucket -> tokens, and when it had so many
+        self._levels: dict[tuple[str, ...], tuple[float, float]] = {}  # bucket -> tokens, and the time of that count
 
     def takes(self, region: str, operation: str, asked: Mapping[str, Any], speed: float) -> bool:
-        """Pay for one call; whether there was enough.  `speed`: how much faster than AWS's the buckets fill."""
+        """Pay for one call; return whether there was enough.  The buckets fill `speed` times as fast as AWS's."""
         paid = self._pay((region, operation), limit_of(operation, asked), 1, speed)
         if not paid or operation not in RESOURCES:
             return paid

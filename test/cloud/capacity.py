@@ -1,9 +1,9 @@
-"""How many instances AWS has room for, by type, zone and market; and what it does where there is no room.
+"""The number of instances that AWS has room for, by type, zone and market, and the effects of a lack of room.
 
 A pool that no test has limited has room for all.  CERTAIN: a fleet whose pool has no capacity stays active and says so
-in its history; of type request a Spot Fleet asks no other pool (EC2 user guide, "Spot Fleet request types"; of an EC2
+in its history; a Spot Fleet of type request tries no other pool (EC2 user guide, "Spot Fleet request types"; for an EC2
 Fleet see ec2_fleets_ask_elsewhere); AWS takes Spot Instances back when it needs their capacity ("Spot Instance
-interruptions").  Which it takes is documented nowhere: here the youngest.
+interruptions").  Which ones it takes is not documented; here it takes the youngest.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Pool = tuple[str, str, str]  # instance type, zone or ANY_ZONE, market
 
 @dataclass(frozen=True)
 class Refusal:
-    """An instance that was not launched, for want of capacity."""
+    """An instance that was not launched for lack of capacity."""
 
     at_s: float
     kind: str
@@ -33,12 +33,12 @@ class Refusal:
 
 @dataclass
 class Capacity:
-    """The pools that have room for so many instances only."""
+    """The pools with limited room."""
 
     rooms: dict[Pool, int] = field(default_factory=dict)
 
     def set(self, asked: Mapping[str, int | None]) -> None:
-        """By "TYPE ZONE MARKET", the zone may be *; None: without a limit.  Raises ValueError."""
+        """Limit pools by "TYPE ZONE MARKET"; the zone may be *, and None removes a limit.  Raises ValueError."""
         for name, room in asked.items():
             kind, zone, market = name.split(" ")
             if market not in (SPOT, ON_DEMAND):
@@ -48,14 +48,14 @@ class Capacity:
                 self.rooms[kind, zone, market] = int(room)
 
     def has_room(self, kind: str, zone: str, is_spot: bool, instances: Iterable[Instance]) -> bool:
-        """Whether one more instance can be launched beside these."""
+        """Return whether one more instance can be launched beside these."""
         pools = [
             pool for pool in ((kind, zone, _market(is_spot)), (kind, ANY_ZONE, _market(is_spot))) if pool in self.rooms
         ]
         return not pools or all(len(_living(pool, instances)) < self.rooms[pool] for pool in pools)
 
     def taken_back(self, instances: Iterable[Instance]) -> Iterator[Instance]:
-        """Yield the Spot Instances for which there is no room any more, the youngest first."""
+        """Yield the Spot Instances that no longer have room, the youngest first."""
         for pool, room in self.rooms.items():
             if pool[2] == SPOT:
                 living = sorted(_living(pool, instances), key=lambda each: each.sequence, reverse=True)
@@ -79,9 +79,9 @@ def _living(pool: Pool, instances: Iterable[Instance]) -> list[Instance]:
 
 
 def in_pools(specification: Mapping[str, Any], zones: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield a specification for each subnet, or else zone, that it names; `zones`: those of known subnets.
+    """Yield a specification for each subnet, or else each zone, that it names; `zones` has those of known subnets.
 
-    CERTAIN: "[Spot Fleet only] ... separate them using commas", botocore's EC2 model, of both members.
+    CERTAIN: "[Spot Fleet only] ... separate them using commas", botocore's EC2 model, for both members.
     """
     whole, placement = dict(specification), specification.get("Placement") or {}
     subnets = _listed(whole.get("SubnetId"))

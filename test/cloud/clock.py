@@ -1,7 +1,7 @@
-"""The clock of EventBridge: calls what the rules say, when they say it.
+"""The clock of EventBridge: it calls the targets of each rule when the rule is due.
 
-It looks through the public API only, so that a rule counts for what AWS would see of it: its state, its
-targets and the permission on the function.
+It uses the public API only, so a rule counts for what AWS would see of it: its state, its targets and the permission
+on the function.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Clock:
 
     def __init__(self, url: str, region: str, speed: float, effect: Callable[..., None]) -> None:
         self._speed, self._effect = speed, effect
-        self._last: dict[str, tuple[str, float]] = {}  # rule -> its schedule, and when it fired last
+        self._last: dict[str, tuple[str, float]] = {}  # rule -> its schedule, and when it last fired
         self._stop = threading.Event()
         config = Config(retries={"total_max_attempts": 1}, read_timeout=30)
         keys = {"aws_access_key_id": CLOCK_KEY, "aws_secret_access_key": CLOCK_SECRET}
@@ -61,9 +61,9 @@ class Clock:
                 self._effect("clock failed", error=str(error))
 
     def _due_now(self) -> list[str]:
-        """The rules to fire; each is due again one period on."""
+        """Return the rules to fire; each is due again one period later."""
         now_s, schedules = time.time(), {rule["Name"]: rule["ScheduleExpression"] for rule in self._rules()}
-        fresh = {name: (each, now_s) for name, each in schedules.items()}  # a rate counts from when it was made
+        fresh = {name: (each, now_s) for name, each in schedules.items()}  # a rate counts from its creation
         kept = {name: due for name, due in self._last.items() if schedules.get(name) == due[0]}
         fired = [name for name, (schedule, last_s) in kept.items() if now_s >= last_s + self._period_s(schedule)]
         self._last = fresh | kept | {name: fresh[name] for name in fired}
@@ -71,18 +71,18 @@ class Clock:
 
     def _period_s(self, schedule: str) -> float:
         match = RATE.fullmatch(schedule)
-        assert match is not None  # _rules gives no others
+        assert match is not None  # _rules yields no others
         return int(match[1]) * SECONDS[match[2]] / self._speed
 
     def fire_all(self) -> int:
-        """Every schedule rule once, now; how many there were."""
+        """Fire every schedule rule once, now; return their number."""
         rules = list(self._rules())
         for rule in rules:
             self.fire(rule["Name"])
         return len(rules)
 
     def _rules(self) -> Iterator[dict[str, Any]]:
-        """Enabled rules with a rate.  cron() is not played."""
+        """Yield the enabled rules with a rate.  cron() is not emulated."""
         for rule in self._pages(self._events.list_rules, "Rules"):
             if rule.get("State") == "ENABLED" and RATE.fullmatch(rule.get("ScheduleExpression", "")):
                 yield rule
@@ -101,7 +101,7 @@ class Clock:
             rule = next((each for each in named if each["Name"] == name), {})
             targets = list(self._pages(self._events.list_targets_by_rule, "Targets", Rule=name))
         except ClientError:
-            return  # the rule was deleted meanwhile
+            return  # the rule has been deleted meanwhile
         for target in targets if rule.get("State") == "ENABLED" else ():
             self._invoke(rule, target)
 
@@ -118,7 +118,7 @@ class Clock:
             self._effect("invocation failed", rule=name, target=target["Id"], error=str(error))
 
     def _is_permitted(self, rule_arn: str, function_arn: str) -> bool:
-        """Whether the function's own policy lets this rule call it: a Deny wins."""
+        """Return whether the function's own policy lets this rule call it; a Deny wins."""
         try:
             policy = json.loads(self._lambda.get_policy(FunctionName=function_arn)["Policy"])
         except ClientError:
@@ -128,7 +128,10 @@ class Clock:
 
 
 def scheduled_event(rule_arn: str, at_s: float) -> dict[str, Any]:
-    """CERTAIN: EventBridge user guide, "Creating a rule that runs on a schedule", and recorded events."""
+    """Return the event of a scheduled rule.
+
+    CERTAIN: EventBridge user guide, "Creating a rule that runs on a schedule", and recorded events.
+    """
     return {
         "version": "0",
         "id": str(uuid.uuid4()),

@@ -1,4 +1,4 @@
-"""The emulated AWS as a test or the demo holds it: a process that it starts, asks and stops."""
+"""The emulated AWS as a test or the demo uses it: a process that it starts, queries and stops."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STACK = "HTCondorLeaseImplementation"  # the name that the manual proposes
 
 
 class CloudError(Exception):
-    """The emulated cloud did not do what it was asked; says what it answered."""
+    """The emulated cloud failed to carry out a request; the message has its response."""
 
 
 class Cloud:
@@ -80,13 +80,13 @@ class Cloud:
 
     @property
     def pid(self) -> int:
-        """Of the process that was started."""
+        """Return the ID of the process that was started."""
         assert self._process is not None
         assert self._process.pid is not None
         return self._process.pid
 
     def stop(self) -> None:
-        """Ends the process and waits for it; may be called twice."""
+        """End the process and wait for it; may be called twice."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -113,7 +113,7 @@ class Cloud:
         secret_access_key: str = SECRET_ACCESS_KEY,
         session_token: str | None = None,
     ) -> Any:
-        """A boto3 client of the emulated cloud; `client` keeps one for each service and key."""
+        """Return a boto3 client of the emulated cloud; `client` keeps one for each service and key."""
         import boto3
         import botocore.session
         from botocore.config import Config
@@ -126,7 +126,7 @@ class Cloud:
         return session.client(service, endpoint_url=self.url, config=config)
 
     def environment(self) -> dict[str, str]:
-        """What a process needs in its environment to take this for AWS."""
+        """Return the environment variables that make a process use this as AWS."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_REGION": self.region,
@@ -137,7 +137,7 @@ class Cloud:
         }
 
     def user(self, name: str, *policies: dict[str, Any]) -> tuple[str, str]:
-        """A new IAM user with these policies inline; its access key and secret."""
+        """Create an IAM user with these inline policies; return its access key and secret."""
         iam = self.client("iam")
         iam.create_user(UserName=name)
         for number, document in enumerate(policies):
@@ -146,7 +146,7 @@ class Cloud:
         return str(key["AccessKeyId"]), str(key["SecretAccessKey"])
 
     def set_clock_ahead(self, seconds: float) -> None:
-        """From now on AWS's clock is that much ahead of this machine's, in every answer and signature."""
+        """Set AWS's clock this far ahead of this machine's, in every response and signature from now on."""
         self._post("clock", {"ahead_s": seconds})
 
     def deploy_template(self, path: str | Path, stack: str = STACK) -> str:
@@ -169,22 +169,22 @@ class Cloud:
         self.behave(**asdict(self._behaviour))
 
     def forget_fleet(self, fleet_id: str) -> None:
-        """AWS forgets a fleet, as it does two days after its end: NotFound for its ID, while instances stay."""
+        """Make AWS forget a fleet, as it does two days after its end: NotFound for its ID, while instances stay."""
         self._post("forget-fleet", {"fleet": fleet_id})
 
     def fault(self, operation: str, kind: str, times: int = 1, when: str = "before", **more: Any) -> None:
-        """Order a fault; test.cloud.faults.Fault shows the kinds, and of what `more` may hold."""
+        """Order a fault; test.cloud.faults.Fault describes the kinds, and the fields that `more` may have."""
         self._post("faults", {"operation": operation, "kind": kind, "times": times, "when": when, **more})
 
     def faults(self) -> list[dict[str, Any]]:
-        """The faults that have not struck yet."""
+        """Return the faults that have not struck yet."""
         return list(self._get("faults"))
 
     def clear_faults(self) -> None:
         self._post("clear-faults", {})
 
     def end_hangs(self) -> None:
-        """Reset the calls that hang; waits until there is one."""
+        """Wait until a call hangs, and reset those that do.  Raises CloudError."""
         deadline_s = time.monotonic() + HANGING_S
         while not self._post("end-hangs", {})["ended"]:
             if time.monotonic() > deadline_s:
@@ -192,7 +192,7 @@ class Cloud:
             time.sleep(0.05)
 
     def audit(self) -> list[dict[str, Any]]:
-        """Calls and effects, in order."""
+        """Return calls and effects, in order."""
         return list(self._get("audit"))
 
     def clear_audit(self) -> None:
@@ -205,23 +205,23 @@ class Cloud:
         return [each for each in self.audit() if each.get("effect") == what]
 
     def fleets(self) -> list[dict[str, Any]]:
-        """id, state, how many were launched, and `config`: every field of the request as it arrived."""
+        """Return each fleet's id, state, number of launched instances, and `config`: the request as it arrived."""
         return list(self._get("fleets"))
 
     def code(self, function_arn: str) -> dict[str, str]:
-        """The files of a deployed function, as they run."""
+        """Return the files of a deployed function, as they run."""
         return dict(self._get("functions")[function_arn])
 
     def running_instances(self) -> list[dict[str, Any]]:
-        """id, fleet, state and tags of every instance that is not gone yet."""
+        """Return id, fleet, image, state and tags of every instance that is not gone yet."""
         return list(self._get("instances"))
 
     def metadata_url(self, instance_id: str) -> str:
-        """An instance's metadata service, as AWS_EC2_METADATA_SERVICE_ENDPOINT takes it."""
+        """Return the URL of an instance's metadata service, as AWS_EC2_METADATA_SERVICE_ENDPOINT takes it."""
         return f"{self.url}/_imds/{instance_id}/"
 
     def turn_off(self, instance_id: str, console: str = "", reason: str = SELF) -> None:
-        """An instance ends by itself, with this on its console, or for another reason that AWS has."""
+        """End an instance as if by itself, with this text on its console, or for another of AWS's reasons."""
         self._post("turn-off", {"instance_id": instance_id, "console": console, "reason": reason})
 
     def announce(self, instance_id: str, **pages: str | None) -> None:
@@ -229,57 +229,58 @@ class Cloud:
         self._post("announce", {"instance_id": instance_id, **pages})
 
     def expire_metadata_tokens(self) -> None:
-        """Make all instances ask for new ones, as after six hours."""
+        """Expire all tokens, as after six hours, so that instances must request new ones."""
         self._post("expire-metadata-tokens", {})
 
     def lives(self) -> list[dict[str, Any]]:
-        """id, fleet, began_s and gone_s (None: it lives) of every instance that there ever was."""
+        """Return id, fleet, began_s and gone_s (None: it lives) of every instance that ever existed."""
         return list(self._get("lives"))
 
     def meter(self) -> dict[str, Any]:
-        """{"annexes": {id: {lease_end, instance_seconds, latest, live}}, "unleased": {...}, "now": ...}.
+        """Return {"annexes": {id: {lease_end, instance_seconds, latest, live, ...}}, "unleased": {...}, "now": ...}.
 
-        instance_seconds is the sum past the end of the lease, `latest` that of the last instance.
+        instance_seconds is the sum past the end of the lease, `latest` the longest of a single instance.
         """
         return dict(self._get("meter"))
 
     def judged(self) -> list[tuple[str, str, str, dict[str, Any]]]:
-        """With IAM enforced: (who, action, resource, context) of every permission that was asked for."""
+        """Return (principal, action, resource, context) of every permission that was checked, with IAM enforced."""
         return [(who, action, resource, context) for who, action, resource, context in self._get("judged")]
 
     def pace_stacks(self, step_s: float) -> None:
-        """How long CloudFormation pauses between two resources from now on."""
+        """Make CloudFormation pause this long between two resources from now on."""
         self._post("stacks", {"step_s": step_s})
 
     def set_prices(self, **prices: Any) -> None:
-        """spot={"m5.large us-east-1a": [[0, 0.03], [60, 0.05]]}, on_demand={"m5.large": 0.096}, gb_month, address_hour.
+        """Set the prices that the meter reads.
 
-        Spot prices by type (and zone), from so many seconds from now on; the meter reads them.
+        spot={"m5.large us-east-1a": [[0, 0.03], [60, 0.05]]}, on_demand={"m5.large": 0.096}, gb_month, address_hour:
+        Spot prices are by type (and zone), and each applies from so many seconds from now on.
         """
         self._post("prices", prices)
 
     def set_capacity(self, **rooms: int | None) -> None:
-        """`**{"m5.large us-east-1a spot": 0}`: how many instances AWS has room for; the zone may be *, None: all.
+        """Set how many instances AWS has room for: `**{"m5.large us-east-1a spot": 0}`; the zone may be *, None: all.
 
-        Spot Instances for which there is no room any more are interrupted.
+        Spot Instances that no longer have room are interrupted.
         """
         self._post("capacity", rooms)
 
     def set_quotas(self, **values: float) -> None:
-        """What Service Quotas shows, by quota code, its hyphen as an underscore."""
+        """Set the values that Service Quotas shows, by quota code with an underscore for its hyphen."""
         self._post("quotas", {code.replace("_", "-"): value for code, value in values.items()})
 
     def tick(self, rule: str | None = None) -> int:
-        """Fire this rule, or all, now; returns when the functions have ended."""
+        """Fire this rule, or all, now; wait until the functions have ended, and return the number of rules."""
         response = self._post("tick", {} if rule is None else {"rule": rule})
         return int(response["fired"])
 
     def wait_until_idle(self) -> None:
-        """Until every function that was called has ended, and has written its log."""
+        """Wait until every function that was called has ended and has written its log."""
         assert self._post("idle", {})["ended"]
 
     def reset(self) -> None:
-        """As new: nothing deployed, nothing running, no faults, an empty audit."""
+        """Reset to a new account: nothing deployed, nothing running, no faults, an empty audit."""
         self._post("reset", {})
 
     def _get(self, endpoint: str) -> Any:
@@ -302,7 +303,7 @@ class Cloud:
 
 
 def _serve(arguments: Sequence[str], environment: Mapping[str, str], ready: Connection) -> None:
-    """Be the emulated cloud of the process that started this one, and end with it."""
+    """Run the emulated cloud of the process that started this one, and end with it."""
     gc.freeze()  # what was imported is never collected
     from moto.moto_api._internal import mock_random
 
@@ -311,7 +312,7 @@ def _serve(arguments: Sequence[str], environment: Mapping[str, str], ready: Conn
     os.chdir(TOP)
     os.environ.clear()
     os.environ.update(environment)
-    mock_random.seed()  # or the IDs of all clouds would be the same
+    mock_random.seed()  # otherwise the IDs of all clouds would be the same
 
     def say(settings: dict[str, Any]) -> None:
         ready.send(settings)

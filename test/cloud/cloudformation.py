@@ -1,4 +1,4 @@
-"""The API of the stacks: CloudFormation's operations in moto's routing table, with ours behind them."""
+"""CloudFormation's API: its operations in moto's routing table, carried out by our own stacks."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ PLAYED = frozenset({"StackName", "TemplateBody", "UsePreviousTemplate", "Paramet
 
 
 class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # moto has no types
-    """`stacks` and `url` are put in by `install`."""
+    """CloudFormation's operations; `install` sets `stacks`, `url` and `gate`."""
 
     stacks: Stacks
     url: Callable[[], str]
     gate: Gate | None
-    RESPONSE_KEY_PATH_TO_TRANSFORMER: ClassVar[dict[str, Any]] = {}  # of moto's own objects
+    RESPONSE_KEY_PATH_TO_TRANSFORMER: ClassVar[dict[str, Any]] = {}  # moto's are for its own objects
 
     @property
     def _asked(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
         return parameters
 
     def _acting_for(self, stack: Stack | None = None) -> tuple[Client, Permit]:
-        """What makes clients with the key of the stack's role or the caller's own, and what says what it may do."""
+        """Return a factory of clients with the key of the stack's role, or the caller's, and a check of its rights."""
         request, gate = self.normalized_request.environ["cloud.request"], type(self).gate
         key, token = request.access_key_id, request.headers.get("x-amz-security-token")
         if role_arn := self._asked.get("RoleARN") or (stack.role_arn if stack else ""):
@@ -66,7 +66,7 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
         return as_caller(key, token, self.region, type(self).url()), permit
 
     def _act(self, stack: Stack) -> None:
-        """Make what goes on with a stack from now on go on with the right key."""
+        """Make all further work on a stack use the right key."""
         stack.client, stack.permit = self._acting_for(stack)
         stack.role_arn = self._asked.get("RoleARN") or stack.role_arn
 
@@ -189,7 +189,10 @@ class ActingCloudFormation(CloudFormationResponse):  # type: ignore[misc]  # mot
 
 
 def _described(stack: Stack) -> dict[str, Any]:
-    """Lists that are empty are left out, but for Tags and NotificationARNs.  CERTAIN: test/cloud/recordings."""
+    """Return a stack as DescribeStacks shows it.
+
+    Empty lists are left out, except Tags and NotificationARNs.  CERTAIN: test/cloud/recordings.
+    """
     capability = ["CAPABILITY_IAM"] if "AWS::IAM::" in stack.wanted.body else None
     return {
         "StackId": stack.stack_id,
@@ -212,7 +215,7 @@ def _described(stack: Stack) -> dict[str, Any]:
 
 
 def _check_known(asked: dict[str, Any]) -> None:
-    """What is not played here is refused, so that nobody relies on it."""
+    """Refuse parameters that are not emulated, so that nobody relies on them."""
     if unknown := sorted(set(asked) - PLAYED):
         raise ValidationError(message=f"the emulated CloudFormation does not know {unknown}")
 
@@ -222,7 +225,7 @@ def _is_true(value: Any) -> bool:
 
 
 def _need_capability(body: str, given: list[str]) -> None:
-    """A name of its own for what IAM has needs the second one."""
+    """Check that the capability is given: CAPABILITY_NAMED_IAM if an IAM resource has a custom name."""
     if "AWS::IAM::" not in body:
         return
     named = any(
@@ -236,7 +239,10 @@ def _need_capability(body: str, given: list[str]) -> None:
 
 
 def _assumed(role_arn: str, region: str) -> Session:
-    """Its rights count for every later operation of the stack too.  CERTAIN: API reference, CreateStack, RoleARN."""
+    """Return a session of the role, whose rights count for every later operation of the stack too.
+
+    CERTAIN: API reference, CreateStack, RoleARN.
+    """
     if not principals.trusts(role_arn, AGENT):
         raise ValidationError(message=f"Role {role_arn} is invalid or cannot be assumed")
     return principals.session(role_arn, "AWSCloudFormation", region)
@@ -255,13 +261,13 @@ class InsufficientCapabilitiesError(ValidationError):  # type: ignore[misc]  # m
 
 @cache
 def _models() -> Loader:
-    """AWS's service models, read once: EC2's alone takes 0.3 s."""
+    """Return AWS's service models, read once: EC2's alone takes 0.3 s."""
     return Loader(include_default_search_paths=True)
 
 
 @lru_cache(maxsize=32)
 def as_caller(access_key_id: str, token: str | None, region: str, url: str) -> Client:
-    """What makes clients that call with this key, through the HTTP endpoint, as CloudFormation does for its caller."""
+    """Return a factory of clients that call with this key over HTTP, as CloudFormation does for its caller."""
     made: dict[str, Any] = {}
     session = botocore.session.Session()
     session.register_component("data_loader", _models())
@@ -284,7 +290,7 @@ def as_caller(access_key_id: str, token: str | None, region: str, url: str) -> C
 
 
 def install(stacks: Stacks, url: Callable[[], str], gate: Gate | None) -> None:
-    """Before the first request: moto reads its routing table once."""
+    """Install the operations before the first request: moto reads its routing table once."""
     default_user_config["iam"]["load_aws_managed_policies"] = True  # a stack may attach one of AWS's own
     ActingCloudFormation.stacks, ActingCloudFormation.url = stacks, staticmethod(url)
     ActingCloudFormation.gate = gate

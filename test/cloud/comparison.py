@@ -1,4 +1,4 @@
-"""Compare what AWS answered with what the emulated AWS answers to the same call in the same state."""
+"""Compare AWS's responses with those of the emulated AWS to the same call in the same state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Paths = Mapping[str, set[str]]
 
 @dataclass(frozen=True)
 class Listed:
-    """A difference that stays; `path` is a pattern, `side` who alone shows it."""
+    """An accepted difference; `path` is a pattern, `side` the only side that shows it."""
 
     operation: str
     path: str
@@ -41,10 +41,10 @@ def listed() -> Sequence[Listed]:
 
 
 class Emulated:
-    """What the emulated AWS shows in the scenes of a recording."""
+    """The responses of the emulated AWS in the scenes of a recording."""
 
     def __init__(self, cloud: Cloud, recording: Recording) -> None:
-        self.missing: list[str] = []  # scenes that there are not
+        self.missing: list[str] = []  # scenes that do not exist
         self.status, self.error = 200, {"Code": "", "Message": ""}
         self.paths: dict[str, set[str]] = {}
         for kind in sorted(kinds(recording)) or [""]:
@@ -68,7 +68,7 @@ class Emulated:
 
 
 def differences(cloud: Cloud, recording: Recording, known: Paths) -> Iterator[tuple[str, str]]:
-    """Yield (side, path or words).  `known`: every path that a whole recording of the operation has."""
+    """Yield (side, path or message).  `known`: the paths of the operation's recordings, see known_paths."""
     emulated = Emulated(cloud, recording)
     yield from (("scene", message) for message in emulated.missing)
     if emulated.missing:
@@ -103,7 +103,7 @@ def _of_members(real: Paths, ours: Paths, known: Paths) -> Iterator[tuple[str, s
 
 
 def known_paths(recordings: Sequence[Recording], operation: str) -> dict[str, Any]:
-    """What whole answers to an operation have; empty if there are none."""
+    """Return the paths of all recorded responses to an operation; empty if none of them is complete."""
     whole = [each for each in recordings if each.operation == operation and not each.is_error and not each.is_partial]
     found: dict[str, Any] = {}
     for each in whole:
@@ -118,13 +118,13 @@ def known_paths(recordings: Sequence[Recording], operation: str) -> dict[str, An
 
 
 def unlisted(recording: Recording, found: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """What has no line in differences.toml."""
+    """Return the differences without an entry in differences.toml."""
     operation = recording.operation
     return [each for each in found if not any(line.is_about(operation, *each) for line in listed())]
 
 
 def distinct(recordings: Iterable[Recording]) -> list[Recording]:
-    """One of those that say the same of a state: a rehearsal asks many times."""
+    """Keep one of the recordings that show the same of a state: a rehearsal calls many times."""
     found: dict[tuple[str, ...], Recording] = {}
     for each in recordings:
         answered = [] if each.is_error else sorted(paths(each.service, each.operation, each.response()))

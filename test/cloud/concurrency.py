@@ -1,8 +1,8 @@
-"""How many functions run at once: the account's number, and what single functions have reserved of it or are held to.
+"""The number of functions that run at once: the account's limit, and the reservations that also limit single functions.
 
 Source (CERTAIN): Lambda developer guide, "Configuring reserved concurrency" and "Error handling for asynchronous
-invocation": a throttled event goes back to the queue, and is tried again after 1 s at first and 5 minutes at most,
-until it is too old: six hours, or the function's MaximumEventAgeInSeconds.
+invocation": a throttled event goes back to the queue, and is retried after 1 s at first and 5 minutes at most, until it
+is too old: six hours, or the function's MaximumEventAgeInSeconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
 
 
 class Concurrency:
-    """Who runs at this moment; safe from any thread."""
+    """The functions that run at this moment; safe from any thread."""
 
     def __init__(self, chosen: Chosen) -> None:
         self._chosen = chosen
@@ -28,7 +28,7 @@ class Concurrency:
         self._running: Counter[str] = Counter()
 
     def enter(self, function: Any) -> str:
-        """An empty text, and the function counts as running; or why it may not run."""
+        """Count the function as running and return an empty text, or return why it may not run."""
         with self._lock:
             reserved, arn = function.reserved_concurrency, function.function_arn
             if reserved is not None:
@@ -60,7 +60,7 @@ def _functions() -> Iterator[Any]:
 
 
 def pauses() -> Iterator[float]:
-    """Seconds between two tries of an event that was throttled."""
+    """Yield the seconds between two tries of a throttled event."""
     pause_s = FIRST_PAUSE_S
     while True:
         yield pause_s

@@ -17,7 +17,7 @@ def one_cloud() -> Iterator[Cloud]:
 
 @pytest.fixture(scope="package")
 def machines(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the machines that boot."""
+    """Return the folder of the machines that boot."""
     return tmp_path_factory.mktemp("machines")
 
 
@@ -36,13 +36,13 @@ def one_enforcing_cloud(machines: Path, pool: Pool) -> Iterator[Cloud]:
 
 @pytest.fixture
 def enforcing(one_enforcing_cloud: Cloud) -> Cloud:
-    """As new for every test: IAM counts, and instances of BOOTS boot for real."""
+    """Reset the cloud for every test; IAM is enforced, and instances of BOOTS boot for real."""
     one_enforcing_cloud.reset()
     return one_enforcing_cloud
 
 
 @pytest.fixture
 def cloud(one_cloud: Cloud) -> Cloud:
-    """As new for every test."""
+    """Reset the cloud for every test."""
     one_cloud.reset()
     return one_cloud

@@ -1,4 +1,4 @@
-"""The emulator's own endpoints, under one path of no service: faults, audit, meter, clock."""
+"""The emulator's own endpoints, under a path that no service has: faults, audit, meter, clock."""
 
 from __future__ import annotations
 

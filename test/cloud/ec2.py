@@ -1,6 +1,6 @@
 """EC2 that acts: moto's EC2, with fleets, instances and launch templates that behave as AWS's do.
 
-A subclass in moto's own routing table, so that all else of EC2 (images, subnets) is moto's.
+It is a subclass in moto's own routing table, so the rest of EC2 (images, subnets) stays moto's.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ LONGEST_CONSOLE = 65536  # "only the most recent 64 KB of console output is avai
 
 
 class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls, NetworkCalls):
-    """Fleets by both APIs and their instances; Spot Fleet's calls are here."""
+    """All acting calls of EC2; those of Spot Fleet and on instances are defined here."""
 
     def request_spot_fleet(self) -> ActionResult:
         config = checked(self._parameters()["SpotFleetRequestConfig"])
@@ -190,7 +190,7 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
         return ActionResult({"TerminatingInstances": response})
 
     def get_console_output(self) -> ActionResult:
-        """Of one that has ended, late, and for an hour."""
+        """Return the console of an instance; it is empty until some time after the end."""
         asked = self._parameters()
         [instance] = self._all_of([asked["InstanceId"]])
         now_s, end_s = self._fleets.settle(), instance.gone_at_s()
@@ -215,7 +215,7 @@ class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls,
 
 
 def install(regions: defaultdict[str, Fleets], faults: Faults, chosen: Chosen) -> None:
-    """Put the acting EC2 into moto's routing table; before the first request, when moto reads it."""
+    """Put the acting EC2 into moto's routing table before the first request, when moto reads it."""
     ActingEC2.regions = regions
     Acting.faults, Acting.chosen = faults, chosen
     moto.ec2.urls.url_paths["{0}/"] = ActingEC2.dispatch

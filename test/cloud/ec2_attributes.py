@@ -1,7 +1,7 @@
-"""Termination protection, the one attribute of instances that matters to a lease; all others are moto's.
+"""Termination protection, the only instance attribute that matters to a lease; all others are moto's.
 
-CERTAIN: EC2 user guide, "Change instance termination protection": not for Spot Instances; the API refuses to change it
-there (github.com/cloud-custodian/cloud-custodian/issues/2083).
+CERTAIN: EC2 user guide, "Change instance termination protection": Spot Instances cannot have it; the API refuses to
+change it there (github.com/cloud-custodian/cloud-custodian/issues/2083).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class AttributeCalls(Acting):
 
 
 def _protection_in(asked: Mapping[str, Any]) -> bool:
-    """Both ways to ask for it."""
+    """Return the requested protection; a call has two ways to request it."""
     if "DisableApiTermination" in asked:
         return bool(asked["DisableApiTermination"]["Value"])
     if asked.get("Attribute") == PROTECTION:

@@ -1,4 +1,4 @@
-"""What every acting part of EC2 stands on: the fleets of the region that is asked, and what was chosen for them."""
+"""The base of every acting part of EC2: the fleets of the requested region, and the behaviour chosen for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from test.cloud.views import ACCOUNT
 
 
 class Acting(EC2Response):  # type: ignore[misc]  # moto has no types
-    """`regions`, `faults` and `chosen` are put in by test.cloud.ec2.install; moto makes an object for every request."""
+    """test.cloud.ec2.install sets `regions`, `faults` and `chosen`; moto creates an object for every request."""
 
     regions: defaultdict[str, Fleets]
     faults: ClassVar[Faults] = Faults()
@@ -30,32 +30,35 @@ class Acting(EC2Response):  # type: ignore[misc]  # moto has no types
         return self.regions[self.region if self.current_account == ACCOUNT else f"{self.region} elsewhere"]
 
     def _parameters(self) -> dict[str, Any]:
-        """Also the end of a DryRun: who was not permitted has not come here.  CERTAIN: every operation's own text."""
+        """Return the parameters of the call; a DryRun ends here, after the check of permissions.
+
+        CERTAIN: every operation's own text.
+        """
         self.error_on_dryrun()
         parameters: dict[str, Any] = self.normalized_request.environ["cloud.request"].parameters()
         return parameters
 
     def _pools_of(self, specifications: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """One specification a pool, each with its zone where its subnet is known."""
+        """Return one specification for each pool, with its zone if its subnet is known."""
         named = any("SubnetId" in each for each in specifications)
         subnets = self.ec2_backend.describe_subnets() if named else ()
         zones = {each.id: each.availability_zone for each in subnets}
         return [pool for each in specifications for pool in in_pools(each, zones)]
 
     def _as_of_s(self, operation: str) -> float:
-        """The moment that a Describe call shows: EC2 promises eventual consistency, and no more."""
+        """Return the moment that a Describe call shows: EC2 promises only eventual consistency."""
         return self._fleets.settle() - self._lag_s(operation)
 
     def _lag_s(self, operation: str) -> float:
         return self.faults.lag_s(operation)
 
     def _is_of_moto(self, instance_ids: Sequence[str]) -> bool:
-        """Whether these were started by RunInstances, which stays moto's."""
+        """Return whether any of these was started by RunInstances, which stays moto's."""
         known = self.ec2_backend.describe_instances() if instance_ids else []
         return any(each.id in instance_ids for reservation in known for each in reservation.instances)
 
     def _fleet(self, fleet_id: str, as_of_s: float = float("inf"), api: Api = SPOT_FLEET) -> Fleet:
-        """Each API knows its own fleets only."""
+        """Return a fleet of this API; each API knows only its own fleets."""
         fleet = self._fleets.fleets.get(fleet_id)
         if fleet is None or fleet.api is not api or fleet.created_at_s > as_of_s:
             raise EC2ClientError(api.not_found, f"The {api.resource} ID '{fleet_id}' does not exist")
@@ -65,7 +68,10 @@ class Acting(EC2Response):  # type: ignore[misc]  # moto has no types
         return self._all_of([instance_id])[0]
 
     def _all_of(self, instance_ids: Sequence[str]) -> list[Instance]:
-        """All or an error that names each that is unknown.  CERTAIN: github.com/getmoto/moto/issues/4903."""
+        """Return all of these instances, or raise an error that names every unknown one.
+
+        CERTAIN: github.com/getmoto/moto/issues/4903.
+        """
         unknown = ", ".join(each for each in instance_ids if each not in self._fleets.instances)
         if unknown:
             subject, verb = ("IDs", "do") if ", " in unknown else ("ID", "does")

@@ -1,4 +1,4 @@
-"""EC2 Fleet's calls, on the fleets that Spot Fleet's calls know too: one idea of a fleet, two APIs."""
+"""EC2 Fleet's calls: one model of a fleet serves these and Spot Fleet's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_DELETED, MAX_INSTANT = 100, 25  # CERTAIN: botocore's EC2 model, DeleteFleet
 TOO_MANY = "Can\u2019t delete more than 25 instant fleets in a single request."
 RUNS_ON = "NoTerminateInstances option is not supported for instant fleet"
 LARGEST_INSTANT = 1000  # instances, beyond which "the deletion request might fail"
-HISTORY_TYPES = {  # DescribeFleetHistory's filter -> what records say (CERTAIN: the user guide's example)
+HISTORY_TYPES = {  # DescribeFleetHistory's filter -> types of records (CERTAIN: the user guide's example)
     "instance-change": {"instanceChange"},
     "fleet-change": {"fleetRequestChange"},
     "service-error": {"error", "information"},
@@ -34,7 +34,10 @@ class FleetCalls(Acting):
     """A part of ActingEC2."""
 
     def create_fleet(self) -> ActionResult:
-        """CERTAIN: of type instant the answer shows what was launched and what was not; of the others the ID alone."""
+        """Create a fleet.
+
+        CERTAIN: for type instant the response shows what was launched and what was not, for the others only the ID.
+        """
         config = fleet_specifications.checked(self._parameters())
         try:
             fleet = self._fleets.known(config, EC2_FLEET) or self._new_fleet(config)
@@ -50,7 +53,7 @@ class FleetCalls(Acting):
         return self._fleets.request(config, self._pools_of(found), now, EC2_FLEET)
 
     def describe_fleets(self) -> ActionResult:
-        """CERTAIN: fleets of type instant are shown to those only who name them."""
+        """Describe fleets.  CERTAIN: fleets of type instant are shown only to calls that name them."""
         asked, as_of_s = self._parameters(), self._as_of_s("DescribeFleets")
         ids = asked.get("FleetIds") or []
         among = sorted(self._named_fleets(ids, as_of_s), key=lambda fleet: fleet.sequence)
@@ -118,7 +121,7 @@ class FleetCalls(Acting):
         return {**response, "EventType": kind}
 
     def delete_fleets(self) -> ActionResult:
-        """CERTAIN: "If you exceed the specified number of fleets to delete, no fleets are deleted"."""
+        """Delete fleets.  CERTAIN: "If you exceed the specified number of fleets to delete, no fleets are deleted"."""
         asked = self._parameters()
         terminate, ids = bool(asked["TerminateInstances"]), asked["FleetIds"]
         instant = [each for each in ids if self._is_instant(each)]
@@ -153,7 +156,7 @@ class FleetCalls(Acting):
         return self.faults.refuses("DeleteFleets", fleet_id)
 
     def modify_fleet(self) -> ActionResult:
-        """CERTAIN: "You can only modify an EC2 Fleet request of type maintain"."""
+        """Modify a fleet.  CERTAIN: "You can only modify an EC2 Fleet request of type maintain"."""
         asked = self._parameters()
         fleet = self._fleet(asked["FleetId"], api=EC2_FLEET)
         if not fleet.order.maintains or fleet.state(self._fleets.settle()) != "active":
@@ -171,7 +174,7 @@ FILTERS = {"activity-status": "ActivityStatus", "fleet-state": "FleetState", "ty
 
 
 def _fits(response: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """The filters of DescribeFleets, whose values have hyphens where a status has an underscore."""
+    """Return whether a fleet fits a filter, whose values have hyphens where a status has an underscore."""
     if wanted["Name"] not in FILTERS:
         raise EC2ClientError("InvalidParameterValue", f"The filter '{wanted['Name']}' is invalid")
     shown = str(response.get(FILTERS[wanted["Name"]]))

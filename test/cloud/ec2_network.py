@@ -1,6 +1,6 @@
-"""Networks of an account: with or without a default VPC, with groups that belong to one VPC, and keys for volumes.
+"""Networks of an account, with or without a default VPC; groups that belong to one VPC; and keys for volumes.
 
-moto puts a security group into a VPC that has been deleted, and into one that there never was.
+moto would put a security group into a VPC that has been deleted or has never existed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from moto.ec2.exceptions import EC2ClientError
 from test.cloud.ec2_base import Acting
 
 # CERTAIN: code and text of RequestSpotInstances in github.com/adieuadieu/serverless-chrome/issues/112, text of a
-# security group's creation in github.com/aerospike/aws-cloudformation/issues/24.  LIKELY that RequestSpotFleet says so
-# as well: which error it gives, and whether at once, is not recorded anywhere.
+# security group's creation in github.com/aerospike/aws-cloudformation/issues/24.  LIKELY for RequestSpotFleet: no
+# record shows which error it returns, and whether it does so at once.
 NO_DEFAULT_VPC = EC2ClientError("VPCIdNotSpecified", "No default VPC for this user")
 
 
@@ -23,7 +23,10 @@ class NetworkCalls(Acting):
     """A part of ActingEC2."""
 
     def create_security_group(self) -> Any:
-        """CERTAIN: EC2 API reference, CreateSecurityGroup: VpcId is required where there is no default VPC."""
+        """Create a security group.
+
+        CERTAIN: EC2 API reference, CreateSecurityGroup: VpcId is required without a default VPC.
+        """
         asked = self._parameters()
         if "VpcId" in asked:
             self.ec2_backend.get_vpc(asked["VpcId"])  # InvalidVpcID.NotFound
@@ -32,7 +35,10 @@ class NetworkCalls(Acting):
         return super().create_security_group()
 
     def delete_security_group(self) -> Any:
-        """CERTAIN: API reference, DeleteSecurityGroup: DependencyViolation while an instance has it.  Words: LIKELY."""
+        """Delete a security group.
+
+        CERTAIN: API reference, DeleteSecurityGroup: DependencyViolation while an instance has it.  Its message: LIKELY.
+        """
         group_id, now_s = self._parameters().get("GroupId"), self._fleets.settle()
         for each in self._fleets.instances.values():
             if group_id in groups_of(each.specification) and not each.is_gone(now_s):
@@ -40,12 +46,15 @@ class NetworkCalls(Acting):
         return super().delete_security_group()
 
     def get_ebs_default_kms_key_id(self) -> ActionResult:
-        """Before it was ever changed, the alias: CERTAIN, AWS CLI reference, get-ebs-default-kms-key-id, example."""
+        """Return the default key; until its first change this is the alias.
+
+        CERTAIN: AWS CLI reference, get-ebs-default-kms-key-id, example.
+        """
         self._parameters()
         return ActionResult({"KmsKeyId": self.ec2_backend.default_kms_key_id or "alias/aws/ebs"})
 
     def _trouble_of_networks(self, specifications: list[dict[str, Any]]) -> str:
-        """One of test.cloud.fleet_troubles.TROUBLES; raises the error that comes at once."""
+        """Return one of test.cloud.fleet_troubles.TROUBLES, or raise an error that fails the call at once."""
         for each in specifications:
             subnets, default = list(subnets_of(each)), self.ec2_backend.get_default_vpc()
             if not subnets and default is None:
@@ -67,7 +76,10 @@ class NetworkCalls(Acting):
 
 
 def subnets_of(specification: Mapping[str, Any]) -> Iterator[str]:
-    """Several have commas between them.  CERTAIN: botocore's EC2 model, SpotFleetLaunchSpecification, SubnetId."""
+    """Yield the subnets, which are separated by commas.
+
+    CERTAIN: botocore's EC2 model, SpotFleetLaunchSpecification, SubnetId.
+    """
     interfaces = specification.get("NetworkInterfaces") or []
     for named in (specification.get("SubnetId"), *(each.get("SubnetId") for each in interfaces)):
         yield from (each.strip() for each in (named or "").split(",") if each.strip())

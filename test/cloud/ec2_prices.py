@@ -20,8 +20,9 @@ class PriceCalls(Acting):
     """A part of ActingEC2."""
 
     def describe_spot_price_history(self) -> ActionResult:
-        """CERTAIN: the changes within the time, the newest first, and the last one before it, which holds at its
-        beginning; without times the present ones (botocore's EC2 model).
+        """Return the changes within a period, the newest first, and the last one before it, which holds at its start.
+
+        Without times, return the present prices.  CERTAIN: botocore's EC2 model.
         """
         asked, as_of_s = self._parameters(), self._as_of_s("DescribeSpotPriceHistory")
         rows = sorted(self._rows(asked, as_of_s), key=lambda each: each["Timestamp"], reverse=True)

@@ -34,7 +34,7 @@ class TagCalls(Acting):
         return self._change("DeleteTags", asked, lambda log: log.removal_of(tags))
 
     def _change(self, operation: str, asked: Mapping[str, Any], change: Change) -> Any:
-        """All resources or none.  CERTAIN: a resource that is not there fails the call (recorded for instances)."""
+        """Change all resources or none.  CERTAIN: a missing resource fails the call (recorded for instances)."""
         resources: list[str] = asked["Resources"]
         if len(resources) > MAX_RESOURCES:
             raise EC2ClientError("InvalidParameterValue", f"No more than {MAX_RESOURCES} resources in a call.")
@@ -66,7 +66,7 @@ class TagCalls(Acting):
         raise EC2ClientError(code, f"The ID '{resource_ids[0]}' does not exist")
 
     def describe_tags(self) -> ActionResult:
-        """Of what is acted here, and of moto's."""
+        """Return the tags of the resources emulated here and of moto's."""
         asked, as_of_s = self._parameters(), self._as_of_s("DescribeTags")
         wanted = asked.get("Filters") or []
         response = [each for each in views.tag_views(self._fleets, as_of_s) if is_wanted(each, wanted)]

@@ -1,4 +1,4 @@
-"""The calls on launch templates, as EC2 answers them."""
+"""EC2's calls on launch templates."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from test.cloud.paging import page
 from test.cloud.tags import check_keys
 from test.cloud.views import ACCOUNT
 
-PAGE = 200  # CERTAIN: "between 1 and 200", botocore's EC2 model; of calls without MaxResults LIKELY
+PAGE = 200  # CERTAIN: "between 1 and 200", botocore's EC2 model; for calls without MaxResults LIKELY
 CREATOR = f"arn:aws:iam::{ACCOUNT}:root"
 
 
 @dataclass
 class Row:
-    """One version of a template, and its place among all that are listed."""
+    """One version of a template, and its place in the list."""
 
     sequence: int
     template: Template
@@ -70,7 +70,7 @@ class TemplateCalls(Acting):
         return ActionResult({"LaunchTemplate": response})
 
     def describe_launch_templates(self) -> ActionResult:
-        """An ID or a name that is not there fails the call; a filter that fits none does not."""
+        """Describe templates; an unknown ID or name fails the call, a filter that fits none does not."""
         asked = self._parameters()
         wanted = [self._template({"LaunchTemplateId": each}) for each in asked.get("LaunchTemplateIds") or []]
         wanted += [self._template({"LaunchTemplateName": each}) for each in asked.get("LaunchTemplateNames") or []]
@@ -93,7 +93,7 @@ class TemplateCalls(Acting):
         return ActionResult({"LaunchTemplateVersions": response, "NextToken": token})
 
     def _versions(self, asked: Mapping[str, Any]) -> Iterator[tuple[Template, Version]]:
-        """Of one template those that are named, or all; of all templates the latest or the default ones."""
+        """Yield the named versions of one template, or all of them; or the latest or default ones of all templates."""
         wanted = [str(each) for each in asked.get("Versions") or []]
         if "LaunchTemplateId" not in asked and "LaunchTemplateName" not in asked:
             if not wanted or not set(wanted) <= {"$Latest", "$Default"}:
@@ -138,14 +138,17 @@ class TemplateCalls(Acting):
 
 
 def _is_of_templates(group: Mapping[str, Any]) -> bool:
-    """CERTAIN: "To tag the launch template, the resource type must be launch-template", botocore's EC2 model."""
+    """Return True, or raise an error for any other type.
+
+    CERTAIN: "To tag the launch template, the resource type must be launch-template", botocore's EC2 model.
+    """
     if group.get("ResourceType") != "launch-template":
         raise EC2ClientError("InvalidParameterValue", "The resource type of a launch template is launch-template.")
     return True
 
 
 def _read(wanted: Mapping[str, Any], template: Template, tags: Mapping[str, str]) -> list[str]:
-    """What a filter looks at.  CERTAIN: the service model, DescribeLaunchTemplates.Filters."""
+    """Return the values that a filter tests.  CERTAIN: the service model, DescribeLaunchTemplates.Filters."""
     name = str(wanted["Name"])
     match name:
         case "launch-template-name":

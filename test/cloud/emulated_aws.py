@@ -1,4 +1,4 @@
-"""Everything the emulated cloud is, in one place, and the way of one request through it."""
+"""All parts of the emulated cloud, and the path of one request through them."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ from test.cloud.stacks import Stacks
 
 @dataclass(frozen=True)
 class Broken:
-    """No answer: the connection is reset at once, or left hanging for a while."""
+    """No response: the connection is reset at once, or left hanging for a while."""
 
     hang_s: float = 0.0
 
 
 class EmulatedAws:
-    """moto with what acts put into it; one for a process, since moto's state is global."""
+    """moto with the acting parts installed; one per process, since moto's state is global."""
 
     def __init__(
         self, timing: Timing, speed: float, enforce_iam: bool = False, behaviour: Behaviour | None = None
@@ -59,7 +59,7 @@ class EmulatedAws:
         self.audit, self.faults = Audit(), Faults()
         self.market, self.capacity = Market(), Capacity()
         self.regions: defaultdict[str, Fleets] = _Regions(timing, self.audit, self.chosen, self.market, self.capacity)
-        self.ahead_s = 0.0  # of this machine's clock
+        self.ahead_s = 0.0  # AWS's clock relative to this machine's
         self.functions = functions.Functions(self.audit.effect, speed, self.chosen)
         ec2.install(self.regions, self.faults, self.chosen)
         self.functions.enforce_iam = enforce_iam
@@ -74,7 +74,7 @@ class EmulatedAws:
         cloudformation.install(self.stacks, lambda: self.functions.endpoint_url, self.gate)
         self.metadata = Metadata(self._instance)
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._lock = threading.RLock()  # moto's backends are not made for threads
+        self._lock = threading.RLock()  # moto's backends are not thread-safe
 
     def answer(self, request: Request) -> Answer | Broken:
         fault = self.faults.take(request.operation, request.target + request.body.decode("utf-8", "replace"))
@@ -94,11 +94,11 @@ class EmulatedAws:
         return error_answer(request.service, *known, fault.message)
 
     def now_s(self) -> float:
-        """What time AWS has it."""
+        """Return the time on AWS's clock."""
         return time.time() + self.ahead_s
 
     def _throttles(self, request: Request) -> bool:
-        """Whether EC2 has had too many of these calls."""
+        """Return whether this call exceeds EC2's request limits; it pays for the call."""
         speed = self.chosen.now.ec2_limits
         if request.service != "ec2" or not speed:
             return False
@@ -134,7 +134,7 @@ class EmulatedAws:
     def _forward(self, request: Request) -> Answer:
         if request.operation == "DecodeAuthorizationMessage":
             return organization.decoded(request)
-        if request.operation == "Invoke":  # runs a function that will call us: never under the lock
+        if request.operation == "Invoke":  # runs a function that calls back: never under the lock
             return self._ask_moto(request)
         with self._lock:
             if request.service == "pricing":
@@ -149,13 +149,13 @@ class EmulatedAws:
 
         try:
             body = b"".join(self._moto(_environ(request), start_response))
-        except Exception:  # noqa: BLE001  the edge: a fault of moto's or ours is an answer, and reported
+        except Exception:  # noqa: BLE001  the edge: a fault of moto's or ours becomes a response, and is reported
             self.audit.effect("emulator failed", operation=request.operation, trace=traceback.format_exc())
             return error_answer(request.service, 500, "InternalError", traceback.format_exc(limit=-3))
         return Answer(started["status"], body, started["headers"])
 
     def ask_metadata(self, request: Request) -> Answer | Broken:
-        """What an instance asks its own metadata service; PutToken and GetMetadata are what faults know it by."""
+        """Respond as an instance's metadata service; faults name its calls PutToken and GetMetadata."""
         operation = "PutToken" if request.method == "PUT" else "GetMetadata"
         fault = self.faults.take(operation, request.target)
         if fault is not None:
@@ -171,7 +171,7 @@ class EmulatedAws:
         return answer
 
     def _instance(self, instance_id: str) -> tuple[Instance, str] | None:
-        """One that has not ended yet, and its region."""
+        """Return an instance that has not ended yet, and its region."""
         for region, fleets in self.regions.items():
             instance = fleets.instances.get(instance_id)
             if instance is not None and instance.state(fleets.settle()) in {"pending", "running"}:
@@ -185,19 +185,19 @@ class EmulatedAws:
             return reading(fleets, now_s, self.market)
 
     def set_prices(self, asked: dict[str, Any]) -> None:
-        """The same in all regions.  Raises TypeError or ValueError for what are no prices."""
+        """Set the prices of all regions.  Raises TypeError or ValueError for invalid prices."""
         with self._lock:
             self.market.set(asked, time.time())
 
     def set_capacity(self, asked: dict[str, int | None]) -> None:
-        """The same in all regions, at once.  Raises ValueError for what names no pool."""
+        """Set the capacity of all regions, effective at once.  Raises ValueError for an invalid pool."""
         with self._lock:
             self.capacity.set(asked)
             for region in self.regions.values():
                 region.settle()
 
     def lives(self) -> list[dict[str, Any]]:
-        """Every instance that there ever was, and when."""
+        """Return every instance that ever existed, with its beginning and end."""
         with self._lock:
             return [
                 {"id": each.instance_id, "fleet": each.fleet_id, "began_s": each.launched_at_s, "gone_s": gone_s}
@@ -208,7 +208,7 @@ class EmulatedAws:
             ]
 
     def instances(self) -> list[dict[str, Any]]:
-        """Every instance that is not gone yet."""
+        """Return every instance that is not gone yet."""
         with self._lock:
             return [
                 {
@@ -225,13 +225,13 @@ class EmulatedAws:
             ]
 
     def forget_fleet(self, fleet_id: str) -> None:
-        """Raises ValueError for a fleet that there is not."""
+        """Forget a fleet.  Raises ValueError for an unknown one."""
         with self._lock:
             [fleets] = [each for each in self.regions.values() if fleet_id in each.fleets]
             fleets.forget(fleet_id)
 
     def turned_off(self, instance_id: str, console: str = "", reason: str = SELF) -> None:
-        """An instance whose machine was shut down from within: for an annex's that means terminated."""
+        """End an instance whose machine was shut down from within: an annex's instance is then terminated."""
         with self._lock:
             for fleets in self.regions.values():
                 if instance_id in fleets.instances:
@@ -240,7 +240,7 @@ class EmulatedAws:
                     fleets.terminate([instance_id], reason)
 
     def fleets(self) -> list[dict[str, Any]]:
-        """Every fleet with every field of the request that made it."""
+        """Return every fleet, with every field of the request that created it."""
         with self._lock:
             return [
                 {
@@ -255,13 +255,13 @@ class EmulatedAws:
             ]
 
     def judged(self) -> list[tuple[str, str, str, dict[str, Any]]]:
-        """Every permission that was checked: principal, action, resource and context."""
+        """Return every permission that was checked: principal, action, resource and context."""
         with self._lock:
             judged = list(self.gate.judged) if self.gate is not None else []
         return [(arn, need.action, need.resource, {**context, **need.context}) for arn, need, context in judged]
 
     def reset(self) -> None:
-        """A new account: nothing there, nothing known, no fault to come."""
+        """Reset to a new account: no resources, no records, no pending faults."""
         self.functions.stop()
         self.stacks.clear()
         quotas.QUOTAS.update(quotas.DEFAULTS)
@@ -281,7 +281,7 @@ class EmulatedAws:
 
 
 def _environ(request: Request) -> dict[str, Any]:
-    """For moto, whose header shows the account."""
+    """Return moto's environment of a request, in which a header selects the other account."""
     other = {"HTTP_X_MOTO_ACCOUNT_ID": OTHER_ACCOUNT} if request.access_key_id == OTHER_KEY else {}
     return {**request.environ(), **other, "cloud.request": request}
 

@@ -1,4 +1,4 @@
-"""Errors in AWS's words and in the shape of each protocol: what botocore must find in order to name them."""
+"""AWS's errors in the format of each protocol, as botocore needs them to name the error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
 # kind of fault -> service -> (HTTP status, code); "" stands for every other service.  Sources: the services'
-# API references, "Common errors" (EventBridge answers AccessDeniedException and ThrottlingException with 400);
+# API references, "Common errors" (EventBridge returns AccessDeniedException and ThrottlingException with 400);
 # S3's own list of error responses.
 CODES: Mapping[str, Mapping[str, tuple[int, str]]] = {
     "throttle": {
@@ -84,7 +84,7 @@ CODES: Mapping[str, Mapping[str, tuple[int, str]]] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer, complete."""
+    """A complete HTTP response."""
 
     status: int
     body: bytes
@@ -97,7 +97,7 @@ def code_of(kind: str, service: str) -> tuple[int, str]:
 
 
 def error_answer(service: str, status: int, code: str, message: str) -> Answer:
-    """`code` as the service would say it, in its own protocol."""
+    """Return `code` as the service would send it, in its own protocol."""
     match service:
         case "ec2":
             return _ec2(status, code, message)

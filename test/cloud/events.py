@@ -1,7 +1,7 @@
-"""EventBridge's API, where moto takes more than AWS does.
+"""The calls of EventBridge's API in which moto accepts more than AWS does.
 
 Source (CERTAIN): EventBridge API reference, PutTargets and RetryPolicy (age 60 to 86,400 s, at most 185 attempts); user
-guide, "Amazon EventBridge quotas": five targets a rule; PutRule: tags of a rule that is there already are ignored.
+guide, "Amazon EventBridge quotas": five targets a rule; PutRule: tags for an existing rule are ignored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class LimitExceededError(ValidationException):  # type: ignore[misc]  # moto has
 
 
 class ActingEvents(EventsHandler):  # type: ignore[misc]  # moto has no types
-    """In place of moto's."""
+    """The replacement of moto's handler."""
 
     body: str
 
@@ -36,7 +36,10 @@ class ActingEvents(EventsHandler):  # type: ignore[misc]  # moto has no types
         return super().put_rule()
 
     def describe_rule(self) -> Any:
-        """With AWS's words for a rule that there is not.  CERTAIN: test/cloud/recordings/events.json."""
+        """Describe a rule, with AWS's message for an unknown one.
+
+        CERTAIN: test/cloud/recordings/events.json.
+        """
         name = self._get_param("Name")
         if name not in self.events_backend.describe_event_bus("default").rules:
             raise ResourceNotFoundException(f"Rule {name} does not exist on EventBus default.")
@@ -62,6 +65,6 @@ def _check_retries(policy: dict[str, Any]) -> None:
 
 
 def install() -> None:
-    """Before the first request: moto reads its routing table once."""
+    """Install the handler before the first request: moto reads its routing table once."""
     for pattern in moto.events.urls.url_paths:
         moto.events.urls.url_paths[pattern] = ActingEvents.dispatch

@@ -1,4 +1,4 @@
-"""Faults to order: what goes wrong, for which operation, how often, and on which side of the effect."""
+"""Faults to order: their kind, their operation, how often they strike, and on which side of the effect."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from test.cloud.errors import CODES
 
-INSIDE = frozenset({"partial", "lag", "omit", "shift", "repeat", "late", "lost"})  # the call as such goes well
+INSIDE = frozenset({"partial", "lag", "omit", "shift", "repeat", "late", "lost"})  # the call itself succeeds
 WAYS = frozenset(CODES) | {"error", "hang", "reset"} | INSIDE
 DRIFT = {"shift": 1, "repeat": -1}  # by how many items the next page begins too late
 
@@ -22,12 +22,12 @@ class Fault:
     kind      throttle | internal | denied | unknown-key | bad-signature | skewed | expired-token |
               unsigned (in the service's own code), error (`code`, `status` and `message`), hang, reset (of the
               connection), partial (a failure of one entry inside an HTTP 200), lag (a Describe call of EC2
-              shows what was so `lag_s` ago), omit (a list of EC2's leaves out the item `matching`), shift and repeat
+              shows the state of `lag_s` ago), omit (a list of EC2's leaves out the item `matching`), shift and repeat
               (an item moves while EC2's list is read, so that it is on none or on two of the pages), late and lost
-              (CreateTags and DeleteTags succeed, but what they changed shows after `lag_s`, or never).  EC2 promises
-              no more for lists and tags than eventual consistency: LIKELY that all of these occur, CERTAIN that
-              nothing excludes them
-    when      before the effect, or after it: the effect happened, the answer is lost
+              (CreateTags and DeleteTags succeed, but their changes show after `lag_s`, or never).  EC2 promises only
+              eventual consistency for lists and tags: LIKELY that all of these occur, CERTAIN that nothing excludes
+              them
+    when      before the effect, or after it: the effect has happened, the response is lost
     matching  only calls whose body or path contain this; for `partial` the id of the entry (empty: all)
     """
 
@@ -50,7 +50,7 @@ class Fault:
             raise ValueError("a fault of kind error needs the code that the service is to answer with")
 
     def strikes(self) -> bool:
-        """Count one matching call; whether this is one to spoil."""
+        """Count one matching call; return whether the fault strikes it."""
         if self.skip > 0:
             self.skip -= 1
             return False
@@ -71,31 +71,31 @@ class Faults:
             self._faults.append(fault)
 
     def take(self, operation: str, text: str) -> Fault | None:
-        """The fault for this call of `operation`, whose body and path are `text`."""
+        """Return the fault for this call of `operation`, whose body and path are `text`."""
         return self._take(lambda fault: fault.kind not in INSIDE and fault.matching in text, operation)
 
     def refuses(self, operation: str, entry_id: str) -> str | None:
-        """The code with which this one entry of a call fails, or None."""
+        """Return the code with which this one entry of a call fails, or None."""
         fault = self._take(lambda fault: fault.kind == "partial" and fault.matching in {"", entry_id}, operation)
         return None if fault is None else fault.code or PARTIAL_CODES.get(operation, "InternalException")
 
     def lag_s(self, operation: str) -> float:
-        """By how much this call lags behind."""
+        """Return by how much this call lags behind."""
         fault = self._take(lambda fault: fault.kind == "lag", operation)
         return 0.0 if fault is None else fault.lag_s
 
     def omitted(self, operation: str) -> str:
-        """The ID of what this list leaves out; an empty text if it is whole."""
+        """Return the ID of the item that this list leaves out; an empty text if the list is complete."""
         fault = self._take(lambda fault: fault.kind == "omit", operation)
         return "" if fault is None else fault.matching
 
     def drift(self, operation: str) -> int:
-        """By how many items the list moves on between this page and the next."""
+        """Return by how many items the list moves between this page and the next."""
         fault = self._take(lambda fault: fault.kind in DRIFT, operation)
         return 0 if fault is None else DRIFT[fault.kind]
 
     def delay_s(self, operation: str, resources: Sequence[str]) -> float:
-        """How much later what this call changes will show; infinity: never."""
+        """Return how much later the changes of this call will show; infinity: never."""
         kinds = {"late", "lost"}
         fault = self._take(lambda fault: fault.kind in kinds and fault.matching in {"", *resources}, operation)
         return 0.0 if fault is None else math.inf if fault.kind == "lost" else fault.lag_s

@@ -30,7 +30,10 @@ READINGS: Mapping[str, Reading] = {
 
 
 def matcher(filters: Sequence[Mapping[str, Any]]) -> Callable[[Instance, float], bool]:
-    """A test of an instance at a time; InvalidParameterValue for a filter that EC2 has not (or we do not)."""
+    """Return a test of an instance at a time.
+
+    Raises EC2ClientError with InvalidParameterValue for a filter that EC2, or this emulation, does not have.
+    """
     tests = [(_reading(each["Name"]), _pattern(each)) for each in filters]
 
     def matches(instance: Instance, now_s: float) -> bool:
@@ -43,7 +46,7 @@ TAG_READINGS = {"resource-id": "ResourceId", "resource-type": "ResourceType", "k
 
 
 def is_wanted(tag: Mapping[str, str], filters: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a tag, as DescribeTags shows it, is one of those asked for."""
+    """Return whether a tag, as DescribeTags shows it, fits all filters."""
     return all(_pattern(each)(tag[_tag_member(each["Name"])]) for each in filters)
 
 

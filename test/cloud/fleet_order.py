@@ -1,4 +1,4 @@
-"""What a request for a fleet comes to, by whichever of AWS's two APIs it came: one idea of a fleet, in two languages.
+"""The order in a fleet request of either of AWS's two APIs: one model of a fleet, in two vocabularies.
 
 Spot Fleet (RequestSpotFleet) and EC2 Fleet (CreateFleet) have the same shape: a token, tags, a window in which capacity
 is provisioned, states, an end with or without the instances, a history.  CERTAIN: botocore's EC2 model, and the user
@@ -16,7 +16,7 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for; times in seconds since the epoch.  `kind` is AWS's Type."""
+    """A fleet as ordered; times are in seconds since the epoch.  `kind` is AWS's Type."""
 
     kind: str
     target: float
@@ -36,17 +36,17 @@ class Order:
 
 @dataclass(frozen=True)
 class Api:
-    """The words of one API; `read` makes an Order of its request.
+    """The vocabulary of one API; `read` turns its request into an Order.
 
-    `instance_tag`: what AWS, and nobody else, puts on its instances.  CERTAIN of both: EC2 user guide, "Tag an EC2
-    Fleet" and "Tag a Spot Fleet"; of their On-Demand instances LIKELY (aws-managed policies condition on it).
+    `instance_tag`: the tag that AWS, and nobody else, puts on its instances.  CERTAIN for both: EC2 user guide, "Tag an
+    EC2 Fleet" and "Tag a Spot Fleet"; for their On-Demand instances LIKELY (aws-managed policies condition on it).
     """
 
     prefix: str
     instance_tag: str
     resource: str  # in tags and in ARNs
-    ended: str  # what the states after its end begin with
-    not_found: str  # LIKELY of EC2 Fleet: github.com/hashicorp/terraform-provider-aws, internal/service/ec2/errors.go
+    ended: str  # the prefix of the states after its end
+    not_found: str  # LIKELY for EC2 Fleet: github.com/hashicorp/terraform-provider-aws, internal/service/ec2/errors.go
     read: Callable[[Config], Order]
 
 
@@ -60,7 +60,7 @@ def _moment_s(config: Config, name: str) -> float | None:
 
 
 def _spot_fleet(config: Config) -> Order:
-    """Only launch templates have an On-Demand part: CERTAIN, EC2 user guide."""
+    """Read a request of Spot Fleet.  Only launch templates have an On-Demand part: CERTAIN, EC2 user guide."""
     has_templates = bool(config.get("LaunchTemplateConfigs"))
     return Order(
         kind=config.get("Type") or "maintain",  # AWS's defaults, here and below
@@ -76,8 +76,10 @@ def _spot_fleet(config: Config) -> Order:
 
 
 def _ec2_fleet(config: Config) -> Order:
-    """Its default end: "7 days from the current date" and "until you cancel it" stand in the same model.  UNKNOWN
-    which is so; none is the harder reading.
+    """Read a request of EC2 Fleet.
+
+    Its default end is UNKNOWN: the same model has "7 days from the current date" and "until you cancel it".  No end is
+    the harder reading.
     """
     return Order(
         kind=config.get("Type") or "maintain",
@@ -100,8 +102,9 @@ def total(config: Config) -> float:
 
 
 def on_demand_part(config: Config) -> float:
-    """How much of the target is On-Demand.  CERTAIN: EC2 user guide, DefaultTargetCapacityType: what the two parts
-    leave of the total is of that type.
+    """Return how much of the target is On-Demand.
+
+    CERTAIN: EC2 user guide, DefaultTargetCapacityType: what the two parts leave of the total is of that type.
     """
     wanted = config["TargetCapacitySpecification"]
     if wanted.get("DefaultTargetCapacityType") == "on-demand":
@@ -110,7 +113,7 @@ def on_demand_part(config: Config) -> float:
 
 
 def _camel(strategy: str | None) -> str:
-    """As Spot Fleet writes it."""
+    """Return a strategy as Spot Fleet writes it."""
     first, *others = (strategy or "lowest-price").split("-")
     return first + "".join(each.title() for each in others)
 

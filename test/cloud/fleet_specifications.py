@@ -1,7 +1,7 @@
-"""What AWS checks in a CreateFleet request, and the launch specifications that it comes to.
+"""AWS's checks of a CreateFleet request, and the launch specifications in it.
 
-Rules: CERTAIN, botocore's EC2 model and the user guide's page on CreateFleet, in whose words they stand.  The code
-InvalidFleetConfig is that of github.com/hashicorp/terraform-provider-aws, internal/service/ec2 (LIKELY for them all).
+Rules: CERTAIN, botocore's EC2 model and the user guide's page on CreateFleet, whose wording they have.  The code
+InvalidFleetConfig is that of github.com/hashicorp/terraform-provider-aws, internal/service/ec2 (LIKELY for all rules).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OPTIONS_OF_INSTANT = {"SingleInstanceType", "SingleAvailabilityZone", "MinTarget
 
 
 def checked(config: Config) -> Config:
-    """`config` as it came, or an error of EC2's."""
+    """Return `config` unchanged, or raise an error of EC2's."""
     if len(config.get("ClientToken") or "") > MAX_TOKEN:
         raise EC2ClientError("InvalidParameterValue", f"ClientToken is longer than {MAX_TOKEN} characters.")
     if any(float(each["MaxPrice"]) <= LEAST_PRICE for each in _overrides(config) if "MaxPrice" in each):
@@ -56,7 +56,10 @@ def _options(config: Config) -> set[str]:
 
 
 def _capacity_is_left(config: Config) -> bool:
-    """More than the two parts, and of no type: UNKNOWN what AWS makes of it, refused here."""
+    """Return whether the parts exceed the total, or leave capacity of no type.
+
+    AWS's response to the latter is UNKNOWN; it is refused here.
+    """
     wanted = config["TargetCapacitySpecification"]
     parts = int(wanted.get("OnDemandTargetCapacity") or 0) + int(wanted.get("SpotTargetCapacity") or 0)
     return parts > total(config) or (parts < total(config) and "DefaultTargetCapacityType" not in wanted)
@@ -67,7 +70,10 @@ def _stops(config: Config) -> bool:
 
 
 def _repeats_a_pool(config: Config) -> bool:
-    """Two overrides of one type in one place: refused, as reported for CreateFleet's lists of type times subnet."""
+    """Return whether two overrides have one type in one place.
+
+    They are refused, as reported for CreateFleet's lists of type times subnet.
+    """
     places = Counter(
         (each.get("InstanceType"), subnet, each.get("AvailabilityZone"))
         for each in _overrides(config)
@@ -134,7 +140,10 @@ DOCUMENTED: dict[str, Callable[[Config], bool]] = {
 
 
 def specifications(config: Config, templates: LaunchTemplates, late_s: float) -> list[dict[str, Any]]:
-    """One a pool: each template with each of its overrides, in each of its subnets.  MaxPrice becomes SpotPrice."""
+    """Return one specification for each pool: each template with each override in each subnet.
+
+    MaxPrice becomes SpotPrice.
+    """
     found: list[dict[str, Any]] = []
     for each in config["LaunchTemplateConfigs"]:
         wanted = each["LaunchTemplateSpecification"]
@@ -151,7 +160,10 @@ def specifications(config: Config, templates: LaunchTemplates, late_s: float) ->
 
 
 def _places(override: Config) -> Iterator[dict[str, Any]]:
-    """CERTAIN: "Separate multiple subnet IDs using commas", botocore's EC2 model."""
+    """Yield an override for each of its subnets.
+
+    CERTAIN: "Separate multiple subnet IDs using commas", botocore's EC2 model.
+    """
     rest = {name: value for name, value in override.items() if name not in {"SubnetId", "MaxPrice"}}
     price = {"SpotPrice": override["MaxPrice"]} if "MaxPrice" in override else {}
     subnets = [each.strip() for each in str(override.get("SubnetId") or "").split(",") if each.strip()]

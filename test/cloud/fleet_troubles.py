@@ -1,10 +1,10 @@
-"""What keeps a Spot Fleet from starting instances after AWS has accepted it, and how its history says so.
+"""Troubles that keep a Spot Fleet from starting instances after AWS has accepted it, and their events in its history.
 
 Types, sub-types and their meanings: CERTAIN, EC2 user guide, "Monitor fleet events using Amazon EventBridge", and
 botocore's EC2 model, EventInformation.  `Recorded` below is a history that AWS wrote on 19 August 2019 (us-east-1, in
 public notes about AWS Batch, which used Spot Fleets then): an error may have an empty description,
 launchSpecTemporarilyBlacklisted is of type information and carries the reason, and the error
-allLaunchSpecsTemporarilyBlacklisted does not.  What is not marked is LIKELY: AWS's words for such an error elsewhere.
+allLaunchSpecsTemporarilyBlacklisted does not.  Unmarked texts are LIKELY: AWS's messages for such an error elsewhere.
 ActivityStatus `error` with state `active`: CERTAIN, recorded in github.com/cloud-custodian/cloud-custodian,
 tests/data/placebo.  That a fleet over a quota is cancelled at once: CERTAIN, user guide, "Spot Fleet request states".
 """
@@ -25,7 +25,7 @@ POOL = "c5.18xlarge, ami-0d09143c6fc181fe3, Linux/UNIX"
 REPEATED_FOR = (
     'Repeated errors have occurred processing the launch specification "{pool} while launching {market} instance". '
     "It will not be retried for at least 13 minutes. Error message: "
-)  # Recorded of spot; of on-demand LIKELY
+)  # Recorded for spot; LIKELY for on-demand
 REPEATED = REPEATED_FOR.format(pool=f"{POOL}, us-east-1a", market="spot")
 ALL = (
     "Several attempts to launch instances have failed. Either the request could not be satisfied or the "
@@ -39,8 +39,10 @@ Event = tuple[str, str, str]  # EventType, EventSubType, EventDescription
 
 @dataclass(frozen=True)
 class Trouble:
-    """`starts`: how many instances are launched all the same, and whether each `dies` at once; `cancels`: AWS ends the
-    request at once.
+    """One trouble, its events and its effects.
+
+    `starts`: the number of instances that are launched nevertheless; `dies`: each of them ends at once; `cancels`: AWS
+    ends the request at once.
     """
 
     events: tuple[Event, ...] = ()
@@ -53,7 +55,7 @@ class Trouble:
         return any(kind == "error" for kind, _, _ in self.events)
 
 
-# CERTAIN of a launch (recorded in github.com/aws/aws-parallelcluster/issues/1216), and the beginning of it in a Spot
+# CERTAIN for a launch (recorded in github.com/aws/aws-parallelcluster/issues/1216); its beginning is CERTAIN for a Spot
 # Fleet's history (github.com/c6fc/npk/issues/70).  It also names zones that have capacity.
 SHORT = (
     "We currently do not have sufficient {kind} capacity in the Availability Zone you requested ({zone}). Our system "
@@ -64,9 +66,9 @@ NO_SPOT = "There is no Spot capacity available that matches your request."  # re
 
 
 def refused(refusal: Refusal, message: str) -> Event:
-    """Return the event of an instance that there was no capacity for; `message`: one of Behaviour's capacity_words.
+    """Return the event of an instance without capacity; `message` is one of Behaviour's capacity_words.
 
-    Only the recorded "no-spot-capacity" names no zone; an On-Demand Instance is refused as RunInstances does.
+    Only the recorded "no-spot-capacity" names no zone; an On-Demand Instance is refused as by RunInstances.
     """
     kind, zone = refusal.kind, refusal.zone
     pool = f"{kind}, {refusal.image}, Linux/UNIX"
@@ -99,7 +101,7 @@ TROUBLES: Mapping[str, Trouble] = {
     "": Trouble(),
     "silence": Trouble(),  # LIKELY what a lack of Spot capacity looks like: pending_fulfillment, and no event
     "some": Trouble(starts=1),
-    "dying": Trouble(starts=1000, dies=True),  # CERTAIN of a volume's key: "Instance terminates immediately"
+    "dying": Trouble(starts=1000, dies=True),  # CERTAIN for a volume's key: "Instance terminates immediately"
     "quota": Trouble((("information", BLACKLISTED, f"{REPEATED}Spot Max Instance Count Exceeded"), LIMIT)),  # Recorded
     "fleet-quota": Trouble((LIMIT,), cancels=True),
     "price": Trouble((("information", "launchSpecUnusable", f"{PRICE} $0.9120"),)),
@@ -123,10 +125,10 @@ TROUBLES: Mapping[str, Trouble] = {
 
 
 def activity(fleet: Fleet, now_s: float) -> str | None:
-    """ActivityStatus, which a fleet has no more once it is ended.
+    """Return the ActivityStatus; None for a fleet that has ended.
 
-    CERTAIN: test/cloud/recordings/fleets.json; of an EC2 Fleet github.com/aws-controllers-k8s/ec2-controller/pull/308.
-    Of type instant "fulfilled" is its only one: CERTAIN, botocore's EC2 model, FleetData.ActivityStatus.
+    CERTAIN: test/cloud/recordings/fleets.json; for an EC2 Fleet github.com/aws-controllers-k8s/ec2-controller/pull/308.
+    A fleet of type instant only has "fulfilled": CERTAIN, botocore's EC2 model, FleetData.ActivityStatus.
     """
     if fleet.order.kind == "instant":
         return "fulfilled"
@@ -138,7 +140,7 @@ def activity(fleet: Fleet, now_s: float) -> str | None:
 
 
 def history(fleet: Fleet, as_of_s: float) -> list[Mapping[str, Any]]:
-    """HistoryRecords as they stood then, the oldest first: SUSPECTED, no text promises an order."""
+    """Return the HistoryRecords as of that time, the oldest first: SUSPECTED, no text promises an order."""
     records = sorted(_events(fleet), key=lambda each: each[0])
     return [_record(at_s, event, instance_id) for at_s, event, instance_id in records if at_s <= as_of_s]
 

@@ -1,4 +1,4 @@
-"""EC2 Fleets as EC2 shows them: FleetData and what DeleteFleets answers, by the service model."""
+"""EC2 Fleets as EC2 shows them: FleetData and the response to DeleteFleets, by the service model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ OVERRIDES = ("InstanceType", "SubnetId", "AvailabilityZone", "WeightedCapacity",
 
 
 def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
-    """Of type instant with its instances and errors: CERTAIN, "Valid only when Type is set to instant"."""
+    """Return FleetData, for type instant with its instances and errors.
+
+    CERTAIN: "Valid only when Type is set to instant".
+    """
     config = fleet.config
     times = {name: moment(config[name]) for name in ("ValidFrom", "ValidUntil") if config.get(name) is not None}
     token = {"ClientToken": fleet.client_token} if fleet.client_token else {}
@@ -49,7 +52,7 @@ def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
 
 
 def of_instant(fleet: Fleet) -> dict[str, Any]:
-    """What was launched, one entry a pool; and, for what was not, why."""
+    """Return what was launched, one entry for each pool, and the errors for the rest."""
     pools: defaultdict[tuple[str, bool], list[Instance]] = defaultdict(list)
     for each in fleet.instances:
         pools[str(each.specification.get("InstanceType")), each.is_spot].append(each)
@@ -66,7 +69,10 @@ def of_instant(fleet: Fleet) -> dict[str, Any]:
 
 
 def _errors(fleet: Fleet) -> list[dict[str, Any]]:
-    """Codes: LIKELY, those that github.com/aws/karpenter-provider-aws, pkg/errors, expects."""
+    """Return an error for each specification if capacity is missing.
+
+    The codes are LIKELY: those that github.com/aws/karpenter-provider-aws, pkg/errors, expects.
+    """
     if fleet.fulfilled() >= fleet.target:
         return []
     code = {"quota": "MaxSpotInstanceCountExceeded", "control-policy": "UnauthorizedOperation"}.get(

@@ -1,7 +1,7 @@
-"""A truthful fleet, by either of AWS's two APIs: what moto's would need to be for a lease to be tested against it.
+"""A realistic fleet of either of AWS's two APIs, against which a lease can be tested; moto's does not suffice.
 
-Everything follows from the request, the orders that came later and the time: nothing happens in the
-background, so a test that asks twice at one instant gets one answer.
+A fleet's state follows from its request, the later calls and the time.  Nothing happens in the background, so two calls
+at one instant have the same response.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from test.cloud.tags import TagLog
 
 Effect = Callable[..., None]
 GOOD_DAY = Behaviour()
-LIVING = frozenset({"submitted", "active", "modifying"})  # the states in which either API takes an end
+LIVING = frozenset({"submitted", "active", "modifying"})  # the states in which either API accepts a cancellation
 
 
 class IdempotentParameterMismatchError(Exception):
@@ -36,7 +36,7 @@ class IdempotentParameterMismatchError(Exception):
 
 @dataclass
 class Fleet:
-    """One fleet; `config` is every field that arrived, `order` what it comes to."""
+    """One fleet; `config` has every field that arrived, `order` is read from it."""
 
     sequence: int
     fleet_id: str
@@ -48,13 +48,13 @@ class Fleet:
     valid_from_s: float
     valid_until_s: float
     target: float
-    behaviour: Behaviour = GOOD_DAY  # that it was requested in
+    behaviour: Behaviour = GOOD_DAY  # in force when it was requested
     instances: list[Instance] = field(default_factory=list)
     is_short: bool = True
     cancelled_at_s: float | None = None
     terminates: bool = False
-    modified_at_s: float = float("-inf")  # until when its last modification takes
-    refusals: list[Refusal] = field(default_factory=list)  # for want of capacity
+    modified_at_s: float = float("-inf")  # the end of its last modification
+    refusals: list[Refusal] = field(default_factory=list)  # for lack of capacity
     retry_at_s: float = float("-inf")  # after a refusal
     tags: TagLog = field(init=False)  # its own, not those of its instances
 
@@ -63,7 +63,7 @@ class Fleet:
 
     @property
     def trouble(self) -> str:
-        """One of TROUBLES: what keeps it from starting instances."""
+        """Return one of TROUBLES, which keeps the fleet from starting instances."""
         return self.behaviour.fleet_trouble
 
     @property
@@ -80,11 +80,11 @@ class Fleet:
         return f"{self.api.ended}_terminating" if self.terminates else f"{self.api.ended}_running"
 
     def is_running_on(self, now_s: float) -> bool:
-        """Whether it was ended, and its instances were not."""
+        """Return whether the fleet has ended but its instances have not."""
         return self.state(now_s) == f"{self.api.ended}_running"
 
     def forgotten_at_s(self, listed_s: float) -> float:
-        """When AWS lists it no more, which is some time after its last instance."""
+        """Return when AWS stops listing the fleet: `listed_s` after the end of its last instance."""
         if self.cancelled_at_s is None:
             return float("inf")
         ends_s = [instance.gone_at_s() for instance in self.instances]
@@ -100,12 +100,12 @@ class Fleet:
         return float(sum(instance.weight for instance in self.live() if not instance.is_spot))
 
     def takes_cancel(self, now_s: float, terminate: bool, second_cancel: str) -> bool:
-        """Whether its end succeeds; `second_cancel` is one of Behaviour's three."""
+        """Return whether a cancellation succeeds; `second_cancel` is one of Behaviour's three."""
         is_second = terminate and self.is_running_on(now_s)
         return self.state(now_s) in LIVING or (is_second and second_cancel != "refused")
 
     def cancel(self, at_s: float, terminate: bool) -> None:
-        """That protected instances stay is the harder reading of what nobody shows."""
+        """Cancel the fleet.  That protected instances stay is the harder reading: no source shows it."""
         self.cancelled_at_s, self.terminates = at_s, terminate
         for instance in list(self.live()) if terminate else ():
             if not instance.protected or self.behaviour.cancel_ends_protected:
@@ -113,7 +113,7 @@ class Fleet:
 
 
 class Fleets:
-    """The fleets of one region by both APIs, their instances, and the launch templates that they are made of."""
+    """The fleets of one region by both APIs, their instances, and the launch templates that they use."""
 
     def __init__(
         self,
@@ -132,8 +132,10 @@ class Fleets:
         self._numbers = itertools.count(1)
 
     def known(self, config: Mapping[str, Any], api: Api) -> Fleet | None:
-        """The fleet that this very request has started before.  CERTAIN of both: EC2 API reference, "Ensuring
-        idempotency"; seen of CreateFleet in github.com/runs-on/runs-on/issues/251.
+        """Return the fleet that an identical request has started before.
+
+        CERTAIN for both APIs: EC2 API reference, "Ensuring idempotency"; seen for CreateFleet in
+        github.com/runs-on/runs-on/issues/251.
         """
         token = config.get("ClientToken")
         if not token or (api.prefix, token) not in self._tokens:
@@ -150,7 +152,7 @@ class Fleets:
         behaviour: Behaviour = GOOD_DAY,
         api: Api = SPOT_FLEET,
     ) -> Fleet:
-        """Start a fleet, or answer with the one that this very request has started before."""
+        """Start a fleet, or return the one that an identical request has started before."""
         if known := self.known(config, api):
             return known
         fleet = self._new_fleet(config, specifications, behaviour, api)
@@ -183,7 +185,7 @@ class Fleets:
         return fleet
 
     def settle(self) -> float:
-        """Let everything happen that is due by now; the time it was done for."""
+        """Carry out everything that is due by now; return the time it was done for."""
         now_s, listed_s = self.clock(), self.chosen.now.listed_s
         for each in list(self.capacity.taken_back(self.instances.values())):
             self._interrupt(each, now_s)
@@ -242,7 +244,7 @@ class Fleets:
         return str(placement.get("AvailabilityZone") or specification.get("AvailabilityZone") or f"{self.region}a")
 
     def cancel(self, fleet_id: str, terminate: bool, second_cancel: str = "acted-upon") -> tuple[str, str]:
-        """End one fleet; its state before and after."""
+        """End one fleet; return its state before and after."""
         fleet, now_s = self.fleets[fleet_id], self.settle()
         before = fleet.state(now_s)
         if fleet.is_running_on(now_s) and second_cancel == "no-effect":
@@ -252,7 +254,7 @@ class Fleets:
         return before, f"{fleet.api.ended}_terminating" if terminate else f"{fleet.api.ended}_running"
 
     def modify(self, fleet_id: str, target: float, terminate_excess: bool) -> None:
-        """A new target capacity; fewer end instances only if asked to, as ExcessCapacityTerminationPolicy."""
+        """Set a new target capacity; end excess instances only on request, as ExcessCapacityTerminationPolicy does."""
         fleet = self.fleets[fleet_id]
         fleet.target, fleet.is_short = target, True
         fleet.modified_at_s = self.clock() + self.chosen.now.modify_s
@@ -265,12 +267,12 @@ class Fleets:
         self.settle()
 
     def forget(self, fleet_id: str) -> None:
-        """As AWS does some 48 hours after the end of a fleet; instances, if there are any left, stay."""
+        """Forget a fleet, as AWS does some 48 hours after its end; any remaining instances stay."""
         self.effect("fleet forgotten", fleet=fleet_id)
         del self.fleets[fleet_id]
 
     def terminate_unless_protected(self, instance_ids: Sequence[str]) -> list[str]:
-        """End those in zones in which none of them is protected; return the protected ones.
+        """End the instances in zones without a protected one; return the protected ones.
 
         CERTAIN: EC2's API reference, TerminateInstances.
         """
@@ -282,7 +284,7 @@ class Fleets:
         return [each.instance_id for each in protected]
 
     def terminate(self, instance_ids: Sequence[str], reason: str = "") -> None:
-        """End instances by themselves: a fleet that maintains its capacity starts others."""
+        """End single instances; a fleet that maintains its capacity starts others."""
         now_s = self.settle()
         for instance_id in instance_ids:
             instance = self.instances[instance_id]

@@ -1,4 +1,4 @@
-"""What GetFunction shows beyond moto: an address from which the function's zip can be had, and concurrency of 0."""
+"""GetFunction's members beyond moto: an address for downloading the function's zip, and a concurrency of 0."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from moto.awslambda.models import lambda_backends
 
 from test.cloud.errors import Answer
 
-CODE_PATH = "/_cloud/code/"  # AWS signs the address: anybody who has it may use it for ten minutes
+CODE_PATH = "/_cloud/code/"  # AWS signs the address: anybody with it may use it for ten minutes
 
 
 def with_location(body: str, url: str) -> str:
-    """GetFunction's answer, as moto made it."""
+    """Return moto's response to GetFunction with these members added."""
     answer: dict[str, Any] = json.loads(body)
     arn = answer["Configuration"]["FunctionArn"]
     answer["Code"] = {"RepositoryType": "S3", "Location": f"{url}{CODE_PATH}{arn}"}
@@ -25,7 +25,7 @@ def with_location(body: str, url: str) -> str:
 
 
 def zip_at(path: str) -> Answer:
-    """What is at such an address."""
+    """Return the response at such an address: the zip, or status 404."""
     found = _function(path.removeprefix(CODE_PATH))
     if found is None:
         return Answer(404, b"")

@@ -1,7 +1,7 @@
 """Lambda functions that run: their own uploaded zip, in a process of their own, with a time limit.
 
-moto would need docker. `LambdaFunction._invoke_lambda` is the one private seam that this stands on; a
-canary test watches it.
+moto would need docker.  `LambdaFunction._invoke_lambda` is the only private seam that this relies on; a canary test
+watches it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from test.cloud.policies import Need, judge
 from test.cloud.principals import Session, documents_of_role, session
 from test.cloud.sandbox import Outcome, Sandbox
 
-RETRY_AFTER_S = (60.0, 120.0)  # Lambda asks a failed asynchronous invocation again, twice
+RETRY_AFTER_S = (60.0, 120.0)  # Lambda retries a failed asynchronous invocation twice
 LONGEST_AGE_S = 6 * 3600.0
 MAX_IDLE = 4
 SPEED_BY_HAND = 60.0  # of a function's own pauses, where rules fire by hand only
@@ -50,7 +50,7 @@ class Functions:
         self._stopped = threading.Event()
 
     def run(self, function: Any, event: Any) -> Outcome:
-        """One invocation, to its end; the caller has entered `concurrency`."""
+        """Run one invocation to its end; the caller has entered `concurrency`."""
         request_id = str(uuid.uuid4())
         self.effect("function started", function=function.function_name, event=event, request_id=request_id)
         sandbox = self._environment(function)
@@ -75,10 +75,10 @@ class Functions:
             self.effect("log lost", function=function.function_name, request_id=request_id)
 
     def _may(self, function: Any, action: str, resource: str) -> bool:
-        """Whether the function's role lets Lambda write its log.  Without that it runs, and nobody hears of it.
+        """Return whether the function's role lets Lambda write its log; without that right it runs without a log.
 
-        Where IAM does not count, a run that outlives its function makes no log group: the template's role has no
-        right to make one, so that a stack without the function can be given it again.
+        Where IAM is not enforced, a run that outlives its function creates no log group.  The template's role has no
+        right to create one, so that a stack without the function can get it again.
         """
         if not self.enforce_iam:
             return action != "logs:CreateLogGroup" or _exists(function)
@@ -97,7 +97,7 @@ class Functions:
         return sandbox
 
     def _credentials(self, function: Any) -> Session:
-        """Of the function's role; where IAM does not count, ones by which the audit knows a function's calls."""
+        """Return credentials of the function's role, or, without IAM, ones that mark its calls in the audit."""
         if not self.enforce_iam:
             return Session(FUNCTION_KEY, "emulated", "emulated", float("inf"))
         return session(function.role, function.function_name, function.region)
@@ -112,7 +112,7 @@ class Functions:
         sandbox.close()
 
     def run_soon(self, function: Any, event: Any) -> None:
-        """An asynchronous invocation: tried again when the function fails, or when it is throttled."""
+        """Start an asynchronous invocation, which is retried when the function fails or is throttled."""
         with self._lock:
             self._running += 1
         arguments = (function, event, self._stopped)
@@ -130,7 +130,7 @@ class Functions:
             pause_s = next(tries, None)
 
     def _tries(self, function: Any, event: Any) -> Iterator[float]:
-        """Try, and yield for how long to wait before the next try."""
+        """Try, and yield how long to wait before the next try."""
         retries, oldest_s = _asynchronous(function)
         began_s, failures, waits = time.monotonic(), iter(RETRY_AFTER_S[:retries]), pauses()
         while True:
@@ -153,12 +153,12 @@ class Functions:
             self.concurrency.leave(function)
 
     def wait_until_idle(self, timeout_s: float) -> bool:
-        """Until the first try of every asynchronous invocation has ended."""
+        """Wait until the first try of every asynchronous invocation has ended; return whether it has."""
         with self._lock:
             return self._lock.wait_for(lambda: self._running == 0, timeout_s)
 
     def stop(self) -> None:
-        """End every environment; what runs in one fails as if Lambda had lost it, and is not tried again."""
+        """End every environment; its invocation fails as if Lambda had lost it, and is not retried."""
         self._stopped.set()
         is_running = True
         while is_running:
@@ -166,7 +166,7 @@ class Functions:
                 ending, self._idle, self._busy = self._idle + self._busy, [], []
             for sandbox in ending:
                 sandbox.close()
-            with self._lock:  # what has no environment yet is given one, which is ended as well
+            with self._lock:  # an invocation without an environment still gets one, which is ended as well
                 is_running = not self._lock.wait_for(lambda: self._running == 0, 0.05)
         self._stopped = threading.Event()
 
@@ -177,13 +177,13 @@ def _exists(function: Any) -> bool:
 
 
 def _asynchronous(function: Any) -> tuple[int, float]:
-    """How often a failed event is tried again, and how old it may become."""
+    """Return how often a failed event is retried, and how old it may become."""
     config = function.event_invoke_config[-1].config if function.event_invoke_config else {}
     return config.get("MaximumRetryAttempts", 2), config.get("MaximumEventAgeInSeconds", LONGEST_AGE_S)
 
 
 def deployed() -> dict[str, dict[str, str]]:
-    """What every function's zip holds: {ARN: {file: text}}."""
+    """Return the files in every function's zip: {ARN: {file: text}}."""
     backends = [backend for account in lambda_backends.values() for backend in account.values()]
     return {each.function_arn: _files(each.code_bytes) for backend in backends for each in backend.list_functions()}
 
@@ -194,7 +194,7 @@ def _files(code: bytes) -> dict[str, str]:
 
 
 class ActingLambda(Settings):
-    """Asynchronous invocations return at once; a failed function says Unhandled, as today's runtimes do."""
+    """Asynchronous invocations return at once; a failed function reports Unhandled, as today's runtimes do."""
 
     functions: Functions
 
@@ -226,7 +226,7 @@ def _throttled(reason: str) -> tuple[int, dict[str, str], str]:
 
 
 def install(functions: Functions, chosen: Chosen) -> None:
-    """Before the first request: moto reads its routing table once."""
+    """Install the calls before the first request: moto reads its routing table once."""
 
     def invoke_lambda(function: Any, event: Any = None) -> tuple[str, bool, str]:
         outcome = functions.run(function, {} if event is None else event)

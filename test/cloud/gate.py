@@ -1,6 +1,6 @@
-"""IAM for each request: whose signature it has, whether that is valid, and what the signer may do.
+"""IAM for each request: the signer, the validity of the signature, and the signer's permissions.
 
-Switched on by `Cloud(enforce_iam=True)`; without it every key does everything, as in bare moto.
+`Cloud(enforce_iam=True)` enables it; without it every key may do everything, as in bare moto.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from test.cloud.views import ACCOUNT
 
 TOLERANCE_S: Mapping[str, float] = {"s3": 900.0}  # AWS: 15 minutes for S3, 5 for the others
 TIME_FORMAT = "%Y%m%dT%H%M%SZ"
-CLOUDFORMATION = "cloudformation.amazonaws.com"  # how it names itself when it calls for somebody
+CLOUDFORMATION = "cloudformation.amazonaws.com"  # its name when it calls on behalf of a caller
 ENCODED = "Encoded authorization failure message"
 FOR_EVERYBODY = frozenset({"GetCallerIdentity"})
 
 
 class Gate:
-    """Answers for AWS when a request is not to be carried out."""
+    """AWS's refusals of requests."""
 
     def __init__(self, regions: Regions) -> None:
         self._regions = regions
         self.judged: list[tuple[str, Need, Context]] = []  # who needed what, in which context
 
     def refusal(self, request: Request, now_s: float) -> Answer | None:
-        """None for a request that may pass."""
+        """Return the response that refuses a request; None for a request that may pass."""
         principal = principals.find(request.access_key_id)
         if not request.service:
             return _refused(request, "unsigned", "Request is missing Authentication Token")
@@ -65,7 +65,7 @@ class Gate:
         return judge(documents, need, context, principal.arn)
 
     def denial_of(self, request: Request, access_key_id: str, action: str, resource: str) -> str | None:
-        """Return why the owner of that key may not do that, by CloudFormation; None if the owner may."""
+        """Return why the owner of that key may not do that through CloudFormation; None if the owner may."""
         principal = principals.find(access_key_id)
         if principal is None or principal.documents is None:
             return None
@@ -74,13 +74,16 @@ class Gate:
         return None if verdict.allowed else _denied(principal, need, verdict.reason)
 
     def hide(self, request: Request, answer: Answer) -> Answer:
-        """Leave out of an answer what needs a right of its own."""
+        """Remove from a response the parts that need a right of their own."""
         if request.operation == "GetFunction" and answer.status == 200:
             return self._without_tags(request, answer)
         return self._without_absence(request, answer)
 
     def _without_tags(self, request: Request, answer: Answer) -> Answer:
-        """Lambda shows tags only to those who may list them.  CERTAIN: API reference, GetFunctionResponse, Tags."""
+        """Remove the tags, which Lambda shows only to principals that may list them.
+
+        CERTAIN: API reference, GetFunctionResponse, Tags.
+        """
         principal = principals.find(request.access_key_id)
         if principal is None or principal.documents is None:
             return answer
@@ -91,7 +94,7 @@ class Gate:
         return replace(answer, body=json.dumps(response).encode())
 
     def _without_absence(self, request: Request, answer: Answer) -> Answer:
-        """S3 shows that an object is not there only to those who may list the bucket."""
+        """Hide that an object is missing, which S3 shows only to principals that may list the bucket."""
         if answer.status != 404 or request.operation not in {"GetObject", "HeadObject"}:
             return answer
         principal = principals.find(request.access_key_id)
@@ -105,7 +108,7 @@ class Gate:
 
 
 def _context(request: Request) -> Context:
-    """aws:SecureTransport is true: this endpoint stands for AWS's, which speak TLS."""
+    """Return the context of a request; aws:SecureTransport is true, because AWS's endpoints use TLS."""
     via = {"aws:calledvia": [CLOUDFORMATION]} if CLOUDFORMATION in request.headers.get("user-agent", "") else {}
     return {
         "aws:securetransport": ["true"],
@@ -154,7 +157,7 @@ def _given_signature(request: Request) -> str:
 
 
 def _signature(request: Request, principal: Principal) -> str:
-    """What it must be, by botocore's own signer; empty, which nothing equals, for a body that was changed."""
+    """Return the right signature, by botocore's own signer; a text that no signature equals for a changed body."""
     named = request.headers.get("authorization", "").partition("SignedHeaders=")[2].partition(",")[0].split(";")
     digest = request.headers.get("x-amz-content-sha256", "")
     if len(digest) == 64 and digest != sha256(request.body).hexdigest():
@@ -169,7 +172,7 @@ def _signature(request: Request, principal: Principal) -> str:
 
 
 def _refused(request: Request, kind: str, message: str) -> Answer:
-    """EC2 frames the words of a denial.  CERTAIN: test/cloud/recordings/fleets.json."""
+    """Return an error response; EC2 frames a denial's message.  CERTAIN: test/cloud/recordings/fleets.json."""
     status, code = code_of(kind, request.service)
     if (kind, request.service) == ("denied", "ec2"):
         encoded = sha256(message.encode()).hexdigest()

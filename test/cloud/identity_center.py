@@ -1,7 +1,7 @@
-"""IAM Identity Center, as far as `aws sso` uses it once somebody has logged in: roles' credentials, and token refresh.
+"""IAM Identity Center, as far as `aws sso` uses it after a login: roles' credentials, and token refresh.
 
 The paths, members and the header of the access token are those of AWS's service models `sso` and `sso-oidc`, which
-botocore ships; what a wrong or old token is answered is in the same models (UnauthorizedException, HTTP 401).
+botocore ships; the same models have the response to a wrong or old token (UnauthorizedException, HTTP 401).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REFRESHED_S = 28800
 
 @dataclass
 class IdentityCenter:
-    """access_token is the one that is good now; credentials are what it gives, expiration in ms since the epoch."""
+    """`access_token` is the valid one now; `credentials` are what it yields, with expiration in ms since the epoch."""
 
     url: str
     access_token: str
@@ -60,7 +60,7 @@ def identity_center(access_token: str, **more: Any) -> Iterator[IdentityCenter]:
         do_GET = do_POST = _serve  # noqa: N815 - names of http.server's
 
         def log_message(self, *_: object) -> None:
-            """Nothing: standard error is the test's."""
+            """Print nothing: standard error belongs to the test."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         center = IdentityCenter(f"http://127.0.0.1:{server.server_address[1]}", access_token, **more)

@@ -1,7 +1,7 @@
-"""Light instance records: what EC2 shows of an instance, its state computed from the time.
+"""Light instance records: the facts that EC2 shows of an instance, with its state computed from the time.
 
-moto's own instances cost volumes, network interfaces and security groups each, which makes 10,000 of them
-quadratic.  A lease only ever asks whether an instance is there, so a record is its facts and two dates.
+Each of moto's own instances costs volumes, network interfaces and security groups, which makes 10,000 of them
+quadratic.  A lease only needs to know whether an instance exists, so a record is its facts and two dates.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TERMINATED_VISIBLE_S = 3600.0  # EC2 shows a terminated instance for about an ho
 
 @dataclass(frozen=True)
 class Timing:
-    """How long the cloud takes: for an instance to come up, and to be gone once asked to end."""
+    """The delays of the cloud: until an instance runs, and until a terminated one is gone."""
 
     pending_s: float = 0.0
     termination_s: float = 0.0

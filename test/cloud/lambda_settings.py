@@ -1,8 +1,8 @@
-"""What Lambda's API shows and takes beyond moto: concurrency, the log group, updates that take their time, conflicts,
-what becomes of asynchronous calls, and a function's whole resource policy.
+"""Lambda's API beyond moto: concurrency, the log group, updates that take their time, conflicts, settings of
+asynchronous calls, and a function's whole resource policy.
 
-Source (CERTAIN unless said): Lambda API reference, and developer guide, "Understanding Lambda function scaling": 1,000
-functions at once in a region and account, new accounts less; of what is not reserved, 100 must stay; "Lambda function
+Source (CERTAIN unless marked): Lambda API reference, and developer guide, "Understanding Lambda function scaling":
+1,000 functions at once in a region and account, fewer in new accounts; 100 must stay unreserved; "Lambda function
 states": an update is InProgress at first, and the next one is refused meanwhile.
 """
 
@@ -53,7 +53,7 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
         return json.dumps(function.get_configuration())
 
     def _updating(self) -> Any:
-        """The function, whose next update may come a little later."""
+        """Return the function, and refuse its next update for a while.  Raises ConflictError during an update."""
         function = self.backend.get_function(unquote(self.path.rsplit("/", 2)[-2]), None)
         if is_updating(function):
             raise ConflictError(
@@ -77,7 +77,7 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
         return str(super().add_permission())
 
     def put_function_concurrency(self) -> Any:
-        """0 stops a function: nothing calls it."""
+        """Reserve concurrency; 0 stops a function: nothing can call it."""
         name, wanted = unquote(self.path.rsplit("/", 2)[-2]), self._get_param("ReservedConcurrentExecutions")
         others = sum(
             int(each.reserved_concurrency or 0) for each in self.backend.list_functions() if each.function_name != name
@@ -103,17 +103,17 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
         return json.dumps({"AccountLimit": limits, "AccountUsage": usage})
 
     def put_resource_policy(self) -> str:
-        """The one call by which a Deny comes into the policy that GetPolicy shows (which of the two wins: LIKELY)."""
+        """Replace the policy that GetPolicy shows; only this call can add a Deny (that the Deny wins: LIKELY)."""
         function = self.backend.get_function(unquote(self.path.rpartition("/resource-policy/")[2]), None)
         function.policy.statements = json.loads(self.json_body["Policy"])["Statement"]
         return json.dumps({"Policy": self.json_body["Policy"], "RevisionId": function.policy.revision})
 
     def put_function_event_invoke_config(self) -> str:
-        """moto keeps the older ones, shows the oldest, and knows no qualifiers."""
+        """Replace the settings; moto keeps the older ones, shows the oldest, and knows no qualifiers."""
         return self._keep(self._of_qualifier(), {})
 
     def update_function_event_invoke_config(self) -> str:
-        """What is not named stays."""
+        """Change the named settings; the others stay."""
         function = self._configured()
         return self._keep(function, function.event_invoke_config[0].config)
 
@@ -139,7 +139,7 @@ class Settings(LambdaResponse):  # type: ignore[misc]  # moto has no types
         return function
 
     def _of_qualifier(self) -> Any:
-        """Versions and aliases are not played: $LATEST alone is there."""
+        """Return the function; versions and aliases are not emulated, only $LATEST exists."""
         function = self.backend.get_function(unquote(self.path.rsplit("/", 2)[1]), None)
         qualifier = self._get_param("Qualifier") or "$LATEST"
         if qualifier != "$LATEST":
@@ -159,7 +159,7 @@ def is_updating(function: Any) -> bool:
 
 
 def with_settings(function: Any, configuration: dict[str, Any]) -> dict[str, Any]:
-    """What every call shows of a function.  CERTAIN: test/cloud/recordings/functions.json."""
+    """Return the configuration as every call shows it.  CERTAIN: test/cloud/recordings/functions.json."""
     more = {"RevisionId": str(uuid.uuid5(uuid.NAMESPACE_OID, json.dumps(configuration, sort_keys=True, default=str)))}
     if is_updating(function):
         more |= {"LastUpdateStatus": "InProgress", "LastUpdateStatusReasonCode": "Creating"}

@@ -1,7 +1,7 @@
-"""From a Spot Fleet request's capacity to the instances that AWS would start for it.
+"""The instances that AWS would start for the capacity of a Spot Fleet request.
 
-Weights round up: a fleet is fulfilled when the weights of its instances reach the target, never when they
-would pass it.
+Their number rounds up: a fleet is fulfilled once the weights of its instances reach the target, which the last one may
+exceed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def weight_of(specification: Specification) -> float:
 
 
 def choose(specifications: Sequence[Specification], strategy: str, capacity: float) -> Iterator[Specification]:
-    """The specification of each instance to start so that `capacity` units are reached."""
+    """Yield the specification of each instance to start so that `capacity` units are reached."""
     if strategy == "diversified":
         yield from _round_robin(specifications, capacity)
         return
@@ -43,7 +43,10 @@ def _price_of_a_unit(specification: Specification) -> float:
 
 
 def _priority(specification: Specification) -> float:
-    """The lower the number, the earlier; without one, last.  CERTAIN: botocore's EC2 model, Overrides.Priority."""
+    """Return the priority: a lower number is earlier, and no number is last.
+
+    CERTAIN: botocore's EC2 model, Overrides.Priority.
+    """
     return float(specification.get("Priority", math.inf))
 
 
@@ -51,11 +54,12 @@ ORDERS = {"lowestPrice": _price_of_a_unit, "prioritized": _priority, "capacityOp
 
 
 def tags_of(specification: Specification) -> dict[str, str]:
-    """The tags that an instance of this specification gets, at its launch.
+    """Return the tags that an instance of this specification gets at its launch.
 
-    Those of a launch template are all its own: the tags in the request are the fleet's alone.  CERTAIN: botocore's EC2
-    model, SpotFleetRequestConfigData.TagSpecifications.  That AWS names the template in a tag is CERTAIN for
-    RunInstances (EC2 user guide, "Launch an instance from a launch template"), and LIKELY for a Spot Fleet's instances.
+    With a launch template all of them are the template's: the tags in the request are only the fleet's.  CERTAIN:
+    botocore's EC2 model, SpotFleetRequestConfigData.TagSpecifications.  That AWS names the template in a tag is CERTAIN
+    for RunInstances (EC2 user guide, "Launch an instance from a launch template"), and LIKELY for a Spot Fleet's
+    instances.
     """
     template = specification.get(TEMPLATE) or {}
     named = {"id": template.get("LaunchTemplateId"), "version": template.get("Version")}

@@ -1,6 +1,6 @@
 """Launch templates as EC2 keeps them: names, numbered versions, and a time from which each is known.
 
-Not moto's: those know neither pages nor client tokens nor tags of their own, and put the template's tags on instances.
+moto's are not used: they have no pages, client tokens or tags of their own, and put the template's tags on instances.
 Codes and messages: LIKELY, moto's and those that github.com/aws/karpenter-provider-aws, pkg/errors, waits for.
 """
 
@@ -27,7 +27,7 @@ NO_VERSION = "InvalidLaunchTemplateId.VersionNotFound"
 
 @dataclass(frozen=True)
 class Version:
-    """What instances are made of."""
+    """One version of a template: the data that instances are launched from."""
 
     number: int
     data: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Version:
 
 @dataclass
 class Template:
-    """`tags` are its own, not those of what is made of it."""
+    """One launch template; `tags` are its own, not those of its instances."""
 
     sequence: int
     template_id: str
@@ -59,7 +59,7 @@ class Template:
 
 
 class LaunchTemplates:
-    """Those of one region."""
+    """The launch templates of one region."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -69,7 +69,7 @@ class LaunchTemplates:
         self._made = 0
 
     def create(self, name: str, asked: Mapping[str, Any], tags: Mapping[str, str]) -> Template:
-        """Make one, or answer with what this very request has made before."""
+        """Create a template, or return the one that an identical request has created before."""
         token, body = asked.get("ClientToken"), json.dumps(asked, sort_keys=True, default=str)
         if len(token or "") > MAX_TEMPLATE_TOKEN:
             raise EC2ClientError("InvalidParameterValue", f"ClientToken is longer than {MAX_TEMPLATE_TOKEN}.")
@@ -98,7 +98,7 @@ class LaunchTemplates:
     def add_version(
         self, template: Template, given: Mapping[str, Any], description: str | None, token: str | None = None
     ) -> Version:
-        """Make one, or answer with what this very request has made before."""
+        """Add a version, or return the one that an identical request has added before."""
         body = json.dumps([template.template_id, given, description], sort_keys=True, default=str)
         if token in self._version_tokens:
             before, known = self._version_tokens[token]
@@ -113,7 +113,7 @@ class LaunchTemplates:
         return version
 
     def find(self, wanted: Mapping[str, Any], late_s: float = 0.0) -> Template:
-        """By LaunchTemplateId or LaunchTemplateName; none is known in its first `late_s`."""
+        """Return the template by LaunchTemplateId or LaunchTemplateName; it is unknown in its first `late_s`."""
         named = wanted.get("LaunchTemplateId"), wanted.get("LaunchTemplateName")
         if (named[0] is None) == (named[1] is None):
             raise EC2ClientError("MissingParameter", "Give the launch template ID or the launch template name.")
@@ -130,5 +130,8 @@ class LaunchTemplates:
         return self._templates.get(template_id)
 
     def delete(self, template: Template) -> None:
-        """With all its versions.  CERTAIN: EC2 API reference.  Fleets go on, and can launch no more."""
+        """Delete a template with all its versions.  CERTAIN: EC2 API reference.
+
+        AWS's fleets then go on but can launch no more; here they still can.
+        """
         del self._templates[template.template_id]

@@ -1,7 +1,7 @@
-"""CloudWatch Logs' filter patterns, as far as annexd and its users go: terms, and comparisons of JSON's members.
+"""CloudWatch Logs' filter patterns, as far as annexd and its users need them: terms, and comparisons of JSON members.
 
 Source (CERTAIN): CloudWatch Logs user guide, "Filter pattern syntax for metric filters, subscription filters, filter
-log events, and Live Tail".  What this does not know it refuses, as AWS refuses what it cannot read, so that no pattern
+log events, and Live Tail".  Unknown patterns are refused, as AWS refuses those that it cannot parse, so no pattern
 works here by being misread.
 """
 
@@ -35,7 +35,7 @@ CONSTANTS = {"TRUE": True, "FALSE": False, "NULL": None}
 
 
 class PatternError(ValueError):
-    """What CloudWatch Logs answers with InvalidParameterException: Invalid filter pattern."""
+    """A pattern that CloudWatch Logs refuses with InvalidParameterException: Invalid filter pattern."""
 
 
 def compiled(pattern: str) -> Matches:
@@ -48,13 +48,13 @@ def compiled(pattern: str) -> Matches:
 
 
 def _of_terms(text: str) -> Matches:
-    """All plain terms, none of those with -, and one of those with ? if there are any."""
+    """Match messages with all plain terms, none of those with -, and one of those with ? if there are any."""
     found: dict[str, list[str]] = {"": [], "?": [], "-": []}
     position = 0
     while position < len(text):
         match = TERM.match(text, position)
         if match is None:
-            raise PatternError(f"Invalid filter pattern: {text}")  # such as a-b, which has to stand in quotes
+            raise PatternError(f"Invalid filter pattern: {text}")  # such as a-b, which must be quoted
         found[match["mark"]].append(match["word"] or re.sub(r"\\(.)", r"\1", match["phrase"]))
         position = match.end()
 
@@ -69,12 +69,15 @@ def _of_terms(text: str) -> Matches:
 
 
 def _holds(term: str, message: str) -> bool:
-    """As a word of its own: whether AWS also finds parts of words is UNKNOWN, and not to be relied on."""
+    """Return whether the term is a word of its own.
+
+    Whether AWS also finds parts of words is UNKNOWN, and not to be relied on.
+    """
     return re.search(rf"(?<!\w){re.escape(term)}(?!\w)", message) is not None
 
 
 def _of_json(text: str) -> Matches:
-    """Comparisons joined by && and ||, of which && binds closer.  Parentheses are not played."""
+    """Compile comparisons joined by && and ||, of which && binds closer.  Parentheses are not emulated."""
     groups = [[_comparison(each) for each in group.split("&&")] for group in text.split("||")]
 
     def matches(message: str) -> bool:

@@ -1,12 +1,12 @@
-"""CloudWatch Logs: what functions print, and FilterLogEvents as AWS has it.
+"""CloudWatch Logs: the output of functions, and FilterLogEvents as in AWS.
 
-Groups, streams and events are moto's.  Its FilterLogEvents takes any pattern that it does not know for one that all
-events match, never gives an empty page, and shows events at once.
+Groups, streams and events are moto's.  moto's FilterLogEvents treats an unknown pattern as one that all events match,
+never returns an empty page, and shows events at once.
 
 Source (CERTAIN): CloudWatch Logs API reference, FilterLogEvents: pages may be partial or empty and there is more as
 long as there is a nextToken; the order is by time; `interleaved` is ignored; searchedLogStreams is empty.  Lambda
 developer guide, "Sending Lambda function logs to CloudWatch Logs": the lines START, END and REPORT, and the names of
-groups and streams.  All lines of a run have the time of its end here; Lambda's have their own: LIKELY no matter.
+groups and streams.  All lines of a run have the time of its end here; Lambda's have their own: LIKELY irrelevant.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from test.cloud.log_patterns import PatternError, compiled
 
 MAX_PAGE, MAX_PAGE_BYTES, EVENT_BYTES = 10_000, 1_048_576, 26  # 26: what each event costs beside its text
 May = Callable[[str, str], bool]  # (action, resource)
-MAX_EVENT_BYTES = 262_144 - EVENT_BYTES  # of PutLogEvents; 1 MB by its newest text.  Lambda cuts longer lines: LIKELY
+MAX_EVENT_BYTES = 262_144 - EVENT_BYTES  # of PutLogEvents; 1 MB in its newest text.  Lambda splits longer lines: LIKELY
 _LOCK = threading.RLock()  # functions write while others read, or delete the group
 
 
 class ActingLogs(LogsResponse):  # type: ignore[misc]  # moto has no types
-    """`chosen` is put in by `install`."""
+    """The calls of CloudWatch Logs; `install` sets `chosen`."""
 
     chosen: ClassVar[Chosen] = Chosen(Behaviour())
 
@@ -70,7 +70,7 @@ def _matching(group: Any, asked: dict[str, Any], late_s: float) -> Iterator[dict
     if names and prefix:
         raise InvalidParameterException("logStreamNames and logStreamNamePrefix exclude each other.")
     begin_ms, end_ms = asked.get("startTime", 0), asked.get("endTime", float("inf"))
-    shown_ms = (time.time() - late_s) * 1000 if late_s else float("inf")  # at once, whatever is done to the clock
+    shown_ms = (time.time() - late_s) * 1000 if late_s else float("inf")  # at once, even if a test changes the clock
     for name, stream in group.streams.items():
         if (names and name not in names) or not name.startswith(prefix):
             continue
@@ -83,7 +83,10 @@ def _matching(group: Any, asked: dict[str, Any], late_s: float) -> Iterator[dict
 def page(
     events: list[dict[str, Any]], asked: dict[str, Any], behaviour: Behaviour
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """A page, and the token of the next: where to go on, and how many empty pages came since the last full one."""
+    """Return a page and the token of the next.
+
+    The token has the place to go on, and the number of empty pages since the last full one.
+    """
     limit = int(asked.get("limit", MAX_PAGE))
     if not 1 <= limit <= MAX_PAGE:
         raise InvalidParameterException(constraint="Member must be 1 to 10000", parameter="limit", value=limit)
@@ -99,7 +102,7 @@ def page(
 
 
 def _rest(events: list[dict[str, Any]], forward: bool, after: list[Any] | None) -> list[dict[str, Any]]:
-    """What comes after the event at that place, or before it when the newest come first."""
+    """Return the events after that place, or before it if the newest come first."""
     ordered = sorted(events, key=_place, reverse=not forward)
     if after is None:
         return ordered
@@ -107,7 +110,7 @@ def _rest(events: list[dict[str, Any]], forward: bool, after: list[Any] | None) 
 
 
 def _fitting(events: Sequence[dict[str, Any]]) -> int:
-    """How many of them a page holds, one at least."""
+    """Return how many of them fit into a page, at least one."""
     room = MAX_PAGE_BYTES
     for number, each in enumerate(events):
         room -= len(each["message"].encode()) + EVENT_BYTES
@@ -133,7 +136,7 @@ def _read(token: str) -> dict[str, Any]:
 
 
 def lines_of(request_id: str, log: str, duration_s: float, memory_mb: int, used_mb: int) -> list[str]:
-    """What Lambda writes of one invocation."""
+    """Return the lines that Lambda writes for one invocation."""
     took = f"Duration: {duration_s * 1000:.2f} ms\tBilled Duration: {int(duration_s * 1000) + 1} ms"
     return [
         f"START RequestId: {request_id} Version: $LATEST\n",
@@ -150,7 +153,10 @@ def _pieces(line: str) -> Iterator[str]:
 
 
 def write(function: Any, environment: str, lines: Sequence[str], may: May) -> bool:
-    """Append to the function's group, as its role may; whether it could.  A missing group is made, as Lambda does."""
+    """Append to the function's group, as far as its role may; return whether it could.
+
+    A missing group is created, as by Lambda.
+    """
     name = function.logging_config["LogGroup"]
     arn = f"arn:aws:logs:{function.region}:{function.account_id}:log-group:{name}"
     stream = f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{environment}"
@@ -171,7 +177,7 @@ def write(function: Any, environment: str, lines: Sequence[str], may: May) -> bo
 
 
 def install(chosen: Chosen) -> None:
-    """Before the first request: moto reads its routing table once."""
+    """Install the calls before the first request: moto reads its routing table once."""
     ActingLogs.chosen = chosen
     for pattern in moto.logs.urls.url_paths:
         moto.logs.urls.url_paths[pattern] = ActingLogs.dispatch

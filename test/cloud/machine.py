@@ -1,9 +1,9 @@
-"""Instances that boot for real: the processes of each, in a folder and, where it can be, a network of its own.
+"""Instances that boot for real: each one's processes, in their own folder and, where possible, their own network.
 
-A machine's own network (unshare: user, network, mount and PID namespace) has no way out.  Its first process makes
-the listening sockets there and hands them over; this process serves its metadata on one of them, and carries what
-comes to the others to the same port of 127.0.0.1 here.  So it can connect to those ports, as an instance connects
-out, and nothing can connect to it, as with a security group that has no inbound rule.
+A machine's own network (unshare: user, network, mount and PID namespace) has no route out.  Its first process creates
+the listening sockets in it and hands them over.  This process serves the metadata on one of them and relays the
+connections of the others to the same ports of 127.0.0.1 here.  So the machine can connect to those ports, as an
+instance connects out, and nothing can connect to it, as with a security group that has no inbound rule.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ MOST_SOCKETS = 64
 
 @cache
 def can_isolate() -> bool:
-    """Whether this machine lets an ordinary user make namespaces."""
+    """Return whether this machine lets an ordinary user create namespaces."""
     return (
         shutil.which("unshare") is not None
         and subprocess.run(
@@ -61,7 +61,7 @@ def can_isolate() -> bool:
 
 
 def give_tools(folder: Path, tools: Sequence[str] = TOOLS) -> None:
-    """A bin folder that is all of a boot script's PATH."""
+    """Create the bin folder, the only entry of a boot script's PATH."""
     (folder / "bin").mkdir(exist_ok=True)
     text = (HERE / "machine_tools.py").read_text(encoding="utf-8")
     for name in tools:
@@ -96,7 +96,7 @@ class Machine:
         _, descriptors, _, _ = socket.recv_fds(self._control, 100, MOST_SOCKETS)
         listening = [socket.socket(fileno=each) for each in descriptors]
         if not listening:
-            return  # it ended before it could listen: init.log shows why
+            return  # the process ended before it could listen: init.log shows why
         server = Server(listening=listening[0])
         server.service = self._ask_metadata
         server.start()
@@ -110,12 +110,12 @@ class Machine:
         return self._process.poll() is not None
 
     def console(self) -> str:
-        """What the boot script wrote, which its unit sends there."""
+        """Return the output of the boot script, which its unit sends to the console."""
         log = self._folder / "boot.log"
         return log.read_text(errors="replace") if log.exists() else ""
 
     def kill(self) -> None:
-        """Everything on it, at once."""
+        """Kill every process of the machine immediately."""
         self._process.kill()
         self._process.wait()
         kill_members(self._folder)
@@ -130,7 +130,7 @@ def _settings(boot: Boot, folder: Path, url: str, ports: Sequence[int], isolated
         f"--log={folder}/condor-annex-ec2.log",
     ]
     command = [each.replace("{machine}", str(folder)) for each in boot.command]
-    if command and isolated and os.getuid() != 0:  # root there is for the boot script; HTCondor wants none
+    if command and isolated and os.getuid() != 0:  # only the boot script runs as root there; HTCondor must not
         command = ["unshare", "--user", f"--map-user={os.getuid()}", f"--map-group={os.getgid()}", *command]
     environment = {name: value.replace("{machine}", str(folder)) for name, value in boot.environment.items()}
     return {
@@ -145,7 +145,7 @@ def _settings(boot: Boot, folder: Path, url: str, ports: Sequence[int], isolated
 
 
 def _relay(listening: socket.socket, port: int) -> None:
-    """Every connection goes on to the same port here."""
+    """Forward every connection to the same port here."""
     while True:
         with contextlib.suppress(OSError):
             inside, _ = listening.accept()

@@ -1,12 +1,12 @@
-"""The first process of an emulated machine: network, boot script, the command, and nothing after it.
+"""The first process of an emulated machine: it sets up the network and runs the boot script, then the command.
 
-    machine_init.py CONTROL          a socket's number; the settings come from it, as one line of JSON
+    machine_init.py CONTROL          a socket's descriptor, from which it reads the settings, one line of JSON
 
-When it ends, everything on the machine ends: it is the first process of a PID namespace where there is one, and
-otherwise kills every process with MACHINE of this machine in its environment.  It ends on SIGTERM, which is how
-`shutdown` turns a machine off, and when CONTROL is closed, whatever has become of the cloud.
+When it ends, everything on the machine ends: it is the first process of a PID namespace if there is one, and
+otherwise kills every process that has this machine's MACHINE in its environment.  It ends on SIGTERM, which is how
+`shutdown` turns a machine off, and when CONTROL is closed, however the cloud ended.
 
-Standard library only, and no import of ours: it starts for each machine.
+It uses the standard library only and imports nothing of ours, because it starts once for each machine.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def listen(control: socket.socket, settings: dict[str, Any]) -> str:
-    """Sockets of this machine's network, handed to the cloud to serve; the URL of the metadata service."""
+    """Hand listening sockets of this machine's network to the cloud; return the URL of the metadata service."""
     if not settings["isolated"]:
         listening = [bound("127.0.0.1", 0)]
     else:
@@ -113,14 +113,14 @@ def start_command(settings: dict[str, Any]) -> None:
 
 
 def end_with(control: socket.socket) -> None:
-    """Until the cloud lets go of this machine."""
+    """Wait until the cloud closes CONTROL, and end the machine."""
     while control.recv(1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def reap() -> None:
-    """Orphans come to the first process of a PID namespace."""
+    """Wait for one child: the first process of a PID namespace inherits all orphans."""
     try:
         os.wait()
     except ChildProcessError:
@@ -128,7 +128,7 @@ def reap() -> None:
 
 
 def kill_members(machine: Path) -> None:
-    """Every process with this machine in its environment; HTCondor's daemons lead sessions of their own."""
+    """Kill every process with this machine in its environment; HTCondor's daemons have sessions of their own."""
     deadline = time.monotonic() + 10
     while (left := members(machine)) and time.monotonic() < deadline:
         for pid in left:
@@ -148,7 +148,7 @@ def members(machine: Path) -> list[int]:
 def _environment(pid: int) -> list[bytes]:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:  # another user's, or gone
+    except OSError:  # another user's process, or ended
         return []
 
 

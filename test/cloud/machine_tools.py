@@ -1,8 +1,8 @@
-"""The system's tools as an emulated machine has them: shutdown, systemd-run, systemctl, nft, iptables.
+"""The system tools of an emulated machine: shutdown, systemd-run, systemctl, nft, iptables.
 
-Linked under each of these names into a machine's bin folder, which is all of its PATH: so a boot script that turns
-its machine off never turns this one off.  Every call is recorded in MACHINE/tools, one JSON a line.  `shutdown now`
-ends the machine: MACHINE/init.pid is its first process.
+This file is copied under each of these names into a machine's bin folder, the only entry of its PATH, so a boot script
+that turns its machine off never turns the host off.  Every call is recorded in MACHINE/tools, one JSON object a line.
+`shutdown now` ends the machine: MACHINE/init.pid has the PID of its first process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-MACHINE = Path(sys.argv[0]).resolve().parents[1]  # HTCondor's daemons keep no environment of ours
+MACHINE = Path(sys.argv[0]).resolve().parents[1]  # HTCondor's daemons do not keep our environment
 
 
 def main() -> int:
@@ -33,7 +33,7 @@ def note(name: str, arguments: list[str], text: str) -> None:
 
 
 def shutdown(arguments: list[str]) -> int:
-    """As systemd's: there is one scheduled shutdown, which a later one replaces and -c cancels."""
+    """Act like systemd's: at most one shutdown is scheduled; a later one replaces it and -c cancels it."""
     cancel("shutdown")
     when = arguments[-1]
     if when == "now":
@@ -58,7 +58,7 @@ def systemd_run(arguments: list[str]) -> int:
     settings = (each.removeprefix("--setenv=") for each in arguments if each.startswith("--setenv="))
     after(
         unit,
-        _seconds(options.get("--on-active", "0s")),  # without it: a service, at once
+        _seconds(options.get("--on-active", "0s")),  # without it: a service that starts immediately
         command,
         dict(each.partition("=")[::2] for each in settings),
         _seconds(options["--on-unit-active"]) if "--on-unit-active" in options else None,
@@ -81,11 +81,11 @@ def systemctl(arguments: list[str]) -> int:
 
 
 def htcondor(action: str) -> int:
-    """HTCondor's own unit, condor.service: `ExecReload=/bin/kill -HUP $MAINPID`.  Its process is in command.pid."""
+    """Act like HTCondor's condor.service: `ExecReload=/bin/kill -HUP $MAINPID`.  Its PID is in command.pid."""
     try:
         pid = int((MACHINE / "command.pid").read_text())
         if f"MACHINE={MACHINE}".encode() not in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-            return 3  # it has ended, and this is somebody else's process
+            return 3  # it has ended, and the PID is now another process's
         os.kill(pid, signal.SIGHUP if action == "reload" else 0)
     except (OSError, ValueError):
         return 3
@@ -99,7 +99,7 @@ def _pid_file(name: str) -> Path:
 def after(
     name: str, seconds: float, command: list[str], settings: dict[str, str] | None = None, every_s: float | None = None
 ) -> None:
-    """In a process of its own, that has nothing of this one, and no environment but what systemd-run was given."""
+    """Run `command` later in a separate process, whose environment has only PATH, MACHINE and `settings`."""
     child = os.fork()
     if child:
         _pid_file(name).write_text(str(child))
@@ -115,9 +115,9 @@ def after(
     while every_s is not None:
         subprocess.call(command, env=environment)
         time.sleep(every_s)
-    if seconds:  # a timer has elapsed; a service goes on under its name
+    if seconds:  # a timer has elapsed; a service keeps running under its name
         _pid_file(name).unlink(missing_ok=True)
-    os.execve(command[0], command, environment)  # noqa: S606 - there is nothing for a shell to read
+    os.execve(command[0], command, environment)  # noqa: S606 - no shell is needed
 
 
 def is_pending(name: str) -> bool:

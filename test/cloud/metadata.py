@@ -1,12 +1,11 @@
-"""The instance metadata service, version 2 only: what an instance can learn of itself, and its role's credentials.
+"""The instance metadata service, version 2 only: an instance's data about itself, and its role's credentials.
 
-Every instance has one under a path of its own (`Cloud.metadata_url`), which a machine that boots for real sees at
-169.254.169.254.
+Every instance has its own path (`Cloud.metadata_url`), which a machine that boots for real sees at 169.254.169.254.
 
 Source: AWS, EC2 user guide, "Use the Instance Metadata Service to access instance metadata".  CERTAIN: the ARN in
-iam/info has the profile's path (github.com/Nike-Inc/cerberus-node-client/issues/9), and AWS's own tags are among those
-of tags/instance (github.com/renderedtext/agent-aws-stack reads aws:autoscaling:groupName there).  LIKELY: so is Spot
-Fleet's.
+iam/info includes the profile's path (github.com/Nike-Inc/cerberus-node-client/issues/9), and tags/instance includes
+AWS's own tags (github.com/renderedtext/agent-aws-stack reads aws:autoscaling:groupName there).  LIKELY: it includes
+Spot Fleet's tag.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from test.cloud.needs import roles_of
 from test.cloud.request import Request
 from test.cloud.views import ACCOUNT, profile_arn
 
-PREFIX = "/_imds/"  # + instance ID + the path as the instance asks for it
+PREFIX = "/_imds/"  # + instance ID + the path that the instance requests
 LONGEST_TOKEN_S = 21600
 TTL_HEADER, TOKEN_HEADER = "x-aws-ec2-metadata-token-ttl-seconds", "x-aws-ec2-metadata-token"
 NOTICES = {
@@ -37,16 +36,16 @@ Page = Callable[[Instance, str], str | None]
 
 
 class Metadata:
-    """Answers for one region's instances; `find` gives an instance by its ID."""
+    """The metadata of one region's instances; `find` returns an instance by its ID."""
 
     def __init__(self, find: Callable[[str], tuple[Instance, str] | None]) -> None:
         self._find = find
-        self._tokens: dict[str, tuple[str, float]] = {}  # token -> instance, and until when
+        self._tokens: dict[str, tuple[str, float]] = {}  # token -> instance, expiry
         self._sessions: dict[tuple[str, str], principals.Session] = {}
         self._announced: dict[str, dict[str, str]] = {}  # pages by instance
 
     def announce(self, instance_id: str, **pages: str | None) -> None:
-        """What AWS announces, as text: `interruption` and `rebalance`; None: nothing any more, and 404 again."""
+        """Set the texts of AWS's `interruption` and `rebalance` notices; None withdraws one, so it is a 404 again."""
         response = self._announced.setdefault(instance_id, {})
         response |= {NOTICES[name]: text for name, text in pages.items() if text is not None}
         for name in pages:
@@ -54,7 +53,7 @@ class Metadata:
                 response.pop(NOTICES[name], None)
 
     def expire_tokens(self) -> None:
-        """As six hours later."""
+        """Expire every token, as six hours would."""
         self._tokens.clear()
 
     def clear(self) -> None:
@@ -102,7 +101,7 @@ class Metadata:
         return "\n".join(sorted({name + slash for name, slash, _ in below})) or None
 
     def _iam_pages(self, instance: Instance, region: str) -> dict[str, Callable[[], str]]:
-        """None of them for an instance without a profile, or with one that has no role yet."""
+        """Return the iam pages; empty for an instance without a profile or whose profile has no role yet."""
         profile = _profile_arn(instance)
         roles = roles_of(profile) if profile else []
         if not profile or not roles:

@@ -1,7 +1,7 @@
-"""The meter: seconds that instances lived past their lease, which is what this project promises to be none.
+"""The meter: the seconds that instances lived past their lease; this project promises zero.
 
-A fleet's lease ends as its client token says, or as its tags say later.  The meter reads them by itself: neither the
-product nor the lease function is asked.
+A fleet's lease ends at the time in its client token, unless its tags change it.  The meter parses both itself, without
+the code of the product or the lease function.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ END_TAG, CANCELLED_TAG = "htcondor:annex-lease-end", "htcondor:annex-cancelled"
 
 
 def lease_of(fleet: Fleet, now_s: float) -> tuple[str, float] | None:
-    """Annex and present end; None for a fleet that has no lease."""
+    """Return the annex and the lease's present end; None for a fleet without a lease."""
     match = TOKEN.fullmatch(fleet.client_token or "")
     if match is None:
         return None
@@ -39,9 +39,9 @@ def _moment_s(text: str) -> float | None:
 
 
 def reading(fleets: Iterable[Fleet], now_s: float, market: Market | None = None) -> dict[str, Any]:
-    """Instance-seconds after the lease by annex, and of fleets that have no lease at all; and what all of them cost.
+    """Return the instance-seconds after the lease, by annex and for all fleets without a lease, and the costs.
 
-    `unpriced`: how many instances have no price, and are not in `dollars`.
+    `unpriced` is the number of instances that have no price and are not in `dollars`.
     """
     market = market or Market()
     annexes: dict[str, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""What the lines of test.cloud.actions are made of: ARNs, and the permissions to pass a role and to tag."""
+"""The building blocks of test.cloud.actions: ARNs, and the permissions to pass a role and to tag."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def arn_of(request: Request, service: str, rest: str) -> str:
 
 
 def roles_of(profile: str) -> list[str]:
-    """The roles of an instance profile, by its name or ARN."""
+    """Return the ARNs of an instance profile's roles; `profile` is its name or ARN."""
     name = profile.rpartition("/")[2]
     found = next((each for each in principals.iam().instance_profiles.values() if each.name == name), None)
     return [role.arn for role in found.roles] if found is not None else []
@@ -32,7 +32,9 @@ def pass_role(role_arn: str, service: str) -> Need:
 
 
 def of_tags(tags: list[Parameters]) -> dict[str, list[str]]:
-    """aws:TagKeys is there only if the call names tags: CERTAIN, IAM user guide, "Controlling access using tags"."""
+    """Return the tag condition keys.  CERTAIN: aws:TagKeys exists only if the call names tags (IAM user guide,
+    "Controlling access using tags").
+    """
     keys: dict[str, list[str]] = {"aws:tagkeys": [str(tag["Key"]) for tag in tags]} if tags else {}
     return keys | {f"aws:requesttag/{str(tag['Key']).lower()}": [str(tag.get("Value", ""))] for tag in tags}
 

@@ -1,4 +1,4 @@
-"""What the emulator's own tests ask of it: fleets, zips, functions, rights; and the wait for what acts."""
+"""Requests of the emulator's own tests: fleets, zips, functions and permissions; and waiting for conditions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ IMAGE = "ami-12345678"
 HEAD = "import os, time\ndef handler(event, context):\n"
 ECHO = HEAD + "    print('called with', event)\n    return [event, os.environ['OWN'], os.getpid()]"
 RAISE = HEAD + "    raise ValueError('no')"
-SLEEP = HEAD + "    time.sleep(3600)"  # a minute where time is by hand
+SLEEP = HEAD + "    time.sleep(3600)"  # a minute where rules fire by hand only (SPEED_BY_HAND)
 Key = tuple[str, str]
 
 
@@ -55,7 +55,7 @@ def living(cloud: Cloud) -> set[str]:
 
 
 def templated(cloud: Cloud, zone: str, capacity: int, on_demand: int, protected: bool) -> list[str]:
-    """The instances of a fleet from a launch template, all in one zone, those on demand first."""
+    """Create a fleet from a launch template in one zone; return its instances, On-Demand Instances first."""
     ec2, name = cloud.client("ec2"), f"template-{zone}-{protected}-{on_demand}"
     data = {"ImageId": "ami-12345678", "InstanceType": "m5.large", "DisableApiTermination": protected}
     ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=data)
@@ -81,7 +81,7 @@ def zipped(code: str) -> bytes:
 
 
 def deploy(cloud: Cloud, code: str, name: str = "one", timeout_s: int = 10, permit: bool = True) -> str:
-    """A function from source; its ARN."""
+    """Create a function from source; return its ARN."""
     trust = '{"Version": "2012-10-17", "Statement": []}'
     iam = cloud.client("iam")
     role = iam.create_role(RoleName=f"role-{name}", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
@@ -103,7 +103,7 @@ def deploy(cloud: Cloud, code: str, name: str = "one", timeout_s: int = 10, perm
 
 
 def template(ec2: Any, name: str = "", tags: dict[str, str] | None = None, **data: Any) -> str:
-    """A launch template like `specification`; its ID."""
+    """Create a launch template like `specification`; return its ID."""
     own = [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
     more = {"TagSpecifications": [{"ResourceType": "launch-template", "Tags": own}]} if own else {}
     made = ec2.create_launch_template(
@@ -113,7 +113,7 @@ def template(ec2: Any, name: str = "", tags: dict[str, str] | None = None, **dat
 
 
 def ec2_fleet_config(template_id: str, capacity: int = 1, **more: Any) -> dict[str, Any]:
-    """A CreateFleet request for Spot Instances."""
+    """Return a CreateFleet request for Spot Instances."""
     named = {"LaunchTemplateId": template_id, "Version": "1"}
     config = {
         "Type": "request",
@@ -124,7 +124,7 @@ def ec2_fleet_config(template_id: str, capacity: int = 1, **more: Any) -> dict[s
 
 
 def create_fleet(ec2: Any, capacity: int = 1, **more: Any) -> str:
-    """An EC2 Fleet of a template of its own; its ID."""
+    """Create an EC2 Fleet with its own launch template; return its ID."""
     return str(ec2.create_fleet(**ec2_fleet_config(template(ec2), capacity, **more))["FleetId"])
 
 
@@ -134,7 +134,7 @@ def described_fleet(ec2: Any, fleet_id: str) -> dict[str, Any]:
 
 
 def delete(ec2: Any, *fleet_ids: str, terminate: bool = True) -> tuple[list[str], list[str]]:
-    """DeleteFleets; the new states, and the codes of what failed."""
+    """Call DeleteFleets; return the new states and the codes of the failures."""
     response = ec2.delete_fleets(FleetIds=list(fleet_ids), TerminateInstances=terminate)
     good, bad = response["SuccessfulFleetDeletions"], response["UnsuccessfulFleetDeletions"]
     return [each["CurrentFleetState"] for each in good], [each["Error"]["Code"] for each in bad]

@@ -1,17 +1,17 @@
-"""An organization above the account, whose service control policy forbids some actions to everybody in it.
+"""An organization above the account, whose service control policy denies some actions to everybody in the account.
 
 CERTAIN: AWS Organizations user guide, "Service control policies": they limit users, roles and the root user of a
-member account, whatever its own policies allow.  AWS Control Tower's control CT.EC2.PV.6 forbids RequestSpotFleet and
-RequestSpotInstances so (Control Tower controls reference).
+member account, whatever its own policies allow.  AWS Control Tower's control CT.EC2.PV.6 denies RequestSpotFleet and
+RequestSpotInstances this way (Control Tower controls reference).
 
-How EC2 says so (`Behaviour.control_policy_words`):
+The forms of EC2's message (`Behaviour.control_policy_words`):
   named    CERTAIN, recorded in github.com/aws/karpenter-provider-aws/issues/7370
   arn      the same with the policy's ARN: CERTAIN for RDS, github.com/ministryofjustice/aws-root-account/pull/1494;
            LIKELY for EC2
-  encoded  CERTAIN for older answers, github.com/aws/karpenter-provider-aws/issues/1536: nothing but a text that
-           sts:DecodeAuthorizationMessage makes readable
-What that gives: CERTAIN, STS API reference, DecodeAuthorizationMessage (whether by an explicit deny, which principal,
-action and resource); LIKELY that no statement is named of a policy above the account.
+  encoded  CERTAIN for older responses, github.com/aws/karpenter-provider-aws/issues/1536: only a text that
+           sts:DecodeAuthorizationMessage decodes
+CERTAIN: the decoded text has whether an explicit deny matched, the principal, the action and the resource (STS API
+reference, DecodeAuthorizationMessage).  LIKELY: it names no statement of a policy above the account.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DENIES = "with an explicit deny in a service control policy"
 
 
 def refusal(request: Request, denied: tuple[str, ...], message: str, regions: Regions) -> Answer | None:
-    """None for what the organization does not forbid."""
+    """Return the error for a request that the organization denies; None for any other."""
     if not denied or not request.service:
         return None
     for need in needs(request, regions):
@@ -65,7 +65,7 @@ def _encoded(arn: str, need: Need) -> str:
 
 
 def decoded(request: Request) -> Answer:
-    """DecodeAuthorizationMessage, which moto does not know."""
+    """Perform DecodeAuthorizationMessage, which moto does not implement."""
     encoded = str(request.parameters()["EncodedMessage"])
     try:
         response = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()

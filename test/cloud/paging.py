@@ -1,4 +1,4 @@
-"""Pages as AWS cuts them: at most 1,000 to an answer, and an opaque token for where to go on."""
+"""AWS's paging: at most 1,000 items in a response, and an opaque token for the next page."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def page(
     drift: Callable[[], int] = lambda: 0,
     most: int = MAX_PAGE,
 ) -> tuple[list[N], str | None]:
-    """The items after `token`, at most `max_results` of them, and the token of the rest.
+    """Return the items after `token`, at most `max_results`, and the token of the rest.
 
-    A token names the last item that was given, so that a list which changes meanwhile loses nothing; unless `drift`,
-    which is asked where there is a next page, says by how many items that one begins too late.
+    A token names the last returned item, so a list that changes in the meantime loses nothing.  `drift` is called if
+    there is a next page; it returns the number of items by which that page begins too late.
     """
     size = _size(max_results, least, most)
     after = _read(token)

@@ -1,4 +1,4 @@
-"""EventBridge's failures inside an HTTP 200: FailedEntryCount, which a caller overlooks only once."""
+"""EventBridge's failures inside an HTTP 200: FailedEntryCount, which is easy to overlook."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Forward = Callable[[Request], Answer]
 
 
 def with_refused_entries(request: Request, refuses: Refusal, forward: Forward) -> Answer:
-    """Forward what is left after the refused entries are taken out, and report those in the answer."""
+    """Forward the entries that are not refused, and report the refused ones in the response."""
     asked = request.json()
     name = ENTRIES[request.operation]
     codes = {_id_of(entry): refuses(request.operation, _id_of(entry)) for entry in asked.get(name, [])}

@@ -1,7 +1,7 @@
-"""IAM's policy language, as far as this project's policies and its users' speak it: who may do what to what.
+"""The subset of IAM's policy language that the policies of this project and its users need.
 
-moto's own engine overlooks conditions, most resources and resource policies.  What this one does not know (a
-condition operator, say) it refuses to judge, loudly, so that no policy passes here by being misread.
+moto's own engine ignores conditions, most resources and resource policies.  This engine raises an error for anything
+that it does not know (a condition operator, for example), so no policy passes by being misread.
 
 Source: AWS, "IAM JSON policy elements reference" and "Policy evaluation logic".
 """
@@ -19,7 +19,7 @@ Context = Mapping[str, Sequence[str]]  # condition keys in lower case
 
 
 class UnknownPolicyError(Exception):
-    """A policy says something that this engine does not know; the emulator must learn it first."""
+    """A policy uses something that this engine does not know and the emulator must implement first."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`reason` is how AWS ends its message: because of an explicit deny, or because nothing allows it."""
+    """A decision; `reason` is the end of AWS's message: an explicit deny, or nothing that allows the action."""
 
     allowed: bool
     reason: str = ""
@@ -50,7 +50,7 @@ def _pattern(pattern: str) -> re.Pattern[str]:
 
 
 def judge(documents: Iterable[Document], need: Need, context: Context, principal_arn: str = "") -> Verdict:
-    """Whether these policies, identity-based or of the resource, allow it: a Deny anywhere wins."""
+    """Return whether these policies, identity-based or of the resource, allow `need`; any Deny wins."""
     known = {**context, **need.context}
     allowed = False
     for statement in (each for document in documents for each in _listed(document["Statement"])):
@@ -72,14 +72,17 @@ def _applies(statement: Document, need: Need, context: Context, principal_arn: s
 
 
 def _covers(statement: Document, element: str, value: str, prepared: Callable[[str], str]) -> bool:
-    """Whether Action (or NotAction), or Resource (or NotResource), is about this value."""
+    """Return whether Action (or NotAction), or Resource (or NotResource), covers this value."""
     if f"Not{element}" in statement:
         return not any(like(prepared(each), value) for each in _listed(statement[f"Not{element}"]))
     return any(like(prepared(each), value) for each in _listed(statement[element]))
 
 
 def _is_for(principal: Any, principal_arn: str) -> bool:
-    """No Principal: an identity's own policy.  A service of AWS's has its name in place of an ARN."""
+    """Return whether a statement applies to a principal; an AWS service has its name instead of an ARN.
+
+    An identity's own policy has no Principal.
+    """
     if principal is None or principal == "*":
         return True
     if principal_arn.endswith(".amazonaws.com"):
@@ -127,7 +130,7 @@ def _test(
     return all(results) if quantifier == "ForAllValues" or negated else any(results)
 
 
-OPERATORS: Mapping[str, Callable[[str, str], bool]] = {  # of the policy's value and the actual one
+OPERATORS: Mapping[str, Callable[[str, str], bool]] = {  # (the policy's value, the actual one)
     "StringEquals": lambda wanted, value: wanted == value,
     "StringEqualsIgnoreCase": lambda wanted, value: wanted.lower() == value.lower(),
     "StringLike": like,
@@ -156,7 +159,7 @@ def _is_true(wanted: Any) -> bool:
 
 
 def _filled(pattern: str, context: Context) -> str:
-    """Policy variables, ${aws:username}; one that has no value matches nothing."""
+    """Substitute policy variables such as ${aws:username}; one without a value matches nothing."""
 
     def value(match: re.Match[str]) -> str:
         name = match[1]

@@ -1,6 +1,6 @@
-"""What instances cost: Spot prices that change with time, On-Demand prices, volumes and public addresses.
+"""The costs of instances: Spot prices that change over time, On-Demand prices, volumes and public addresses.
 
-Nothing has a price until a test gives it one; what has none is counted, and never taken for free.
+Nothing has a price until a test sets one.  Instances without a price are counted; they never count as free.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Any
 from test.cloud.instances import Instance
 
 HOUR_S, MONTH_H = 3600.0, 730.0
-LEAST_S = 60.0  # billed of each instance.  CERTAIN: EC2 pricing page, "per second with a minimum of 60 seconds"
+LEAST_S = 60.0  # minimum charge of each instance.  CERTAIN: EC2 pricing page, "per second with a minimum of 60 seconds"
 ANY_ZONE = "*"
 
 
 @dataclass(frozen=True)
 class Change:
-    """A Spot price from a moment on."""
+    """A Spot price and the time from which it applies."""
 
     at_s: float
-    price: float  # dollars an hour
+    price: float  # dollars per hour
 
 
 @dataclass
 class Market:
-    """Prices of a region, in dollars: Spot by type and zone, On-Demand by type, of an hour; a GB of volume a month."""
+    """Prices of a region, in dollars: per hour, Spot by type and zone, On-Demand by type; volumes per GB and month."""
 
     spot: dict[tuple[str, str], list[Change]] = field(default_factory=dict)
     on_demand: dict[str, float] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Market:
     address_hour: float = 0.0
 
     def set(self, asked: Mapping[str, Any], now_s: float) -> None:
-        """`spot`: by "TYPE" or "TYPE ZONE", pairs of seconds from now on (or before) and the price from then on."""
+        """Set prices; `spot` has pairs by "TYPE" or "TYPE ZONE": seconds from now (may be negative), new price."""
         for name, changes in (asked.get("spot") or {}).items():
             kind, _, zone = name.partition(" ")
             self.spot[kind, zone or ANY_ZONE] = sorted(
@@ -57,7 +57,7 @@ class Market:
         return before[-1] if before else None
 
     def bound(self, specification: Mapping[str, Any]) -> float:
-        """The most that is paid for a Spot Instance and hour.  CERTAIN: SpotPrice is of a unit (botocore's EC2 model).
+        """Return the highest price of a Spot Instance per hour.  CERTAIN: SpotPrice is per unit (botocore's EC2 model).
         LIKELY: the default is the On-Demand price (user guide).
         """
         if specification.get("SpotPrice"):
@@ -65,12 +65,12 @@ class Market:
         return self.on_demand.get(str(specification.get("InstanceType")), float("inf"))
 
     def sells(self, specification: Mapping[str, Any], zone: str, at_s: float) -> bool:
-        """Whether the Spot price is within the request's.  CERTAIN: otherwise nothing is launched."""
+        """Return whether the Spot price is within the request's.  CERTAIN: otherwise nothing is launched."""
         price = self.spot_at(str(specification.get("InstanceType")), zone, at_s)
         return price is None or price <= self.bound(specification)
 
     def interrupted_at_s(self, instance: Instance, now_s: float) -> float | None:
-        """When its price rose beyond its bound, which ends a Spot Instance.  CERTAIN: user guide, interruptions."""
+        """Return when the price exceeded the bound and ended a Spot Instance.  CERTAIN: user guide, interruptions."""
         kind, bound = str(instance.specification.get("InstanceType")), self.bound(instance.specification)
         if not instance.is_spot or instance.terminating_at_s is not None:
             return None
@@ -78,8 +78,10 @@ class Market:
         return next((at_s for at_s in rises if instance.launched_at_s < at_s <= now_s), None)
 
     def dollars(self, instance: Instance, now_s: float) -> float | None:
-        """What was billed for it until now; None where its price is unknown.  That a change of the Spot price counts
-        at once is LIKELY; nobody pays more than the highest price of the time either way.
+        """Return what was billed for an instance until now; None if its price is unknown.
+
+        LIKELY: a change of the Spot price applies immediately.  Either way nobody pays more than the highest price of
+        the time.
         """
         end_s = instance.terminating_at_s  # CERTAIN: billing ends as soon as the state is shutting-down
         until_s = max(min(now_s, now_s if end_s is None else end_s), instance.launched_at_s + LEAST_S)
@@ -104,7 +106,7 @@ class Market:
             yield change.price, max(0.0, min(until_s, end_s) - max(from_s, change.at_s))
 
     def _beside(self, specification: Mapping[str, Any]) -> float:
-        """Of an hour: its volumes and its public address."""
+        """Return the hourly price of the volumes and the public address."""
         mappings = specification.get("BlockDeviceMappings") or []
         gigabytes = sum(float((each.get("Ebs") or {}).get("VolumeSize") or 0) for each in mappings)
         interfaces = specification.get("NetworkInterfaces") or []

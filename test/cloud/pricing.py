@@ -1,7 +1,8 @@
-"""The Pricing API's GetProducts, of the list prices that a test has set.
+"""The Pricing API's GetProducts, for the list prices that a test has set.
 
-CERTAIN: API reference, GetProducts: products as JSON texts, which all filters match; AWS's pages "Read the service
-price list file" name the members.  The endpoints have a region, and their products are of all regions (regionCode).
+CERTAIN: GetProducts returns products as JSON texts that match all filters (API reference); AWS's pages "Read the
+service price list file" name the members.  The endpoints have a region, but their products are those of all regions
+(regionCode).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def _matches(product: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
 
 
 def _products(market: Market) -> Iterator[dict[str, Any]]:
-    """Yield those that there are beside what is looked for, too: of dedicated hosts, and idle addresses."""
+    """Yield all products, including those that a reader must skip: dedicated tenancy and idle addresses."""
     for region in REGIONS:
         for kind, price in market.on_demand.items():
             for tenancy, dollars in (("Shared", price), ("Dedicated", 2 * price)):

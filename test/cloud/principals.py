@@ -1,7 +1,7 @@
 """Principals: the owner of an access key, its secret, and the owner's policies.
 
-IAM users and their keys are those that moto's IAM holds, sessions of roles those of its STS: so whatever was
-made through the API, by CloudFormation too, counts here as it is at the moment of the call.
+IAM users and their keys are read from moto's IAM, role sessions from its STS.  So everything that was created through
+the API, also by CloudFormation, applies in its state at the time of the call.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from test.cloud.keys import OWN_KEYS
 from test.cloud.policies import Context, Document, Need, judge
 from test.cloud.views import ACCOUNT
 
-SESSION_S = 6 * 3600  # as long as an instance's credentials are good for
+SESSION_S = 6 * 3600  # the lifetime of an instance's credentials
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Whose key it is; `documents` is None for the account's own, which no policy limits."""
+    """The owner of a key; `documents` is None for the account itself, which no policy limits."""
 
     arn: str
     secret: str
@@ -49,7 +49,7 @@ def iam() -> Any:
 
 
 def find(access_key_id: str) -> Principal | None:
-    """The owner of an active key; None for a key that nobody has."""
+    """Return the owner of an active key; None for an unknown key."""
     if access_key_id in OWN_KEYS:
         return Principal(f"arn:aws:iam::{ACCOUNT}:root", OWN_KEYS[access_key_id], None)
     return _user_of(access_key_id) or _session_of(access_key_id)
@@ -84,13 +84,13 @@ def _session_of(access_key_id: str) -> Principal | None:
 
 
 def documents_of_role(role_arn: str) -> list[Document]:
-    """None for a role that there is not."""
+    """Return the policies of a role; empty for a role that does not exist."""
     role = next((each for each in iam().roles.values() if each.arn == role_arn), None)
     return list(_documents(role)) if role is not None else []
 
 
 def trusts(role_arn: str, service: str) -> bool:
-    """Whether a role is there and lets this service of AWS's assume it."""
+    """Return whether a role exists and lets this AWS service assume it."""
     role = next((each for each in iam().roles.values() if each.arn == role_arn), None)
     if role is None:
         return False
@@ -100,14 +100,14 @@ def trusts(role_arn: str, service: str) -> bool:
 
 
 def _documents(owner: Any) -> Iterator[Document]:
-    """Of a user, a group or a role: inline and attached."""
+    """Yield the policies of a user, a group or a role: inline, then attached."""
     yield from map(json.loads, owner.policies.values())
     for policy in owner.managed_policies.values():
         yield from (json.loads(version.document) for version in policy.versions if version.is_default)
 
 
 def session(role_arn: str, name: str, region: str, duration_s: int = SESSION_S) -> Session:
-    """New credentials of a role, as EC2 and Lambda get them for what they run."""
+    """Return new credentials of a role, as EC2 and Lambda get them for their instances and functions."""
     made = sts_backends[ACCOUNT]["aws"].assume_role(
         region_name=region,
         role_session_name=name,

@@ -1,10 +1,10 @@
-"""What was just made and is not known everywhere yet: IAM's roles and profiles to EC2, a bucket within S3.
+"""New objects that are not known everywhere yet: IAM's roles and profiles to EC2, a bucket within S3.
 
-The messages are AWS's own.  Of the fleet role: github.com/hashicorp/terraform-provider-aws/pull/14265 (`is invalid`;
-AWS Batch user guide, Troubleshooting, has it of a role that is not there) and pull/14358 (`does not have permission`),
-CERTAIN; that the second follows the first is LIKELY.  Of the profile: github.com/aws/aws-sdk-js-v3/issues/5253, CERTAIN
-of RunInstances, SUSPECTED of RequestSpotFleet (annexd/aws/not_yet.py).  Of the bucket:
-github.com/hashicorp/terraform-provider-aws/issues/372, CERTAIN.
+The messages are AWS's own.  For the fleet role: github.com/hashicorp/terraform-provider-aws/pull/14265 (`is invalid`;
+AWS Batch user guide, Troubleshooting, has it for a role that does not exist) and pull/14358 (`does not have
+permission`), CERTAIN; that the second follows the first is LIKELY.  For the profile:
+github.com/aws/aws-sdk-js-v3/issues/5253, CERTAIN for RunInstances, SUSPECTED for RequestSpotFleet
+(annexd/aws/not_yet.py).  For the bucket: github.com/hashicorp/terraform-provider-aws/issues/372, CERTAIN.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BUCKET_CALLS = frozenset({"PutObject", "DeleteObject"})
 
 
 def refusal(request: Request, behaviour: Behaviour) -> Answer | None:
-    """AWS's answer to a call that needs something that it does not know yet; None to any other."""
+    """Return AWS's error for a call that needs an object that AWS does not know yet; None for any other call."""
     if request.operation == "RequestSpotFleet":
         code, message = _fault_of_fleet(request.parameters()["SpotFleetRequestConfig"], behaviour)
         return error_answer("ec2", 400, code, message) if code else None
@@ -52,11 +52,11 @@ def _fault_of_fleet(config: Mapping[str, Any], behaviour: Behaviour) -> tuple[st
 
 
 def _age_of(known: Iterable[Any], wanted: object) -> float:
-    """Of the one with this name or ARN; infinite for one that there is not, as tests name them."""
+    """Return the age of the object with this name or ARN; infinite if it does not exist, as in tests."""
     made = next((each.create_date for each in known if wanted in (each.name, each.arn)), None)
     return float("inf") if made is None else _age_s(made)
 
 
 def _age_s(made: datetime) -> float:
-    """moto's moments are UTC, and some say so."""
+    """Return an age in seconds; moto's times are UTC, some with a time zone and some without."""
     return (datetime.now(UTC) - made.replace(tzinfo=UTC)).total_seconds()

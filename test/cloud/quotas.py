@@ -1,4 +1,4 @@
-"""Service Quotas that can be set: moto knows those of VPC only."""
+"""Service Quotas that can be set: moto implements only those of VPC."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from test.cloud.behaviour import Behaviour, Chosen
 DEFAULTS: dict[str, float] = {
     "L-34B43A08": 256.0,
     "L-244521F2": 300.0,
-}  # vCPUs of Spot instances; EventBridge rules of a bus
+}  # vCPUs of Spot Instances; EventBridge rules of a bus
 QUOTAS: dict[str, float] = dict(DEFAULTS)
-OF_AWS = {"L-3819A6DF": 0.0, "L-1216C47A": 5.0, "L-DB2E81BA": 0.0}  # AWS's own, which no account needs to have as a row
+OF_AWS = {"L-3819A6DF": 0.0, "L-1216C47A": 5.0, "L-DB2E81BA": 0.0}  # AWS's defaults, which an account need not list
 
 
 class ActingQuotas(ServiceQuotasResponse):  # type: ignore[misc]  # moto has no types
-    """`chosen` is put in by `install`."""
+    """moto's Service Quotas with quotas that can be set; `install` sets `chosen`."""
 
     chosen: ClassVar[Chosen] = Chosen(Behaviour())
 
@@ -42,7 +42,7 @@ class ActingQuotas(ServiceQuotasResponse):  # type: ignore[misc]  # moto has no 
 
 
 def install(chosen: Chosen) -> None:
-    """Before the first request: moto reads its routing table once."""
+    """Replace moto's routes; call it before the first request, because moto reads its routing table once."""
     ActingQuotas.chosen = chosen
     for pattern in moto.servicequotas.urls.url_paths:
         moto.servicequotas.urls.url_paths[pattern] = ActingQuotas.dispatch

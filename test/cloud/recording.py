@@ -1,7 +1,7 @@
-"""Answers of AWS itself, in one format: those of public sources, and those of rehearsals (docs/live.md).
+"""AWS's own responses in one format, from public sources and from rehearsals (docs/live.md).
 
-A file in test/cloud/recordings is a JSON list of recordings.  Those of public sources are excerpts that we wrote:
-names, types, states and words are the source's, everything else is ours.
+A file in test/cloud/recordings is a JSON list of recordings.  Those from public sources are excerpts that we wrote:
+names, types, states and messages are the source's, everything else is ours.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 class NoSuchMemberError(Exception):
-    """A recording, or the emulator, shows something that AWS's service model does not have, or of another type."""
+    """A recording, or the emulator, has a member that AWS's service model does not have or whose type differs."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One answer: `body` as it came over the wire, or `answer` as botocore's parser gives it, with times in ISO 8601.
+    """One response: `body` as on the wire, or `answer` as botocore's parser returns it, with times in ISO 8601.
 
     asked       the parameters of the call
-    because     which fact it is about: a key of test/live/facts.py or of test/cloud/evidence.toml
-    source      a public address; empty for a rehearsal's
-    is_partial  the source leaves out members that AWS does return
+    because     the fact that it supports: a key of test/live/facts.py or of test/cloud/evidence.toml
+    source      a public address; empty for a rehearsal
+    is_partial  the source omits members that AWS does return
     """
 
     service: str
@@ -62,7 +62,7 @@ class Recording:
         return self.status >= REFUSED
 
     def response(self) -> Mapping[str, Any]:
-        """What botocore makes of it; an error is {"Error": {"Code": ..., "Message": ...}}."""
+        """Return the response as botocore parses it; an error is {"Error": {"Code": ..., "Message": ...}}."""
         if self.answer is None:
             return parsed(self.service, self.operation, self.status, self.body)
         if self.is_error:
@@ -72,7 +72,7 @@ class Recording:
 
 
 def load(folder: Path = FOLDER) -> Iterator[tuple[str, Recording]]:
-    """Each recording of each file in a folder and in those below, and where it stands."""
+    """Yield every recording in a folder and its subfolders, each after its location, "FILE[NUMBER]"."""
     for file in sorted(folder.rglob("*.json")):
         for number, each in enumerate(json.loads(file.read_text(encoding="utf-8"))):
             yield f"{file.relative_to(folder)}[{number}]", Recording(**each)
@@ -93,7 +93,7 @@ def model(service: str, operation: str) -> OperationModel:
 
 
 def parsed(service: str, operation: str, status: int, body: str) -> Mapping[str, Any]:
-    """Read an answer from its bytes, as botocore's clients do."""
+    """Parse a response's body, as botocore's clients do."""
     found = model(service, operation)
     parser = botocore.parsers.create_parser(found.service_model.protocol)
     answer = {"status_code": status, "headers": {}, "body": body.encode()}
@@ -101,7 +101,7 @@ def parsed(service: str, operation: str, status: int, body: str) -> Mapping[str,
 
 
 def _typed(shape: Shape, value: Any, path: str) -> Any:
-    """The same with its times as times.  Raises NoSuchMemberError for what the model does not have."""
+    """Return `value` with its times as datetimes.  Raises NoSuchMemberError for a member that is not in the model."""
     if shape.type_name == "structure":
         if unknown := value.keys() - shape.members.keys():
             raise NoSuchMemberError(f"{path or shape.name} has no {', '.join(sorted(unknown))}")

@@ -1,4 +1,4 @@
-"""Records that are listed in pages."""
+"""Records that are paged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass
 class Record:
-    """One of a history, and its place in it."""
+    """One record of a history, and its position in it."""
 
     sequence: int
     view: Mapping[str, Any]

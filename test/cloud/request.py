@@ -1,6 +1,6 @@
-"""One request as it arrived: service, operation, caller and parameters.
+"""One request as received: service, operation, caller and parameters.
 
-Named in AWS's words, whatever the protocol: EC2's query form, EventBridge's JSON, Lambda's REST.
+They have AWS's names, whatever the protocol: EC2's query form, EventBridge's JSON, Lambda's REST.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from moto.core.utils import get_service_model
 from werkzeug.datastructures import MultiDict
 
 CREDENTIAL = re.compile(r"Credential=([^/,]*)/[^/]*/([^/]*)/([^/]*)/aws4_request")
-MODELS = {"servicequotas": "service-quotas"}  # botocore's name, where a service signs with another
+MODELS = {"servicequotas": "service-quotas"}  # signing name -> botocore's name, where they differ
 
 
 @dataclass(frozen=True)
 class Request:
-    """Bytes of an HTTP request; everything else is read from them when asked for."""
+    """The bytes of an HTTP request; everything else is parsed from them on demand."""
 
     method: str
     target: str
@@ -59,7 +59,7 @@ class Request:
 
     @cached_property
     def operation(self) -> str:
-        """AWS's name of what is asked; empty when nothing can be made of it."""
+        """Return AWS's name of the operation; empty if it cannot be determined."""
         if target := self.headers.get("x-amz-target"):
             return target.rpartition(".")[2]
         if action := self._form.get("Action"):
@@ -68,7 +68,7 @@ class Request:
 
     @cached_property
     def _form(self) -> dict[str, str]:
-        """The query protocol's parameters: in the body, or in the query string (as signature version 2 allows)."""
+        """Return the query protocol's parameters: the body's, or the query string's (as signature version 2 allows)."""
         is_form = self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
         text = self.body.decode("utf-8", "replace") if is_form else self.target.partition("?")[2]
         pairs = parse_qs(text, keep_blank_values=True)
@@ -78,7 +78,7 @@ class Request:
     def _routed(self) -> tuple[str, dict[str, Any]]:
         try:
             operation, uri = get_service_router(self.service).match(MotoRequest(self.environ()))
-        except Exception:  # noqa: BLE001  whatever cannot be named is passed on to moto, which answers
+        except Exception:  # noqa: BLE001  a request that cannot be named is passed on to moto, which responds
             return "", {}
         return str(operation.name), dict(uri)
 
@@ -86,7 +86,7 @@ class Request:
         return get_service_model(MODELS.get(self.service, self.service)).operation_model(self.operation)
 
     def parameters(self) -> dict[str, Any]:
-        """Every parameter by the service model's names, times as seconds since the epoch."""
+        """Return every parameter by its name in the service model; times are seconds since the epoch."""
         if not self.service or not self.operation:
             return {}
         model = self.model()
@@ -111,7 +111,7 @@ class Request:
         return loaded
 
     def environ(self) -> dict[str, Any]:
-        """As PEP 3333 wants it, and RAW_URI, by which moto finds what was percent-encoded."""
+        """Return a PEP 3333 environment with RAW_URI, from which moto restores percent-encoded characters."""
         path, _, query = self.target.partition("?")
         environ: dict[str, Any] = {
             "REQUEST_METHOD": self.method,

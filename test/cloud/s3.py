@@ -1,8 +1,8 @@
-"""S3 as far as moto's needs repair; and of AWS's managed policies the few that roles here attach.
+"""Repairs of moto's S3, and the few AWS managed policies that roles here attach.
 
-moto judges bucket policies without their conditions, so that the usual "TLS only" closes a bucket to everybody;
-here that is the gate's business (test.cloud.gate), where IAM is enforced.  And it parses all of AWS's 1,600
-managed policies at each reset.
+moto judges bucket policies without their conditions, so the usual "TLS only" policy closes a bucket to everybody.  Here
+the gate (test.cloud.gate), which enforces IAM, judges them instead.  moto also parses all of AWS's 1,600 managed
+policies at each reset.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MANAGED_POLICIES = frozenset(
 
 
 def install() -> None:
-    """Before the first request: moto reads its managed policies when it makes an account."""
+    """Patch moto; call it before the first request, because moto reads its managed policies for each new account."""
     FakeBucket.get_permission = _no_opinion
     known = json.loads(moto.iam.models.aws_managed_policies_data)
     some = {name: policy for name, policy in known.items() if name in MANAGED_POLICIES}

@@ -1,4 +1,4 @@
-"""One execution environment of a Lambda function: a process with the unpacked zip and nothing of ours."""
+"""One execution environment of a Lambda function: a process with the unpacked zip and none of our code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RUNTIME = Path(__file__).with_name("sandbox_runtime.py")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an invocation; `log` is what the function printed."""
+    """The outcome of an invocation; `log` is the output of the function."""
 
     payload: Any
     errored: bool
@@ -38,7 +38,7 @@ class Sandbox:
     """Takes one invocation at a time, as Lambda's environments do, and is ended at the time limit."""
 
     def __init__(self, function: Any, endpoint_url: str, credentials: Session, speed: float) -> None:
-        """`speed`: how much faster than AWS's a function's own pauses pass here."""
+        """Start the process; `speed` divides the function's own pauses."""
         self.key = self.key_of(function)
         self.stream = uuid.uuid4().hex  # of its log
         self._arn = function.function_arn
@@ -72,7 +72,7 @@ class Sandbox:
         return Outcome(payload, errored, text, time.time() - started_s, used_bytes)
 
     def _used_bytes(self) -> int:
-        """The most memory that the process ever had, if it lives."""
+        """Return the peak memory of the process; 0 if it has ended."""
         try:
             status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
         except OSError:
@@ -89,7 +89,7 @@ class Sandbox:
             self._process.stdin.write(order.encode() + b"\n")
             self._process.stdin.flush()
             line = self._answer(deadline_s)
-        except (OSError, ValueError):  # ValueError: the emulator ends, and has closed the pipes
+        except (OSError, ValueError):  # ValueError: the emulator is stopping and has closed the pipes
             line = b""
         if line is None:
             self._process.kill()
@@ -100,7 +100,7 @@ class Sandbox:
         return response.get("error", response.get("result")), "error" in response
 
     def _answer(self, deadline_s: float) -> bytes | None:
-        """A line; nothing when the process has ended; None at the time limit."""
+        """Return a line; empty if the process has ended, None at the time limit."""
         assert self._process.stdout is not None
         ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, deadline_s - time.time()))
         return self._process.stdout.readline() if ready else None
@@ -118,13 +118,13 @@ class Sandbox:
 
 
 def _last_words(payload: Any, errored: bool) -> str:
-    """Lambda's own line about an environment that was ended or has ended; the runtime has reported an exception."""
+    """Return Lambda's own line about an environment that timed out or exited; the runtime has logged exceptions."""
     message = payload.get("errorMessage", "") if errored and isinstance(payload, dict) else ""
     return f"{message}\n" if "Task timed out" in message or message.endswith(" exited") else ""
 
 
 def _environment(function: Any, endpoint_url: str, credentials: Session) -> dict[str, str]:
-    """As AWS documents the environment of a function, with every endpoint turned to the emulator."""
+    """Return a function's environment as AWS documents it, with every endpoint set to the emulator."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "AWS_ENDPOINT_URL": endpoint_url,

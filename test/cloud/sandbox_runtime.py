@@ -1,7 +1,7 @@
-"""What runs inside an execution environment: imports the handler and calls it, event by event.
+"""The program inside an execution environment: it imports the handler and calls it for one event after the other.
 
-Started with `python -I`, so it imports nothing of this project: the function sees its own zip, the standard
-library and what is installed beside the interpreter (boto3, as in AWS's runtime).
+It starts with `python -I`, so it imports nothing of this project: the function sees its own zip, the standard library
+and the packages that are installed beside the interpreter (boto3, as in AWS's runtime).
 """
 
 import importlib
@@ -18,7 +18,7 @@ Orders = queue.SimpleQueue[dict[str, Any]]
 
 
 class Context:
-    """What AWS documents of a handler's context object, as far as a Python function may rely on it."""
+    """The documented part of AWS's context object on which a Python function may rely."""
 
     def __init__(self, request_id: str, deadline_ms: int, arn: str) -> None:
         self.aws_request_id = request_id
@@ -37,14 +37,14 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
         module, _, name = os.environ["_HANDLER"].rpartition(".")
         handler = getattr(importlib.import_module(module), name)
         return {"result": handler(order["event"], Context(order["request_id"], order["deadline_ms"], order["arn"]))}
-    except Exception as error:  # noqa: BLE001  whatever a function raises is its outcome
+    except Exception as error:  # noqa: BLE001  any exception of a function is its outcome
         traceback.print_exc()
         trace = traceback.format_exc().splitlines()
         return {"error": {"errorType": type(error).__name__, "errorMessage": str(error), "stackTrace": trace}}
 
 
 def read_orders(orders: Orders) -> None:
-    """In a thread, so that the end of the emulator is noticed while a function runs."""
+    """Read events in a thread, so the process ends with the emulator even while a function runs."""
     for line in sys.stdin:
         orders.put(json.loads(line))
     os._exit(0)

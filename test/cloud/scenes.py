@@ -1,7 +1,8 @@
-"""How the emulated AWS comes to give an answer of each kind that AWS is known to have given.
+"""Scenes that make the emulated AWS return each kind of response that AWS is known to have returned.
 
-A kind is what of an answer decides which members it has: an error's code, or the state of what it shows.  A scene
-makes the account so and returns the parameters of the call; recordings that need none have their own.
+The kind of a response decides which members it has: an error's code, or the state of the object that it shows.  A scene
+brings the account into the required state and returns the parameters of the call.  A recording that needs no scene has
+its own parameters.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ RULE, STATE = "rule-1", "SpotFleetRequestState"
 
 
 def kinds(recording: Recording) -> set[str]:
-    """Of what an answer shows; empty if it shows no state."""
+    """Return the kinds of a response; empty if it shows no state."""
     response = recording.response()
     if recording.is_error:
         return {str(response["Error"]["Code"])}
@@ -47,7 +48,7 @@ def _template(cloud: Cloud, **data: Any) -> list[dict[str, Any]]:
 
 
 def _fleet(cloud: Cloud, **more: Any) -> str:
-    """An annex's: a one-time request with a token and times."""
+    """Request a fleet as annexes do: a one-time request with a token and times."""
     now_s = int(time.time())
     whole: dict[str, Any] = {
         "ClientToken": f"token-{now_s}",
@@ -73,7 +74,7 @@ def _ids(fleet_id: str) -> Asked:
 
 
 def _like(cloud: Cloud, response: Asked) -> str:
-    """A fleet of the request that the recorded one was made of."""
+    """Request a fleet with the recorded fleet's own request."""
     config = {key: value for key, value in response["SpotFleetRequestConfig"].items() if "Fulfilled" not in key}
     now_s = int(time.time())
     new = {"ClientToken": f"token-{now_s}", "ValidFrom": now_s - 10, "ValidUntil": now_s + 3600}
@@ -86,7 +87,7 @@ def _like(cloud: Cloud, response: Asked) -> str:
 
 
 def fleet_in(cloud: Cloud, recording: Recording, state: str) -> Asked | None:
-    """One that is as the recorded one in that state; None for a state that no fleet is in here."""
+    """Bring a fleet like the recorded one into that state; return None if no fleet here can be in it."""
     [response, *_] = [each for each in recording.response()["SpotFleetRequestConfigs"] if each[STATE] == state]
     if state not in {"active", "cancelled", "cancelled_running", "cancelled_terminating"}:
         return None
@@ -109,7 +110,7 @@ def to_cancel_alone(cloud: Cloud) -> Asked:
 
 
 def to_cancel_what_is_over(cloud: Cloud) -> Asked:
-    cloud.behave(fleet_trouble="silence")  # no instance: over at once
+    cloud.behave(fleet_trouble="silence")  # no instance, so it is cancelled immediately
     asked = to_cancel(cloud)
     cloud.client("ec2").cancel_spot_fleet_requests(**asked)
     return asked
@@ -120,7 +121,7 @@ def to_cancel_nothing(_: Cloud) -> Asked:
 
 
 def history_with(cloud: Cloud, recording: Recording, kind: str) -> Asked | None:
-    """One that has events of that type, and a page more if the recorded one has."""
+    """Create a history with events of that type, and with a next page if the recorded one has one."""
     cloud.behave(fleet_trouble="no-capacity" if kind in {"error", "information"} else "")
     asked = {"SpotFleetRequestId": _fleet(cloud, TargetCapacity=2), "StartTime": time.time() - 60}
     return asked | ({"MaxResults": 3} if "NextToken" in recording.response() else {})
@@ -134,7 +135,10 @@ def _instance(cloud: Cloud, **of_template: Any) -> str:
 
 
 def instance_in(cloud: Cloud, recording: Recording, state: str) -> Asked | None:
-    """One in that state, with a profile if the recorded one has one; None for a state that no instance is in here."""
+    """Bring an instance into that state, with a profile if the recorded one has one.
+
+    Return None if no instance here can be in that state.
+    """
     cloud.behave(whole_instances=True)
     profile = any(values(recording.response(), "Reservations[].Instances[].IamInstanceProfile"))
     asked = {"InstanceIds": [_instance(cloud, **({"IamInstanceProfile": {"Name": "one"}} if profile else {}))]}
@@ -356,7 +360,7 @@ OF_STATES: Mapping[str, Callable[[Cloud, Recording, str], Asked | None]] = {
 
 
 def play(cloud: Cloud, recording: Recording, kind: str) -> Asked | None:
-    """Bring the account into a state; the parameters of the call, or None where there is no such scene."""
+    """Bring the account into a state; return the parameters of the call, or None if there is no such scene."""
     if recording.operation in OF_STATES and not recording.is_error:
         if kind:
             return OF_STATES[recording.operation](cloud, recording, kind)
@@ -368,7 +372,7 @@ def play(cloud: Cloud, recording: Recording, kind: str) -> Asked | None:
 
 
 def client_for(cloud: Cloud, recording: Recording) -> Any:
-    """The account's own; where the answer is a refusal, a user's who lacks one right."""
+    """Return the account's own client, or for a refusal that of a user who lacks one permission."""
     if "UnauthorizedOperation" not in kinds(recording):
         return cloud.client(recording.service)
     rights = policy(allow(["ec2:RequestSpotFleet", "iam:PassRole", "ec2:CreateTags"]))

@@ -1,6 +1,6 @@
-"""The HTTP rim: HTTP/1.1 with connections kept, and a hand on the socket for the faults that need one.
+"""The HTTP server: HTTP/1.1 with persistent connections, and access to the socket for the faults that need it.
 
-Not werkzeug's server: it closes every connection, and a connection reset needs the socket itself.
+werkzeug's server would not do: it closes every connection, and a connection reset needs the socket itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OWN_HEADERS = frozenset({"content-length", "connection", "date", "server", "tran
 
 
 class Server(ThreadingHTTPServer):
-    """Listens on 127.0.0.1 only, or on a socket that listens already."""
+    """A server that listens on 127.0.0.1 only, or on a given socket that is already listening."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -45,7 +45,7 @@ class Server(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, name="server", kwargs={"poll_interval": 0.1}, daemon=True).start()
 
     def end_hangs(self) -> int:
-        """Reset the connections of calls that hang now, and return their number."""
+        """Reset the connections of the calls that hang now, and return their number."""
         hanging = tuple(self.hanging)
         for each in hanging:
             with suppress(OSError):
@@ -53,7 +53,7 @@ class Server(ThreadingHTTPServer):
         return len(hanging)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no news."""
+        """Ignore errors: a client that disconnected is not worth a message."""
 
 
 class _Exchange(BaseHTTPRequestHandler):
@@ -83,7 +83,7 @@ class _Exchange(BaseHTTPRequestHandler):
         return Request(self.command, self.path, headers, body, (str(address[0]), int(address[1])))
 
     def _write(self, answer: Answer) -> None:
-        """In one piece: two small writes would meet Nagle and a delayed acknowledgement."""
+        """Write a response in one piece: two small writes would meet Nagle and a delayed acknowledgement."""
         own = [f"Content-Length: {len(answer.body)}", f"Date: {self.date_time_string(self.server.now_s())}"]
         given = [f"{name}: {value}" for name, value in answer.headers.items() if name.lower() not in OWN_HEADERS]
         head = "\r\n".join([f"HTTP/1.1 {answer.status} {self._reason(answer.status)}", *own, *given, "", ""])
@@ -109,7 +109,7 @@ class _Exchange(BaseHTTPRequestHandler):
             return
 
     def log_message(self, *_: object) -> None:
-        """The audit shows it better."""
+        """Log nothing: the audit shows more."""
 
 
 def _nothing_yet(_: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""Service-linked roles as IAM has them: by AWS's names, and not to be deleted while somebody uses them."""
+"""Service-linked roles as in IAM: with AWS's names, and protected from deletion while they are in use."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ NAMES = {"spot": "EC2Spot", "spotfleet": "EC2SpotFleet", "ec2fleet": "EC2Fleet"}
 
 
 class ActingIam(IamResponse):  # type: ignore[misc]  # moto has no types
-    """`in_use` is put in by `install`: whether instances run that fleets launched."""
+    """moto's IAM with service-linked roles; `in_use`, set by `install`, returns whether fleets have instances."""
 
     in_use: Callable[[], bool]
 
     def get_role(self) -> ActionResult:
-        """With AWS's words for a role that there is not.  CERTAIN: test/cloud/recordings/identities.json."""
+        """Use AWS's message for a role that does not exist.  CERTAIN: test/cloud/recordings/identities.json."""
         name = self._get_param("RoleName")
         if all(each.name != name for each in self.backend.roles.values()):
             raise NotFoundException(f"The role with name {name} cannot be found.")
@@ -41,7 +41,7 @@ class ActingIam(IamResponse):  # type: ignore[misc]  # moto has no types
 
 
 def install(in_use: Callable[[], bool]) -> None:
-    """Before the first request: moto reads its routing table once."""
+    """Replace moto's routes; call it before the first request, because moto reads its routing table once."""
     SERVICE_NAME_CONVERSION.update(NAMES)
     ActingIam.in_use = staticmethod(in_use)
     paths: dict[str, Any] = moto.iam.urls.url_paths

@@ -1,4 +1,4 @@
-"""What two answers to the same call have in common: the names, types and forms of their members, not their values.
+"""The common part of two responses to the same call: the names, types and forms of their members, not the values.
 
 A path names a member as JSON would: `Reservations[].Instances[].State.Name`; `{}` stands for a key of a map.
 """
@@ -14,7 +14,7 @@ from botocore.model import Shape
 
 from test.cloud.recording import TYPES, NoSuchMemberError, model
 
-FORMS = {  # of texts that name something of AWS's: what AWS's have, the emulator's must have
+FORMS = {  # of identifiers: a form that AWS's response has, the emulator's must have
     "arn": r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:(\d{12}|aws)?:.+",
     "sfr": r"sfr-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
     "sir": r"sir-[0-9a-z]{8}",
@@ -29,7 +29,7 @@ STAND_INS = re.compile(
 
 
 def paths(service: str, operation: str, response: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Each path of an answer, and the forms and words of its texts.  Raises NoSuchMemberError for a wrong type."""
+    """Return each path of a response and the forms of its texts.  Raises NoSuchMemberError for a wrong type."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     output = model(service, operation).output_shape
     if output is not None:
@@ -59,14 +59,14 @@ def _walk(shape: Shape, value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _word(shape: Shape, value: Any) -> str:
-    """What of a value counts: the form of a name of AWS's."""
+    """Return the form of an AWS identifier; empty for any other value."""
     if not isinstance(value, str) or getattr(shape, "enum", None):
         return ""
     return next((f"<{form}>" for form, pattern in FORMS.items() if re.fullmatch(pattern, value)), "")
 
 
 def values(response: Mapping[str, Any], path: str) -> Iterator[Any]:
-    """The values at a path."""
+    """Yield the values at a path."""
     name, _, rest = path.partition(".")
     found = response.get(name.removesuffix("[]"))
     if found is None:
@@ -79,5 +79,5 @@ def values(response: Mapping[str, Any], path: str) -> Iterator[Any]:
 
 
 def plain(message: str) -> str:
-    """The message of an error without what it names."""
+    """Return an error's message with placeholders for the identifiers in it."""
     return STAND_INS.sub(lambda found: f"<{found.lastgroup}>", message)

@@ -1,4 +1,4 @@
-"""What AWS checks in a Spot Fleet request, and the launch specifications that it comes to."""
+"""AWS's checks of a Spot Fleet request, and the launch specifications that result from it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from moto.ec2.exceptions import EC2ClientError
 from test.cloud.launch_templates import LaunchTemplates
 
 MAX_TOKEN = 64
-TEMPLATE = "LaunchTemplate"  # what a specification was made of, as RunInstances names it
+TEMPLATE = "LaunchTemplate"  # the origin of a specification, by RunInstances' name
 
 
 def checked(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`config` as it came, or an error of EC2's."""
+    """Return `config` unchanged, or raise EC2's error."""
     if int(config["TargetCapacity"]) <= 0:
         raise EC2ClientError("InvalidSpotFleetRequestConfig", "TargetCapacity must be positive.")
     if bool(config.get("LaunchSpecifications")) == bool(config.get("LaunchTemplateConfigs")):
@@ -51,8 +51,8 @@ def _pools(config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [*_inline(config), *(each for template in templates for each in template.get("Overrides") or [])]
 
 
-# By AWS's documentation, each in its words (botocore's EC2 model; of the last the user guide, "Examples of
-# configurations that are valid and not valid").  Which error code AWS answers with is not documented.
+# The rules of AWS's documentation, in its own wording (botocore's EC2 model; the last one from the user guide,
+# "Examples of configurations that are valid and not valid").  The error code that AWS returns is not documented.
 DOCUMENTED: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "If you include On-Demand capacity in your request, you must use LaunchTemplateConfigs.": lambda config: (
         int(config.get("OnDemandTargetCapacity") or 0) > 0 and bool(_inline(config))
@@ -80,7 +80,7 @@ DOCUMENTED: dict[str, Callable[[Mapping[str, Any]], bool]] = {
 
 
 def specifications(config: Mapping[str, Any], templates: LaunchTemplates, late_s: float) -> list[dict[str, Any]]:
-    """One specification an instance pool: inline ones, or launch templates with each of their overrides."""
+    """Return one specification per instance pool: inline ones, or launch templates with each of their overrides."""
     found = [dict(spec) for spec in _inline(config)]
     for each in config.get("LaunchTemplateConfigs") or []:
         template = _template_data(each["LaunchTemplateSpecification"], templates, late_s)

@@ -1,4 +1,4 @@
-"""One stack: what it was made of, what it has made, and what happened to it."""
+"""One stack: its template and parameters, its resources and its events."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ Permit = Callable[[str, str], None]  # (action, resource); raises Denied
 
 
 class Denied(Exception):
-    """The caller of CloudFormation lacks a right that a handler needs."""
+    """The caller of CloudFormation lacks a permission that a handler needs."""
 
 
 @dataclass
 class Resource:
-    """One resource of a stack, as it was last made."""
+    """One resource of a stack, as last created or updated."""
 
     logical_id: str
     kind: str
     made: Made
     properties: dict[str, Any]
     policies: dict[str, str] = field(default_factory=dict)  # DeletionPolicy, UpdateReplacePolicy
-    as_made: Any = None  # what reading it gave then
-    is_unsure: bool = False  # an update of it failed half-way
+    as_made: Any = None  # the result of reading it then
+    is_unsure: bool = False  # an update of it failed halfway
 
     @property
     def handler(self) -> Kind:
@@ -51,7 +51,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a stack is made of."""
+    """The template and parameters of a stack."""
 
     body: str
     parameters: dict[str, str]
@@ -59,7 +59,7 @@ class Wanted:
 
 @dataclass
 class Stack:
-    """`before` and `resources_before`: to what a failed update goes back."""
+    """A stack; a failed update rolls back to `before` and `resources_before`."""
 
     name: str
     stack_id: str
@@ -67,14 +67,14 @@ class Stack:
     wanted: Wanted
     client: Client
     permit: Permit
-    role_arn: str = ""  # with whose rights everything is done; empty: the caller's
+    role_arn: str = ""  # the role whose permissions are used; empty: the caller's
     status: str = "CREATE_IN_PROGRESS"
     reason: str = ""
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     resources: dict[str, Resource] = field(default_factory=dict)
     before: Wanted | None = None
     resources_before: dict[str, Resource] = field(default_factory=dict)
-    leftover: list[Resource] = field(default_factory=list)  # to be removed when an update, or its rollback, is complete
+    leftover: list[Resource] = field(default_factory=list)  # removed when an update, or its rollback, is complete
     events: list[dict[str, Any]] = field(default_factory=list)
     drift: dict[str, Any] = field(default_factory=lambda: {"StackDriftStatus": "NOT_CHECKED"})
     drifts: list[dict[str, Any]] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Stack:
 
     def turn(self, status: str, reason: str = "") -> None:
         self.note(self.name, self.stack_id, "AWS::CloudFormation::Stack", status, reason)
-        self.status, self.reason = status, reason  # who sees the status finds its event
+        self.status, self.reason = status, reason  # a reader who sees the status finds its event
 
     def outputs(self) -> list[dict[str, str]]:
         if not self.status.endswith("_COMPLETE") or self.status.startswith(("ROLLBACK", "DELETE", "REVIEW")):
@@ -137,17 +137,17 @@ class Stack:
         return made.attributes[attribute] if attribute else made.physical_id
 
     def permit_to(self, kind: str, verb: str, subject: str) -> None:
-        """Raises Denied unless the caller may do all that this handler needs."""
+        """Raises Denied unless the caller has all permissions that this handler needs."""
         for action, resource in needed(kind, verb, subject, self.region, ACCOUNT):
             self.permit(action, resource)
 
     def tags_of(self, resource: Resource) -> dict[str, str]:
-        """Source (CERTAIN): CloudFormation user guide, "Resource tag": aws: tags on what a stack makes."""
+        """Return the aws: tags of a stack's resource.  CERTAIN: CloudFormation user guide, "Resource tag"."""
         own = {"stack-name": self.name, "stack-id": self.stack_id, "logical-id": resource.logical_id}
         return {f"aws:cloudformation:{key}": value for key, value in own.items()}
 
     def new_name(self, logical_id: str) -> str:
-        """For a resource that has none of its own."""
+        """Return a name for a resource without its own."""
         letters = string.ascii_letters + string.digits
         suffix = "".join(secrets.choice(letters) for _ in range(12))
         return f"{self.name[:24]}-{logical_id[:24]}-{suffix}"

@@ -1,8 +1,8 @@
-"""Conditions of a template: what they come to with the values of its parameters, and what is left of it then.
+"""Conditions of a template: their values for given parameters, and the part of the template that remains.
 
 Source (CERTAIN): CloudFormation user guide, "CloudFormation template Conditions syntax" and "Condition functions":
-conditions are evaluated before anything is made, from parameters and pseudo parameters only; of Fn::If the other
-branch is as if it were not there; a resource or an output whose condition is false is not made.
+conditions are evaluated before anything is created, from parameters and pseudo parameters only; the unused branch of
+an Fn::If is ignored; a resource or an output whose condition is false is not created.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Values = Mapping[str, str]
 
 
 def decided(template: Mapping[str, Any], values: Values) -> dict[str, Any]:
-    """The template without conditions.  Raises TemplateError for a function that a condition cannot have."""
+    """Return the template without conditions.  Raises TemplateError for a function that a condition cannot have."""
     conditions = template.get("Conditions", {})
 
     def holds(name: str) -> bool:
@@ -40,7 +40,7 @@ def _without(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _chosen(value: Any, holds: Callable[[str], bool]) -> Any:
-    """`value` with the branch of each Fn::If that counts."""
+    """Return `value` with each Fn::If replaced by its applicable branch."""
     if isinstance(value, list):
         return [_chosen(each, holds) for each in value]
     if not isinstance(value, dict):

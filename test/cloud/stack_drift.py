@@ -1,4 +1,4 @@
-"""Drift: each resource of a stack compared with what it was when CloudFormation made it."""
+"""Drift: each resource of a stack compared with its state when CloudFormation created or updated it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from test.cloud.stack_kinds import is_gone
 
 
 def detect_drift(stack: Stack) -> None:
-    """Compare each resource with what it was when CloudFormation made it."""
+    """Compare each resource with its state when CloudFormation created or updated it."""
     drifts = [_drift_of(stack, resource) for resource in stack.resources.values()]
     drifted = [each for each in drifts if each["StackResourceDriftStatus"] != "IN_SYNC"]
     stack.drifts = drifts
@@ -33,7 +33,7 @@ def _drift_of(stack: Stack, resource: Resource) -> dict[str, Any]:
         now = None
     if now is None:
         return _drift(stack, resource, "DELETED", [])
-    # AWS looks at no property that the template does not set.
+    # AWS ignores properties that the template does not set.
     changed = [key for key in now if key in resource.properties and now[key] != (resource.as_made or {}).get(key)]
     return _drift(stack, resource, "MODIFIED" if changed else "IN_SYNC", changed)
 

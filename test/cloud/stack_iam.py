@@ -63,7 +63,7 @@ class Role(Kind):
 
 
 class RolePolicy(Kind):
-    """Its physical ID names both: policy|role."""
+    """A role's policy; its physical ID names both: policy|role."""
 
     CREATE_ONLY = ("PolicyName", "RoleName")
 

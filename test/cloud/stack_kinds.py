@@ -1,8 +1,8 @@
-"""What every type of resource has in common: how CloudFormation makes, finishes, changes, reads and removes one.
+"""The base of all resource types: how CloudFormation creates, finishes, updates, reads and deletes a resource.
 
-By calls to the services themselves, with the keys of CloudFormation's caller, as AWS does it: so that
-what they may not do fails here too, and why.  Which calls those are is from the handlers' permissions in AWS's
-own resource schemas, and so are the properties that nothing can change (`createOnlyProperties`).
+A handler calls the services themselves with the keys of CloudFormation's caller, as AWS does, so a call for which the
+caller lacks the permission fails here too, with the same reason.  The calls are derived from the handlers' permissions
+in AWS's own resource schemas, as are the properties that nothing can change (`createOnlyProperties`).
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ EXISTING = frozenset(
 
 
 class HandlerError(Exception):
-    """A handler gave up; says why."""
+    """A handler gave up; the message has the reason."""
 
 
 class ExistingError(HandlerError):
-    """A resource of that name is there, and not of this stack."""
+    """A resource of that name exists and does not belong to this stack."""
 
 
 @dataclass
 class Made:
-    """A resource that exists: what Ref and Fn::GetAtt give."""
+    """A resource that exists: the results of Ref and Fn::GetAtt."""
 
     physical_id: str
     attributes: dict[str, str] = field(default_factory=dict)
 
 
 class Kind:
-    """One type of resource.  `create` is the one call after which there is something; `finish` is the rest."""
+    """One type of resource.  `create` is the one call after which the resource exists; `finish` makes the others."""
 
-    NAME = ""  # the property that gives it a name of its own
+    NAME = ""  # the property that gives the resource a custom name
     CREATE_ONLY: ClassVar[tuple[str, ...]] = ()
 
     def create(self, client: Client, name: str, properties: Properties) -> Made:
@@ -66,7 +66,7 @@ class Kind:
         return made
 
     def mark(self, client: Client, made: Made, tags: dict[str, str]) -> None:
-        """Write the stack's own tags (aws:cloudformation:...) on it, where somebody looks at them."""
+        """Set the stack's own tags (aws:cloudformation:...) on a resource, for the types whose tags are used."""
 
     def update(self, client: Client, name: str, properties: Properties) -> Made:
         raise NotImplementedError
@@ -78,7 +78,7 @@ class Kind:
         raise NotImplementedError
 
     def subject(self, name: str, properties: Properties) -> str:  # noqa: ARG002
-        """The physical ID of what a permission is about: its own, or that of what it hangs on."""
+        """Return the physical ID that permissions are checked for: the resource's own, or that of its parent."""
         return name
 
     def is_replaced(self, before: Properties, after: Properties) -> bool:
@@ -90,7 +90,7 @@ def is_gone(error: Exception) -> bool:
 
 
 def handler_code(error: Exception) -> str:
-    """CloudFormation's own word for what went wrong in a handler."""
+    """Return CloudFormation's own code for a handler's failure."""
     if isinstance(error, ExistingError):
         return "AlreadyExists"
     code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""

@@ -1,4 +1,4 @@
-"""A function in a stack, who may call it, and what becomes of its asynchronous calls."""
+"""A function in a stack, its permissions, and the settings of its asynchronous calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from test.cloud.stack_kinds import Client, ExistingError, HandlerError, Kind, Ma
 
 PATIENCE_S = 60.0  # for an update of a function to become effective
 LOOK_S = 0.05
-UNSET: Properties = {"Description": "", "Environment": {"Variables": {}}}  # what a property that went away becomes
+UNSET: Properties = {"Description": "", "Environment": {"Variables": {}}}  # the values of removed properties
 
 
 class Function(Kind):
@@ -47,7 +47,7 @@ class Function(Kind):
         return {key: properties[key] for key in self.SETTINGS if key in properties}
 
     def read(self, client: Client, name: str) -> Properties | None:
-        """Without the code: it is a write-only property, which is why drift detection does not see it change."""
+        """Return the settings without the code, a write-only property, whose changes drift detection cannot see."""
         answered = client("lambda").get_function(FunctionName=name)["Configuration"]
         return {key: answered.get(key) for key in self.SETTINGS}
 
@@ -56,7 +56,7 @@ class Function(Kind):
 
 
 def _wait_until_updated(functions: Any, name: str) -> None:
-    """CERTAIN: Lambda refuses the next change until LastUpdateStatus is Successful."""
+    """Wait, because Lambda refuses the next change until LastUpdateStatus is Successful (CERTAIN)."""
     deadline_s = time.monotonic() + PATIENCE_S
     while functions.get_function(FunctionName=name)["Configuration"]["LastUpdateStatus"] == "InProgress":
         if time.monotonic() > deadline_s:
@@ -72,7 +72,7 @@ def zipped(code: str) -> bytes:
 
 
 class Permission(Kind):
-    """Its physical ID: statement|function.  Nothing of it can change: another one takes its place."""
+    """A permission; its physical ID is statement|function.  It cannot be changed, only replaced."""
 
     CREATE_ONLY = ("FunctionName", "Action", "Principal", "SourceArn", "SourceAccount", "PrincipalOrgID")
 
@@ -94,7 +94,10 @@ class Permission(Kind):
 
 
 class EventInvokeConfig(Kind):
-    """Its physical ID: function|qualifier.  Its create handler may only Put: one that is there is overwritten."""
+    """A configuration of asynchronous calls; its physical ID is function|qualifier.
+
+    Its create handler has only the permission to Put, so it overwrites an existing one.
+    """
 
     CREATE_ONLY = ("FunctionName", "Qualifier")
     SETTINGS = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")
@@ -125,5 +128,5 @@ class EventInvokeConfig(Kind):
 
 
 def function_of(properties: Properties) -> str:
-    """By a name or an ARN: the name."""
+    """Return the function's name, from a name or an ARN."""
     return str(properties["FunctionName"]).rpartition("function:")[2]

@@ -1,4 +1,4 @@
-"""What the emulator's own tests ask of CloudFormation: the stack of one enforcer, as its maker sees it."""
+"""CloudFormation requests of the emulator's own tests: the stack of one enforcer, as its owner sees it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def template(
     leave_out: str = "",
     parameter: Mapping[str, Any] = MAX_LEASE,
 ) -> str:
-    """The stack of one enforcer, with some properties of some resources changed."""
+    """Return the template of one enforcer, with some properties of some resources changed."""
     changed = changed or {}
     resources: dict[str, tuple[str, Mapping[str, Any]]] = {
         "Log": ("AWS::Logs::LogGroup", {"LogGroupName": GROUP, "RetentionInDays": 90}),
@@ -103,14 +103,14 @@ def template(
 
 
 class Stack:
-    """One stack of a cloud, as its maker sees it."""
+    """One stack of a cloud, as its owner sees it."""
 
     def __init__(self, cloud: Cloud, name: str = "one", cloudformation: Any = None) -> None:
         self.name = name
         self.cloudformation = cloudformation or cloud.client("cloudformation")
 
     def begin(self, body: str) -> None:
-        """Create it without waiting for the end."""
+        """Start to create the stack, without waiting for the end."""
         self._ask(self.cloudformation.create_stack, body, {})
 
     def create(self, body: str, **parameters: Any) -> str:
@@ -120,12 +120,12 @@ class Stack:
         return self._asked(self.cloudformation.update_stack, body, parameters)
 
     def _asked(self, call: Any, body: str, parameters: dict[str, Any]) -> str:
-        """The state that comes of it."""
+        """Make the call and return the final status."""
         self._ask(call, body, parameters)
         return self.settled()
 
     def _ask(self, call: Any, body: str, parameters: dict[str, Any]) -> None:
-        """A parameter that is given as None keeps its value."""
+        """Make the call; a parameter that is None keeps its value."""
         given = [
             {"ParameterKey": key} | ({"UsePreviousValue": True} if value is None else {"ParameterValue": value})
             for key, value in parameters.items()
@@ -155,7 +155,7 @@ class Stack:
         return str(answered["ParameterValue"])
 
     def events(self, logical_id: str) -> list[str]:
-        """Of a resource, the oldest first."""
+        """Return the statuses of a resource's events, oldest first."""
         answered = self.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
         return [each["ResourceStatus"] for each in reversed(answered) if each["LogicalResourceId"] == logical_id]
 
@@ -176,7 +176,7 @@ def receipts(cloud: Cloud) -> list[dict[str, Any]]:
 
 
 def there(cloud: Cloud) -> list[str]:
-    """What has a name that only one can have."""
+    """Return the names of all rules, functions and log groups, which must be unique."""
     rules = [each["Name"] for each in cloud.client("events").list_rules()["Rules"]]
     functions = [each["FunctionName"] for each in cloud.client("lambda").list_functions()["Functions"]]
     groups = [each["logGroupName"] for each in cloud.client("logs").describe_log_groups()["logGroups"]]

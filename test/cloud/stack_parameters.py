@@ -1,8 +1,8 @@
-"""The parameters of a stack: what is given, what is kept, what is taken from the template, and what that changes.
+"""The parameters of a stack: values that are given, kept or defaults of the template, and the change they make.
 
-Source (CERTAIN unless said): CloudFormation user guide, "Parameters", and API reference, Parameter: UsePreviousValue
-takes the value that the stack has.  A parameter that an update leaves out is the template's Default again, not the
-stack's value.  The words: LIKELY.
+Source (CERTAIN unless marked): CloudFormation user guide, "Parameters", and API reference, Parameter: UsePreviousValue
+keeps the stack's value.  A parameter that an update omits gets the template's Default again, not the stack's value.
+The messages: LIKELY.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Given = Mapping[str, Any]
 
 
 def values_of(template: Mapping[str, Any], given: Iterable[Given], before: Values | None) -> dict[str, str]:
-    """Every parameter's value; `before`: what the stack has, None for one that is made.  Raises TemplateError."""
+    """Return every parameter's value; `before` has the stack's values, None for a new one.  Raises TemplateError."""
     declared: Mapping[str, Any] = template.get("Parameters", {})
     asked = {each["ParameterKey"]: each for each in given}
     if unknown := [name for name in asked if name not in declared]:
@@ -83,15 +83,15 @@ def _text_fault(value: str, declared: Mapping[str, Any]) -> str:
 
 
 def referred(declared: Mapping[str, Any], value: str) -> str | list[str]:
-    """What Ref gives of it."""
+    """Return the result of a Ref to a parameter."""
     return value.split(",") if "List" in declared["Type"] else value
 
 
 def effective(template: Mapping[str, Any], values: Values) -> Any:
-    """What a template and its parameters come to.  An update that changes nothing of it is none.
+    """Return the part of a template, with its parameters' values, that an update must change.
 
-    CERTAIN for an equal template: "No updates are to be performed."; and by the user guide, "Template anatomy", for
-    Description and Metadata: they cannot be updated by themselves.
+    CERTAIN: an update with an equal template fails ("No updates are to be performed."), and Description and Metadata
+    cannot be updated by themselves (user guide, "Template anatomy").
     """
     declared = template.get("Parameters", {})
 
@@ -102,7 +102,7 @@ def effective(template: Mapping[str, Any], values: Values) -> Any:
 
 
 def shown_parameters(template: Mapping[str, Any], values: Values) -> list[dict[str, str]]:
-    """As DescribeStacks shows them."""
+    """Return the parameters as DescribeStacks shows them."""
     declared = template.get("Parameters", {})
     return [
         {"ParameterKey": name, "ParameterValue": "****" if _is_true(declared[name].get("NoEcho")) else value}

@@ -1,10 +1,11 @@
-"""The rights that CloudFormation's handlers need of its caller, beyond and beside the calls that ours make.
+"""The permissions that CloudFormation's handlers need of its caller, besides those of the calls that ours make.
 
-From AWS's own resource schemas (`handlers.*.permissions`, as published for each resource type; read in November
-2026 in pulumi/pulumi-aws-native, aws-cloudformation-schema/), without what is for properties that our templates do
-not set: KMS, VPCs, code in S3, replication, and so on.  AttachRolePolicy, DetachRolePolicy and PassRole are asked for
-by the calls themselves, which say for which policy and service.  A real handler may make calls that the emulated one
-need not, tagging with the stack's name, say; so each is asked for here, whether or not it is then made.
+They are from AWS's own resource schemas (`handlers.*.permissions`, as published for each resource type; read in
+November 2026 in pulumi/pulumi-aws-native, aws-cloudformation-schema/), without those for properties that our templates
+do not set: KMS, VPCs, code in S3, replication, and so on.  AttachRolePolicy, DetachRolePolicy and PassRole are checked
+by the calls themselves, which name the policy and the service.  A real handler may make calls that the emulated one
+does not need, such as tagging with the stack's name.  So every permission is checked here, whether or not its call is
+made.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ HANDLERS: Mapping[str, Verbs] = {
         "update": ("ec2:DescribeSecurityGroups",),
         "delete": ("ec2:DescribeSecurityGroups", "ec2:DeleteSecurityGroup", "ec2:DescribeInstances"),
     },
-    # Of 2024, in commit 0d8c3d79 there: today's schema of this type shows no handlers.
+    # From 2024, in commit 0d8c3d79 there: today's schema of this type shows no handlers.
     "AWS::Events::Rule": {
         "create": ("events:DescribeRule", "events:PutRule", "events:PutTargets"),
         "read": ("events:DescribeRule", "events:ListTargetsByRule"),
@@ -166,10 +167,10 @@ ARNS = {
     "AWS::S3::Bucket": "arn:aws:s3:::{name}",
     "AWS::S3::BucketPolicy": "arn:aws:s3:::{name}",
 }
-ON_ANYTHING = ("ec2:Describe", "logs:Describe")  # AWS knows no narrower resource for these
+ON_ANYTHING = ("ec2:Describe", "logs:Describe")  # AWS supports no narrower resource for these
 
 
 def needed(kind: str, verb: str, name: str, region: str, account: str) -> list[tuple[str, str]]:
-    """(action, resource) of each; `name` is the physical ID, or for what hangs on something else, that one's."""
+    """Return the (action, resource) pairs; `name` is the resource's `Kind.subject`."""
     arn = ARNS[kind].format(name=name, region=region, account=account)
     return [(action, "*" if action.startswith(ON_ANYTHING) else arn) for action in HANDLERS.get(kind, {}).get(verb, ())]

@@ -1,4 +1,4 @@
-"""The resource types that our templates have."""
+"""The resource types of our templates."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class LogGroup(Kind):
 
 
 def _group(client: Client, name: str) -> dict[str, Any]:
-    """Empty for one that is not there."""
+    """Return a log group; empty if it does not exist."""
     groups = client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     return next((each for each in groups if each["logGroupName"] == name), {})
 
 
 class Rule(Kind):
-    """PutRule would change a rule that is there without a word: so the handler looks first, which its rights tell."""
+    """A rule; PutRule would silently change an existing one, so the handler first reads it, as its permissions show."""
 
     NAME = "Name"
     CREATE_ONLY = ("Name", "EventBusName")

@@ -61,7 +61,7 @@ def _encryption(properties: Properties) -> list[Any]:
 
 
 def _lifecycle(configuration: Properties) -> Properties:
-    """CloudFormation's words in S3's."""
+    """Translate CloudFormation's lifecycle configuration to S3's."""
     return {
         "Rules": [
             {
@@ -77,7 +77,7 @@ def _lifecycle(configuration: Properties) -> Properties:
 
 
 def _or_none(call: Callable[..., Properties], bucket: str) -> Properties | None:
-    """None for what a bucket has not got."""
+    """Return a bucket's configuration, None if the bucket does not have it."""
     try:
         return call(Bucket=bucket)
     except ClientError as error:

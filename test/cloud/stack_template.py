@@ -1,4 +1,4 @@
-"""CloudFormation's templates, as far as ours go: references, their order, and values in place of them."""
+"""The parts of CloudFormation's templates that ours use: references, their order, and their values."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 VARIABLE = re.compile(r"\$\{(!?)([A-Za-z0-9:.]+)\}")
 MAX_BODY_BYTES = 51_200  # CERTAIN: CloudFormation API reference, CreateStack, TemplateBody
-NO_VALUE = object()  # what {"Ref": "AWS::NoValue"} gives: the property is not there
+NO_VALUE = object()  # the result of {"Ref": "AWS::NoValue"}: the property is removed
 Lookup = Callable[[str, str], Any]  # (resource, attribute; empty: Ref) -> value
 
 
 class TemplateError(ValueError):
-    """What CloudFormation answers with ValidationError."""
+    """A fault that CloudFormation reports as ValidationError."""
 
 
 def parsed(body: str) -> dict[str, Any]:
-    """Raises TemplateError for what cannot be carried out, whatever the values of its parameters."""
+    """Parse a template.  Raises TemplateError for a fault that does not depend on the parameters' values."""
     if len(body.encode()) > MAX_BODY_BYTES:
         raise TemplateError(
             "1 validation error detected: Value at 'templateBody' failed to satisfy constraint: "
@@ -48,7 +48,7 @@ def _check_references(template: Mapping[str, Any]) -> None:
 
 
 def resolved(value: Any, lookup: Lookup) -> Any:
-    """`value` with Ref, Fn::GetAtt, Fn::Sub and Fn::Join done.  Raises TemplateError for another function."""
+    """Return `value` with Ref, Fn::GetAtt, Fn::Sub and Fn::Join evaluated.  Raises TemplateError for another one."""
     if isinstance(value, list):
         return [each for each in (resolved(each, lookup) for each in value) if each is not NO_VALUE]
     if not isinstance(value, dict):
@@ -69,7 +69,7 @@ def _called(value: dict[str, Any], lookup: Lookup) -> Any:
             return lookup(name, attribute)
         case [("Fn::Sub", str(text))]:
             return VARIABLE.sub(lambda found: _variable(found, lookup), text)
-        case [("Fn::If", [str(), yes, no])]:  # in looking for references: test.cloud.stack_conditions decides the rest
+        case [("Fn::If", [str(), yes, no])]:  # only to find references: test.cloud.stack_conditions decides
             return [resolved(yes, lookup), resolved(no, lookup)]
         case [("Fn::Join", [str(separator), list(parts)])]:
             return separator.join(str(resolved(part, lookup)) for part in parts)
@@ -84,7 +84,7 @@ def _variable(found: re.Match[str], lookup: Lookup) -> str:
 
 
 def in_order(resources: Mapping[str, Any]) -> list[str]:
-    """Each after all that it refers to."""
+    """Return the resources' names, each after all those that it refers to."""
     ordered: list[str] = []
 
     def place(name: str, above: tuple[str, ...]) -> None:

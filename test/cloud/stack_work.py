@@ -1,8 +1,8 @@
-"""What goes on in the background of one stack: resource by resource, and back again when one fails.
+"""The background work on one stack: resource by resource, with a rollback when one fails.
 
 Source (CERTAIN): CloudFormation user guide, "Update behaviors of stack resources", "Understand update stack status
-codes" and "DeletionPolicy attribute": what takes another's place is made first, and the other removed only in the
-clean-up, when all the rest has been done; what the clean-up cannot remove is left, and is the stack's no more.
+codes" and "DeletionPolicy attribute": a replacement is created first, and the replaced resource is removed only in the
+clean-up, after everything else; a resource that the clean-up cannot remove is left and no longer belongs to the stack.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ REPLACING = "Requested update requires the creation of a new physical resource; 
 
 
 class CustomNameError(TemplateError):
-    """A resource with a name of its own would have to be there twice."""
+    """A resource with a custom name would have to exist twice."""
 
 
 class Cancelled(Exception):
-    """A deletion has taken the place of this work."""
+    """A deletion has replaced this work."""
 
 
 class Work:
-    """`pause` is between two resources; raises Cancelled."""
+    """The work on a stack.  `pause` is called between two resources; it raises Cancelled."""
 
     def __init__(self, stack: Stack, pause: Callable[[], object]) -> None:
         self._stack, self._pause = stack, pause
@@ -62,7 +62,7 @@ class Work:
         self._clean_up("UPDATE")
 
     def back_to_the_previous(self) -> None:
-        """What the update made is removed at the end; what it replaced is still there."""
+        """Roll back: the update's new resources are removed at the end; the replaced ones still exist."""
         stack = self._stack
         assert stack.before is not None  # set by the update that failed
         stack.wanted = stack.before
@@ -78,7 +78,7 @@ class Work:
         self._clean_up("UPDATE_ROLLBACK")
 
     def _set_aside(self, there: dict[str, Resource], kept: dict[str, Resource], named: Mapping[str, Any]) -> None:
-        """Of what is there, put what is not kept under a name of the template's on the list of what goes in the end."""
+        """Mark for removal each of `there` that is not in `kept` under a name of the template; forget other names."""
         stack = self._stack
         keeping = {each.identity for each in kept.values() if each.logical_id in named}
         stack.leftover += [each for each in reversed(list(there.values())) if each.identity not in keeping]
@@ -96,7 +96,7 @@ class Work:
 
     def delete(self) -> None:
         if self._stack.status != "DELETE_IN_PROGRESS":
-            self._stack.turn("DELETE_IN_PROGRESS")  # what was under way came to its end after the request
+            self._stack.turn("DELETE_IN_PROGRESS")  # earlier work ended after the request
         failed = self._remove_all()
         self._stack.turn("DELETE_FAILED" if failed else "DELETE_COMPLETE", failed)
 
@@ -130,7 +130,7 @@ class Work:
             for each in ("create", "read"):
                 stack.permit_to(resource.kind, each, handler.subject(name, properties))
             resource.made = handler.create(stack.client, name, properties)
-            stack.resources[resource.logical_id] = resource  # from here on it is the stack's, finished or not
+            stack.resources[resource.logical_id] = resource  # from here on it belongs to the stack, finished or not
             handler.mark(stack.client, resource.made, stack.tags_of(resource))
             resource.made = handler.finish(stack.client, resource.made, properties)
             resource.as_made = handler.read(stack.client, resource.made.physical_id)
@@ -158,7 +158,7 @@ class Work:
 
     @contextmanager
     def _reporting(self, resource: Resource, verb: str) -> Iterator[None]:
-        """Report in an event how the work within it ended."""
+        """Run the work, and report its outcome as an event."""
         try:
             yield
         except FAILURES as error:
@@ -167,7 +167,7 @@ class Work:
         self._stack.note_of(self._stack.resources[resource.logical_id], f"{verb}_COMPLETE")
 
     def _remove_all(self, *, is_rollback: bool = False) -> str:
-        """What needs others before these; what could not be removed, in words."""
+        """Remove all resources, each before those that it needs; return a message about the failures."""
         stack, failed = self._stack, []
         kept = KEEPING[:1] if is_rollback else KEEPING
         order = in_order(stack.template["Resources"])
@@ -180,7 +180,7 @@ class Work:
         return f"The following resource(s) failed to delete: [{', '.join(failed)}]. " if failed else ""
 
     def _remove(self, resource: Resource, *, is_kept: bool) -> bool:
-        """Whether it is gone, or meant to be kept."""
+        """Remove a resource; return whether it is gone or is to be kept."""
         self._pause()
         stack = self._stack
         if is_kept:
@@ -199,7 +199,7 @@ class Work:
 
 
 def _words(error: Exception) -> str:
-    """As CloudFormation passes on what a handler says."""
+    """Return an error as CloudFormation reports it."""
     if isinstance(error, TemplateError | KeyError):
         return str(error)
     code = "AccessDenied" if isinstance(error, Denied) else handler_code(error)

@@ -1,8 +1,8 @@
-"""CloudFormation that acts: stacks are made in the background, resource by resource, reported in events, rolled back
-when one fails, updated, deleted, and looked at for drift.
+"""CloudFormation that acts: stacks are created in the background, resource by resource, and reported in events.  They
+are rolled back when a resource fails, updated, deleted, and checked for drift.
 
-moto's own makes everything within the call, with the rights of nobody, knows no events of a failure, no rollback
-and no drift, and of our resources it forgets half of the properties.
+moto's own creates everything within the call, without anybody's permissions.  It has no events of a failure, no
+rollback and no drift, and it drops half of our resources' properties.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Stacks:
         self._step_s = step_s
 
     def named(self, region: str, name_or_id: str) -> Stack | None:
-        """A deleted one only by its ID."""
+        """Return a stack by name or ID; a deleted one only by its ID."""
         with self._lock:
             for stack in reversed(self._stacks):
                 if stack.region == region and stack.stack_id == name_or_id:
@@ -52,7 +52,7 @@ class Stacks:
             return [each for each in self._stacks if each.region == region and each.status != "DELETE_COMPLETE"]
 
     def create(self, stack: Stack, given: Given) -> None:
-        """Begin to make a new one.  Raises TemplateError."""
+        """Begin to create a stack.  Raises TemplateError."""
         stack.wanted = _wanted(stack.wanted.body, given, None)
         stack.stack_id = f"arn:aws:cloudformation:{stack.region}:{ACCOUNT}:stack/{stack.name}/{secrets.token_hex(16)}"
         with self._lock:
@@ -61,7 +61,7 @@ class Stacks:
         self._begin(lambda work: work.create(), stack)
 
     def changed(self, stack: Stack, body: str | None, given: Given) -> Wanted:
-        """What an update would come to; `body` None: the template that it has.  Raises TemplateError if to nothing."""
+        """Return an update's result; without `body` the template stays.  Raises TemplateError if nothing changes."""
         wanted = _wanted(stack.wanted.body if body is None else body, given, stack.wanted.parameters)
         _check_kinds(stack.template["Resources"], decided(parsed(wanted.body), wanted.parameters)["Resources"])
         if _effective(wanted) == _effective(stack.wanted):
@@ -93,7 +93,7 @@ class Stacks:
             self._operations = [each for each in self._operations if each.is_alive()] + [operation]
 
     def clear(self) -> None:
-        """Nothing is left, and nothing goes on."""
+        """Stop all work and remove all stacks."""
         with self._lock:
             operations, self._operations = self._operations, []
         for each in operations:
@@ -107,10 +107,10 @@ class Stacks:
 
 
 class Operation(threading.Thread):
-    """What goes on in the background of one stack; a deletion first waits until `superseded` has stopped.
+    """The background work on one stack; a deletion first waits until the operations of `superseded` have stopped.
 
-    So nothing is created after it.  LIKELY: a stack is deleted in CREATE_IN_PROGRESS, too (asked for in
-    github.com/cloudtools/stacker/issues/422); no text of AWS says in which states DeleteStack is refused.
+    So nothing is created after it.  LIKELY: a stack can be deleted in CREATE_IN_PROGRESS, too (requested in
+    github.com/cloudtools/stacker/issues/422); AWS does not document the states in which DeleteStack is refused.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Operation(threading.Thread):
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
-        """Go on to no other resource; the one that is being made is finished."""
+        """Stop before the next resource; the current one is finished."""
         self._cancelled.set()
 
     def run(self) -> None:
@@ -139,7 +139,7 @@ class Operation(threading.Thread):
 
 def _wanted(body: str, given: Given, before: Mapping[str, str] | None) -> Wanted:
     template = parsed(body)
-    in_order(template["Resources"])  # circles are found at once
+    in_order(template["Resources"])  # finds circular references immediately
     return Wanted(body, values_of(template, given, before))
 
 

@@ -1,4 +1,4 @@
-"""Tags as EC2 keeps them: what each resource was born with, and every later change at the moment at which it shows."""
+"""Tags as in EC2: those that each resource was created with, and every later change at the time it becomes visible."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from moto.ec2.exceptions import EC2ClientError
 
 RESERVED = "aws:"  # CERTAIN: EC2 user guide, "Tag your Amazon EC2 resources", tag restrictions
-MAX_TAGS = 50  # the same; tags of AWS's own do not count
-MAX_KEY, MAX_VALUE = 127, 256  # the service model's text of Tag
-MAX_RESOURCES = 1000  # CERTAIN: the service model's text of CreateTags
+MAX_TAGS = 50  # the same; AWS's own tags do not count
+MAX_KEY, MAX_VALUE = 127, 256  # the service model's documentation of Tag
+MAX_RESOURCES = 1000  # CERTAIN: the service model's documentation of CreateTags
 
 
 class TagLog:
-    """Tags of one resource.  A change that shows later than one made after it undoes that one, as a late write does."""
+    """Tags of one resource.  A change that becomes visible after a newer one overrides it, as a late write does."""
 
     def __init__(self, born: Mapping[str, str]) -> None:
         self._born = dict(born)
@@ -31,16 +31,16 @@ class TagLog:
         return {key: value for key, value in tags.items() if value is not None}
 
     def change(self, at_s: float, changed: Mapping[str, str | None]) -> None:
-        """None removes a key."""
+        """Record a change; None removes a key."""
         insort(self._changes, (at_s, len(self._changes), changed), key=lambda each: each[:2])
 
     def last_changed_s(self, key: str, now_s: float) -> float | None:
-        """When a key got the value that it has now; None: it was born with it."""
+        """Return when a key got its current value; None if at the resource's creation."""
         times_s = [at_s for at_s, _, changed in self._changes if key in changed and at_s <= now_s]
         return times_s[-1] if times_s else None
 
     def removal_of(self, wanted: Iterable[Mapping[str, str]]) -> dict[str, str | None]:
-        """The change that DeleteTags with these makes: by key, and by value where one is given."""
+        """Return the change that DeleteTags makes: tags are removed by key, and by value if one is given."""
         tags, asked = self.at(math.inf), list(wanted)
         if not asked:
             return {key: None for key in tags if not key.startswith(RESERVED)}
@@ -54,7 +54,7 @@ class TagLog:
 
 
 def check_keys(tags: Iterable[Mapping[str, str]]) -> None:
-    """Refuse what nobody but AWS may write, and what is too long."""
+    """Reject reserved keys, which only AWS may write, and keys and values that are too long."""
     for tag in tags:
         key, value = tag.get("Key", ""), tag.get("Value", "")
         if key.lower().startswith(RESERVED):

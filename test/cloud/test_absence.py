@@ -1,4 +1,4 @@
-"""What a list leaves out is there all the same; only NotFound for an ID says that a fleet is gone."""
+"""A fleet that a list omits may still exist; only NotFound for its ID means that it is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Large and small: 10,000 instances in one request, and little time for each call."""
+"""Capacity: 10,000 instances in one request, and a short time for each call."""
 
 from __future__ import annotations
 

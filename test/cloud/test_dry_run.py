@@ -1,4 +1,4 @@
-"""DryRun says whether one may, and does nothing."""
+"""DryRun reports whether the caller has the permission, and does nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What IAM asks of those who make and end EC2 Fleets and launch templates."""
+"""The permissions that IAM requires to create and delete EC2 Fleets and launch templates."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DELETE = [
 
 
 def refused(call: Any, **asked: Any) -> str:
-    """The action that was missing; an empty text if nothing was."""
+    """Return the action for which the permission was missing; empty if none was."""
     try:
         call(**asked)
     except ClientError as error:
@@ -42,7 +42,7 @@ def refused(call: Any, **asked: Any) -> str:
 
 @pytest.fixture
 def config(enforcing: Cloud) -> dict[str, Any]:
-    """A fleet whose instances have tags and a role."""
+    """Return the request of a fleet whose instances have tags and a role."""
     iam = enforcing.client("iam")
     iam.create_role(RoleName="machines", AssumeRolePolicyDocument=json.dumps(TRUST))
     iam.create_instance_profile(InstanceProfileName="machines")

@@ -1,4 +1,4 @@
-"""EC2 Fleet as AWS has it, where a lease depends on it: by its documentation, botocore's model and reports."""
+"""AWS's EC2 Fleet where a lease depends on it: by its documentation, botocore's model and reports."""
 
 from __future__ import annotations
 

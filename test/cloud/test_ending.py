@@ -1,4 +1,4 @@
-"""Capacity that does not end although asked to: three variants of a second cancellation, and protected instances."""
+"""Capacity that does not end on request: three variants of a second cancellation, and protected instances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every fact of AWS that annexd or the emulated AWS rely on has its evidence, and tests that play it."""
+"""Every fact about AWS on which annexd or the emulated AWS rely has its evidence, and tests that exercise it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KNOBS = {each.name for each in fields(Behaviour)}
 
 @dataclass(frozen=True)
 class Fact:
-    """A row of evidence.toml, which shows what its members mean."""
+    """A row of evidence.toml, which documents its members."""
 
     key: str
     fact: str
@@ -97,7 +97,7 @@ def _tests() -> Iterator[str]:
 
 
 def test_every_test_of_the_table_is_one_that_runs() -> None:
-    """pytest itself finds each."""
+    """Let pytest itself collect each test."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *_tests()]
     found = subprocess.run(command, cwd=TOP, text=True, capture_output=True, timeout=300, check=False)
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-2000:]

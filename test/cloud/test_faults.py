@@ -1,4 +1,4 @@
-"""Faults to order are AWS-shaped: botocore finds in them what it would find in AWS's."""
+"""Faults on demand have AWS's form: botocore parses them as it parses AWS's own errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tags of fleets and of their instances, by hand: who sees them when, and what nobody may write."""
+"""Tags that are written on fleets and their instances: when they become visible, and which ones are reserved."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_a_user_may_write_only_the_keys_in_the_policy(enforcing: Cloud, keys: li
 
 
 def test_a_call_without_tags_has_no_tag_keys(enforcing: Cloud) -> None:
-    """ForAllValues alone holds for no key at all: that is what Null is for."""
+    """ForAllValues alone is also true if there is no key, so a policy needs Null, too."""
     fleet = request(
         enforcing.client("ec2"), TagSpecifications=[{"ResourceType": "spot-fleet-request", "Tags": [tag(END, "then")]}]
     )

@@ -1,4 +1,4 @@
-"""A fleet in trouble: accepted, without instances, and with the reason in its history, as AWS has it."""
+"""A fleet in trouble: AWS accepts it, starts no instances and records the reason in its history."""
 
 from __future__ import annotations
 

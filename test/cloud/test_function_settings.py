@@ -1,4 +1,4 @@
-"""A function and what becomes of its asynchronous calls are changed one call after the other."""
+"""Updates of a function's configuration, its policy and its settings of asynchronous calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions run: their own zip, in their own process, to their own time limit, when rules say so."""
+"""Functions that run when rules fire: their own zip, in their own process, up to their own time limit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CALL = "import boto3\n" + HEAD + "    return len(boto3.client('ec2').describe_in
 
 
 def test_the_one_private_seam_of_moto_is_still_there_as_it_was() -> None:
-    """The canary: LambdaFunction._invoke_lambda(event) -> (payload, errored, log), called by invoke."""
+    """The emulator overrides LambdaFunction._invoke_lambda(event) -> (payload, errored, log), which invoke calls."""
     parameters = inspect.signature(LambdaFunction._invoke_lambda).parameters
     assert list(parameters) == ["self", "event"]
     source = inspect.getsource(LambdaFunction.invoke)

@@ -1,4 +1,4 @@
-"""IAM where it counts: keys, signatures, time and policies decide, through every service that annexd speaks to."""
+"""IAM enforcement in every service that annexd calls: keys, signatures, time and policies decide."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def test_a_session_of_a_role_has_the_roles_permissions_until_it_expires(cloud: C
 
 
 def test_a_function_runs_with_its_roles_permissions_and_no_more(cloud: Cloud) -> None:
-    """The lease function, from its template: it ends an annex with just what its role has."""
+    """The lease function from its template ends an annex with only its role's permissions."""
     from test.cloud.cloud import TOP
 
     cloud.deploy_template(TOP / "templates" / "template-3.json")

@@ -1,4 +1,4 @@
-"""Parameters of Systems Manager that stand for images: who may read them, and who does not take them."""
+"""Systems Manager parameters that refer to images: the permission to read them, and fleets that do not accept them."""
 
 from __future__ import annotations
 

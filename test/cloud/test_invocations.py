@@ -1,4 +1,4 @@
-"""Whether, when and how often a function is called: concurrency, retries, age, permission, and what rules send."""
+"""Calls of functions: concurrency, retries, event age, permissions, and the events that rules send."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from test.cloud.orders import ECHO, HEAD, RAISE, deploy, invoke, until
 
 RULE_ARN = "arn:aws:events:us-east-1:123456789012:rule/"
 CONTEXT = HEAD + "    return [context.invoked_function_arn, os.environ.get('MAX_LEASE_S')]"
-UNTIL = HEAD + "    while not os.path.exists({!r}):\n        time.sleep(3)"  # this file is there
+UNTIL = HEAD + "    while not os.path.exists({!r}):\n        time.sleep(3)"  # until this file exists
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +213,7 @@ def test_a_failed_event_is_tried_again_as_often_as_configured(fast: Cloud) -> No
 
 
 def test_a_cloud_that_is_idle_has_written_the_log_of_every_call(cloud: Cloud) -> None:
-    """Else a test that replaces the log meets the group that a late run made again."""
+    """Otherwise, a test that replaces the log could meet a group that a late run has created again."""
     cloud.behave(logs_late_s=0.0)
     arn = deploy(cloud, HEAD + "    import time\n    time.sleep(0.5)\n")
     cloud.client("lambda").invoke(FunctionName=arn, InvocationType="Event", Payload=b"{}")

@@ -1,4 +1,4 @@
-"""Launch templates as AWS has them: names, versions, tokens, tags, pages, and the moment before they are seen."""
+"""AWS's launch templates: names, versions, tokens, tags, pages, and the delay before they are visible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fleets and instances in time: validity, termination that takes a while, and a process that ends cleanly."""
+"""Fleets and instances over time: validity, slow termination, and a process that ends cleanly."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_fleet_cancelled_without_its_instances_takes_a_second_order_for_them(c
 
 
 def test_at_the_end_of_its_validity_a_fleet_keeps_or_ends_its_instances_as_asked(cloud: Cloud) -> None:
-    ec2, end_s = cloud.client("ec2"), int(time.time()) + 15  # a time of AWS has whole seconds
+    ec2, end_s = cloud.client("ec2"), int(time.time()) + 15  # AWS's times have whole seconds
     keeps = request(ec2, 1, ValidUntil=end_s, TerminateInstancesWithExpiration=False)
     ends = request(ec2, 2, ValidUntil=end_s, TerminateInstancesWithExpiration=True)
     assert len(cloud.running_instances()) == 3, "before the end"
@@ -117,4 +117,4 @@ def test_two_clouds_have_no_ids_in_common(cloud: Cloud) -> None:
 def test_it_listens_on_the_loopback_interface_only(cloud: Cloud) -> None:
     port = int(cloud.url.rpartition(":")[2])
     with socket.socket() as other:
-        other.bind(("127.0.0.2", port))  # taken, had it been bound to every address
+        other.bind(("127.0.0.2", port))  # fails if the cloud is bound to every address

@@ -1,4 +1,4 @@
-"""What functions print is found in their log groups, a little later, page by page."""
+"""The output of functions in their log groups: it appears a little later and is read page by page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WRITE = allow(["logs:CreateLogStream", "logs:PutLogEvents"], f"arn:aws:logs:us-e
 
 
 def pages(cloud: Cloud, **asked: Any) -> list[list[str]]:
-    """The messages of each page."""
+    """Return the messages of each page."""
     logs, token = cloud.client("logs"), None
     found: list[list[str]] = []
     while True:
@@ -38,7 +38,7 @@ def messages(cloud: Cloud, **asked: Any) -> list[str]:
 
 @pytest.fixture
 def logged(cloud: Cloud) -> Cloud:
-    """A function that has run five times, and whose log shows at once."""
+    """Run a function five times, with a log that is visible immediately."""
     cloud.behave(logs_late_s=0.0)
     deploy(cloud, PRINT_EVENT)
     for number in range(5):

@@ -1,4 +1,4 @@
-"""Instances that boot for real: their processes live as long as the instance, and nothing reaches into them."""
+"""Instances that boot for real: their processes live as long as the instance, and are unreachable from outside."""
 
 from __future__ import annotations
 

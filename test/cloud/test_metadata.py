@@ -1,4 +1,4 @@
-"""The metadata service of an instance: version 2, its own facts, and credentials that work."""
+"""The metadata service of an instance: version 2, the instance's own data, and notices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accounts as they are: without a default VPC, with several networks, below an organization."""
+"""Unusual accounts: without a default VPC, with several networks, or below an organization."""
 
 from __future__ import annotations
 

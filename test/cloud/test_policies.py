@@ -1,4 +1,4 @@
-"""The policy language, statement by statement, as IAM's documentation shows it."""
+"""The policy language, statement by statement, as IAM documents it."""
 
 from __future__ import annotations
 

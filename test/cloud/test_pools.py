@@ -1,4 +1,4 @@
-"""Pools without capacity: what is launched all the same, what the history says, and what AWS takes back."""
+"""Pools without capacity: launches in other pools, the messages in the history, and Spot interruptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What instances cost, by prices that a test sets: what is launched, what is interrupted, and what the meter reads."""
+"""Costs of instances, by prices that a test sets: launches, interruptions and the meter's reading."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ZONE = "us-east-1a"
 
 
 def machine(is_spot: bool = True, ended_s: float | None = None, **more: Any) -> Instance:
-    """Launched at START_S."""
+    """Return an instance that was launched at START_S."""
     return Instance(
         sequence=1,
         instance_id="i-1",
@@ -49,7 +49,7 @@ def market(*spot: tuple[float, float], **more: Any) -> Market:
         (machine(), 2.0, 0.02 + 0.04),
         (machine(is_spot=False), 2.0, 0.20),
         (machine(ended_s=START_S + 1800), 2.0, 0.01),
-        (machine(ended_s=START_S + 1), 2.0, 0.02 / 60),  # a minute at least
+        (machine(ended_s=START_S + 1), 2.0, 0.02 / 60),  # the minimum is a minute
         (machine(BlockDeviceMappings=[{"Ebs": {"VolumeSize": 73}}]), 1.0, 0.02 + 0.008),
         (machine(NetworkInterfaces=[{"AssociatePublicIpAddress": True}]), 1.0, 0.02 + 0.005),
         (machine(InstanceType="c5.large"), 1.0, None),

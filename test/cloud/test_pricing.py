@@ -1,4 +1,4 @@
-"""The emulated Pricing API shows the list prices that a test has set, and other products beside them."""
+"""The emulated Pricing API returns the list prices that a test has set, and other products besides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was just made is not known everywhere at once, and then it is."""
+"""New roles, instance profiles and buckets become known to other services only after a delay."""
 
 import json
 import time
@@ -36,7 +36,7 @@ def test_a_fresh_role_is_unknown_to_spot_fleet_then_without_rights_and_then_know
     assert refusal(fresh) == f"InvalidSpotFleetRequestConfig: {UNKNOWN_ROLE}"
 
     def is_powerless() -> bool:
-        """Asked while the role is older than half of the time; on a loaded machine the time may be over."""
+        """Send a request after more than half of the delay; on a loaded machine the delay may be over."""
         fresh.behave(roles_late_s=1.9 * (time.monotonic() - made_s))
         try:
             request(fresh.client("ec2"))

@@ -1,4 +1,4 @@
-"""What AWS answered in public is read by annexd's own readers as it was meant."""
+"""annexd's own readers interpret AWS's recorded public responses correctly."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def of(operation: str) -> list[Recording]:
 
 
 def leased(recording: Recording) -> Recording:
-    """The same, of a fleet that annexd requested."""
+    """Return the same response, for a fleet that annexd requested."""
     response = json.loads(json.dumps(recording.answer))
     for each in response["SpotFleetRequestConfigs"]:
         each["SpotFleetRequestConfig"]["ClientToken"] = leased_token(new_annex_id(), END_S)
@@ -112,7 +112,7 @@ def test_a_recorded_refusal_is_of_its_kind(name: str, recording: Recording) -> N
 
 
 def _asked(recording: Recording) -> dict[str, Any]:
-    """Parameters that the model takes."""
+    """Return parameters that satisfy the service model."""
     own: dict[str, dict[str, Any]] = {
         "RequestSpotFleet": {"SpotFleetRequestConfig": {"IamFleetRole": "role", "TargetCapacity": 1}},
         "ModifyInstanceAttribute": {"InstanceId": "i-0123456789abcdef0"},

@@ -1,4 +1,4 @@
-"""What AWS answered, in public and in rehearsals, is what the emulated AWS answers in the same state."""
+"""The emulated AWS responds as AWS did in the same state, in public sources and in rehearsals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def account() -> Iterator[Cloud]:
 
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_the_emulated_aws_answers_as_aws_did(account: Cloud, name: str) -> None:
-    """The same members of the same types, the same states, codes and words; but for what is listed with a reason."""
+    """Members, types, states, codes and messages are the same, except for the differences listed with a reason."""
     recording = RECORDINGS[name]
     found = differences(account, recording, known_paths(ALL, recording.operation))
     assert unlisted(recording, found) == [], f"{recording.operation}, {recording.source or recording.because}"

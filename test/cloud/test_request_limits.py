@@ -1,4 +1,4 @@
-"""EC2's published request limits, for each API by itself."""
+"""EC2's published request limits, separate for each API."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def throttled(call: Any, **asked: Any) -> bool:
 
 
 class Time:
-    """Seconds that pass when a test says so."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -91,7 +91,7 @@ def test_buckets_fill_faster_where_time_does() -> None:
 
 
 def test_too_many_calls_are_throttled_without_effect_until_the_bucket_fills(cloud: Cloud) -> None:
-    cloud.behave(ec2_limits=0.01)  # no token comes while the calls last
+    cloud.behave(ec2_limits=0.01)  # no token is added during the calls
     ec2, other = cloud.client("ec2"), cloud.client("lambda")
     answers = [throttled(ec2.describe_spot_fleet_requests) for _ in range(80)]
     assert not any(answers[:50])

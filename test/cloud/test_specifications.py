@@ -1,4 +1,4 @@
-"""The emulator refuses what AWS documents that it refuses."""
+"""The emulator refuses the requests that AWS documents as invalid."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A stack is made with the rights of its caller or its role: an action without a right fails, and says so."""
+"""A stack has the permissions of its caller or its role; an action without the permission fails and is reported."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def deny(actions: list[str]) -> dict[str, Any]:
 
 
 def made_by(cloud: Cloud, *statements: dict[str, Any], name: str = "one") -> Stack:
-    """A stack whose maker has these rights."""
+    """Return a stack whose creator has these permissions."""
     return Stack(cloud, name, of(cloud, cloud.user("maker", policy(*statements)), "cloudformation"))
 
 
 def test_a_stack_cannot_remove_what_it_may_not_create(enforcing: Cloud) -> None:
-    """Its maker may delete the function of that name, but make none."""
+    """The second stack's creator may delete the function of that name, but not create one."""
     first = Stack(enforcing)
     assert first.create(template()) == "CREATE_COMPLETE", first.reasons()
     before = there(enforcing)

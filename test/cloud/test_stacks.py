@@ -1,4 +1,4 @@
-"""Stacks are made, changed, rolled back and deleted as by CloudFormation; a name is one's own or somebody else's."""
+"""Stacks are created, updated, rolled back and deleted as by CloudFormation, without harm to another's resources."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from test.cloud.stack_orders import (
 
 @pytest.fixture
 def stack(cloud: Cloud) -> Stack:
-    """One that is there."""
+    """Create a stack."""
     cloud.behave(logs_late_s=0.0)
     stack = Stack(cloud)
     assert stack.create(template()) == "CREATE_COMPLETE", stack.reasons()
@@ -198,7 +198,7 @@ def test_a_stack_deleted_while_it_is_created_leaves_nothing(cloud: Cloud) -> Non
     until("a resource exists", lambda: there(cloud))
     assert stack.status == "CREATE_IN_PROGRESS"
     assert stack.delete() == "DELETE_COMPLETE"
-    time.sleep(1.0)  # in which two more would be created
+    time.sleep(1.0)  # long enough to create two more
     assert there(cloud) == []
     assert stack.status == "DELETE_COMPLETE"
 

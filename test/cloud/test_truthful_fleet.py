@@ -1,6 +1,6 @@
-"""What AWS does and bare moto does not: each holds here, and is a strict expected failure of bare moto.
+"""AWS behaviours that bare moto lacks: each one holds here, and is a strict expected failure of bare moto.
 
-When moto fixes one of them, its expected failure shouts, and the layer can lose that part.
+If moto implements one of them, its strict expected failure fails, and the emulator no longer needs that part.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def bare_url() -> Iterator[str]:
 
 @pytest.fixture
 def bare_ec2(bare_url: str) -> Any:
-    """moto's own EC2, as new."""
+    """Return a client of moto's own EC2, after a reset."""
     connection = HTTPConnection(bare_url.removeprefix("http://"))
     connection.request("POST", "/moto-api/reset")
     assert connection.getresponse().status == 200

@@ -1,4 +1,4 @@
-"""What the evidence leaves open can be chosen; annexd's own calls, rights and reading do in each variant."""
+"""Variants of AWS behaviour that the evidence leaves open; annexd's calls, permissions and readers work in each."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ EC2, SPOT_FLEET = "ec2.amazonaws.com", "spotfleet.amazonaws.com"
 
 
 def ordered(ec2: Any, capacity: int = 1, **more: Any) -> str:
-    """A fleet with a lease, as annexd requests them."""
+    """Request a fleet with a lease, as annexd does."""
     token = leased_token(new_annex_id(), int(time.time()) + 3600)
     return request(ec2, capacity, ClientToken=token, Type="request", **more)
 
 
 def code_of(ec2: Any, **more: Any) -> str:
-    """Of a request's answer."""
+    """Request a fleet and return the error code, or "success"."""
     try:
         ec2.request_spot_fleet(SpotFleetRequestConfig=fleet_config(TagSpecifications=FLEET_TAGS), **more)
     except ClientError as error:
@@ -90,7 +90,7 @@ def test_user_json_orders_in_every_variant(enforcing: Cloud, passed_as: str, fle
 
 @pytest.mark.parametrize("looks", [True, False])
 def test_a_dry_run_sees_missing_rights_of_the_launch_or_does_not(enforcing: Cloud, looks: bool) -> None:
-    """So its yes proves nothing, and its no is one."""
+    """A successful dry run therefore proves nothing; a refused one proves that a permission is missing."""
     enforcing.behave(dry_run_looks_at_all=looks)
     alice = of(enforcing, enforcing.user("alice", policy(allow("ec2:RequestSpotFleet"))), "ec2")
     assert code_of(alice, DryRun=True) == ("UnauthorizedOperation" if looks else "DryRunOperation")
@@ -126,7 +126,7 @@ def test_an_on_demand_instance_has_the_fleets_tag_or_has_not_and_ends_with_its_f
 
 @pytest.mark.parametrize("late_s", [0.0, 60.0])
 def test_after_its_valid_until_a_fleet_is_active_for_a_while_or_not(cloud: Cloud, late_s: float) -> None:
-    """annexd knows either state, and ends the fleet."""
+    """annexd recognizes either state, and ends the fleet."""
     cloud.behave(expiry_late_s=late_s)
     ec2, valid_until_s = cloud.client("ec2"), int(time.time()) + 5
     fleet = ordered(ec2, ValidUntil=valid_until_s, TerminateInstancesWithExpiration=False)
@@ -157,14 +157,14 @@ def test_a_cancellation_is_read_with_and_without_empty_lists(cloud: Cloud, answe
     ec2 = cloud.client("ec2")
     fleet = ordered(ec2)
     cancel_fleet(ec2, fleet)
-    cancel_fleet(ec2, fleet)  # it is over, and that is as good
+    cancel_fleet(ec2, fleet)  # already cancelled, which counts as success
     assert cloud.running_instances() == []
     answer = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=True)
     assert ("SuccessfulFleetRequests" in answer) == answered
 
 
 def test_instances_are_shown_whole_if_chosen_and_annexd_reads_a_page_of_them(cloud: Cloud) -> None:
-    """A page of 300 whole ones stays below annexd's bounds."""
+    """A page of 300 whole instances stays below annexd's limits."""
     cloud.behave(whole_instances=True)
     ec2 = cloud.client("ec2")
     fleet = ordered(ec2, 300)

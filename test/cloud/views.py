@@ -1,4 +1,4 @@
-"""Fleets and instances as EC2 shows them: the shapes of the service model."""
+"""Fleets and instances as EC2 shows them, in the shapes of the service model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def moment(at_s: float) -> datetime:
     return datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None)
 
 
-DEFAULTS = {  # what AWS shows where a request says nothing.  CERTAIN: test/cloud/recordings/fleets.json
+DEFAULTS = {  # AWS's values for omitted members of a request.  CERTAIN: test/cloud/recordings/fleets.json
     "AllocationStrategy": "lowestPrice",
     "OnDemandAllocationStrategy": "lowestPrice",
     "ExcessCapacityTerminationPolicy": "Default",
@@ -33,7 +33,7 @@ DEFAULTS = {  # what AWS shows where a request says nothing.  CERTAIN: test/clou
 
 
 def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
-    """Without Tags and ActivityStatus where there are none; the requested tags are shown as Tags alone."""
+    """Return a fleet, without empty Tags or ActivityStatus; its tags are shown only as Tags."""
     times = {name: moment(fleet.config[name]) for name in TIMES if name in fleet.config}
     asked = {key: value for key, value in fleet.config.items() if key != "TagSpecifications"}
     own = {
@@ -55,7 +55,7 @@ def fleet_view(fleet: Fleet, now_s: float) -> dict[str, Any]:
 
 
 def tag_views(fleets: Fleets, now_s: float) -> Iterator[dict[str, str]]:
-    """Every tag of each fleet, launch template and instance that can still be seen, as DescribeTags shows it."""
+    """Yield the tags of all fleets, launch templates and visible instances, as DescribeTags shows them."""
     for fleet in fleets.fleets.values():
         yield from _tag_views(fleet.api.resource, fleet.fleet_id, fleet.tags.at(now_s))
     for template in fleets.templates.known(0.0):
@@ -124,13 +124,16 @@ def status_view(instance: Instance, now_s: float) -> dict[str, Any]:
 
 
 def _transition(instance: Instance, is_timed: bool) -> str:
-    """StateTransitionReason of what AWS ended: with the time, or AWS's code alone; both were seen (evidence.toml)."""
+    """Return the StateTransitionReason of an instance that AWS ended: with the time, or only AWS's code.
+
+    Both have been observed (evidence.toml).
+    """
     at = datetime.fromtimestamp(instance.terminating_at_s or 0.0, UTC)
     return f"Service initiated ({at:%Y-%m-%d %H:%M:%S} GMT)" if is_timed else instance.reason
 
 
 def reservation_view(instance: Instance, now_s: float, is_whole: bool = False, is_timed: bool = True) -> dict[str, Any]:
-    """Each Spot instance of a fleet is in a reservation of its own, which Spot Fleet asked for."""
+    """Return an instance's reservation: each Spot Instance of a fleet has its own, requested by Spot Fleet."""
     view = _instance_view(instance, now_s, is_timed)
     return {
         "ReservationId": f"r-{instance.sequence:017x}",
@@ -175,7 +178,7 @@ def _profile_view(profile: Any) -> dict[str, str] | None:
 
 
 def profile_arn(profile: Mapping[str, str]) -> str:
-    """With the path that it was made with, also if it was named without (github.com/floci-io/floci/issues/3855)."""
+    """Return a profile's ARN with its path, even if it was named without (github.com/floci-io/floci/issues/3855)."""
     name = profile.get("Name")
     known = iam_backends[ACCOUNT]["aws"].instance_profiles.values()
     found = next((each.arn for each in known if each.name == name), None)

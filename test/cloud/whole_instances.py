@@ -1,6 +1,6 @@
-"""What DescribeInstances shows of an instance besides what annexd reads, so that answers are as long as AWS's.
+"""The members of DescribeInstances that annexd does not read, so that responses are as long as AWS's.
 
-CERTAIN: test/cloud/recordings/instances.json.  Its values stand for others; no test asks for them.
+CERTAIN: test/cloud/recordings/instances.json.  The values are placeholders; no test checks them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ OF_NETWORK = ("SubnetId", "VpcId", "PublicIpAddress", "PrivateIpAddress", "Secur
 
 
 def whole(view: Mapping[str, Any]) -> dict[str, Any]:
-    """The same instance with everything; one that is gone has neither network nor volumes."""
+    """Return the instance with all members; a terminated one has neither network nor volumes."""
     state = view["State"]["Name"]
     network = {} if state == "terminated" else _network(view)
     response = {**_ALWAYS, **network, "StateTransitionReason": "", **view}
@@ -30,7 +30,7 @@ def whole(view: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_network(view: Mapping[str, Any]) -> dict[str, Any]:
-    """As EC2 shows an instance that is gone: it has neither addresses nor groups."""
+    """Return a terminated instance as EC2 shows it: it has neither addresses nor groups."""
     return {key: value for key, value in view.items() if key not in OF_NETWORK} | {"SecurityGroups": []}
 
 
@@ -57,7 +57,10 @@ _ALWAYS: dict[str, Any] = {
 
 
 def _network(view: Mapping[str, Any]) -> dict[str, Any]:
-    """Addresses of documentation (RFC 5737); the volume's ID is the instance's, so that no two have the same."""
+    """Return the network and the volume, with documentation addresses (RFC 5737).
+
+    The volume's ID is derived from the instance's, so it is unique.
+    """
     name, address = "ec2-192-0-2-1.compute-1.amazonaws.com", view["PrivateIpAddress"]
     association = {"IpOwnerId": "amazon", "PublicDnsName": name, "PublicIp": "192.0.2.1"}
     inner = f"ip-{address.replace('.', '-')}.ec2.internal"

@@ -1,8 +1,8 @@
 """Run HTCondor's bindings in their own process, which must survive any input.
 
-    python -m test.condor.child      reads lines of JSON `[call, text, number]`; answers each with a line
+    python -m test.condor.child      reads lines of JSON `[call, text, number]`; writes one line for each
 
-Each outcome is an answer: refused (Unsafe), accepted, or an exception of the bindings.  Only a crash is a failure.
+A line has one outcome: refused (Unsafe), accepted, or an exception of the bindings.  Only a crash is a failure.
 """
 
 import json
@@ -20,7 +20,7 @@ from annexd.condor.values import Unsafe
 
 TIMEOUT_S = 10.0  # for local calls
 READY = b"ready\n"
-NETWORK_TIMEOUT_S = 0.5  # a peer that does not answer is not a failure
+NETWORK_TIMEOUT_S = 0.5  # a peer that does not respond is not a failure
 NETWORK = ("alive", "exchange", "advertise", "ping", "locate", "query")
 
 
@@ -29,13 +29,13 @@ class ChildDied(AssertionError):
 
 
 class Child:
-    """The child process; starts with the first call, and again after it ends."""
+    """The child process; it starts with the first call, and again after it ends."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
     def call(self, call: str, text: str, number: int = 0, network_s: float = NETWORK_TIMEOUT_S) -> str | None:
-        """Return the outcome of a call, or None if it waits for the network so long.  Raises ChildDied."""
+        """Return the outcome of a call, or None if it waits longer for the network.  Raises ChildDied."""
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -134,7 +134,7 @@ def respond(line: str) -> str:
         return f"accepted: {str(CALLS[call](text, number))[:100]!a}"
     except Unsafe as error:
         return f"refused: {str(error)[:300]!a}"
-    except Exception as error:  # noqa: BLE001 - the bindings' own refusals are of many types
+    except Exception as error:  # noqa: BLE001 - the bindings raise many types
         return f"{type(error).__name__}: {str(error)[:100]!a}"
 
 

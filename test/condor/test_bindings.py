@@ -1,4 +1,4 @@
-"""No input crashes the process through HTCondor's bindings, as each of these would without a check."""
+"""No input crashes the process through HTCondor's bindings; each of these would without a check."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""annexd's server on its own port, in a thread, for real clients; without daemon and pool."""
+"""annexd's server on its own port, in a thread, for real clients; without a daemon or a pool."""
 
 import asyncio
 import os
@@ -58,7 +58,7 @@ def secure_context(**changes: Any) -> ServerContext:
 
 @dataclass
 class Served:
-    """Answers every order with `reply`; all peers have every level except `forbidden`."""
+    """A server that responds to every order with `reply`; all peers have every level except `forbidden`."""
 
     context: ServerContext = field(default_factory=secure_context)
     reply: Mapping[str, Scalar] = field(default_factory=lambda: {"Result": "Success"})
@@ -86,7 +86,7 @@ class Served:
 
     @property
     def handshakes(self) -> int:
-        """The number of negotiated sessions."""
+        """Return the number of negotiated sessions."""
         sessions = self.context.sessions
         assert isinstance(sessions, CountedSessions)
         return sessions.made

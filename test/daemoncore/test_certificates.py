@@ -1,4 +1,4 @@
-"""AUTH_SSL_SERVER_*: which certificate is used, and the warnings about a broken one."""
+"""AUTH_SSL_SERVER_*: the certificate that is used, and the warnings about a broken one."""
 
 import ssl
 from pathlib import Path

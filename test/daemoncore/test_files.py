@@ -48,7 +48,7 @@ def test_the_address_file_is_not_written_through_a_link(tmp_path: Path) -> None:
 
 def test_a_line_that_sets_a_knob_is_read_in_linear_time() -> None:
     """Any client can send one before it is authorized."""
-    begun_s = time.thread_time()  # what others do on this machine does not count
+    begun_s = time.thread_time()  # the load of other processes does not count
     with pytest.raises(CannotSet):
         name_in("X", f"X ={' ' * 60_000}\1")
     assert time.thread_time() - begun_s < 1

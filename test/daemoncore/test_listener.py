@@ -16,7 +16,7 @@ from annexd.daemoncore.network.shared_port import PASS_SOCK_MESSAGE, SharedPort
 
 
 def handed_over(*send: Callable[[socket.socket], object]) -> bytes | None:
-    """Return what arrives on the connection that is passed over the Unix socket; None if it is refused."""
+    """Return the bytes from the connection that is passed over the Unix socket; None if it is refused."""
     received: list[socket.socket] = []
 
     async def receive() -> None:

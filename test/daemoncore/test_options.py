@@ -1,4 +1,4 @@
-"""Every option of DaemonCore's dc_main (daemon_core_main.cpp of 25.14.1) works as there, or is refused by name."""
+"""Options of DaemonCore's dc_main (daemon_core_main.cpp of 25.14.1): each works as there, or is refused by name."""
 
 from pathlib import Path
 from typing import Any

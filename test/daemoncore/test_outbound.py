@@ -34,7 +34,7 @@ def test_a_silent_peer_is_given_up_in_time_and_the_loop_never_waits() -> None:
         await outbound.close()
         return turns
 
-    assert asyncio.run(run()) > 20  # of 200 that there is time for; a call that the loop waits for leaves it one
+    assert asyncio.run(run()) > 20  # of 200 that fit into the time; a call that blocks the loop leaves one
 
 
 def test_an_address_that_makes_the_bindings_abort_costs_one_call_only() -> None:

@@ -160,5 +160,5 @@ def test_replies_arrive_as_they_were_written(client: HTCondorClient) -> None:
     reply |= {"Integer": -(2**63), "Real": 0.1, "Whole": 1e20, "Yes": True, "Nothing": None, "Long": "x" * 3_000_000}
     with Served(reply=reply) as server:
         outcome = client.send(server.address, CA_AUTH_CMD, {})[0]
-    # HTCondor's reader takes a quote before a newline for the end of the string: a space keeps them apart.
+    # HTCondor's reader treats a quote before a newline as the end of the string, so a space separates them.
     assert outcome.reply == {**reply, "QuoteThenLine": '{"a":\n"b" \n}\n'}

@@ -1,4 +1,4 @@
-"""SEC_TOKEN_REVOCATION_EXPR: which tokens it revokes."""
+"""SEC_TOKEN_REVOCATION_EXPR: the tokens that it revokes."""
 
 import pytest
 

@@ -8,7 +8,7 @@ from annexd.daemoncore.process.semaphore import Semaphore
 
 
 class Holder:
-    """A task that holds the semaphore until it is asked to leave."""
+    """A task that holds the semaphore until `go` is called."""
 
     def __init__(self, semaphore: Semaphore) -> None:
         self.is_inside, self._may_go = False, asyncio.Event()

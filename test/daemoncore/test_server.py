@@ -1,4 +1,4 @@
-"""The server under hostile connections: each is dropped in time, and an honest client is still answered."""
+"""The server under hostile connections: each is dropped in time, and an honest client is still served."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ from annexd.daemoncore.security.security import Security
 from annexd.daemoncore.settings import ConnectionLimits
 
 LIMITS = ConnectionLimits(max_pending=20, session_deadline_s=60, read_timeout_s=60)
-SHORT = replace(LIMITS, session_deadline_s=3, read_timeout_s=3)  # to be waited for
+SHORT = replace(LIMITS, session_deadline_s=3, read_timeout_s=3)  # short enough to wait for
 QUERY = struct.pack(">BIq", 1, 8, DC_QUERY_INSTANCE)
 ANSWER = b"0123456789abcdef"
 Address = tuple[str, int]
@@ -73,7 +73,7 @@ async def serving(
 
 
 async def asks(address: Address, question: bytes = QUERY) -> bytes:
-    """Return the answer to an honest client."""
+    """Return the response to an honest client."""
     reader, writer = await asyncio.open_connection(*address)
     writer.write(question)
     received = await reader.read()
@@ -89,7 +89,7 @@ def test_an_honest_client_is_answered(dispatch: Callable[[Call], Work | None], b
             reader, writer = await asyncio.open_connection(*address)
             for start in range(0, len(QUERY), bytes_at_once):
                 writer.write(QUERY[start : start + bytes_at_once])
-                await asyncio.sleep(0.001)  # so that they arrive one after the other
+                await asyncio.sleep(0.001)  # the parts arrive one after the other
             received = await reader.read()
             writer.close()
             return received
@@ -101,7 +101,7 @@ def test_an_honest_client_is_answered(dispatch: Callable[[Call], Work | None], b
 def test_an_answer_that_the_peer_reads_slowly_is_kept_until_the_session_deadline(
     is_read: bool,
 ) -> None:
-    size = 30_000_000  # more than a kernel keeps of one connection
+    size = 30_000_000  # more than the kernel buffers for one connection
 
     def answer_at_length(call: Call) -> None:
         call.connection.reply(bytes(size))
@@ -171,7 +171,7 @@ def test_garbage_is_dropped_at_once_without_an_answer(rubbish: bytes) -> None:
 def test_a_silent_name_server_delays_only_clients_that_depend_on_it(
     monkeypatch: pytest.MonkeyPatch, look_up: str, friends: str
 ) -> None:
-    """The name server may be the attacker's own, for any number of addresses; netgroups may come from LDAP."""
+    """An attacker may control the name server of any number of addresses; netgroups may come from LDAP."""
     begun, over = threading.Event(), threading.Event()
 
     def no_answer(_question: object) -> Any:
@@ -192,7 +192,7 @@ def test_a_silent_name_server_delays_only_clients_that_depend_on_it(
                     while not begun.is_set():
                         await asyncio.sleep(0)
                     assert await asks(address)
-                    await asyncio.to_thread(int)  # as a file of keys is read
+                    await asyncio.to_thread(int)  # key files are read so, too
             finally:
                 over.set()
             for _reader, writer in strangers:
@@ -291,7 +291,7 @@ def test_a_shutdown_waits_for_handlers_and_closes_pending_connections() -> None:
 def test_the_proof_of_fs_is_a_directory_of_its_owner_alone() -> None:
     me = os.geteuid()
     assert login_name(me) == pwd.getpwuid(me).pw_name
-    assert login_name(54321) is None  # no account has it
+    assert login_name(54321) is None  # no account has this ID
     for mode, owner in ((0o700, me), (0o750, None), (0o701, None), (0o600, None)):
         path = f"/tmp/FS_test_{secrets.token_hex(8)}"
         os.mkdir(path)

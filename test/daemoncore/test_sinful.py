@@ -1,4 +1,4 @@
-"""Every session cache of the pool compares addresses as text: their spelling must be right and always the same."""
+"""Every session cache of the pool compares addresses as text, so their spelling must be right and always the same."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_behind_shared_port_the_address_is_that_of_shared_port_with_the_daemons_
 
 
 def test_the_private_address_of_shared_port_gets_the_daemons_id_too() -> None:
-    """As HTCondor's daemons spell it."""
+    """HTCondor's daemons spell it in the same way."""
     shared_port = Sinful.parse(
         "<10.0.0.7:9618?PrivAddr=%3c192.168.1.2:9618%3fsock%3dcollector%3e&PrivNet=inner&alias=vm&noUDP&sock=collector>"
     )

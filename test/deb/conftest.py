@@ -1,4 +1,4 @@
-"""One root for the whole story of a package, which each fixture carries a step further: tests run in file order."""
+"""One root for the whole life of a package; each fixture takes it one step further, and tests run in file order."""
 
 import os
 import re
@@ -24,7 +24,7 @@ EXAMPLE = "/usr/share/annexd/templates/config.json"
 
 @dataclass(frozen=True)
 class Ordered:
-    """The output that alice got for her order."""
+    """The root with alice's order, and the ID of her fleet."""
 
     root: DebianRoot
     fleet_id: str
@@ -32,7 +32,7 @@ class Ordered:
 
 @dataclass(frozen=True)
 class Removed:
-    """What the removal said."""
+    """The root after the removal, and the removal's output."""
 
     root: DebianRoot
     said: str
@@ -45,7 +45,7 @@ def package() -> Path:
 
 @pytest.fixture(scope="session")
 def next_package(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same package with a later version of annexd."""
+    """Build the same package with a later version of annexd."""
     tree = tmp_path_factory.mktemp("next") / "annexd"
     subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True)
     control, [code] = tree / "DEBIAN/control", list(tree.glob("usr/lib/annexd/lib/*/site-packages/annexd/__init__.py"))
@@ -64,7 +64,7 @@ def cloud() -> Iterator[Cloud]:
 
 @pytest.fixture(scope="session")
 def fresh() -> Iterator[DebianRoot]:
-    """Debian's condor runs, and annexd was never here."""
+    """Yield a root in which Debian's condor runs and annexd was never installed."""
     with DebianRoot(Path(os.environ["ANNEXD_DEB_ROOT"])) as root:
         root.start_condor()
         yield root
@@ -72,7 +72,7 @@ def fresh() -> Iterator[DebianRoot]:
 
 @pytest.fixture(scope="session")
 def installed(fresh: DebianRoot, package: Path) -> DebianRoot:
-    """As docs/operations.md has it pasted after `make deb`, but without sudo and for this root's suite."""
+    """Install the package as docs/operations.md shows after `make deb`, but without sudo and for this root's suite."""
     suite, [_make, install] = package.parent.name, block(OPERATIONS, "sudo make deb").splitlines()
     folder = fresh.directory / "srv/clone/dist" / suite
     folder.mkdir(parents=True)
@@ -84,7 +84,7 @@ def installed(fresh: DebianRoot, package: Path) -> DebianRoot:
 
 @pytest.fixture(scope="session")
 def enabled(installed: DebianRoot, cloud: Cloud) -> DebianRoot:
-    """As docs/operations.md has it pasted; and an account of the emulated AWS is set up."""
+    """Enable annexd with the block of docs/operations.md, and set up an account of the emulated AWS."""
     installed.paste(OPERATIONS, "ln -s /usr/share/annexd/config.d/80annexd")
     installed.wait_for(lambda: bool(installed.annexds_seen()), "annexd to be seen")
     installed.succeed("condor_annex", "-setup", "-region", "us-east-1", AWS_ENDPOINT_URL=cloud.url, **KEYS)
@@ -110,7 +110,7 @@ def upgraded(ordered: Ordered, next_package: Path) -> Ordered:
 
 @pytest.fixture(scope="session")
 def removed(upgraded: Ordered) -> Removed:
-    """While another region's annexd, of a file that -setup writes, is still in DAEMON_LIST."""
+    """Remove the package while the annexd of another region, from a file like -setup's, is still in DAEMON_LIST."""
     block = DAEMON.format(name="ANNEXD_EU", region="eu-west-1")
     upgraded.root.write("/etc/condor/config.d/83annexd-eu", f"{block}DAEMON_LIST = $(DAEMON_LIST) ANNEXD_EU\n")
     upgraded.root.succeed("condor_reconfig")

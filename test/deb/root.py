@@ -1,6 +1,6 @@
-"""A root of a Debian suite, unpacked from what packaging/root made, with a pool as Debian's condor package leaves it.
+"""The root of a Debian suite, unpacked from packaging/root's archive, with a pool as Debian's condor package leaves it.
 
-Nothing in it reaches a network: it lives in the network namespace that `make deb-test` makes, and asks no name server.
+It reaches no network: it runs in the network namespace that `make deb-test` creates, without a name server.
 """
 
 import os
@@ -21,14 +21,14 @@ from test.texts import block
 COMMAND_TIMEOUT_S = 180
 WAIT_S = 60.0
 POLL_S = 0.2
-# What Debian's package leaves to the administrator, and nothing of security.
+# What Debian's package leaves to the administrator, without any security settings.
 POOL = """
 use ROLE: CentralManager
 use ROLE: Submit
 CONDOR_HOST = 127.0.0.1
 NETWORK_INTERFACE = 127.0.0.1
 """
-DIRECTORIES = ("/run/condor", "/run/lock/condor", "/var/log/condor", "/var/spool/condor")  # as systemd-tmpfiles does
+DIRECTORIES = ("/run/condor", "/run/lock/condor", "/var/log/condor", "/var/spool/condor")  # systemd-tmpfiles
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -60,7 +60,7 @@ class DebianRoot:
         shutil.rmtree(self.directory)
 
     def run(self, *command: str, user: str = "root", **env: str) -> subprocess.CompletedProcess[str]:
-        """Run it in the root; whether it succeeded is the caller's to judge.  stderr comes with stdout for root."""
+        """Run a command in the root; the caller checks whether it succeeded."""
         home = "/root" if user == "root" else f"/home/{user}"
         environment = {"PATH": PATH, "HOME": home, "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive", **env}
         whole = ["chroot", str(self.directory), *_become(user), *command]
@@ -75,22 +75,22 @@ class DebianRoot:
         )
 
     def succeed(self, *command: str, user: str = "root", **env: str) -> str:
-        """The same, for what must not fail; return all that it said."""
+        """Run a command that must not fail; return its stdout and stderr."""
         done = self.run(*command, user=user, **env)
         assert done.returncode == 0, f"{' '.join(command)}: status {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
     def paste(self, page: Path, beginning: str) -> str:
-        """Run the block of a page that begins so, as it is written."""
+        """Run the block of a page that starts with `beginning`, unchanged."""
         return self.succeed("bash", "-euc", block(page, beginning))
 
     def install(self, package: Path) -> str:
-        """Install or upgrade to this package, as an administrator would: nothing else may have to be fetched."""
+        """Install or upgrade to this package as an administrator would; it must not need to fetch anything else."""
         shutil.copy(package, self.directory / "tmp")
         return self.succeed("apt-get", "install", "-y", "--no-install-recommends", f"/tmp/{package.name}")
 
     def type(self, shell: str, line: str, expected: str) -> str:
-        """Let alice type this at the prompt of a shell; return the screen when it shows what is expected."""
+        """Type `line` as alice at the prompt of a shell; return the screen once it shows `expected`."""
         environment = {"PATH": PATH, "HOME": "/home/alice", "LC_ALL": "C.UTF-8", "TERM": "dumb"}
         command = ["chroot", str(self.directory), *_become("alice"), "setsid", "--ctty", shell, "-i"]
         return type_at(command, line, expected, env=environment)
@@ -109,7 +109,7 @@ class DebianRoot:
         return {path.name: path.read_bytes() for path in (self.directory / "var/lib/annexd").iterdir()}
 
     def start_condor(self) -> None:
-        """As condor.service does; return when the collector shows the schedd."""
+        """Start condor_master as condor.service does; return when the collector shows the schedd."""
         self.write("/etc/condor/config.d/01-pool", POOL)
         self.succeed("install", "-d", "-o", "condor", "-g", "condor", "-m", "775", *DIRECTORIES)
         log = (self.directory / "var/log/condor/stdout").open("wb")
@@ -126,7 +126,7 @@ class DebianRoot:
             self._master.kill()
 
     def annexds_seen(self) -> list[str]:
-        """Return their names; of series 23 -subsystem distinguishes upper case from lower."""
+        """Return the names of the annexds in the collector.  In series 23, -subsystem is case-sensitive."""
         return self.run("condor_status", "-subsystem", "Annexd", "-af", "Name").stdout.split()
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:

@@ -1,4 +1,4 @@
-"""The Debian package from its installation to its purge, beside Debian's condor as root with security as packaged."""
+"""The Debian package from installation to purge, beside Debian's condor as root with its packaged security."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def test_its_programs_and_manual_pages_are_found_and_htcondors_own_are_kept(inst
         found = installed.succeed("dpkg", "--search", f"/usr/share/man/man{section}/{name}.{section}.gz")
         owners = [
             line.partition(": /")[0].split(", ") for line in found.splitlines()
-        ]  # with condor's, if it is diverted
+        ]  # together with condor if the page is diverted
         assert any("annexd" in each for each in owners), found
     has_one = "/usr/bin/condor_annex" in installed.succeed("dpkg", "--listfiles", "condor").splitlines()
     assert installed.exists(HTCONDORS_OWN) is has_one

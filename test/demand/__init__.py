@@ -1,1 +1,1 @@
-"""What demand relies on in HTCondor, and the parts of annexd that turn idle jobs into machines."""
+"""Tests of the HTCondor behaviour that demand relies on, and of the code that turns idle jobs into machines."""

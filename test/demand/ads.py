@@ -1,4 +1,4 @@
-"""Ads of jobs and machines as HTCondor 25.14.1 makes them: what condor_submit and condor_startd write, cut down.
+"""Ads of jobs and machines, shortened from what condor_submit and condor_startd of HTCondor 25.14.1 write.
 
 The Requirements, WithinResourceLimits and RequestDisk were printed by its condor_q and condor_status.
 """
@@ -47,7 +47,7 @@ MACHINE = {
         (TARGET.RequestGPUs =?= undefined || MY.GPUs >= TARGET.RequestGPUs)""",
 }
 
-# Each doubles the work of the one before; the first one is known only when there is a TARGET.
+# Each doubles the work of the one before; the first one is known only with a TARGET.
 ENDLESS = {
     "W0": "TARGET.MyType",
     **{f"W{n + 1}": f"strcat(W{n}, W{n})" for n in range(40)},
@@ -60,7 +60,7 @@ def ad(attributes: Mapping[str, object]) -> str:
 
 
 def job(**changes: object) -> str:
-    """Return the ad of a job, with these attributes instead of the ordinary ones or besides them."""
+    """Return the ad of a job, with these attributes in place of the ordinary ones or in addition to them."""
     return ad({**JOB, **changes})
 
 

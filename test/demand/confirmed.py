@@ -1,4 +1,4 @@
-"""A real pool with the negotiators that `condor_annex -demand-config` writes, and annexd's own ghosts in it."""
+"""A real pool with the negotiators of `condor_annex -demand-config`, and annexd's own ghosts in it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from test.pool import DOMAIN
 ANNEXD = "annexd@annexd.test"
 CONDOR_ANNEX = f"{sysconfig.get_path('scripts')}/condor_annex"
 TIMEOUT_S = 120
-# The shortest that leaves no doubt: the times of cycles are in whole seconds.
+# The shortest intervals that are unambiguous: the times of cycles are in whole seconds.
 SHORT = """
 {name}.NEGOTIATOR_INTERVAL = 2
 {name}.NEGOTIATOR_CYCLE_DELAY = 2
 """
-# annexd is of HTCondor's own user; in series 23 that is this name for a daemon.
+# annexd runs as HTCondor's own user; series 23 has this name for a daemon of that user.
 ADMINISTRATOR = "ALLOW_ADMINISTRATOR = $(ALLOW_ADMINISTRATOR), condor@password"
 PHOTOGRAPH = """
 import htcondor2
@@ -43,7 +43,7 @@ class ConfirmingPool(GhostPool):
         knobs = [f"ANNEX_OFFERS = {', '.join(offers)}"]
         for name, clause in offers.items():
             knobs += [f"ANNEX_OFFER_{name}_JOBS = {clause.jobs}", f"ANNEX_OFFER_{name}_IDLE_AGE = {clause.idle_age_s}"]
-        # The pool's own cycles are what -demand-config leaves alone.
+        # -demand-config does not change the pool's own cycles.
         super().__init__([], "\n".join([*knobs, ADMINISTRATOR, extra]), cores=cores)
         self.printed = self._succeed_with(CONDOR_ANNEX, "-demand-config")
         text = self.config_file.read_text().replace("NEGOTIATOR.NEGOTIATOR_SLOT_CONSTRAINT = Offline =!= true\n", "")
@@ -56,7 +56,7 @@ class ConfirmingPool(GhostPool):
         return done.stdout
 
     def photograph(self, cpus: int = 8, *, gpus: int = 0, start: str = "true") -> str:
-        """Return the ad of the pool's own machine, had it these resources."""
+        """Return the ad of the pool's own machine with these resources instead of its own."""
         sizes = {"Cpus": cpus, "Memory": 16_000, "Disk": 100_000_000, **({"GPUs": gpus} if gpus else {})}
         changes = {f"{part}{name}": str(size) for name, size in sizes.items() for part in ("", "Total", "TotalSlot")}
         text = self._succeed_with(sys.executable, "-c", PHOTOGRAPH)
@@ -71,7 +71,7 @@ class ConfirmingPool(GhostPool):
         }
 
     def userprio(self, option: str, user: str, value: int) -> None:
-        """Change what condor_userprio can change of a user, as one does who knows of one negotiator only."""
+        """Change a user's setting with condor_userprio, without naming a negotiator."""
         self._succeed("condor_userprio", option, f"{user}@{DOMAIN}", str(value))
 
     def schedd_name(self) -> str:
@@ -96,7 +96,7 @@ class Watch:
         self.die()
 
     def die(self) -> None:
-        """End without a word to the pool, as a killed annexd does."""
+        """End without notice to the pool, as a killed annexd does."""
         self._runner.run(self.outbound.close())
         self._runner.close()
 
@@ -115,14 +115,14 @@ class Watch:
         return found
 
     def standings(self, offer: str) -> dict[str, Standing]:
-        """Return what the negotiator of an offer's ghosts knows of each user, by name without the domain."""
+        """Return the standing of each user at the negotiator of an offer's ghosts, by name without the domain."""
         negotiators = self.run(find_negotiators(self.outbound, self.pool.collector))
         address = negotiators.of_ghosts(self.pool.offers[offer].negotiator)
         rows = self.run(self.outbound.call("standings", {"address": address}))
         return {user.partition("@")[0]: standing for user, standing in standings_of(rows).items()}
 
     def fault(self) -> Confirmation:
-        """Return what is known once there is a fault."""
+        """Return the confirmation once it has a fault."""
 
         def reached() -> Confirmation | None:
             found = self.read()
@@ -134,7 +134,7 @@ class Watch:
         self.run(self._watch.withdraw())
 
     def confirmed(self, cycles: int = 1) -> Confirmation:
-        """Return what is known once so many cycles have seen the ghosts."""
+        """Return the confirmation once this many cycles have seen the ghosts."""
 
         def reached() -> Confirmation | None:
             found = self.read()
@@ -143,7 +143,7 @@ class Watch:
         return self.pool.wait_for(reached, f"{cycles} cycles of the ghosts' negotiators", TIMEOUT_S)
 
     def expect(self, expected: Mapping[str, Mapping[int, int]]) -> Confirmation:
-        """Return the confirmation once it names so many jobs of each cluster, and never more."""
+        """Return the confirmation once it has this many jobs of each cluster; fail if it ever has more."""
         most = sum(sum(each.values()) for each in expected.values())
 
         def reached() -> Confirmation | None:

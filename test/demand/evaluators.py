@@ -1,4 +1,4 @@
-"""Calls of Matcher.match, and what the processes that evaluate for them are doing meanwhile."""
+"""Calls of Matcher.match, and observations of the processes that evaluate for them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def evaluators() -> list[int]:
 
 
 class Background:
-    """A call of Matcher.match in a thread, to do something to its worker meanwhile."""
+    """A call of Matcher.match in a thread, so that a test can interfere with its worker."""
 
     def __init__(self, jobs: Mapping[str, str], machines: Mapping[str, str]) -> None:
         self.found: list[Matches] = []
@@ -43,7 +43,7 @@ class Background:
         self._thread.start()
 
     def until(self, is_done: Callable[[], Any]) -> Any:
-        """Repeat until it returns something, while the call goes on."""
+        """Repeat `is_done` while the call runs, and return its first result that is true."""
         while self._thread.is_alive():
             if found := is_done():
                 return found
@@ -51,7 +51,7 @@ class Background:
         raise AssertionError("the call is over")
 
     def kill_one(self, find: Callable[[], list[int]], number: signal.Signals) -> int:
-        """Send a signal to the first process that is found and still lives, and return its number."""
+        """Send a signal to the first process that is found alive, and return its pid."""
 
         def kill() -> int:
             with suppress(ProcessLookupError, IndexError):
@@ -69,7 +69,7 @@ class Background:
 
 
 def rights(pid: int) -> dict[str, str]:
-    """Return what /proc says of a process that is confined already."""
+    """Return a process's status and limits in /proc once it is confined; nothing before."""
     with suppress(OSError, ValueError):
         status = dict(
             line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line

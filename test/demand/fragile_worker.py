@@ -1,4 +1,4 @@
-"""The worker of demand with little memory of its own, so that ads of some MB are too much for it."""
+"""The worker of demand with so little memory that ads of some MB are too much for it."""
 
 import resource
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Machines that do not exist (ghosts), negotiators of their own for them, and what these say would run there.
+"""Machines that do not exist (ghosts), negotiators for them alone, and the matches that these report.
 
-A ghost is a machine ad with `Offline = true`.  A stock condor_negotiator matches it as any other and writes into the ad
-which autoclusters it matched (RegisterAttemptedOfflineMatch in matchmaker.cpp), without starting anything.
+A ghost is a machine ad with `Offline = true`.  A stock condor_negotiator matches it like any other and writes the
+matched autoclusters into the ad (RegisterAttemptedOfflineMatch in matchmaker.cpp), without starting anything.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class GhostNegotiator:
 
 @dataclass(frozen=True)
 class Ghost:
-    """The ad of a machine that an offer would make."""
+    """The ad of a machine that an offer would create."""
 
     name: str
     offer: str
@@ -132,14 +132,14 @@ class Record:
 
 @dataclass(frozen=True)
 class Matched:
-    """What a ghost's ad says of its matches."""
+    """The matches in a ghost's ad."""
 
     count: int  # MachineMatchCount
     records: tuple[Record, ...] = ()  # OfflineMatches
 
 
 class GhostPool(Pool):
-    """A real pool with one or more ghost negotiators beside its own one."""
+    """A real pool with one or more ghost negotiators beside its own."""
 
     def __init__(self, negotiators: Iterable[GhostNegotiator], extra: str = "", *, cores: int = 1) -> None:
         self.negotiators = {each.name: each for each in negotiators}
@@ -175,7 +175,7 @@ class GhostPool(Pool):
         self.wait_for(lambda: not self.ads(), "all ghosts to be gone")
 
     def run_for_real(self, count: int, user: str, group: str = "", **commands: Any) -> None:
-        """Have `count` jobs run on the pool's own machine."""
+        """Run `count` jobs on the pool's own machine."""
         cluster = self.submit(
             count, user, group, **commands, **{"My.WantReal": True, "requirements": "Offline =!= true"}
         )
@@ -184,7 +184,7 @@ class GhostPool(Pool):
         self.wait_for(lambda: self._claimed() >= count, "the collector to show the claimed slots")
 
     def submit(self, count: int, user: str = "alice", group: str = "", **commands: Any) -> int:
-        """Submit `count` jobs of a user, perhaps of a group, and return their cluster's number."""
+        """Submit `count` jobs of a user, optionally of a group, and return their cluster's number."""
         commands = {"request_cpus": 1, "request_memory": 1, "request_disk": 1, **commands}
         commands |= {"accounting_group_user": user} | ({"accounting_group": group} if group else {})
         commands |= {"executable": "/bin/sleep", "arguments": 600, "transfer_executable": False}
@@ -202,18 +202,18 @@ class GhostPool(Pool):
         return {ad["Machine"]: ad for ad in json.loads(text or "[]")}
 
     def matched(self) -> dict[str, Matched]:
-        """Return what each ghost's ad says now, perhaps in the middle of a cycle."""
+        """Return the present matches of each ghost, possibly in the middle of a cycle."""
         return {name: _matched(ad) for name, ad in self.ads().items()}
 
     def autoclusters(self) -> dict[int, int]:
-        """Return the autocluster of each cluster of jobs that a negotiator asked about so far."""
+        """Return the autocluster of each cluster of jobs that a negotiator has requested so far."""
         return {job["ClusterId"]: job["AutoClusterId"] for job in self.jobs("AutoClusterId") if "AutoClusterId" in job}
 
     def wait_for_matches(self, negotiator: str, *expected: int) -> dict[str, Matched]:
         """Return the matches once the ghosts have `expected` records, in any order, and the cycle adds none.
 
-        Within a cycle the lists grow, each match sends the whole list again by a connection of its own, and what comes
-        last stays.  So a list may lack records for a cycle, and one reading says little.
+        Within a cycle the lists grow: each match sends the whole list again by a connection of its own, and the last
+        one to arrive stays.  So a list may lack records for a cycle, and a single reading proves little.
         """
         wanted = sorted(expected)
 
@@ -226,11 +226,11 @@ class GhostPool(Pool):
         return found
 
     def expect(self, negotiator: str, expected: Mapping[int, int], *ghosts: Ghost) -> None:
-        """Advertise packing ghosts, and see so many jobs of each cluster matched, and never more in all.
+        """Advertise packing ghosts, and check that this many jobs of each cluster are matched, and never more in all.
 
         Clusters must be in different autoclusters to be distinguished.
         """
-        self.wait_for_cycles(1, negotiator)  # what is matched from now on is of the present state
+        self.wait_for_cycles(1, negotiator)  # matches from now on are of the present state
         self.advertise(*ghosts)
         names = {ghost.name for ghost in ghosts}
         self.wait_for(lambda: self._counts(names) == expected, f"{negotiator} to match {expected}", TIMEOUT_S)
@@ -251,11 +251,11 @@ class GhostPool(Pool):
         return dict(Counter(clusters.get(each.autocluster, 0) for ghost in ghosts for each in ghost.records))
 
     def set_priority(self, negotiator: str, option: str, user: str, value: int) -> None:
-        """Have one negotiator's accountant, or the pool's own one, change what condor_userprio can change of a user."""
+        """Change a user's setting with condor_userprio, at one negotiator's accountant or at the pool's own."""
         self._succeed("condor_userprio", "-name", self._name(negotiator), option, f"{user}@{DOMAIN}", str(value))
 
     def in_use(self, negotiator: str, user: str) -> float:
-        """Return what a negotiator's accountant charges a user for at present, weighted."""
+        """Return the weighted resources that a negotiator's accountant charges a user for at present."""
         name = self._name(negotiator)
         which = f'MyType == "Accounting" && NegotiatorName == "{name}" && Name == "{user}@{DOMAIN}"'
         text = self._succeed("condor_status", "-any", "-constraint", which, "-af", "WeightedResourcesUsed")
@@ -267,13 +267,13 @@ class GhostPool(Pool):
         return next(name for name in names if name.startswith(start))
 
     def cycles(self, negotiator: str = "") -> int:
-        """Return how many negotiation cycles a ghost negotiator, or the pool's own one, has completed."""
+        """Return how many negotiation cycles a ghost negotiator, or the pool's own, has completed."""
         log = self.negotiators[negotiator].log if negotiator else "NegotiatorLog"
         file = self.directory / "log" / log
         return file.read_text(errors="replace").count(END_OF_CYCLE) if file.exists() else 0
 
     def wait_for_cycles(self, count: int, negotiator: str) -> None:
-        """Return when `count` cycles that began from now on are over."""
+        """Wait until `count` cycles that began after this call are over."""
         enough = self.cycles(negotiator) + count + 1
         self.wait_for(lambda: self.cycles(negotiator) >= enough, f"{count} cycles of {negotiator or 'the negotiator'}")
 

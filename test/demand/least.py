@@ -1,6 +1,6 @@
-"""The cheapest machines that hold some jobs at once, by trying every way to fill them.
+"""The cheapest machines that hold some jobs at once, found by trying every way to fill them.
 
-It judges what annexd/demand/packing.py plans, and so shares nothing with it.
+This checks the plans of annexd/demand/packing.py, so it shares no code with it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Sizes = tuple[int, ...]  # cores, MiB of memory, GPUs
 
 @dataclass(frozen=True)
 class Need:
-    """What a job asks for, and the offers whose machines may run it; none of them: it never runs."""
+    """A job's request, and the offers whose machines may run it; without any it never runs."""
 
     sizes: Sizes
     offers: frozenset[str]
@@ -22,7 +22,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Machine:
-    """What each machine of an offer has, and costs."""
+    """The resources and the price of each machine of an offer."""
 
     offer: str
     sizes: Sizes
@@ -31,7 +31,7 @@ class Machine:
 
 @dataclass(frozen=True, order=True)
 class Least:
-    """The price of the cheapest machines; of several such sets, the size of the smallest."""
+    """The price of the cheapest set of machines, and the size of the smallest set at that price."""
 
     price: int = 0
     machines: int = 0
@@ -41,12 +41,12 @@ class Least:
 
 
 def least(jobs: Mapping[Need, int], machines: Sequence[Machine]) -> Least:
-    """Return what all jobs that some machine can run need if they run at the same time."""
+    """Return the cheapest machines for all jobs that some machine can run, if they run at the same time."""
     needs = [need for need in jobs if any(_times(need, machine) for machine in machines)]
 
     @cache
     def of(left: Sizes) -> Least:
-        """Some machine has a job of the first kind that is left: try each machine, filled in each way that has one."""
+        """Try each machine in each filling with a job of the first kind left, since some machine must have one."""
         first = next((number for number, count in enumerate(left) if count), None)
         if first is None:
             return Least()
@@ -61,7 +61,7 @@ def least(jobs: Mapping[Need, int], machines: Sequence[Machine]) -> Least:
 
 
 def _fillings(machine: Machine, needs: Sequence[Need], left: Sizes) -> Iterator[Sizes]:
-    """Yield how many jobs of each kind a machine may have when no other job fits beside them."""
+    """Yield the numbers of jobs of each kind that a machine may have when no other job fits beside them."""
     for filling, room in _combinations(machine, needs, left):
         rest = zip(needs, left, filling, strict=True)
         if not any(count > taken and _times(need, room) for need, count, taken in rest):

@@ -1,4 +1,4 @@
-"""A real pool and annexd, an AWS whose instances boot with what their types have, and the jobs of a mix."""
+"""A real pool and annexd, an AWS whose instances boot with the hardware of their types, and the jobs of a mix."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from test.system.annexes import JoiningSite
 from test.system.tool import condor_annex
 
 PATIENCE_S = 180.0
-MACHINES = 6  # that boot at one time
+MACHINES = 6  # most machines at one time
 ROUNDS = 3  # decisions after which nothing more is expected
 IDLE, RUNNING = 1, 2  # JobStatus, proc.h
 CONFIG = """
@@ -47,7 +47,7 @@ HARDWARE = """
 NUM_CPUS = {0.cpus}
 MEMORY = {0.memory_mib}
 """
-# HTCondor's own program pretends that there are GPUs: of kind 3, TITAN RTX, with the Capability of a T4.
+# HTCondor's own program simulates GPUs: of kind 3, TITAN RTX, with the Capability of a T4.
 GPUS = """
 MACHINE_RESOURCE_INVENTORY_GPUs = $(LIBEXEC)/condor_gpu_discovery -properties -simulate:3,{0.gpus}
 ENVIRONMENT_FOR_AssignedGPUs = CUDA_VISIBLE_DEVICES
@@ -65,16 +65,16 @@ QUEUE_SUPER_USERS = root, condor, {user}
 
 
 class MixedSite(JoiningSite):
-    """`with MixedSite(mix) as site:`; annexd orders for the jobs that `begin` brings.
+    """`with MixedSite(mix) as site:`; annexd orders machines for the jobs that `begin` submits.
 
-    `knobs` overrule the configuration of demand; so many `machines` boot at one time.  `is_quick`: the negotiators of
-    -demand-config do not take the time that they are written with.
+    `knobs` override the configuration of demand; at most `machines` are booted at one time.  `is_quick`: the
+    negotiators of -demand-config have shorter intervals than it writes.
     """
 
     def __init__(self, mix: Mix, knobs: str = "", *, machines: int = MACHINES, is_quick: bool = True) -> None:
         self.mix, self._knobs, self._is_quick = mix, knobs, is_quick
         hardware = {each.name: (HARDWARE + (GPUS if each.gpus else "")).format(each) for each in mix.offers}
-        self.elsewhere = Pool() if mix.flocks else None  # whose jobs flock here
+        self.elsewhere = Pool() if mix.flocks else None  # its jobs flock here
         ports = [self.elsewhere.port] if self.elsewhere else []
         super().__init__(mix.config, machines=machines, hardware=hardware, ports=ports)
         self.user = self.pool.run("id", "-un").stdout.strip()
@@ -92,7 +92,7 @@ class MixedSite(JoiningSite):
         if self.elsewhere:
             with self.elsewhere.config_file.open("a") as config:
                 config.write(ELSEWHERE.format(collector=self.pool.collector, user=self.user))
-            for key in (self.pool.directory / "passwords.d").iterdir():  # series 23 needs one that both pools have
+            for key in (self.pool.directory / "passwords.d").iterdir():  # series 23 needs a key that both pools have
                 shutil.copy(key, self.elsewhere.directory / "passwords.d")
             self.elsewhere.start()
         return self
@@ -114,13 +114,13 @@ class MixedSite(JoiningSite):
         return CONFIG.format(user=self.user, offers=names, **keys) + confirm + offers + self._knobs
 
     def confirm(self) -> None:
-        """Paste what -demand-config writes."""
+        """Add the output of -demand-config to the pool's configuration."""
         printed = condor_annex(self, "-demand-config").stdout
         names = re.findall(r"^(\w+) = \$\(NEGOTIATOR\)$", printed, re.MULTILINE) if self._is_quick else []
         self.pool.configure(printed + "".join(GHOSTS.format(name=name) for name in names))
 
     def begin(self, stage: int, batches: Iterable[Batch]) -> None:
-        """Submit, or release, what comes in this stage."""
+        """Submit or release the jobs of this stage."""
         for batch in batches:
             if batch.held and batch.stage == stage:
                 self._tool("condor_release", "-all")
@@ -160,7 +160,7 @@ class MixedSite(JoiningSite):
         return done.stdout
 
     def statuses(self) -> list[int]:
-        """Return JobStatus of each job in a queue."""
+        """Return JobStatus of each job in the queues."""
         pools = [self.pool, *([self.elsewhere] if self.elsewhere else [])]
         return [
             int(each)
@@ -173,12 +173,12 @@ class MixedSite(JoiningSite):
         return found
 
     def without_offer(self) -> int:
-        """Return how many idle jobs annexd says that no machine of an offer can run."""
+        """Return how many idle jobs, according to annexd, no machine of an offer can run."""
         parts = [part for group in self.demand()["Groups"] for part in group["Parts"]]
         return sum(part["Jobs"] for part in parts if part["State"] == NO_OFFER)
 
     def settle(self) -> None:
-        """Return after so many further decisions, each of which might have led to an order."""
+        """Wait for ROUNDS further decisions, each of which might have led to an order."""
         began_s, seen = time.time(), set[int]()
 
         def enough() -> bool:
@@ -199,13 +199,13 @@ class MixedSite(JoiningSite):
         return found
 
     def ordered_least(self) -> Least:
-        """Return what all orders together cost an hour, and their machines."""
+        """Return the hourly price of all orders together, and their number of machines."""
         prices = {each.name: each.price for each in self.mix.offers}
         sizes = {offer: sum(each) for offer, each in self.ordered().items()}
         return Least(sum(prices[offer] * machines for offer, machines in sizes.items()), sum(sizes.values()))
 
     def outputs(self) -> list[str]:
-        """Return what each job that can run printed; nothing of a job that has not ended."""
+        """Return the output of each job that can run; it is empty for a job that has not ended."""
         files = [
             stem.parent / f"{stem.name}.{number}.out"
             for batch, stem in self._submitted

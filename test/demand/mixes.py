@@ -1,6 +1,6 @@
-"""Twelve mixes of jobs for a real pool, each as a function of a seed, small enough for the exact answer of least.py.
+"""Twelve mixes of jobs for a real pool, each as a function of a seed, small enough for the exact result of least.py.
 
-Their prices are made up, so that a large machine costs less for a core than a small one, and more than half of them.
+Their prices are made up: a large machine costs less for a core than a small one, but more than half as much.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from test.demand.least import Least, Machine, Need, least
 
 STEP: Final = 2
 GIB: Final = 1024
-MEMORY_PART: Final = 0.925  # of an instance's memory that annexd expects HTCondor to have (docs/demand.md)
-QUANTUM_MIB: Final = 128  # a startd rounds what a job asks for up to this: MODIFY_REQUEST_EXPR_REQUESTMEMORY
+MEMORY_PART: Final = 0.925  # part of an instance's memory that annexd expects HTCondor to have (docs/demand.md)
+QUANTUM_MIB: Final = 128  # a startd rounds a job's request up to a multiple of this: MODIFY_REQUEST_EXPR_REQUESTMEMORY
 
 
 @dataclass(frozen=True)
 class MixOffer:
-    """An offer, and what its instance type has and costs, in thousandths of a dollar an hour."""
+    """An offer, and the resources and price of its instance type, in thousandths of a dollar an hour."""
 
     name: str
     instance_type: str
@@ -43,10 +43,11 @@ class MixOffer:
 
 @dataclass(frozen=True)
 class Batch:
-    """Jobs that are alike, and are submitted together.
+    """Jobs that are alike and are submitted together.
 
-    `at_once` of them may run at the same time, the others are over a quota.  `offers` have machines that run them;
-    without any they never run.  They come in `stage` 0 or 1; those that are `held` are in the queue before.
+    `at_once` of them may run at the same time; the others are over a quota.  `offers` have machines that run them;
+    without any they never run.  They come in `stage` 0 or 1; `held` ones are submitted in stage 0 and released in their
+    stage.
     """
 
     count: int
@@ -63,7 +64,7 @@ class Batch:
 
     @property
     def running(self) -> int:
-        """Return how many of them run at the same time when all machines are there."""
+        """Return how many of them run at the same time once all machines have joined."""
         return 0 if not self.offers else self.count if self.at_once is None else self.at_once
 
     @property
@@ -73,9 +74,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Mix:
-    """`confirms`: the pool's negotiators are asked.
+    """The jobs of a pool and the offers for them.
 
-    `is_short`: jobs do not wait until all run.  `flocks`: some come from another pool.
+    `confirms`: the pool's negotiators confirm the demand.  `is_short`: jobs do not wait until all run.  `flocks`: some
+    jobs come from another pool.
     """
 
     batches: Callable[[Random], Iterable[Batch]]
@@ -86,10 +88,10 @@ class Mix:
     flocks: bool = False
 
     def of(self, seed: int) -> list[Batch]:
-        return list(self.batches(Random(seed)))  # noqa: S311  jobs to be repeated, not a secret
+        return list(self.batches(Random(seed)))  # noqa: S311  repeatable jobs, not a secret
 
     def least(self, batches: Iterable[Batch]) -> Least:
-        """Return the cheapest machines for all of them that may run at once."""
+        """Return the cheapest machines for all jobs that may run at once."""
         jobs: Counter[Need] = Counter()
         for each in batches:
             jobs[each.need] += each.running

@@ -1,4 +1,4 @@
-"""A pool with a second schedd, and what demand asks it."""
+"""A pool with a second schedd, and demand's queries to it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DAEMON_LIST = $(DAEMON_LIST) SECOND
 
 
 class CuttingRelay:
-    """Passes connections on to a port of this host, and ends each once so many bytes of the answer have passed."""
+    """Forwards connections to a port of this host, and ends each once this many bytes of the response have passed."""
 
     def __init__(self, port: int, after_bytes: int) -> None:
         self._port, self._after = port, after_bytes
@@ -103,7 +103,7 @@ class TwoSchedds(GhostPool):
         return QueueWatch(workers, lambda: (self.collector,), question, query_s)
 
     def with_workers(self, use: Callable[[PoolWorkers], Awaitable[T]], worker: str = WORKER) -> T:
-        """Run something with two worker processes that see this pool."""
+        """Run `use` with two worker processes that see this pool."""
 
         async def run() -> T:
             workers = PoolWorkers(self.env, 2, worker)

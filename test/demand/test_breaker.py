@@ -84,7 +84,7 @@ def test_an_hour_without_an_error_since_it_opened_begins_again_with_three_minute
 
 
 def test_the_hour_of_the_longest_closing_is_no_calm() -> None:
-    """Nobody asks while it is closed, so that nobody is refused."""
+    """Nobody requests capacity while it is closed, so nobody is refused."""
     breaker, at_s = Breaker(), 0.0
     for _ in range(7):
         breaker.note_error(POOL, at_s, WORDS)
@@ -147,7 +147,7 @@ def test_a_pool_is_open_an_hour_after_its_last_error_at_the_latest_and_closed_fo
 
 @given(TIMES)
 def test_a_client_that_asks_only_open_pools_is_refused_less_often(times_s: list[float]) -> None:
-    """At least 180 s lie between two refusals, and where each request is refused the pauses grow."""
+    """At least 180 s lie between two refusals, and the pauses grow as long as each request is refused."""
     breaker, refusals = Breaker(), list[float]()
     for at_s in sorted(times_s):
         if POOL not in breaker.closed(at_s):
@@ -174,7 +174,7 @@ def test_memory_is_bounded_and_what_is_closed_longest_is_kept() -> None:
 
 
 def test_a_history_that_is_longer_than_the_memory_closes_for_as_long() -> None:
-    """Of a day of trouble, reported again and again."""
+    """The history is a day of refusals, reported three times."""
     times_s = [600.0 * number for number in range(144)]
     breaker = refused(*times_s, *times_s, *times_s)
     first = until_s(breaker, times_s[-1])

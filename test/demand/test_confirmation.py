@@ -1,4 +1,4 @@
-"""What annexd asks the pool's rules by ghosts, in a pool configured by `condor_annex -demand-config`."""
+"""Confirmation by the pool's own rules through ghosts, in a pool configured by `condor_annex -demand-config`."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_nothing_is_confirmed_before_a_cycle_has_seen_the_ghosts(pool: Confirmin
 
 
 def test_ghosts_do_not_keep_jobs_from_a_free_machine_of_the_pool(pool: ConfirmingPool, watch: Watch) -> None:
-    """The pool's own negotiator prefers small machines, so that it would give it none, ever, if it saw these."""
+    """The pool's own negotiator prefers small machines, so if it saw these, it would never use the real one."""
     watch.show(*ghosts("small", pool.photograph(1), 3))
     watch.confirmed()
     cluster = pool.submit(3, "alice", "", **{"My.WantReal": True})

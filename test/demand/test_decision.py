@@ -1,4 +1,4 @@
-"""What is ordered for idle jobs, and what is said of each group: steps, caps, and what a negotiator would give."""
+"""The decision on idle jobs: the orders, and the reasons for each group, by steps, caps and a negotiator's matches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which leases are extended: at 0.8 of each, while machines have jobs, within the longest, and never in doubt."""
+"""The leases that are extended: at 0.8 of each, while machines have jobs, up to the longest, and never in doubt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Free slots as the collector shows them, and what is known of them while it does not answer."""
+"""Free slots as the collector shows them, and their last known state while it does not respond."""
 
 from __future__ import annotations
 

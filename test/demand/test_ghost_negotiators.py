@@ -1,7 +1,7 @@
-"""What negotiators of their own, for machines that do not exist, see of the pool's quotas, priorities and limits.
+"""The pool's quotas, priorities and limits as seen by separate negotiators for machines that do not exist.
 
-docs/demand.md has these results for administrators.  Each test is an experiment with stock daemons: when a release of
-HTCondor answers otherwise, the page is no longer true, and the test fails.
+docs/demand.md has these results for administrators.  Each test is an experiment with stock daemons: if a release of
+HTCondor behaves otherwise, the page is no longer true, and the test fails.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def test_the_real_machines_of_a_group_count_in_its_quota(pool: GhostPool) -> Non
 
 
 def test_a_share_of_the_pool_is_a_share_of_the_ghosts_less_the_fixed_quotas(pool: GhostPool) -> None:
-    """(8 - 3) / 4 of one machine, (16 - 3) / 4 of two: what the pool's own machines amount to is not seen."""
+    """The share is (8 - 3) / 4 of one machine and (16 - 3) / 4 of two: the pool's own machines do not count."""
     cluster = pool.submit(9, "bob", "group_share")
     pool.expect("small", {cluster: 1}, Ghost("eight", "small"))
     pool.expect("small", {cluster: 3}, Ghost("another", "small"), Ghost("eight", "small"))
 
 
 def test_the_factors_of_users_are_the_pools_own_and_can_be_copied(pool: GhostPool) -> None:
-    """Of nine cores, since half of eight is a little more or less than four."""
+    """The ghost has nine cores, since half of eight may be a little more or less than four."""
     light, heavy = pool.submit(9, "alice"), pool.submit(9, "zoe", request_memory=2)
     pool.set_priority("", "-setfactor", "zoe", 1_000_000)
     pool.expect("small", {light: 4, heavy: 4}, Ghost("nine", "small", cpus=9))
@@ -78,7 +78,7 @@ def test_the_ceilings_of_users_are_copied_too(pool: GhostPool) -> None:
 
 
 def test_a_ceiling_below_the_smallest_ghost_stops_its_user_altogether(pool: GhostPool) -> None:
-    """The negotiator compares what is left of it with the weight of the smallest machine, before any is split."""
+    """The negotiator compares the rest of the ceiling with the weight of the smallest machine, before any is split."""
     pool.submit(8, "carol")
     pool.set_priority("small", "-setceiling", "carol", 2)
     pool.expect("small", {}, Ghost("eight", "small"))

@@ -1,4 +1,4 @@
-"""What annexd concludes from ghosts, without a pool."""
+"""annexd's conclusions from ghosts, without a pool."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ AUTOCLUSTER = ("schedd", 1)
 
 
 def test_a_quota_does_not_count_again_for_jobs_that_run_by_now() -> None:
-    """Of his eleven idle jobs six were matched, within a quota.  Four of them run now, and the quota is almost used."""
+    """Six of the eleven idle jobs were matched, within a quota.  Four of them run now, and the quota is almost used."""
     watched = Watched(JobClause("true", 300))
     watched.take(CYCLE, {"small": {AUTOCLUSTER: 6}}, {AUTOCLUSTER: 11})
     assert Confirmation(watched.fullest({AUTOCLUSTER: 11})[0]).still_idle("small") == {AUTOCLUSTER: 6}

@@ -1,4 +1,4 @@
-"""The ghosts of one annexd, before a collector and a negotiator whose answers are written down here."""
+"""The ghosts of one annexd, against a collector and a negotiator that respond from a script."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class OnePool(Outbound):
         self.cycles = 0
         self.heard_s = 100
         self.ghosts: list[str] = []
-        self.silent: set[str] = set()  # kinds of ads that the collector does not answer for
+        self.silent: set[str] = set()  # kinds of ads for which queries of the collector fail
         self.is_busy = False  # the negotiators of ghosts are in a cycle
 
     async def call(
@@ -83,7 +83,7 @@ def test_the_ghosts_of_an_offer_that_is_taken_out_count_no_more_and_stop_no_othe
         found = await watch.read()
         assert "big" not in found.matches
         assert limit_once(found, LIMITED).keys() <= {"small", "gpu"}
-        await watch.show(GHOSTS)  # of a round that began before the reconfiguration
+        await watch.show(GHOSTS)  # as a round does that began before the reconfiguration
 
     asyncio.run(run())
 
@@ -117,7 +117,7 @@ def test_a_cycle_that_was_under_way_when_the_state_changed_does_not_count(is_bus
     async def run() -> None:
         pool = OnePool()
         watch = await confirmed_in(pool)
-        pool.cycles = 2  # it has begun, and lasts
+        pool.cycles = 2  # it has begun and is under way
         pool.is_busy, pool.silent = is_busy, set() if is_busy else {"Submitter"}
         await watch.show(GHOSTS, state="a machine more")
         assert (await watch.read()).cycles == 0

@@ -1,6 +1,6 @@
-"""What a schedd answers to a GroupBy query, which counts idle jobs without reading each of them; and what it does not.
+"""A schedd's response to a GroupBy query, which counts idle jobs without reading each of them; and its limits.
 
-docs/demand.md has these results.  When a release of HTCondor answers otherwise, a test here fails.
+docs/demand.md has these results.  If a release of HTCondor behaves otherwise, a test here fails.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Jobs that are written to harm their evaluator: only they are left out, and annexd notices nothing else.
+"""Jobs written to harm their evaluator: only they are left out, and annexd is not affected otherwise.
 
-Every one of them is given to the real bindings in a real process, which many of them kill.
+Each of them is passed to the real bindings in a real process, which many of them kill.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ HOSTILE = {
     "a huge list": job(List="{" + ",".join("9" * 8_000) + "}", Requirements="member(1, List)"),
     "a file": job(Requirements='userMap("/etc/passwd", "root") =!= undefined || userHome("daemon") =!= undefined'),
 }
-LEFT_OUT = {  # those that no machine has an answer for; of the others the answer is only that they match nothing
+LEFT_OUT = {  # jobs without a result for any machine; the others may just match nothing
     "a megabyte of Requirements": "longer than 200000 characters",
     "600 kB of additions": "longer than 200000 characters",
     "a size of itself": "RequestCpus is ",
     "endless work for a size": "",  # the library gives up when the kernel does, or a little before
-    "much memory": "evaluating it takes ",  # too much, or too long until then
+    "much memory": "evaluating it takes ",  # too much memory, or too long before that
     "a lone surrogate": "a text contains the character",
     "a NUL": "a text contains the character",
     "no ClassAd": "is not a ClassAd",
@@ -108,7 +108,7 @@ def test_a_job_that_killed_the_worker_is_left_out_for_an_hour_until_it_is_change
 
 
 def test_a_flood_of_hostile_jobs_delays_the_others_by_a_little() -> None:
-    """There is no time for all of them to be tried twice: the rest is reported, and comes last the next time."""
+    """There is not enough time to try all of them twice: the rest is reported, and comes last the next time."""
     matcher = Matcher(lambda: 5 * time.monotonic())
     flood = {f"hostile{n}": job(**ENDLESS, Number=n) for n in range(15)}
     found = matched(flood | GOOD, MACHINES, matcher)
@@ -121,12 +121,12 @@ def test_a_flood_of_hostile_jobs_delays_the_others_by_a_little() -> None:
     assert sum(fault == NOT_YET for fault in again.faults.values()) < len(later)
 
 
-# What else ends a worker.
+# Other ends of a worker.
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job's second try takes two seconds instead of a quarter, so that it is met while it runs."""
+    """Extend a job's second try from a quarter of a second to two seconds, so that a test meets it while it runs."""
     monkeypatch.setattr(matching, "PATIENCE", 40)
 
 
@@ -146,7 +146,7 @@ def test_an_evaluator_has_no_rights_that_it_does_not_need() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
 def test_nothing_is_left_out_if_an_evaluator_is_killed_once(number: signal.Signals) -> None:
-    """The first one tries the machines, a later one the jobs."""
+    """The first evaluator tries the machines, a later one the jobs."""
     call = Background(MANY, MACHINES)
     first = call.kill_one(evaluators, number)
     call.kill_one(lambda: [pid for pid in evaluators() if pid != first and cpu_ticks(pid)], number)
@@ -168,7 +168,7 @@ def expect_all(found: Matches) -> None:
 
 @pytest.mark.usefixtures("patient")
 def test_an_evaluator_that_stands_still_is_killed_and_its_job_left_out() -> None:
-    """It is stopped while it tries the job for the second time, with others behind."""
+    """The evaluator is stopped while it tries the job for the second time, with others behind."""
     call = Background({"hostile": job(**ENDLESS), **GOOD}, MACHINES)
     first = call.until(evaluators)
     call.kill_one(
@@ -197,7 +197,7 @@ def test_nothing_is_left_of_a_call() -> None:
     assert set(children(os.getpid())) <= set(before)
 
 
-# What the worker answers is not believed.
+# The worker's answers are not trusted.
 
 ANSWER = {"job": 3, "needs": [1, 2, 3, 4], "pairs": [[True, None], [False, "the job requires X"]]}
 json_values = st.recursive(
@@ -259,7 +259,7 @@ def test_any_bytes_of_the_worker_are_answers_or_rejected(parts: list[bytes]) -> 
     assert len(reader.answers) <= 2
 
 
-# Any text at all.
+# Arbitrary texts.
 
 NAMES = ("A", "B", "Requirements", "RequestCpus", "RequestMemory", "Start", "Cpus", "MY", "TARGET")
 atoms = st.sampled_from(

@@ -1,4 +1,4 @@
-"""Idle jobs as the schedds count them, and what is known of them while a schedd or collector does not answer."""
+"""Idle jobs as the schedds count them, and their last known state while a schedd or collector does not respond."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def picture(*schedds: ScheddPicture, at_s: float = NOW_S) -> QueuePicture:
     return after_round(QueuePicture(), SETTLED, schedds, at_s, INTERVAL_S)
 
 
-# What is known.
+# The known state.
 
 
 def test_a_schedd_that_does_not_answer_keeps_its_groups_and_nothing_is_ordered_for_them() -> None:

@@ -1,4 +1,4 @@
-"""The judge of plans, beside every division of a few jobs into machines."""
+"""The exact packing that judges plans, compared with every division of a few jobs among machines."""
 
 from __future__ import annotations
 

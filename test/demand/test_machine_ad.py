@@ -1,4 +1,4 @@
-"""What is known of an offer's machines before one exists: from its order, and from AWS's words about instance types."""
+"""The facts about an offer's machines before one exists: from its order and AWS's description of instance types."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GIB = 1024 * 1024
 
 
 def row(kind: str, cpus: int = 2, memory_mib: int = 8192, arch: str = "x86_64", **more: Any) -> dict[str, Any]:
-    """Of DescribeInstanceTypes (botocore's EC2 model, InstanceTypeInfo)."""
+    """Return a row of DescribeInstanceTypes (botocore's EC2 model, InstanceTypeInfo)."""
     return {
         "InstanceType": kind,
         "VCpuInfo": {"DefaultVCpus": cpus},

@@ -1,4 +1,4 @@
-"""What a comparison of jobs and machines says: what matches, what refuses, what is needed, and what is remembered."""
+"""The comparison of jobs and machines: the matches, the clauses that refuse, the needs, and the cache."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from test.demand.evaluators import matched
 
 LEAST = {"Requirements": "true"}
 PAUSE_S = 0.002
-CHANGED_S = 301.0  # after this an answer that depends on the time is asked for again
+CHANGED_S = 301.0  # after this a result that depends on the time is evaluated again
 
 
 def misfit(job_ad: str, machine_ad: str) -> str:
@@ -33,7 +33,7 @@ def children_cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-# What refuses, and what a job needs.
+# Refusing clauses and the needs of jobs.
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_reasons_against_some_machines_are_one_line() -> None:
     assert found.misfit("broken", ["small"]) == found.faults["broken"]
 
 
-# What is remembered.
+# The cache.
 
 
 def test_a_known_match_is_not_evaluated_again() -> None:
@@ -208,7 +208,7 @@ def test_matches_that_depend_on_the_time_are_evaluated_again_after_a_while(side:
 
 
 def test_the_loop_runs_while_jobs_are_compared() -> None:
-    """How long it waits is measured by `make bench ARGS=demand`, on a machine that does nothing else."""
+    """`make bench ARGS=demand` measures how long the loop waits, on a machine that does nothing else."""
 
     async def ticks() -> int:
         jobs = {f"job{n}": job(RequestMemory=n) for n in range(300)}

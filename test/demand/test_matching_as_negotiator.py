@@ -75,9 +75,7 @@ def test_a_job_matches_the_machines_that_a_real_negotiator_gives_it(pool: GhostP
 
 
 def negotiated(pool: GhostPool, names: Mapping[int, str]) -> dict[str, set[str]]:
-    """Return the ghosts that the negotiator gave to each kind of job; a number that the schedd has since given up is
-    nobody's.
-    """
+    """Return the ghosts that the negotiator gave to each kind of job, without autoclusters that no longer exist."""
     matched = pool.matched()
     autoclusters = {autocluster: names[cluster] for cluster, autocluster in pool.autoclusters().items()}
     found: dict[str, set[str]] = {name: set() for name in names.values()}

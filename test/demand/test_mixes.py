@@ -1,6 +1,6 @@
-"""Twelve mixes of real jobs: annexd orders what an exact packing needs and a step at most, and each possible job ends.
+"""Twelve mixes of real jobs: annexd orders at most a step more than an exact packing, and each possible job ends.
 
-Three of them with one seed are played by `make test`, all with several seeds by `make demand`.
+`make test` runs three of them with one seed, `make demand` all of them with several seeds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An order leaves out what is closed, asks for nothing more than before, and is not sent when nothing is left."""
+"""An order leaves out closed capacity, requests nothing more than before, and is not sent when nothing is left."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_place_whose_zone_may_be_the_closed_one_counts_as_closed(place: dict[s
 
 
 def test_overrides_of_launch_templates_are_left_out_and_a_template_without_any_with_them() -> None:
-    """Without its overrides a template would start what it says itself."""
+    """Without its overrides a template would start the instances that it names itself."""
     config = templates(
         [{"InstanceType": "m5.large", "SubnetId": "subnet-a"}],
         [{"InstanceType": "m5.large", "SubnetId": "subnet-a,subnet-b"}, {"InstanceType": "c5.large"}],
@@ -221,7 +221,7 @@ def pools_in(config: Mapping[str, Any]) -> list[tuple[str, str]]:
 def test_without_capacity_each_offer_asks_at_most_once_a_cool_down(
     offers: list[list[tuple[str, list[str]]]], names_zone: bool, knows_places: bool
 ) -> None:
-    """A decision a minute for four hours; the history shows each pool that was asked for, half a minute later."""
+    """The test makes a decision a minute for four hours, and AWS refuses each pool that is requested."""
     breaker, places = Breaker(), Places(SUBNETS, subnets=tuple(SUBNETS) if knows_places else ())
     calls: dict[int, list[float]] = {number: [] for number in range(len(offers))}
     for minute in range(240):
@@ -243,7 +243,7 @@ def test_without_capacity_each_offer_asks_at_most_once_a_cool_down(
 def test_no_pool_is_requested_twice_in_a_cool_down_if_aws_names_one_pool_a_call(
     offers: list[list[tuple[str, list[str]]]],
 ) -> None:
-    """As a one-time Spot Fleet does, which asks for one pool only."""
+    """A one-time Spot Fleet does so, since it requests one pool only."""
     breaker, asked = Breaker(), dict[tuple[str, str], float]()
     for minute in range(120):
         now_s = 60.0 * minute

@@ -1,7 +1,7 @@
-"""What a negotiator writes into the ads of machines that do not exist: the part of HTCondor that no manual describes.
+"""A negotiator's records in the ads of machines that do not exist, which no manual of HTCondor describes.
 
-annexd asks by it what the pool's own negotiator would do with more machines.  When a release of HTCondor changes any
-of this, a test here fails; docs/demand.md says what depends on it.
+annexd learns from them what the pool's own negotiator would do with more machines.  If a release of HTCondor changes
+any of this, a test here fails; docs/demand.md describes what depends on it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def test_a_ghost_that_weighs_almost_nothing_is_matched_and_one_without_weight_is
 
 
 def test_a_withdrawn_ghost_leaves_nothing_if_it_is_named(pool: GhostPool) -> None:
-    """In series 25 the collector also makes an ad of type StartD of it, which a constraint alone does not reach."""
+    """In series 25 the collector also creates an ad of type StartD from it, which a constraint alone does not reach."""
     ghost = Ghost("left", "small")
     pool.advertise(ghost)
     pool.withdraw(ghost)

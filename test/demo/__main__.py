@@ -1,8 +1,8 @@
 """make demo: the story of one annex, and of an idle job that gets one, on a real HTCondor, in five minutes.
 
-AWS is emulated, and acts.  The commands shown are run as they are shown, and what they print is what is printed.
-Time is real, but for the lease's clock: its five minutes pass in five seconds here.  --hurried: -setup and -teardown
-do not wait for a new instance profile to spread in AWS, and for the orders of others.
+AWS is emulated: fleets launch and instances boot.  The commands run exactly as shown, and their output is shown.
+Time is real except for the lease's clock: its five minutes pass in five seconds here.  With --hurried, -setup and
+-teardown do not wait for a new instance profile to spread in AWS, nor for the orders of others.
 """
 
 import argparse
@@ -31,13 +31,13 @@ ORDERS = ("RequestSpotFleet", "CreateFleet")
 CLOCK_SPEED = 60  # the rule's five minutes pass in five seconds
 LEASE_S = 90
 MIN_LEASE_S = 600 // CLOCK_SPEED  # two ticks here, as annexd's own default is two of AWS's
-MACHINES = 2  # of the instances that boot for real; the others are the cloud's records
+MACHINES = 2  # instances that boot for real; the others are only records of the cloud
 TERMINATION_S = 2  # how long the emulated instances take to shut down
 END_WITHIN_S = 60
-TEARDOWN_S = 240.0  # it waits for longer than an order may take from its look at the lease function to its fleet
+TEARDOWN_S = 240.0  # longer than an order may take from its check of the lease function to its fleet
 MIXED = {"TargetCapacity": 4, "OnDemandTargetCapacity": 2}  # in templates/config.json
 IMAGE, ROOT = "ami-03cf127a", "/dev/sda1"  # which DescribeImages shows, and its volume
-PRICES = {  # of the emulated AWS: the meter knows them, too
+PRICES = {  # of the emulated AWS; its meter uses them, too
     "spot": {"m5.large": [[-3600, 0.035]], "m5.xlarge": [[-3600, 0.07]], "c5.large": [[-3600, 0.032]]},
     "on_demand": {"m5.large": 0.096, "m5.xlarge": 0.192, "c5.large": 0.085},
     "gb_month": 0.1,
@@ -46,7 +46,7 @@ PRICES = {  # of the emulated AWS: the meter knows them, too
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # as on Ctrl-C: everything is taken down
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # everything is taken down, as on Ctrl-C
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hurried", action="store_true", help="for make test")
     story = Story(hurried.COMMAND if parser.parse_args().hurried else (str(TOOL),))
@@ -81,7 +81,7 @@ def play(story: Story) -> None:
 
 
 def configuration(pool: Pool, cloud: Cloud) -> str:
-    """A host with annexd and nothing else; it is of the pool, and has its signing key."""
+    """Return the configuration of a host of the pool that runs only annexd and has the pool's signing key."""
     return f"""{ANNEXD_CONFIG}
 COLLECTOR_HOST = {pool.collector}
 SEC_PASSWORD_DIRECTORY = {pool.directory}/passwords.d
@@ -107,7 +107,7 @@ def tear_down(story: Story, host: Pool, cloud: Cloud) -> None:
 
 
 def play_annexd(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> tuple[str, str, dict[str, float]]:
-    """From annexd's start to its death; the fleet's ID, the annex's, and the most that was quoted, by annex ID."""
+    """Play from annexd's start to its death; return the fleet's ID, the annex's, and the quoted maxima by annex ID."""
     story.say("Starting annexd on a host of its own, with config.d/80annexd dropped in")
     with host:
         request_id = lease(story, host, pool, cloud)
@@ -120,7 +120,7 @@ def play_annexd(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> tuple[str
 
 
 def run_a_job(story: Story, pool: Pool) -> str:
-    """Wait for the machines, and run a job on one of them; the annex's ID."""
+    """Wait for the machines and run a job on one of them; return the annex's ID."""
     story.say(
         f"{MACHINES} of the instances boot for real: condor-annex-ec2, then HTCondor, with a token of the annex's own"
     )
@@ -143,7 +143,7 @@ def run_a_job(story: Story, pool: Pool) -> str:
 
 
 def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
-    """While the first one goes on."""
+    """Order a second annex, extend it and cancel it, while the first one goes on."""
     story.say(
         "A second annex, by options instead of a file, by EC2 Fleet; its user finds it too short and moves its end"
     )
@@ -176,7 +176,7 @@ def cancel_another(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
 
 
 def order_what_was_quoted(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> dict[str, float]:
-    """Return the most dollars of the quote by the annex's ID."""
+    """Quote, order and cancel a mixed fleet; return the most dollars of the quote by the annex's ID."""
     file = pool.directory / "mixed.json"
     request = json.loads((TOP / "templates/config.json").read_text()) | MIXED
     for specification in request["LaunchSpecifications"]:
@@ -209,7 +209,7 @@ def markets(cloud: Cloud, fleet_id: str) -> list[str]:
 
 
 def kill(host: Pool) -> None:
-    """condor_master first, so that it does not start another annexd."""
+    """Kill condor_master first, so that it does not start another annexd, and then annexd."""
     logs = [host.log(daemon) for daemon in ("MASTER", "ANNEXD")]
     for log in logs:
         with contextlib.suppress(ProcessLookupError):
@@ -217,7 +217,7 @@ def kill(host: Pool) -> None:
 
 
 def lease(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> str:
-    """Order an annex and look at it; the fleet's ID."""
+    """Order an annex and show it; return the fleet's ID."""
     story.say("annexd runs under condor_master and is seen in condor_status")
     status = str(pool.htcondor.executable("condor_status"))
     story.run(pool, status, "-subsystem", "annexd", "-af:h", "Name", "MyType", "AnnexRequests", "AnnexUnfinished")
@@ -242,7 +242,7 @@ def lease(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> str:
 
 
 def newest_line(cloud: Cloud) -> str:
-    """What the last run of the lease function says of itself, without its longer members."""
+    """Return the receipt of the lease function's last run, without its longer members."""
     events = cloud.client("logs").filter_log_events(
         logGroupName="/aws/lambda/HTCondorAnnexLease", filterPattern=RECEIPT
     )["events"]
@@ -325,7 +325,7 @@ def prove_that_the_quote_was_enough(story: Story, cloud: Cloud, quoted: Mapping[
 
 
 def callers_of_orders(cloud: Cloud) -> list[str]:
-    """Return whose keys AWS saw with the requests for fleets; a key that is not the user's by its ID."""
+    """Return the callers who requested fleets: the user by name, any other by access key ID."""
     keys = cloud.client("iam").list_access_keys(UserName=IAM_USER)["AccessKeyMetadata"]
     users = {key["AccessKeyId"]: IAM_USER for key in keys}
     orders = [call for operation in ORDERS for call in cloud.calls(operation)]

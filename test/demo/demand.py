@@ -12,7 +12,7 @@ from test.pool import Pool
 
 IDLE_AGE_S = 5
 IDLE_S = 10
-WITHIN_S = 100.0  # shorter than the lease without its last seconds: the machine goes before
+WITHIN_S = 100.0  # shorter than the lease minus its last seconds: the machine leaves earlier
 OFFER = """\
 ANNEX_DEMAND = observe
 ANNEX_OFFERS = small
@@ -42,7 +42,7 @@ QUICK_NEGOTIATOR = """\
 
 
 def serve_idle_jobs(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
-    """Raises DemoFailed unless the job ran, the machine went, and the budget has what it cost."""
+    """Play the last act; raise DemoFailed unless the job runs, the machine leaves and the budget shows its cost."""
     story.say("The last act: idle jobs become machines. The administrator describes an offer, and what it may cost")
     file = configure(host)
     story.show(f"$ cat {file}\n{file.read_text()}")
@@ -55,7 +55,7 @@ def serve_idle_jobs(story: Story, host: Pool, pool: Pool, cloud: Cloud) -> None:
 
 
 def configure(host: Pool) -> Path:
-    """Write the offer with its budget, and beside it what makes the demo short; the first file."""
+    """Write the offer with its budget, and a second file that shortens the demo; return the first file."""
     file = host.directory / "config.d" / "82annex-offers"
     file.write_text(OFFER.format(idle_age_s=IDLE_AGE_S, idle_s=IDLE_S))
     user = host.run("id", "-un").stdout.strip()
@@ -64,7 +64,7 @@ def configure(host: Pool) -> Path:
 
 
 def confirm_by_the_pool(story: Story, host: Pool, pool: Pool) -> None:
-    """Give the central manager the negotiator that says which jobs the pool's rules allow such machines."""
+    """Add the negotiator that decides for which jobs the pool's rules allow such machines."""
     story.say(
         "Quotas, priorities and limits count, too: one more stock negotiator shows annexd what they allow "
         "(ANNEX_DEMAND_CONFIRM = ghosts, the default)"
@@ -77,7 +77,7 @@ def confirm_by_the_pool(story: Story, host: Pool, pool: Pool) -> None:
 
 
 def submit(story: Story, pool: Pool) -> str:
-    """Return the job's ID."""
+    """Submit a job that wants an annex; return its ID."""
     story.say(
         f"A user submits a job with +WantAnnex = true. No machine runs, so it is idle; after {IDLE_AGE_S} s it counts"
     )
@@ -140,7 +140,7 @@ def budget(story: Story, pool: Pool) -> dict[str, Any]:
 
 
 def states(story: Story, pool: Pool) -> list[str]:
-    """Return what becomes of the idle jobs; nothing while annexd does not answer: it was killed before this act."""
+    """Return the states of the idle jobs; empty while annexd does not respond after its kill in the previous act."""
     said = story.ask(pool, "-demand", "-json")
     groups = json.loads(said)["Groups"] if said else []
     return [part["State"] for group in groups for part in group["Parts"]]

@@ -1,4 +1,4 @@
-"""Print what the demo does, and run its commands as they are shown."""
+"""Print the demo's steps, and run its commands exactly as shown."""
 
 import shlex
 import sys
@@ -26,11 +26,11 @@ BOLD, DIM, GREEN, PLAIN = ("\033[1m", "\033[2m", "\033[32m", "\033[0m") if sys.s
 
 
 class DemoFailed(Exception):
-    """What the demo promises did not happen; the text shows what did."""
+    """A step of the demo did not have the promised result; the message shows the actual one."""
 
 
 class Story:
-    """Prints what is done, with the seconds since the start; `tool` is run for condor_annex."""
+    """Prints each step with the seconds since the start; `tool` is the command that runs as condor_annex."""
 
     def __init__(self, tool: Sequence[str]) -> None:
         self._began_s, self._tool, self._is_interrupted = time.monotonic(), tool, False
@@ -41,7 +41,7 @@ class Story:
         raise KeyboardInterrupt
 
     def say(self, text: str) -> None:
-        """Raises KeyboardInterrupt after Ctrl-C."""
+        """Print a line with the time; raise KeyboardInterrupt after Ctrl-C."""
         if self._is_interrupted:
             raise KeyboardInterrupt
         print(f"{DIM}{time.monotonic() - self._began_s:5.1f} s{PLAIN}  {BOLD}{text}{PLAIN}", flush=True)
@@ -53,16 +53,16 @@ class Story:
     def annex(
         self, pool: Pool, *arguments: str, env: Mapping[str, str] | None = None, last: int = 0, timeout_s: float = 60.0
     ) -> str:
-        """Run condor_annex; `last`: show no more than so many lines of what it says of its progress."""
+        """Run condor_annex; show only the `last` lines of its progress, or all if `last` is 0."""
         self.show(f"$ {shlex.join(['condor_annex', *arguments])}")
         return self._run(pool, [*self._tool, *arguments], env, last, timeout_s)
 
     def ask(self, pool: Pool, *arguments: str) -> str:
-        """Run condor_annex without a word; its standard output."""
+        """Run condor_annex without showing it; return its standard output."""
         return pool.run(*self._tool, *arguments).stdout
 
     def run(self, pool: Pool, *command: str) -> str:
-        """Run a command as a user would, and show it with all that it prints; its standard output."""
+        """Run a command as a user would, and show it with its output; return its standard output."""
         self.show(f"$ {shlex.join([Path(command[0]).name, *command[1:]])}")
         return self._run(pool, command)
 

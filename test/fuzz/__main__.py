@@ -1,4 +1,4 @@
-"""Fuzz one target after the other with atheris, guided by coverage (make fuzz).
+"""Fuzz one target after another with atheris, guided by coverage (make fuzz).
 
     python -m test.fuzz [--seconds 20] [--keep] [TARGET...]
 

@@ -1,4 +1,4 @@
-"""Targets that are whole conversations: a server with given answers to its questions, and the fuzzer as its peer.
+"""Targets that are whole conversations: a server whose requests get fixed results, and the fuzzer as its peer.
 
 The input is a byte of options, the number of a recording, and the bytes of the peer.  The server uses the random bytes
 of the recorded one, so recorded proofs remain valid and the fuzzer gets past them.
@@ -102,7 +102,7 @@ def legacy_bytes(received: bytes) -> None:
 
 
 def legacy_client(received: bytes) -> Client:
-    """Make a client with a legacy cipher, with the options in the first two bytes."""
+    """Create a client with a legacy cipher and the options in the first two bytes."""
     policy = SecurityPolicy(methods=("FS",), crypto_methods=CIPHERS)
     conversation = Conversation.at(server(policy=dict.fromkeys(Level, policy)))
     cipher = TRIPLE_DES if received[0] & IS_3DES else BLOWFISH
@@ -142,7 +142,7 @@ def frame(message: bytes) -> bytes:
 
 
 def make_conversation(received: bytes) -> Conversation:
-    """Make a conversation with the options in the first two bytes."""
+    """Create a conversation with the options in the first two bytes."""
     options, recording = received[0], _recording(RECORDINGS[received[1] % len(RECORDINGS)])
     context = _context(recording, Requirement.REQUIRED if options & AUTHENTICATION_REQUIRED else Requirement.OPTIONAL)
     pool_key = {} if options & HAS_NO_KEY else {"POOL": _pool_key()}

@@ -1,6 +1,6 @@
 """Store the kept inputs: one file per target, sorted lines of base64, so that a diff shows the new ones.
 
-python -m test.fuzz.corpus      adds seeds made from the recordings and examples; existing inputs stay
+python -m test.fuzz.corpus      adds seeds from the recordings and examples, and keeps existing inputs
 """
 
 import base64
@@ -76,7 +76,7 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
 
 
 def _legacy_seeds() -> Iterator[tuple[str, bytes]]:
-    """Make an order with a secret for each protection, as a message and as bytes on the wire."""
+    """Yield an order with a secret for each protection, as a message and as bytes on the wire."""
     for options in range(0, 256, IS_3DES):
         channel = legacy_client(bytes([options, 3])).channel
         writer = MessageWriter(encrypted=channel.is_encrypted, secrets=channel.secret_writer())
@@ -87,7 +87,7 @@ def _legacy_seeds() -> Iterator[tuple[str, bytes]]:
 
 
 def _bindings_seeds() -> Iterator[bytes]:
-    """Encode calls: position in CALLS, number, text."""
+    """Yield encoded calls: position in CALLS, number, text."""
     for call, number, text in (
         ("ad", 3, b"AnnexFunctionWarning\n\xff"),
         ("order", 25, b"\xed\xa0\x80"),

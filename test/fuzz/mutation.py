@@ -1,4 +1,4 @@
-"""Mutate kept inputs at random, for `make test`, in seconds and without a fuzzing engine."""
+"""Mutate kept inputs at random, for `make test`: within seconds, and without a fuzzing engine."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""The fuzzing targets: every reader of external input, as a function of bytes that fails only by the reader's fault.
+"""The fuzzing targets: each reader of external input as a function of bytes that fails only if the reader is faulty.
 
 A target raises nothing for correctly refused input.  Any exception is a finding, and so is an error message too long
 for a log line.
@@ -88,7 +88,7 @@ def ad_of(received: bytes, limits: AdLimits) -> dict[str, Value]:
 
 
 def survives(value: Value) -> bool:
-    """Whether a value is written unchanged: classad.py changes a quote before a newline, and NUL."""
+    """Return whether a value is written unchanged; classad.py changes NUL, and a quote before a newline."""
     return not isinstance(value, str) or ('"\n' not in value and "\0" not in value)
 
 
@@ -98,7 +98,7 @@ def check_length(text: str) -> None:
 
 
 def token(received: bytes) -> None:
-    """Check a token as far as the handshake does before its proof."""
+    """Check a token as the handshake does before its proof."""
     text = received.decode(errors="replace")
     try:
         found = parse_token(text)
@@ -139,7 +139,7 @@ def shared_port_ad(received: bytes) -> None:
 
 
 def map_file(received: bytes) -> None:
-    """Match short names only: the expressions are the administrator's and may be slow."""
+    """Match short names only, since the expressions are the administrator's and may be slow."""
     text = received[1:].decode(errors="replace")
     literal = bool(received[:1] < b"\x80")
     found = MapFile.read("/map", lambda path: [(path, text)], literal_keys=literal)

@@ -1,4 +1,4 @@
-"""The findings of fuzzing, one test each."""
+"""Test the findings of fuzzing, one test each."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""No input causes anything but an event, or a peer error that fits into a log line."""
+"""Test that every input causes only an event, or a peer error that fits into a log line."""
 
 import time
 import zlib

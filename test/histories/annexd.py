@@ -1,8 +1,8 @@
 """Run the daemon's processes: the real engine, steps and journal, in virtual time, until they are killed.
 
-A life ends at a point; whatever of it was waiting further out is dead too, and finds out at its next point.
-Around the engine stands what annexd/service/orders.py does: what is stuck is run again at its time, what
-the journal could not take, later.
+A life ends at a point.  Its outer frames, which wait further out, are then dead as well and notice it at their next
+point.  The code around the engine does the work of annexd/service/orders.py: it runs a stuck command again at its
+retry time, and a command that the journal could not record some time later.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from test.lease.enforcer import FUNCTION_ARN
 PATIENCE_S = 30.0  # annexd/aws/clients.py: read_timeout
 RECONCILE_S = 1800.0
 WRITE_S = 20.0  # of a disk that hangs
-LATER_S = 60.0  # annexd/service/orders.py: after a journal that could not be written
+LATER_S = 60.0  # annexd/service/orders.py: the delay after a failed write to the journal
 KEYS = {"/home/alice/public": ACCESS_KEY_ID.encode(), "/home/alice/secret": SECRET_ACCESS_KEY.encode()}
 DEFAULTS = Defaults(
     ec2_url=URL,
@@ -55,15 +55,18 @@ DEFAULTS = Defaults(
     collector_host="cm.example.org",
     trust_domain="example.org",
     shortest_lease_s=60,
-)  # shorter than any that is ordered: what may go wrong does so sooner
+)  # shorter than any ordered lease, so that faults occur sooner
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of it runs any more."""
+    """The process is gone, and none of its code runs any more."""
 
 
 def _identity(_: Request) -> Answer:
-    """Answer GetCallerIdentity, which is not part of a history: it changes nothing, and is called once an hour."""
+    """Respond to GetCallerIdentity.
+
+    It is not part of a history, because it changes nothing and is called once an hour.
+    """
     response = f"<Account>{ACCOUNT}</Account>"
     result = f"<GetCallerIdentityResult>{response}</GetCallerIdentityResult>"
     return Answer(200, f"<GetCallerIdentityResponse>{result}</GetCallerIdentityResponse>".encode())
@@ -79,7 +82,10 @@ class Attached(ClientCache):
 
 
 class Kept:
-    """The clients, which cost more than a history: kept until they have been throttled, which they remember."""
+    """The clients, which are reused because they cost more than a history.
+
+    They remember throttling, so they are dropped after a history with throttling.
+    """
 
     def __init__(self) -> None:
         self.hop, self.annexd = Hop(_nowhere), None  # type: Hop, Annexd | None
@@ -111,10 +117,10 @@ KEPT = defaultdict[str, Kept](Kept)  # by the daemon's name
 
 
 class Annexd:
-    """One daemon with one journal; `skew_s` is by how much its clock is ahead of AWS's.
+    """One daemon with one journal; its clock is `skew_s` ahead of AWS's.
 
-    `reconcile_s`: between two looks at the account; 0 for a daemon that does not look, since most faults are the
-    engine's and the lease's to bear.  One that starts on an empty disk always looks.
+    `reconcile_s` is the time between two reconciliations; 0 disables them, since the engine and the lease function
+    must bear most faults alone.  A daemon that starts on an empty disk always reconciles.
     """
 
     def __init__(
@@ -130,13 +136,13 @@ class Annexd:
         self.reconcile_s, self.name, self.kept = reconcile_s, name, KEPT[name]
         self.life: Life | None = None
         self.gone = False
-        self.target: AccountTarget | None = None  # of all orders here, and where annexd's own keys lead
+        self.target: AccountTarget | None = None  # the account of all orders here, and of annexd's own keys
 
     def now_s(self) -> float:
         return self.cloud.timeline.now_s + self.skew_s
 
     def start(self) -> None:
-        """Start a process, which continues all that is unfinished."""
+        """Start a process, which continues all unfinished commands."""
         self.cloud.points.note("annexd starts")
         life = self.life = Life(self)
         for command_id in life.engine.unfinished():
@@ -169,7 +175,7 @@ class Annexd:
             self.cloud.points.note(f"reconciliation: {message}")
 
     def order(self, ad: Json, answered: Callable[[ReplyAd], None] = lambda _: None) -> None:
-        """Take a client's command; there is no answer while no daemon runs."""
+        """Take a client's command; `answered` is not called while no daemon runs."""
         life = self.life
         if life is None or life.is_dead:
             return
@@ -192,7 +198,7 @@ class Annexd:
         self._work(life, command_id, lambda: self._run_once(life, command_id))
 
     def _work(self, life: Life, command_id: str, act: Callable[[], None]) -> None:
-        """Do the work of one worker thread; its death is the process's."""
+        """Do the work of one worker thread; its death is the death of the process."""
         if life.is_dead or command_id in life.busy:
             return
         life.busy.add(command_id)
@@ -226,7 +232,7 @@ class Annexd:
             self.cloud.timeline.after(fault.away_s, self.start)
 
     def wait(self, seconds: float) -> None:
-        """Wait as a client for its account's limit."""
+        """Wait as a client does for the limit of its account."""
         life = self.life
         self.cloud.timeline.sleep(seconds)
         if life is not None:
@@ -242,7 +248,7 @@ class Annexd:
 
 
 class OneThread(Engine):
-    """An engine whose workers are one thread: what it is in the middle of, further out, cannot be waited for."""
+    """An engine whose workers share one thread, so that it cannot wait for a workflow in an outer frame."""
 
     def __init__(self, busy: set[str], *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from test.cloud.fleets import Fleet, Fleets
 from test.cloud.orders import fleet_config, specification
 
-LOOKS = (  # an ID that is too long, an end in 1970, a random part that is too short, and none
+LOOKS = (  # an ID that is too long, an end in 1970, a random part that is too short, and no token
     "{id}-and-what-makes-it-much-too-long_{end}_0123456789abcdef",
     "{id}_0000000900_0123456789abcdef",
     "{id}_{end}_0123456789abcde",
@@ -32,7 +32,7 @@ def settle_in(fleets: Fleets, annex_id: str, end_s: int, *, unlisted: bool) -> l
 
 
 def _tags(annex_id: str, key: str) -> dict[str, str | None]:
-    """Return tags as copied from an annex that is over."""
+    """Return tags like those copied from an annex that is over."""
     stamp = {"htcondor:annex-id": annex_id, "htcondor:annex-lease-end": "2020-01-01T00:00:00Z"}
     return {**stamp, key: "sfr-00000000-0000-4000-8000-000000000000"}
 
@@ -44,7 +44,7 @@ def _request(fleets: Fleets, token: str) -> Fleet:
 
 
 def harmed(bystanders: Iterable[Fleet], now_s: float) -> list[str]:
-    """Return a line for each one that was changed."""
+    """Return a line for each bystander that was changed."""
     return [
         f"the foreign fleet with token {fleet.client_token!r} was touched"
         for fleet in bystanders

@@ -1,6 +1,6 @@
-"""List the histories: every fault at every point, every two of them, and seeds.
+"""List the histories: every fault at every point, every pair of faults, and seeds.
 
-Pairs come in an order that covers everything early, so that one hour has tried some of each.
+The order of the pairs covers everything early, so that an hour tries some of each kind.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from test.histories.seeds import Season
 
 
 class HistoryRunner:
-    """Runs histories one after another, in temporary folders, on a memory disk if there is one."""
+    """Runs histories one after another, in temporary folders, on a memory disk if one exists."""
 
     def __init__(self) -> None:
         memory = Path("/dev/shm")
@@ -72,7 +72,7 @@ class HistoryRunner:
 
 
 def one_fault(runner: HistoryRunner, course: Course) -> Iterator[History]:
-    """Yield every fault at every point of the course."""
+    """Yield the course with one fault, for every fault at every point."""
     yield from more_faults(History(course), runner.play(History(course)).met)
 
 
@@ -89,7 +89,7 @@ def _position(met: Iterable[Point], actor: str, number: int) -> int:
 
 
 def two_faults(runner: HistoryRunner, courses: Iterable[Course]) -> Iterator[History]:
-    """Yield all pairs: in each round one more second fault for each first one."""
+    """Yield all pairs of faults; each round adds one more second fault to each first one."""
     firsts = [history for course in courses for history in one_fault(runner, course)]
     random.Random(1).shuffle(firsts)  # noqa: S311  an order, not a secret
     met: dict[str, tuple[Point, ...]] = {}
@@ -106,7 +106,7 @@ def two_faults(runner: HistoryRunner, courses: Iterable[Course]) -> Iterator[His
 
 
 def _second(first: History, met: tuple[Point, ...], turn: int) -> History | None:
-    """Return `first` with its second fault of this round, or None if it had all."""
+    """Return `first` with its second fault of this round, or None if all were used."""
     seconds = list(more_faults(first, met))
     random.Random(str(first)).shuffle(seconds)  # noqa: S311
     return seconds[turn] if turn < len(seconds) else None

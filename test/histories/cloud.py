@@ -23,11 +23,11 @@ from test.histories.timeline import Timeline
 from test.histories.transport import URL
 from test.lease.enforcer import REGION, scheduled_event
 
-LATE_S = 60.0  # how long after its client gave up a request may still take effect
+LATE_S = 60.0  # time after which a request takes effect although its client may have given up
 IN_FLIGHT_S = 20.0
 MAX_LEASE_S = 3600
 LOWERED_S = 300
-OTHERS_LEAVE = 0.02  # of EC2's limits, where others use them up
+OTHERS_LEAVE = 0.02  # share of EC2's limits that is left while others use them up
 OURS = re.compile(r"(?P<annex>[.\-A-Za-z0-9]{1,36})_(?P<end>[12][0-9]{9})_[0-9a-f]{16}")
 END_TAG, CANCELLED_TAG = "htcondor:annex-lease-end", "htcondor:annex-cancelled"
 WRITTEN_BY_HAND: Mapping[str, Mapping[str, str | None]] = {
@@ -36,7 +36,7 @@ WRITTEN_BY_HAND: Mapping[str, Mapping[str, str | None]] = {
     faults.GARBLED: {END_TAG: "tomorrow", "htcondor:annex-id": "another"},
     faults.CANCELLED: {CANCELLED_TAG: ""},
 }
-INSIDE: Mapping[str, Mapping[str, Any]] = {  # the emulator's own words for what goes wrong inside a call
+INSIDE: Mapping[str, Mapping[str, Any]] = {  # the emulator's own terms for faults inside a call
     faults.PARTIAL: {"kind": "partial"},
     faults.UNKNOWN_FLEET: {"kind": "partial"},
     faults.LAGS: {"kind": "lag", "lag_s": faults.LAG_S},
@@ -69,14 +69,14 @@ class Cloud:
         self._services = Services(self.fleets, self.function, Chosen(Behaviour(second_cancel=second_cancel)))
         self.objects = self._services.objects
         self._buckets, self.limits = Buckets(timeline.time), 0.0  # the share of EC2's limits that is left; 0: no limits
-        self.date_skew_s = 0.0  # by how much the clock of its answers is wrong
+        self.date_skew_s = 0.0  # error of the clock in its responses
         self.by_hand: set[str] = set()  # annexes that were changed by hand
-        self.is_open: Callable[[], bool] = lambda: True  # something is in progress, or not over
+        self.is_open: Callable[[], bool] = lambda: True  # whether something is in progress or not over
         self.invoke: Callable[[dict[str, Any]], None] = _nobody
-        self._tried = set[str]()  # DryRuns, each of which is a point once
+        self._tried = set[str]()  # DryRuns, each of which is a point only once
         self.seen: Callable[[], None] = lambda: None
-        self.asks_money: Callable[[Request], None] = lambda _: None  # whenever such a call is sent
-        self.meanwhile: Callable[[str], None] = lambda _: None  # an owner acts just now
+        self.asks_money: Callable[[Request], None] = lambda _: None  # called for every call that annexd sends
+        self.meanwhile: Callable[[str], None] = lambda _: None  # called when an owner acts at this moment
         self.spoils: Callable[[str, str], Fault | None] = lambda _actor, _operation: None
 
     # Calls.
@@ -94,7 +94,7 @@ class Cloud:
         return answer
 
     def deliver(self, actor: str, request: Request, patience_s: float, die: Callable[[Fault], NoReturn]) -> Answer:
-        """Deliver one call of an actor, with its faults.  `die` ends the actor, and never returns."""
+        """Deliver one call of an actor, with its faults.  `die` ends the actor and never returns."""
         if actor != LEASE:
             self.asks_money(request)
         name = _name(request)
@@ -115,13 +115,13 @@ class Cloud:
         return self.act(request)
 
     def _is_point(self, actor: str, name: str) -> bool:
-        """Return whether this call is a point: the function's calls without annexes and its retries are none."""
+        """Return whether this call is a point, unlike the function's calls without annexes and its repeated DryRuns."""
         is_new = not name.startswith(DRY_RUN) or name not in self._tried
         self._tried.add(name)
         return actor != LEASE or (is_new and self.is_open())
 
     def _disturb(self, request: Request, fault: Fault, patience_s: float, die: Callable[[Fault], NoReturn]) -> None:
-        """Apply a fault; return if the call is made after all."""
+        """Apply a fault; return only if the call still takes place."""
         match fault.way:
             case faults.LOST:
                 self._lose(request, fault)
@@ -184,7 +184,7 @@ class Cloud:
         self._services.faults.add(fault)
         return self.act(request)
 
-    # What people do by hand.
+    # Changes by hand.
 
     def _ours(self) -> list[Fleet]:
         return [fleet for fleet in self.fleets.fleets.values() if annex_of(fleet)]
@@ -201,7 +201,7 @@ class Cloud:
     # The rule.
 
     def begin(self) -> None:
-        """Create the stack: its rule fires at once, and then every five minutes."""
+        """Create the stack, whose rule fires at once and then every five minutes."""
         self.function.exists = True
         self._tick()
 
@@ -260,7 +260,7 @@ class Cloud:
 
 
 def _name(request: Request) -> str:
-    """Return its operation and variant."""
+    """Return the operation of a request, and its variant."""
     operation = request.operation
     if request.service != "ec2":
         return operation

@@ -14,9 +14,9 @@ LEASE_S = 600.0
 
 @dataclass(frozen=True)
 class Act:
-    """What a client does `at_s` after the order: order, cancel, extend, until or until now; `by_s`: by or until when.
+    """A client's act at `at_s` after the order: order, cancel, extend, until or until now.
 
-    `of_second`: it asks the second annexd.
+    `by_s` is the extension or the new end.  With `of_second` the client calls the second annexd.
     """
 
     at_s: float
@@ -29,11 +29,11 @@ class Act:
 class Course:
     """The course of a history without further faults.
 
-    `refused` are operations that AWS refuses annexd whatever it tries; `lost` those whose first answer is lost.
-    `second_cancel` is AWS's way with a fleet that is cancelled and runs (test.cloud.behaviour), `limits` the share of
-    EC2's published limits that others leave (0: no limits), `protected` that all instances are On-Demand ones with
-    termination protection, `unlisted` that there is a foreign instance whose fleet AWS lists no more.  `skew_s` is
-    annexd's clock, `date_skew_s` that of AWS's answers.
+    AWS refuses annexd the operations in `refused` at every try, and loses its first response to those in `lost`.
+    `second_cancel` is the AWS behaviour for a cancelled fleet that still runs (test.cloud.behaviour).  `limits` is the
+    share of EC2's published limits that others leave (0: no limits).  With `protected` all instances are On-Demand
+    ones with termination protection.  With `unlisted` a foreign instance exists whose fleet AWS no longer lists.
+    `skew_s` is the error of annexd's clock, `date_skew_s` that of the date in AWS's responses.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Define the faults at one point of a history: an append to the journal, a call to AWS, a run.
 
-A point is counted, a fault is named, and a history is the faults at its points: so each can be written down
-in a line and played again.
+Points are counted and faults are named.  A history consists of the faults at its points, so that it can be written
+in one line and played again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from test.cloud.propagation import UNKNOWN_ROLE
 
-ANNEXD, SECOND, LEASE = "annexd", "second", "lease"  # whose points they are; SECOND is another annexd
+ANNEXD, SECOND, LEASE = "annexd", "second", "lease"  # the actors of points; SECOND is another annexd
 APPEND, CALL, RUN = "append", "call", "run"
 HOUR_S: Final = 3600.0
 TICK_S: Final = 300.0
@@ -23,7 +23,7 @@ BY_ID, DRY_RUN = " by ID", "DryRun of "  # in the name of a call
 
 @dataclass(frozen=True)
 class Point:
-    """The point `number` of `actor`, counted from 1; `what` is AWS's operation, or the record."""
+    """The point `number` of `actor`, counted from 1; `what` is the AWS operation or the journal record."""
 
     actor: str
     number: int
@@ -36,10 +36,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Fault:
-    """`way` is what happens.  When somebody dies: on which side of the effect, and for how long.
+    """A fault; `way` is its kind, `side` the side of the effect on which it strikes.
 
-    `lasts_s` is how long all further calls of this actor fail in the same way; `excuse_s` how much later
-    than promised the instances may end: nobody but AWS itself can make that happen.
+    `away_s` is the time for which an actor that dies is away.  For `lasts_s` all further calls of this actor fail in
+    the same way.  `excuse_s` is the time by which instances may end later than promised.
     """
 
     way: str
@@ -86,7 +86,7 @@ LASTING: Final[Mapping[str, Fault]] = {
     for name, way in {"requests lost": LOST, "throttled": THROTTLED, "500": INTERNAL, "denied": DENIED}.items()
     for how_long, lasts_s in {"for an hour": HOUR_S, "for good": NEVER}.items()
 }
-# A death before a point is one after the point before it, so only what is after a point, or during it, is played.
+# A death before a point equals a death after the previous one, so only deaths after or during a point are played.
 DEATHS: Final[Mapping[str, Fault]] = {
     f"{name} {side}": Fault(DIES, side, away_s)
     for name, away_s in {
@@ -105,9 +105,9 @@ SUCCESSIONS: Final[Mapping[str, Fault]] = {
     }.items()
     for side in (AFTER, IN_FLIGHT)
 }
-LAG_S: Final = 25.0  # EC2's; with a late effect less than annexd waits before it takes "not found" for an answer
-OMITS_LONG: Final = "leaves one out for an hour"  # an undo without an ID has only the list: docs/leases.md
-INSIDE: Final[Mapping[str, Fault]] = {  # of a call that goes well
+LAG_S: Final = 25.0  # of EC2; together with a late effect, less than annexd waits before it accepts "not found"
+OMITS_LONG: Final = "leaves one out for an hour"  # an undo without an ID depends on the list: docs/leases.md
+INSIDE: Final[Mapping[str, Fault]] = {  # of a call that otherwise succeeds
     "partial failure inside a 200": Fault(PARTIAL),
     "shows what was so a while ago": Fault(LAGS, excuse_s=2 * LAG_S),
     "shows what was so a while ago for an hour": Fault(LAGS, lasts_s=HOUR_S, excuse_s=2 * LAG_S),
@@ -131,7 +131,7 @@ PROPAGATION: Final[Mapping[str, Fault]] = {  # annexd/aws/not_yet.py
     "what it needs is not known for a minute": Fault(NOT_YET, lasts_s=60.0),
     "what it needs is not known for an hour": Fault(UNKNOWN_FOR_LONG, lasts_s=HOUR_S),
 }
-# What AWS answers to each operation then: status, code, message.
+# The response of AWS to each operation in this case: status, code, message.
 NOT_KNOWN: Final[Mapping[str, tuple[int, str, str]]] = {
     "RequestSpotFleet": (400, "InvalidSpotFleetRequestConfig", UNKNOWN_ROLE),
     "CreateFleet": (400, "InvalidLaunchTemplateName.NotFoundException", "The launch template does not exist"),
@@ -151,12 +151,12 @@ WITH_FLEETS: Final = (
     "TerminateInstances",
     "CreateTags",
 )
-ONLY_AT: Final[Mapping[str, tuple[str, ...]]] = {  # what cannot happen at every call, or makes no difference at others
+ONLY_AT: Final[Mapping[str, tuple[str, ...]]] = {  # faults that are impossible or irrelevant at other calls
     **dict.fromkeys(BY_HAND, WITH_FLEETS),
     PARTIAL: FLEET_ENDS,
     UNKNOWN_FLEET: FLEET_ENDS,
     NOT_YET: tuple(NOT_KNOWN),
-    UNKNOWN_FOR_LONG: tuple(operation for operation in NOT_KNOWN if operation != "DeleteObject"),  # then it is gone
+    UNKNOWN_FOR_LONG: tuple(operation for operation in NOT_KNOWN if operation != "DeleteObject"),  # it is gone
     LAGS: (*FLEET_LISTS, *FLEETS_BY_ID, "DescribeInstances"),
     OMITS: (*FLEET_LISTS, "DescribeInstances"),
     SHIFTS: FLEET_LISTS,
@@ -181,7 +181,7 @@ AT_CALLS: Final[Mapping[str, Fault]] = {
     **{name: fault for name, fault in INSIDE.items() if name != OMITS_LONG},
 }
 
-CUT_OFF_S: Final = 240.0 + 60.0  # a run that hung to its limit, and the wait for the next tick
+CUT_OFF_S: Final = 240.0 + 60.0  # a run that hung until its limit, and the wait for the next tick
 IN_FUNCTION: Final[Mapping[str, Fault]] = {
     **{name: replace(fault, excuse_s=CUT_OFF_S) for name, fault in ONCE.items()},
     **{name: replace(fault, excuse_s=CUT_OFF_S + fault.lasts_s) for name, fault in INSIDE.items()},

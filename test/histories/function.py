@@ -20,11 +20,11 @@ class Run:
 
     at_s: float
     is_tick: bool
-    is_good: bool  # it saw all and lacked no right
+    is_good: bool  # it saw everything and lacked no right
 
 
 class Function(Lambda):
-    """The function; its runs may be cut off, and may be nested."""
+    """The function; its runs may be cut off or nested."""
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud.timeline)
@@ -43,7 +43,7 @@ class Function(Lambda):
         raise CutOff(fault.way)
 
     def invoke(self, event: dict[str, Any]) -> None:
-        """Invoke the function; the next tick does what a failed run left."""
+        """Invoke the function; the next tick completes the work of a failed run."""
         if not self._cloud.function.may_run:
             return
         begun_s = self.time()

@@ -1,6 +1,6 @@
 """Run one history: an order, its faults, and the model's verdict at its end.
 
-Its name is `course | annexd 7: request lost | lease 3: throttled`, and can be replayed.
+Its name, such as `course | annexd 7: request lost | lease 3: throttled`, can be replayed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from test.lease.enforcer import FUNCTION_ARN
 
 ORDER_S = 60.0  # after the rule's first run
 ASK_AGAIN_S = 30.0
-AFTERWARDS_S = 3 * 3600.0  # how long a history goes on after the lease at most: longer than any fault lasts
+AFTERWARDS_S = 3 * 3600.0  # maximum time that a history continues after the lease: longer than any fault lasts
 KEYS = {"PublicKeyFile": "/home/alice/public", "SecretKeyFile": "/home/alice/secret"}
 MEANWHILE = {faults.EXTENDED: Act(0.0, "extend", 600), faults.ENDED: Act(0.0, "cancel")}
 
@@ -68,7 +68,7 @@ class Verdict:
     met: tuple[Point, ...]
     log: tuple[str, ...]
     results: tuple[str, ...]  # of its orders
-    answers: Mapping[str, ReplyAd]  # the newest to each command
+    answers: Mapping[str, ReplyAd]  # the newest one to each command
 
     def __str__(self) -> str:
         message = [f"  {message}" for message in self.violations]
@@ -76,14 +76,14 @@ class Verdict:
 
 
 def play(history: History, home: Path) -> Verdict:
-    """Run it to its end, in virtual time; `home` is an empty folder."""
+    """Run a history to its end in virtual time; `home` is an empty folder."""
     random.seed(str(history))  # botocore's jitter
     stage = Stage(history.course, history.fate, home)
     return stage.play(str(history), stage.begin, history.course.lease_s + AFTERWARDS_S)
 
 
 class Stage:
-    """Cloud, function, daemons and model of one history."""
+    """The cloud, function, daemons and model of one history."""
 
     def __init__(self, course: Course, fate: Fate, home: Path) -> None:
         self.course = course
@@ -104,7 +104,7 @@ class Stage:
         self._lost = set(course.lost)
 
     def play(self, name: str, begin: Callable[[], None], length_s: float) -> Verdict:
-        """Start the rule and annexd, let `begin` order, and check at the end what is left."""
+        """Start the rule and annexd, let `begin` order, and check at the end that nothing is left."""
         try:
             self.timeline.after(ORDER_S, begin)
             self.cloud.begin()
@@ -134,7 +134,7 @@ class Stage:
     def _is_over(self) -> bool:
         return bool(self.model.annexes) and self.timeline.has_only_routine and not self._is_open()
 
-    # What clients do.
+    # The clients' acts.
 
     def begin(self) -> None:
         """Schedule the order and the course's acts."""
@@ -157,13 +157,13 @@ class Stage:
                 asked["Command"] = "CA_CANCEL_ANNEX"
             case "extend":
                 asked |= {"Command": "CA_CHANGE_LEASE", "LeaseExtension": int(act.by_s)}
-            case _:  # an end that is so long after the order
+            case _:  # the end is `by_s` after the order
                 end_s = int(START_S + ORDER_S + act.by_s)
                 asked |= {"Command": "CA_CHANGE_LEASE", "EndOfLease": end_s, "Now": act.what == "until now"}
         self._ask(asked, daemon)
 
     def _ask(self, ad: dict[str, Any], daemon: Annexd) -> None:
-        """Send a command until it has a final answer."""
+        """Send a command until it gets a final response."""
         answers: list[ReplyAd] = []
         daemon.order(ad, answers.append)
         self.answers |= {str(ad["CommandID"]): answer for answer in answers}
@@ -190,7 +190,7 @@ class Stage:
         for number, annex in enumerate(list(self.model.annexes.values())):
             self.act(MEANWHILE[way], f"meanwhile-{number}-{len(self.points.struck)}", annex.command_id)
 
-    # What the model hears.
+    # The events that the model observes.
 
     def _seen(self) -> None:
         if self.course.protected:
@@ -198,7 +198,7 @@ class Stage:
         self.model.observe()
 
     def _protect(self) -> None:
-        """Protect all instances of annexes once, as On-Demand ones of a launch template may be."""
+        """Protect every instance of annexes once, like On-Demand instances whose launch template protects them."""
         for annex in self.model.annexes.values():
             for instance in chain.from_iterable(fleet.instances for fleet in self.model.fleets(annex)):
                 instance.protected = instance.protected or instance.is_spot
@@ -219,7 +219,7 @@ class Stage:
                 self.model.cancelled(annex, command_id, body["result"])
         mine = [annex for annex in self.model.annexes.values() if annex.command_id == command_id]
         if kind is Kind.FINISHED and mine:
-            self.model.finished(mine[-1], body["result"])  # the newest: an empty disk knows no CommandID
+            self.model.finished(mine[-1], body["result"])  # the newest: an empty disk has no CommandID
 
     def _accepted(self, command_id: str, workflow: str, order: Json) -> None:
         annex_id = str(order["annex_id"])
@@ -235,7 +235,7 @@ class Stage:
                 self.bystanders += settle_in(self.cloud.fleets, annex_id, end_s, unlisted=self.course.unlisted)
 
     def _spoils(self, actor: str, operation: str) -> Fault | None:
-        """Return the course's own faults, which are not points."""
+        """Return the course's own fault for this operation, which is not a point."""
         if actor == faults.LEASE or operation not in self.course.refused | self.course.lost:
             return None
         if operation in self._lost:

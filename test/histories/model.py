@@ -1,8 +1,8 @@
-"""Define what must be true of annexes, as simply as possible, and check it after every event.
+"""Define the promises about annexes, as simply as possible, and check them after every event.
 
-A fleet has an end: the one in its own token, moved or cut by its tags, and never later than MaxLease after its
-creation.  The model reads fleets, instances and objects in the cloud's own record, and the lease function's runs in
-the runner's record: it trusts neither annexd, nor the function, nor any log.
+A fleet's end is the one in its own token, unless its tags move or cut it; it is never later than MaxLease after the
+fleet's creation.  The model reads fleets, instances and objects from the cloud's own record, and the lease function's
+runs from the runner's record.  It trusts neither annexd, nor the function, nor any log.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from test.histories.cloud import CANCELLED_TAG, END_TAG, OURS, Cloud, annex_of
 from test.histories.faults import TICK_S
 from test.histories.function import Function
 
-REACTION_S = 60.0  # the lease function's own: it looks again until all is gone
-SILENT_S = 900.0  # three ticks: then the lease function counts as dead
-CHECKED_S = 60.0 + 60.0  # maximum age of a look at its log, plus that of the check that used it
-CALL_S = 60.0 + 30.0  # tries of one step, and the last call's timeout
+REACTION_S = 60.0  # of the lease function, which checks again until all is gone
+SILENT_S = 900.0  # three ticks, after which the lease function counts as dead
+CHECKED_S = 60.0 + 60.0  # maximum age of a read of its log, plus that of the check that used it
+CALL_S = 60.0 + 30.0  # the tries of one step, plus the last call's timeout
 NEVER_S = float("inf")
 FOR_FLEETS = ("RequestSpotFleet", "CreateFleet")
 
@@ -39,13 +39,13 @@ class Annex:
     finished: str = ""  # the result, once it is in the journal
     cancels: dict[str, str] = field(default_factory=dict)
     changes: dict[str, str] = field(default_factory=dict)
-    moved_s: dict[str, float] = field(default_factory=dict)  # where a change has seen the end, by its command ID
+    moved_s: dict[str, float] = field(default_factory=dict)  # the end that a change has read, by its command ID
     entangled: set[str] = field(default_factory=set)  # concurrent changes
     held_s: float = 0.0  # it must not end before this time
-    promised_s: float = 0.0  # as in the latest answer
+    promised_s: float = 0.0  # the end in the latest response
     latest_s: float = 0.0  # the latest requested end
     cancelled_s: float = NEVER_S  # when it was reported as cancelled
-    refused_s: float = NEVER_S  # when a cancellation failed of what lived
+    refused_s: float = NEVER_S  # when a cancellation failed although a fleet was alive
 
     def __post_init__(self) -> None:
         self.held_s = self.promised_s = self.latest_s = self.ordered_end_s
@@ -53,7 +53,7 @@ class Annex:
 
 @dataclass
 class Watch:
-    """One fleet's current end, since when it is over, and the maximum delay of its instances."""
+    """One fleet's current end, the time since which it is over, and the maximum delay of its instances."""
 
     end_s: float
     over_s: float | None = None
@@ -62,7 +62,7 @@ class Watch:
 
 @dataclass
 class Model:
-    """The model; `violations` are sentences, and there must be none."""
+    """The model; `violations` are sentences, and the list must stay empty."""
 
     cloud: Cloud
     function: Function
@@ -71,7 +71,7 @@ class Model:
     annexes: dict[str, Annex] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     watches: dict[str, Watch] = field(default_factory=dict)
-    early: dict[str, str] = field(default_factory=dict)  # by instance: whose
+    early: dict[str, str] = field(default_factory=dict)  # by instance: the annex whose lease it ended before, or ""
     closed_s: float = NEVER_S
     denied: bool = False  # AWS denied a call or reported not found
 
@@ -99,7 +99,7 @@ class Model:
             self.closed_s = now_s if self.cloud.function.is_closed else NEVER_S
 
     def _check_informed(self, annex: Annex) -> None:
-        """Check the end in its object, which its machines follow: not earlier than its user allowed."""
+        """Check that the end in the annex's object, which its machines follow, is not earlier than its user allowed."""
         packed = self.cloud.objects.contents.get(f"annex/{annex.annex_id}.tar.gz")
         if packed is not None and not annex.cancels and told_s(packed) < annex.held_s:
             self._violated(f"the machines of {annex.annex_id} got an earlier end than its user")
@@ -113,7 +113,7 @@ class Model:
                 self._violated(f"{fleet.fleet_id} of {annex.annex_id} has another end in its token than was ordered")
         if end_s > annex.latest_s and annex.annex_id not in self.cloud.by_hand:
             self._violated(f"the end of {annex.annex_id} is later than anybody asked for")
-        if watch.over_s is not None and end_s > now_s:  # it was moved, too late
+        if watch.over_s is not None and end_s > now_s:  # it was moved too late
             self._take_lateness(fleet, watch, now_s)
             watch.over_s = None
         elif watch.over_s is None and end_s <= now_s:
@@ -125,7 +125,7 @@ class Model:
                 self.early[instance.instance_id] = annex.annex_id if ended_s < min(annex.held_s, end_s) else ""
 
     def end_s(self, fleet: Fleet, annex: Annex, now_s: float) -> float:
-        """Return when it must end, as of now."""
+        """Return the time at which the fleet must end, as known at `now_s`."""
         tags = fleet.tags.at(now_s)
         tagged_s = (fleet.tags.last_changed_s(CANCELLED_TAG, now_s) or now_s) if CANCELLED_TAG in tags else NEVER_S
         moved_s = _moment_s(tags.get(END_TAG))
@@ -157,7 +157,7 @@ class Model:
         watches = [self.watches[each] for each in asked["Resources"] if each in self.watches]
         return any(end_s > watch.end_s for end_s in ends_s for watch in watches)
 
-    # Answers must be true when they are given.
+    # Responses must be true when they are sent.
 
     def fleets(self, annex: Annex) -> list[Fleet]:
         return [fleet for fleet in self.cloud.fleets.fleets.values() if annex_of(fleet) == annex.annex_id]
@@ -170,7 +170,7 @@ class Model:
         return any(match is not None and match["annex"] == annex.annex_id for match in matches)
 
     def finished(self, annex: Annex, result: str) -> None:
-        """Check the answer to an order."""
+        """Check the response to an order."""
         annex.finished = result
         now_s, fleets = self.cloud.fleets.settle(), self.fleets(annex)
         if result == "Success" and not fleets:
@@ -225,10 +225,10 @@ class Model:
     # At the end.
 
     def conclude(self, *, daemon_gone: bool, journal_lost: bool) -> None:
-        """Check that after the end, a tick and the termination nothing runs, and nothing is left of what is over.
+        """Check that nothing runs after the end, a tick and the termination, and that nothing is left behind.
 
-        Only a daemon that is gone for good between object and fleet may leave something: the object, which nobody
-        knows to be over.  The bucket's own life-cycle rule removes it.
+        There is one exception: a daemon that is gone for good between object and fleet may leave the object, because
+        nothing knows that it is over.  The bucket's own life-cycle rule removes it.
         """
         now_s = self.cloud.fleets.settle()
         self.observe()
@@ -282,7 +282,7 @@ def told_s(packed: bytes) -> float:
 
 
 def is_alive(fleet: Fleet, now_s: float) -> bool:
-    """Return whether it has instances, or may still launch some."""
+    """Return whether the fleet has instances or may still launch some."""
     may_launch = fleet.cancelled_at_s is None and now_s < fleet.valid_until_s
     return may_launch or any(not instance.is_gone(now_s) for instance in fleet.instances)
 

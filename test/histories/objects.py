@@ -12,7 +12,7 @@ XML = {"Content-Type": "application/xml"}
 
 
 class Objects:
-    """Keys and contents, strongly consistent like S3 since 2020."""
+    """Keys and contents, strongly consistent as S3 has been since 2020."""
 
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}

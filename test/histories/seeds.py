@@ -1,7 +1,7 @@
-"""Run seeded random histories: many annexes, many faults, clients that retry; `seed 17` is repeatable.
+"""Run seeded random histories with many annexes, many faults and clients that retry; `seed 17` is repeatable.
 
-What is enumerated elsewhere has one or two orders and at most two faults.  Here orders overlap, are extended, shortened
-and cancelled, EC2's published limits hold, and each point goes wrong with the seed's own likelihood.
+Enumerated histories have one or two orders and at most two faults.  Here orders overlap and are extended, shortened
+and cancelled, EC2's published limits hold, and each point has a fault with the seed's own likelihood.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from test.histories.timeline import START_S
 
 ORDERS_WITHIN_S = 1200.0
 LONGEST_LEASE_S = 2400
-TROUBLED_S = 6000.0  # after that AWS and the network work again, and all must end
+TROUBLED_S = 6000.0  # afterwards AWS and the network work again, and everything must end
 MOST_ANNEXES = 8
-CHANGED = 0.5  # of the annexes, at any time
+CHANGED = 0.5  # share of the annexes, at any time
 
 
 class Season:
@@ -44,7 +44,7 @@ class Season:
         )
 
     def fate(self, point: Point) -> str | None:
-        """Choose a fault; none is permanent, or most of a history would be idle."""
+        """Choose a fault, but never a permanent one, which would leave most of a history idle."""
         if self.dice.random() >= self._likelihood:
             return None
         return self.dice.choice([name for name in faults_at(point) if not name.endswith("for good")])

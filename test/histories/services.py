@@ -1,7 +1,7 @@
 """Emulate a fast AWS in this process, with its own protocols: only the calls of annexd and lambda/lease.py.
 
-The fleets are the emulated cloud's own (test/cloud), without moto's way to them, which costs ten times as much.
-A test compares its answers with the emulated cloud's, call by call.
+The fleets are the emulated cloud's own (test/cloud), but calls do not pass through moto, which costs ten times as
+much.  A test compares the responses with the emulated cloud's, call by call.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ XML = {"Content-Type": "text/xml;charset=UTF-8"}
 
 
 class QuickEC2(ActingEC2):
-    """The emulated cloud's EC2 for one request, without moto around it; so no instances of moto's either."""
+    """The emulated cloud's EC2 for one request, without moto around it and therefore without moto's instances."""
 
     ec2_backend = None
 
@@ -39,7 +39,7 @@ class QuickEC2(ActingEC2):
         self._request = request
         self.regions = defaultdict(lambda: fleets)
         self.region, self.current_account = REGION, views.ACCOUNT
-        self.chosen, self.faults = chosen, faults  # type: ignore[misc]  # of the class there, of one history here
+        self.chosen, self.faults = chosen, faults  # type: ignore[misc]  # class attributes in ActingEC2, per history here
 
     def _parameters(self) -> dict[str, Any]:
         asked = self._request.parameters()
@@ -54,7 +54,7 @@ class QuickEC2(ActingEC2):
         return []
 
     def _trouble_of_networks(self, _: object) -> str:
-        return ""  # there are none
+        return ""  # no networks exist
 
     def answer(self) -> Answer:
         operations = {
@@ -92,7 +92,7 @@ class LeaseFunction:
     is_closed: bool = False
     may_run: bool = True  # its reserved concurrency is not 0
     events: list[dict[str, Any]] = field(default_factory=list)  # of its log group
-    late_s: float = 0.0  # how long it takes until the log group shows a line
+    late_s: float = 0.0  # delay until the log group shows a line
     empty_pages: int = 0
 
     def log(self, line: str, now_s: float) -> None:

@@ -1,7 +1,7 @@
-"""Test that, with any fault, no annex runs after its end, one tick and the termination, and none ends before.
+"""Test that with any fault no annex runs past its end, one tick and the termination, and that none ends early.
 
-This is a selection, and `make whole` plays more of it; `make histories` runs all courses, two faults at a time, and as
-many seeds as time allows.
+These histories are a selection, of which `make whole` plays more.  `make histories` runs all courses, two faults at a
+time, and as many seeds as time allows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHORT = [
     ("by EC2 Fleet it is extended, and then cancelled", 3, 37),
     ("by EC2 Fleet of two versions, whose answer is lost, and then it is denied", 5, 23),
 ]
-FEWEST = 6  # of a course
+FEWEST = 6  # histories of a course
 PAIRS = 10
 SEEDS = 3
 

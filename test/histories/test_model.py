@@ -1,4 +1,4 @@
-"""Test the model: each part of the promise, removed from the real code, breaks at least one history."""
+"""Test the model: removing any part of the promise from the real code breaks at least one history."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FLEET, DELAYED = "call RequestSpotFleet", "request delayed past the time-out"
 
 
 def at(runner: HistoryRunner, course: str, what: str, fault: str, actor: str = ANNEXD, nth: int = 0) -> str:
-    """Return the name of the history of a course with this fault at its first, or `nth`, such point."""
+    """Return the name of the course's history with this fault at the first, or `nth`, such point."""
     met = runner.play(History(COURSES[course])).met
     numbers = [point.number for point in met if point.actor == actor and f"{point.place} {point.what}" == what]
     return f"{course} | {actor} {numbers[nth]}: {fault}"
@@ -46,7 +46,7 @@ def unheard(*_: Any) -> Any:
     return check_lease_function.LeaseFunction(receipt, {}, 3600)
 
 
-# What orders.
+# Orders.
 
 
 def test_it_notices_money_without_a_heartbeat(runner: HistoryRunner, monkeypatch: Patch) -> None:
@@ -121,7 +121,7 @@ def test_it_notices_an_answer_that_was_lost_and_is_taken_for_a_no(runner: Histor
     assert "called undone" in violations(runner, history)
 
 
-# What cancels and changes.
+# Cancellations and changes.
 
 
 def test_it_notices_a_failure_inside_a_200_that_is_taken_for_success(runner: HistoryRunner, monkeypatch: Patch) -> None:
@@ -183,7 +183,7 @@ def test_it_notices_machines_that_never_learn_of_an_extension(runner: HistoryRun
     assert "got an earlier end" in violations(runner, EXTENDED)
 
 
-# What the function does.
+# The lease function.
 
 
 def test_it_notices_a_function_that_ends_who_only_looks_alike(runner: HistoryRunner, monkeypatch: Patch) -> None:

@@ -1,4 +1,4 @@
-"""Test that the fast AWS answers like the emulated one, call by call, so that the histories apply to both."""
+"""Test that the fast AWS responds like the emulated one, call by call, so that the histories apply to both."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ CALLS: list[Call] = [
     ("logs", "filter_log_events", {"logGroupName": "/aws/lambda/none", "filterPattern": RECEIPT, "startTime": 0}),
 ]
 CHANGING = re.compile(r"sfr-[0-9a-f-]{36}|sir-[0-9a-f]+|i-[0-9a-f]{17}|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00")
-KNOWN = {  # what annexd or the function read of answers of which moto shows more
+KNOWN = {  # the fields that annexd or the function reads, where moto's responses contain more
     "put_object": (),
     "get_function": ("FunctionName", "FunctionArn", "State", "Runtime", "Description"),
     "list_objects_v2": ("Key",),
@@ -92,7 +92,7 @@ def emulated() -> Iterator[EmulatedCloud]:
 
 
 def answers(client: Callable[[str], Any]) -> list[str]:
-    """Return each answer or error as text, without values that differ between clouds."""
+    """Return each response or error as text, without values that differ between clouds."""
     response, named = [], {"{fleet}": "", "{instance}": ""}
     for service, operation, asked in CALLS:
         try:

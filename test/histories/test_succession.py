@@ -1,4 +1,4 @@
-"""Test that after annexd is lost with its disk, a new one keeps the leases and ends what is overdue.
+"""Test that after annexd is lost with its disk, a new one keeps the leases and ends overdue annexes.
 
 test_histories enumerates this at every point, with all other faults; these tests show the behaviour.
 """

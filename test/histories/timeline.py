@@ -1,7 +1,7 @@
-"""Provide virtual time: it passes only while an actor waits, and events that are due happen in order.
+"""Provide virtual time, which passes only while an actor waits; events that are due happen in order.
 
-One thread: an actor that waits lets the others act, to their end, before it goes on.  So a history has one
-course and can be run again.
+There is one thread.  An actor that waits lets the others act to their end before it continues, so a history is
+deterministic and can be run again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ START_S = 1_800_000_000.0
 
 
 class Timeline:
-    """Seconds since the epoch.  Stands in for the module `time` where lease.py uses it."""
+    """Seconds since the epoch.  Replaces the module `time` in lease.py."""
 
     def __init__(self) -> None:
         self.now_s = START_S
@@ -25,7 +25,7 @@ class Timeline:
         return self.now_s
 
     def at(self, when_s: float, act: Callable[[], None], *, is_routine: bool = False) -> None:
-        """Schedule an event; `is_routine`: a repeating one, which does not keep the history running."""
+        """Schedule an event; `is_routine` marks a repeating one, which does not keep the history running."""
         heapq.heappush(self._due, (when_s, next(self._order), act, is_routine))
 
     def after(self, delay_s: float, act: Callable[[], None], *, is_routine: bool = False) -> None:

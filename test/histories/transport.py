@@ -1,7 +1,7 @@
-"""Replace botocore's last hop: instead of a connection, a call in this process, with its faults.
+"""Replace botocore's last hop, the connection, with a call in this process that can have faults.
 
-botocore signs, retries, times out and parses as usual.  Clients cost more than a history, so they are made
-once, and `Hop.way` is where their calls go in this history.
+botocore signs, retries, times out and parses as usual.  Clients cost more than a history, so they are created
+once, and `Hop.way` receives their calls in the current history.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _request(request: AWSPreparedRequest) -> Request:
 
 
 def _content(body: Any) -> bytes:
-    """Return the body; S3's is a file, read from its beginning at each try."""
+    """Return the body; the body of an S3 call is a file, which is read from its beginning at each try."""
     if hasattr(body, "read"):
         body = body.read()
     return body.encode() if isinstance(body, str) else bytes(body)

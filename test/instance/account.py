@@ -1,4 +1,4 @@
-"""An account with annexes in it: bucket, objects, roles, instances; made through AWS's API."""
+"""An account with annexes: bucket, objects, roles and instances, created through AWS's API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONFIG = 'START = TARGET.Owner == "alice"\n'
 
 
 def policy(*arns: str, **more: Any) -> dict[str, Any]:
-    """What templates/annex.json gives an instance's role, for these objects."""
+    """Return the policy that templates/annex.json gives an instance's role, for these objects."""
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -74,7 +74,7 @@ def manifest(
     cancelled_s: float | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """What annexd writes into annex.json, for the one fleet that a test's annex has."""
+    """Return the annex.json that annexd writes for the only fleet of a test's annex."""
     own = {lease.TAG_LEASE_END: lease.utc(lease_end_s)}
     if cancelled_s is not None:
         own[lease.TAG_CANCELLED] = lease.utc(cancelled_s)
@@ -91,14 +91,14 @@ def manifest(
 
 
 def config_bundle(annex_id: str, lease_end_s: float, other: Mapping[str, Any] | None = None, /, **files: str) -> bytes:
-    """The object of an annex, as annexd makes it; `other`: its annex.json, where that is to be another."""
+    """Return the object of an annex as annexd creates it; `other` replaces its annex.json."""
     manifest_ = manifest(annex_id, lease_end_s) if other is None else other
     content = {"annex.json": json.dumps(manifest_), "50-condor-annex.conf": CONFIG, "annex.token": TOKEN, **files}
     return tarball((member(name), text.encode()) for name, text in content.items())
 
 
 class Account:
-    """What a test needs to be there before an instance boots."""
+    """The resources that a test needs before an instance boots."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
@@ -108,19 +108,19 @@ class Account:
         self.cloud.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
 
     def annex(self, annex_id: str = "annex-one", lease_s: float = 3600, files: Mapping[str, str] | None = None) -> int:
-        """The object of an annex; the end that was ordered."""
+        """Create the object of an annex, and return the ordered end."""
         ordered_end_s = int(time.time() + lease_s)
         self.put(f"annex/{annex_id}.tar.gz", config_bundle(annex_id, ordered_end_s, None, **files or {}))
         return ordered_end_s
 
     def move(self, ordered_end_s: int, end_s: int, cancelled_s: float | None = None, **files: str) -> None:
-        """The object once more, as annexd replaces it when the end of the lease is moved."""
+        """Replace the object as annexd does when the end of the lease is moved."""
         other = manifest("annex-one", end_s, ordered_end_s, cancelled_s)
         moved = {"50-condor-annex.conf": f"LeaseEnd = {end_s}\n", "annex.token": MOVED_TOKEN, **files}
         self.put("annex/annex-one.tar.gz", config_bundle("annex-one", end_s, other, **moved))
 
     def profile(self, *policies: Mapping[str, Any], name: str = "annexes", path: str = "/") -> str:
-        """An instance profile whose role has these policies inline."""
+        """Create an instance profile whose role has these policies inline, and return its name."""
         iam = self.cloud.client("iam")
         iam.create_role(RoleName=f"role-{name}", AssumeRolePolicyDocument=json.dumps(TRUST))
         for number, document in enumerate(policies):
@@ -132,7 +132,7 @@ class Account:
     def instance(
         self, profile: str | None = None, annex_id: str | None = "annex-one", lease_s: float = 3600, **more: Any
     ) -> str:
-        """The ID of an instance that was launched for an annex."""
+        """Launch an instance for an annex, and return its ID."""
         if profile is not None:
             more["IamInstanceProfile"] = {"Arn" if profile.startswith("arn:") else "Name": profile}
         if annex_id is not None:
@@ -141,7 +141,7 @@ class Account:
         return self._launch(LaunchSpecifications=[specification(**more)])
 
     def own_profile(self) -> str:
-        """What -setup makes, by the path of its ARN and by its rights."""
+        """Create a profile like that of -setup, with the same path and the same rights."""
         rights = {
             "Version": "2012-10-17",
             "Statement": [
@@ -154,7 +154,10 @@ class Account:
     def instance_of_template(
         self, profile: str, annex_id: str = "annex-one", name: str = "machines", **data: Any
     ) -> str:
-        """One of the user's launch template, which has only AWS's tags; ours are on its fleet."""
+        """Launch an instance from the user's launch template.
+
+        The instance has only AWS's tags; ours are on its fleet.
+        """
         data["IamInstanceProfile"] = {"Arn" if profile.startswith("arn:") else "Name": profile}
         ec2 = self.cloud.client("ec2")
         ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=specification(**data))
@@ -163,7 +166,10 @@ class Account:
         return self._launch(LaunchSpecifications=[], LaunchTemplateConfigs=[named], TagSpecifications=own)
 
     def instance_of_ec2_fleet(self, profile: str, annex_id: str = "annex-one", *, template_of: str = "") -> str:
-        """One of an EC2 Fleet, made as annexd makes it; `template_of`: the annex that its template's tags name."""
+        """Launch an instance of an EC2 Fleet that is created as annexd does it.
+
+        The tags of its template name the annex `template_of`, if given.
+        """
         ec2, end_s = self.cloud.client("ec2"), int(time.time() + 3600)
         own = [{"ResourceType": "instance", "Tags": tags(template_of or annex_id, "alice", end_s)}]
         seen = {"HttpTokens": "required", "InstanceMetadataTags": "enabled"}
@@ -177,7 +183,7 @@ class Account:
         return self._new(lambda: ec2.request_spot_fleet(SpotFleetRequestConfig=asked))
 
     def _new(self, order: Callable[[], Any]) -> str:
-        """The one instance that this order starts."""
+        """Place an order, and return the ID of the only instance that it starts."""
         known = {each["id"] for each in self.cloud.running_instances()}
         order()
         [new] = {each["id"] for each in self.cloud.running_instances()} - known
@@ -194,7 +200,7 @@ def outputs(cloud: Cloud, body: str) -> dict[str, str]:
 
 
 def as_instance(cloud: Cloud, instance_id: str) -> Any:
-    """S3 with what the instance's metadata service gives, taken as botocore takes it."""
+    """Create an S3 client with the credentials that botocore reads from the instance's metadata service."""
     from botocore.credentials import InstanceMetadataProvider
     from botocore.utils import InstanceMetadataFetcher
 

@@ -18,7 +18,7 @@ def one_cloud() -> Iterator[Cloud]:
 
 @pytest.fixture
 def cloud(one_cloud: Cloud) -> Cloud:
-    """As new for every test, and enforcing IAM."""
+    """Reset the cloud, which enforces IAM, for every test."""
     one_cloud.reset()
     return one_cloud
 
@@ -30,7 +30,7 @@ def account(cloud: Cloud) -> Account:
 
 @pytest.fixture
 def machine(cloud: Cloud, tmp_path: Path) -> Iterator[Callable[[str], Machine]]:
-    """A machine for an instance ID; a second one for the same instance is the same machine."""
+    """Return the machine of an instance ID, always the same one for the same ID."""
     made: dict[str, Machine] = {}
 
     def machine_of(instance_id: str) -> Machine:

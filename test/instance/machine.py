@@ -1,4 +1,4 @@
-"""One machine of an annex as its boot script sees it: a folder of its own, and tools that turn nothing real off."""
+"""One machine of an annex as its boot script sees it: its own folder, and tools that shut nothing real down."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "bin" / "condor-annex-ec2"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one run of the boot script."""
+    """The result of one run of the boot script."""
 
     status: int
     log: str
@@ -34,7 +34,7 @@ class Outcome:
         return [each["arguments"] for each in self.calls if each["tool"] == tool]
 
     def timers(self) -> dict[str, int]:
-        """unit -> seconds, of the timers that systemd-run was asked for."""
+        """Return the seconds of each timer that systemd-run was called for, by unit."""
         return {
             each["--unit"]: int(each["--on-active"].removesuffix("s"))
             for each in self._systemd_runs()
@@ -42,7 +42,7 @@ class Outcome:
         }
 
     def repeated(self) -> list[dict[str, str]]:
-        """The options of the timers that start something again and again."""
+        """Return the options of the repeating timers."""
         return [each for each in self._systemd_runs() if "--on-unit-active" in each]
 
     def _systemd_runs(self) -> list[dict[str, str]]:
@@ -50,7 +50,7 @@ class Outcome:
 
 
 class Machine:
-    """`boot()` runs the script as systemd would; what it wrote is in `config` and `tokens`."""
+    """A machine; `boot()` runs the script as systemd would, and the script writes into `config` and `tokens`."""
 
     def __init__(self, folder: Path, cloud: Cloud, instance_id: str) -> None:
         self.folder, self.cloud, self.instance_id = folder, cloud, instance_id
@@ -91,7 +91,7 @@ class Machine:
         return [json.loads(line) for line in reported.read_text().splitlines()] if reported.exists() else []
 
     def refresh(self, *options: str) -> Outcome:
-        """As the timer does it that the boot has armed."""
+        """Refresh as the timer does that the boot has armed."""
         return self.boot("--refresh", *options)
 
     def state(self) -> dict[str, Any]:
@@ -99,29 +99,29 @@ class Machine:
         return reported
 
     def files(self) -> dict[str, str]:
-        """Everything that HTCondor would read."""
+        """Return the name and content of every file that HTCondor would read."""
         return {
             each.name: each.read_text()
             for folder in (self.config, self.tokens)
             if folder.exists()
             for each in sorted(folder.iterdir())
-            if not each.name.startswith(".")  # which is about to be renamed
+            if not each.name.startswith(".")  # a file that is about to be renamed
         }
 
     def standing(self) -> set[str]:
-        """The timers' units that turn it off, and have neither elapsed nor been stopped."""
+        """Return the units of pending timers that would shut the machine down."""
         units = {each.stem.removeprefix("timer-") for each in self.folder.glob("timer-*.pid")}
         return units - {"condor-annex-ec2-refresh", "condor-annex-ec2-notice"}
 
     def reboot(self, *options: str) -> Outcome:
-        """A reboot ends the timers."""
+        """Boot again without the timers, which a reboot ends."""
         self.stop()
         for timer in self.folder.glob("timer-*"):
             timer.unlink()
         return self.boot(*options)
 
     def stop(self) -> None:
-        """Its timers, which would outlive the test."""
+        """Stop the timers, which would outlive the test."""
         for file in self.folder.glob("timer-*.pid"):
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(int(file.read_text()), signal.SIGKILL)  # with the refresh that it has just started
+                os.killpg(int(file.read_text()), signal.SIGKILL)  # with the refresh that it may have just started

@@ -1,4 +1,4 @@
-"""The boot script as a module: it is one file without a suffix, for /usr/libexec."""
+"""The boot script as a module; the script is one file without a suffix, for /usr/libexec."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _load() -> Any:
     spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[loader.name] = module  # dataclasses look there
+    sys.modules[loader.name] = module  # dataclasses look it up there
     loader.exec_module(module)
     return module
 

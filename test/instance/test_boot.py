@@ -1,4 +1,4 @@
-"""A machine of an annex boots: against metadata, IAM that counts, and S3."""
+"""Test the boot of an annex's machine, with the metadata service, enforced IAM policies, and S3."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_timer_runs_before_anything_is_asked_and_the_leases_before_anything_is
     booted = machine(account.instance(account.profile(policy(EVERY_ANNEX))))
     outcome = booted.boot("--grace=300", "--patience=100")
     boot, lease = (outcome.timers()[each] for each in sorted(outcome.timers())[:2])
-    assert boot == 160  # --patience and a minute
+    assert boot == 160  # --patience plus a minute
     assert 3800 < lease <= 3900
     armed = [each["time"] for each in outcome.calls if each["tool"] == "systemd-run"]
     asked = next(each["time"] for each in booted.cloud.effects("metadata"))
@@ -107,7 +107,7 @@ def test_without_nft_it_uses_iptables(account: Account, machine: Make) -> None:
 
 
 def refusing_checks(tool: str) -> str:
-    """An iptables that has no rule yet."""
+    """Return an iptables that has no rule yet."""
     return tool.replace("    return acts[", '    if "-C" in arguments:\n        return 1\n    return acts[')
 
 
@@ -157,7 +157,7 @@ def test_the_users_own_files_come_too(account: Account, machine: Make) -> None:
 
 
 def test_a_plain_file_named_by_the_role_is_a_configuration_file(account: Account, machine: Make) -> None:
-    """The manual's advanced usage: generate-role for one object, which need not be a tarball."""
+    """The manual's advanced usage is generate-role for one object, which need not be a tarball."""
     account.put("config-mine", CONFIG.encode())
     booted = machine(account.instance(account.profile(policy(object_arn("config-mine")))))
     outcome = booted.boot()

@@ -1,4 +1,4 @@
-"""A machine whose clock is wrong at boot, or is set meanwhile: its lease ends by AWS's clock."""
+"""Test that a lease ends by AWS's clock if the machine's clock is wrong at boot or is set later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from test.instance.script import script
 
 Make = Callable[[str], Machine]
 LEASE_S, GRACE_S, HOURS_S = 3600, 600, 7200
-WRONG = pytest.mark.parametrize("ahead_s", [HOURS_S, -HOURS_S], ids=["slow", "fast"])  # AWS's clock, of the machine's
+WRONG = pytest.mark.parametrize("ahead_s", [HOURS_S, -HOURS_S], ids=["slow", "fast"])  # AWS's clock, to the machine's
 
 
 def instance(account: Account, ahead_s: float = 0) -> str:
@@ -40,7 +40,7 @@ def test_a_clock_that_is_wrong_at_the_first_boot_changes_no_lease(
 
 
 def test_there_is_a_timer_for_the_lease_at_every_moment_of_its_replacement(account: Account, machine: Make) -> None:
-    """At a reboot: by the machine's own clock, until AWS has provided the time."""
+    """After a reboot a timer by the machine's own clock runs until AWS has provided the time."""
     booted = machine(instance(account))
     booted.boot()
     outcome = booted.reboot()
@@ -100,7 +100,7 @@ def test_a_clock_that_is_set_after_aws_was_asked_changes_nothing(monkeypatch: py
     clock.note(script.Answer(200, {"date": formatdate(aws_s, usegmt=True)}, b""))
     assert abs(clock.now_s() - aws_s) < 5
     real_s = time.time
-    monkeypatch.setattr(script.time, "time", lambda: real_s() + HOURS_S)  # as chrony does it
+    monkeypatch.setattr(script.time, "time", lambda: real_s() + HOURS_S)  # like chrony
     assert abs(clock.now_s() - aws_s) < 5
 
 

@@ -1,4 +1,4 @@
-"""What was read from S3 is looked at as if an enemy had made it: nothing leaves the folders, nothing fills the disk."""
+"""Test that a bundle read from S3 is treated as hostile: nothing leaves the folders, and nothing fills the disk."""
 
 from __future__ import annotations
 

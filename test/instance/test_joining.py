@@ -1,4 +1,4 @@
-"""How a machine finds its annex: by tags of its own, by those of its fleet, and without asking more than it must."""
+"""Test that a machine finds its annex by its own tags or by those of its fleet, with as few calls as possible."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PATHLESS = "arn:aws:iam::123456789012:instance-profile/annexes"
 
 
 def asked(cloud: Cloud) -> list[str]:
-    """What machines asked of AWS, and nobody else did here."""
+    """Return the operations that the machines called, sorted, without the calls of the test."""
     keys = {each["access_key_id"] for each in cloud.calls("GetObject")}
     calls = [each for each in cloud.audit() if each["kind"] == "call"]
     return sorted(each["operation"] for each in calls if each["access_key_id"] in keys)
 
 
 def stale_tags() -> list[dict[str, Any]]:
-    """Of a launch template that was made from an instance of an earlier annex."""
+    """Return the tags of a launch template that was created from an instance of an earlier annex."""
     own = tags("annex-two", "alice", int(time.time()) - 86400)
     return [{"ResourceType": "instance", "Tags": [*own, {"Key": "htcondor:annex-fleet", "Value": "sfr-of-then"}]}]
 
@@ -78,7 +78,7 @@ def test_the_path_names_the_bucket_in_every_partition(partition: str) -> None:
 def test_a_machine_of_a_launch_specification_asks_once_for_its_tags_and_neither_iam_nor_sts(
     account: Account, machine: Make
 ) -> None:
-    """So it needs no way to IAM, which has no VPC endpoint outside of its home region."""
+    """The machine therefore needs no route to IAM, which has no VPC endpoint outside of its home region."""
     account.annex()
     booted = machine(account.instance(account.own_profile()))
     outcome = booted.boot()
@@ -154,7 +154,7 @@ def test_a_role_of_ones_own_serves_launch_templates_too(account: Account, machin
 def test_throttled_tags_do_not_stop_a_machine_whose_role_names_its_one_object(
     account: Account, machine: Make, cloud: Cloud
 ) -> None:
-    """The end of the lease is in a tag, where the object is not annexd's."""
+    """If the object is not annexd's, a tag has the end of the lease."""
     account.put("config-mine", CONFIG.encode())
     booted = machine(account.instance(account.profile(policy(f"arn:aws:s3:::{BUCKET}/config-mine"))))
     cloud.fault("DescribeTags", "throttle", times=2)

@@ -1,4 +1,4 @@
-"""The machine's own copy of the rule for the end of a lease, held to the vectors that annexd and the function share."""
+"""Test the machine's own copy of the rule for the end of a lease, with the vectors of annexd and the function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A machine follows what AWS announces, an interruption or a recommendation to rebalance, and nothing else."""
+"""Test that a machine follows AWS's notices of an interruption or a rebalance recommendation, and nothing else."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def rebalance(at_s: float = AT_S) -> str:
 
 
 class Watched:
-    """An instance whose notices one watch in this process looks at."""
+    """An instance whose notices are read by one watch in this process."""
 
     def __init__(self, cloud: Cloud, instance_id: str, folder: Path) -> None:
         self.cloud, self.instance_id, self.folder, self.reported = cloud, instance_id, folder, list[str]()
         self.restart()
 
     def restart(self) -> None:
-        """As systemd starts the service again."""
+        """Restart the watch as systemd restarts the service."""
         metadata = script.Metadata(self.cloud.metadata_url(self.instance_id), 60.0)
         self.watch = script.Watch(metadata, str(self.folder), self.reported.append)
 
     def look(self, **pages: str | None) -> str:
-        """What HTCondor reads after AWS announces this."""
+        """Announce these pages, and return the file that HTCondor then reads."""
         if pages:
             self.cloud.announce(self.instance_id, **pages)
         self.watch.look()

@@ -1,4 +1,4 @@
-"""From what a role may do to the one object that an instance is meant to read."""
+"""Test how the one object that an instance is meant to read is derived from the permissions of its role."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A machine follows its lease: where its end was moved to it reads in the annex's object, and believes nothing else."""
+"""Test that a machine follows its lease: it reads a moved end from the annex's object and trusts nothing else."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class Booted:
         assert outcome.status == 0, outcome.log
 
     def moved(self, seconds: int, **more: Any) -> int:
-        """The end that annexd has just moved by so many seconds."""
+        """Move the end of the lease by `seconds`, as annexd does, and return the new end."""
         end_s = self.ordered_end_s + seconds
         self.account.move(self.ordered_end_s, end_s, **more)
         return end_s
 
     def knows(self) -> tuple[Any, ...]:
-        """All by which the machine goes."""
+        """Return everything that the machine follows: its files, its timers and its known end."""
         return self.machine.files(), self.machine.standing(), self.machine.state()["lease_end_s"]
 
 
@@ -118,7 +118,7 @@ def test_a_cancelled_annex_drains_and_its_timer_counts_the_grace_from_now(booted
 def test_an_annex_that_was_cancelled_without_its_machine_hearing_of_it_ends_at_once(booted: Booted) -> None:
     long_ago_s = int(time.time()) - GRACE_S - 60
     changed = manifest("annex-one", long_ago_s, booted.ordered_end_s, long_ago_s)
-    changed["Tags"]["htcondor:annex-cancelled"] = "yes"  # whatever it says, it counts
+    changed["Tags"]["htcondor:annex-cancelled"] = "yes"  # the tag counts whatever its value is
     booted.account.put(KEY, config_bundle("annex-one", long_ago_s, changed))
     before = len(booted.machine.calls())
     booted.machine.refresh(f"--grace={GRACE_S}")
@@ -159,7 +159,7 @@ def test_without_a_network_the_known_end_stays(booted: Booted) -> None:
 
 
 def changed(**changes: Any) -> bytes:
-    """An object that extends, but for these members of annex.json."""
+    """Return an object that would extend the lease, except for these members of annex.json."""
     end_s = int(time.time()) + 9 * LEASE_S
     return config_bundle("annex-one", end_s, manifest("annex-one", end_s) | changes)
 
@@ -206,7 +206,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 
 @pytest.fixture(scope="module")
 def one_booted(one_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Booted]:
-    """One machine for all that must not change it."""
+    """Provide one machine for all inputs that must not change it."""
     one_cloud.reset()
     made: list[Machine] = []
 
@@ -287,7 +287,7 @@ while True:
 
 @pytest.fixture
 def master(booted: Booted) -> Iterator[Path]:
-    """What the machine's condor.service runs; the file in which it shows that it has read its configuration again."""
+    """Run the process of the machine's condor.service; yields the file that shows that it reread its configuration."""
     changed = booted.machine.folder / "reloads"
     command = [sys.executable, "-c", MASTER, str(changed)]
     process = subprocess.Popen(command, env=booted.machine.environment, stdout=subprocess.PIPE)
@@ -334,7 +334,7 @@ def test_the_next_refresh_informs_an_htcondor_that_missed_the_last_one(booted: B
     wait_for(master.exists, "a condor_master that reads its configuration again")
 
 
-# Whatever ends a refresh
+# Killed refreshes
 
 KILLER = """#!{python} -IS
 import os, signal, subprocess, sys
@@ -354,7 +354,7 @@ sys.exit(status)
 
 
 def plant_killer(machine: Machine, when: str) -> Path:
-    """Each of the machine's tools kills the refresh that called it, when the count in this file is over."""
+    """Make each tool of the machine kill the refresh that calls it once the count in the returned file reaches zero."""
     real = machine.folder / "real"
     (machine.folder / "bin").rename(real)
     (machine.folder / "bin").mkdir()
@@ -440,7 +440,7 @@ def test_a_machine_without_an_annexs_object_has_nothing_to_refresh(account: Acco
     assert (outcome.status, len(one.standing())) == (0, 1)
 
 
-# Clocks, reboots, and the timer that does all this
+# Clocks, reboots, and the timer of the refresh
 
 
 @pytest.mark.parametrize("ahead_s", [7200, -7200])

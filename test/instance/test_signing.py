@@ -1,4 +1,4 @@
-"""Signatures of version 4: AWS's published examples, and whatever botocore would sign the same way."""
+"""Test that version 4 signatures equal AWS's published examples, and botocore's for any call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thousand machines boot at once, against the request limits that EC2 publishes (test/cloud/buckets.py)."""
+"""Test a thousand machines that boot at once, with the request limits that EC2 publishes (test/cloud/buckets.py)."""
 
 from __future__ import annotations
 
@@ -26,18 +26,21 @@ OWN_TAGS: dict[str, Any] = {"Filters": [{"Name": "resource-id"}]}
 
 
 class Storm(NamedTuple):
-    """When each machine had its tags, and how many calls that took."""
+    """The times at which machines had their tags, and the number of calls."""
 
     ready_s: list[float]
     calls: int
 
 
 def storm(machines: int, calls_each: int) -> Storm:
-    """In virtual time, all in the same second; each makes one call after another, and pauses as the script does."""
+    """Boot machines at once, in virtual time.
+
+    Each makes one call after another, and pauses as the script does.
+    """
     random.seed(20261128)
     now_s = [0.0]
     buckets, ready_s, calls = Buckets(lambda: now_s[0]), [], 0
-    queue = [(0.0, number, calls_each, 0) for number in range(machines)]  # when, whose, calls left, failed tries
+    queue = [(0.0, number, calls_each, 0) for number in range(machines)]  # time, machine, calls left, failed tries
     while queue:
         now_s[0], number, left, tries = heapq.heappop(queue)
         calls += 1
@@ -55,9 +58,9 @@ def storm(machines: int, calls_each: int) -> Storm:
     ("machines", "calls_each", "within_s"),
     [
         (100, 1, 1),
-        (1000, 1, 120),  # of launch specifications, or of templates that show tags at the metadata service
-        (1000, 2, 180),  # of launch templates
-        (10_000, 1, 600),  # the most that a Spot Fleet has
+        (1000, 1, 120),  # from launch specifications, or from templates that show tags at the metadata service
+        (1000, 2, 180),  # from launch templates
+        (10_000, 1, 600),  # the maximum of a Spot Fleet
         (8000, 2, PATIENCE_S),
     ],
 )
@@ -93,7 +96,7 @@ def test_machines_and_the_lease_function_share_no_call_of_ec2() -> None:
 def test_machines_boot_and_the_lease_function_looks_while_describetags_is_exhausted(
     account: Account, machine: Make, cloud: Cloud
 ) -> None:
-    """Real boots: the bucket is empty until one of them has met that, and fills with one token a second then."""
+    """These are real boots.  The bucket is empty until one of them calls, and then gets one token a second."""
     account.annex()
     profile = account.own_profile()
     booted = [machine(account.instance_of_template(profile, name=f"template-{number}")) for number in range(2)]

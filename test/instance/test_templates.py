@@ -1,4 +1,4 @@
-"""The instance profiles that this project makes are what its boot script needs: no less, and no more."""
+"""Test that the instance profiles of this project grant exactly the rights that its boot script needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A machine that cannot be configured: it tries for a while, says why, and turns itself off."""
+"""Test a machine that cannot be configured: it retries for a while, reports the reason, and shuts itself down."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_with_permission_for_two_objects_neither_is_guessed(account: Account, ma
 
 
 def test_late_settlements_are_waited_for(account: Account, machine: Make, cloud: Cloud) -> None:
-    """EC2 and IAM know the role only after a while, S3 fails and breaks off; then all is well."""
+    """EC2 and IAM know the role only after a while; S3 fails once and resets one connection.  Then all succeeds."""
     account.annex()
     for operation, kind in (
         ("DescribeTags", "unknown-key"),
@@ -79,7 +79,7 @@ def test_late_settlements_are_waited_for(account: Account, machine: Make, cloud:
 
 
 def test_an_object_that_comes_late_is_waited_for(account: Account, machine: Make, cloud: Cloud) -> None:
-    """S3 says AccessDenied for what is not there, to one who may not list the bucket."""
+    """S3 returns AccessDenied for a missing object to a caller that may not list the bucket."""
     booted = machine(account.instance(account.profile(policy(EVERY_ANNEX))))
     outcomes: list[Outcome] = []
     running = threading.Thread(target=lambda: outcomes.append(booted.boot("--patience=60")))

@@ -1,7 +1,7 @@
 """Emulate EC2 and S3 of one account in virtual time, with their own protocols and EC2's published limits.
 
 Only the lease function's calls are supported.  Its botocore signs, validates and parses; only its last hop is in this
-process.  An account acts: instances end some time after the call, a cancelled fleet ends its own instances.
+process.  An account acts: instances end some time after the call, and a cancelled fleet ends its own instances.
 Unexpected behaviour of AWS is a field of the account, of a fleet or of an instance.
 """
 
@@ -32,21 +32,21 @@ Fault = Callable[[str, dict[str, Any]], tuple[str, str] | None]
 
 @dataclass(frozen=True)
 class CloudDelays:
-    """Delays of the cloud.  AWS publishes none: they are assumed, on the slow side."""
+    """Delays of the cloud.  AWS publishes none, so these are assumptions on the slow side."""
 
     call_s: float = 0.2
-    item_s: float = 0.001  # more for each fleet or instance in an answer
+    item_s: float = 0.001  # in addition, for each fleet or instance in a response
     reaction_s: float = 30.0  # from a fleet's cancellation to the end of its instances
     termination_s: float = 40.0
 
 
 class Account:
-    """Fleets, instances, objects; `fault` may answer a call with an error code and text instead.
+    """Fleets, instances and objects; `fault` may return an error code and text for a call.
 
-    It gets the call by Spot Fleet's name, also for EC2 Fleet's counterpart.
+    It receives an EC2 Fleet call under the name of its Spot Fleet counterpart.
     """
 
-    kind: ClassVar[str] = SPOT  # of the fleets that are made here, unless another is named
+    kind: ClassVar[str] = SPOT  # of the fleets that are created here, unless another is given
 
     def __init__(self, timeline: Timeline, pace: CloudDelays = CloudDelays()) -> None:
         self.timeline, self.pace = timeline, pace
@@ -56,7 +56,7 @@ class Account:
         self._started_by: defaultdict[str, list[Machine]] = defaultdict(list)
         self.objects: set[str] = set()
         self.templates: dict[str, Template] = {}
-        self.may_delete_with_instances = True  # what DeleteFleets makes of a right to terminate that has conditions
+        self.may_delete_with_instances = True  # whether a conditional right to terminate suffices for DeleteFleets
         self.calls: Counter[str] = Counter()
         self.throttled: Counter[str] = Counter()
         self.effects: deque[tuple[float, str, str]] = deque()
@@ -67,7 +67,7 @@ class Account:
         self.page_token: Callable[[str | None], str | None] = lambda token: token
         self.fault: Fault = lambda _, __: None
 
-    # What happens without the function.
+    # The account without the function.
 
     def request(self, token: str, instances: int = 1, kind: str = "", **more: Any) -> Request:
         """Create a fleet; an EC2 Fleet of an annex has its own launch template."""
@@ -114,7 +114,7 @@ class Account:
         """Return the number of calls by both APIs."""
         return sum(number for name, number in self.calls.items() if SAME.get(name, name) == operation)
 
-    # What the function asks.
+    # The function's calls.
 
     def answer(self, arrived: Arrived) -> Answer:
         if arrived.service == "s3":
@@ -240,7 +240,7 @@ class Account:
         return {"LaunchTemplate": self.templates.pop(asked["LaunchTemplateId"]).describe()}
 
     def _terminate(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Terminate none if one is denied, and none in a protected instance's zone.  Source: API reference."""
+        """Terminate no instance if one is denied, and none in a protected one's zone.  Source: API reference."""
         machines = [self._machine(each) for each in asked["InstanceIds"]]
         if any(each.denied for each in machines):
             raise EC2ClientError("UnauthorizedOperation", "You are not authorized to perform this operation.")

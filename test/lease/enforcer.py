@@ -21,7 +21,7 @@ from test.lease.account import BUCKET, Account
 from test.lease.loading import load_function
 
 LIMIT_S: Final = 240.0
-RESERVE_S: Final = 20.0  # before the limit, in which nothing new may start
+RESERVE_S: Final = 20.0  # before the limit; no call may start in it
 TICK_S: Final = 300.0
 MAX_LEASE_S: Final = 30 * 86400
 REGION, ACCOUNT_ID = "us-east-1", "123456789012"
@@ -94,7 +94,7 @@ def scheduled_event(at_s: float, rule: str = RULE_ARN) -> dict[str, Any]:
 
 
 class Lambda(ABC):
-    """The function in one account.  It is the `time` of its module, and its runs' context."""
+    """The function in one account; it is also the `time` of its module and the context of its runs."""
 
     invoked_function_arn = FUNCTION_ARN
 
@@ -131,7 +131,7 @@ class Lambda(ABC):
         """Return AWS's response to a call."""
 
     def run(self, event: Any, **changed: str | None) -> dict[str, Any]:
-        """Run once with any event; what it raised is in `error`."""
+        """Run once with any event; `error` gets the message of a LeaseError."""
         outer_s, self._limit_s, self.error = self._limit_s, self.time() + LIMIT_S, ""
         log = io.StringIO()
         with environment(**changed), contextlib.redirect_stdout(log):

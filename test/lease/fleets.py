@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-SPOT, EC2 = "sfr-", "fleet-"  # what the IDs of the two kinds of fleets begin with
+SPOT, EC2 = "sfr-", "fleet-"  # prefixes of the IDs of the two kinds of fleets
 FLEET_TAGS: Final = {SPOT: "aws:ec2spot:fleet-request-id", EC2: "aws:ec2:fleet-id"}
-ENDED: Final = {SPOT: "cancelled", EC2: "deleted"}  # the words of their states
-PROVISIONING_S: Final = 300.0  # from the creation to ValidUntil, as annexd asks for
+ENDED: Final = {SPOT: "cancelled", EC2: "deleted"}  # the names of their states
+PROVISIONING_S: Final = 300.0  # from the creation to ValidUntil, as annexd requests it
 CODES: Final = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopped": 80}
 
 ACTS, REFUSES, IDLES = "acts", "refuses", "says success and idles"  # the three variants of a second cancellation
@@ -23,7 +23,7 @@ def moment(at_s: float) -> datetime:
 
 @dataclass
 class Machine:
-    """One instance; `protected` against termination, `denied` where a policy forbids to terminate it."""
+    """One instance; `protected` against termination, `denied` if a policy forbids its termination."""
 
     sequence: int
     instance_id: str
@@ -48,7 +48,7 @@ class Machine:
 
 @dataclass
 class Request:
-    """One fleet of the type `request`, or of the type `maintain`."""
+    """One fleet of the type `request`, or with `maintains` of the type `maintain`."""
 
     sequence: int
     fleet_id: str

@@ -13,7 +13,7 @@ CODE = TOP / "lambda" / "lease.py"
 
 
 def load_function(path: Path = CODE) -> ModuleType:
-    """Load a new module at each call: tests set its time and clients."""
+    """Load a new module at each call, since tests set its time and clients."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

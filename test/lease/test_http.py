@@ -45,7 +45,10 @@ def one_cloud() -> Iterator[Cloud]:
 
 @pytest.fixture
 def cloud(one_cloud: Cloud) -> Iterator[Cloud]:
-    """A cloud without faults and with an empty audit; what other tests left running stays, as in a real account."""
+    """Provide a cloud without faults and with an empty audit.
+
+    Fleets that other tests left running stay, as in a real account.
+    """
     one_cloud.clear_audit()
     yield one_cloud
     one_cloud.clear_faults()
@@ -53,11 +56,11 @@ def cloud(one_cloud: Cloud) -> Iterator[Cloud]:
 
 @pytest.fixture
 def function(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The function as in its runtime, configured only by its environment."""
+    """Load the function as its runtime does, configured only by its environment."""
     for name, value in (cloud.environment() | {"MAX_LEASE_S": "86400", "ANNEX_BUCKET": BUCKET}).items():
         monkeypatch.setenv(name, value)
     module = load_function()
-    monkeypatch.setattr(module, "SETTLE_S", TERMINATION_S)  # fleets here go faster than AWS's
+    monkeypatch.setattr(module, "SETTLE_S", TERMINATION_S)  # instances end faster here than on AWS
     monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.05)
     return module
 
@@ -115,7 +118,7 @@ def test_a_dry_run_ends_nothing(cloud: Cloud, run: Run) -> None:
 
 
 def test_instances_that_outlived_their_fleet_are_ended(cloud: Cloud, run: Run) -> None:
-    """As at the end of every lease: the request's validity ended long ago."""
+    """This is the state at the end of every lease: the request's validity ended long ago."""
     fleet = request(cloud, -1)
     cloud.client("ec2").cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet], TerminateInstances=False)
     run()

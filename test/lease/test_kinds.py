@@ -80,11 +80,11 @@ def test_a_kind_that_cannot_be_ended_reports_the_missing_right_and_the_other_end
 def test_fleets_are_deleted_without_their_instances_if_deleting_with_them_is_denied(
     watched: Enforcer, variant: str, maintains: bool
 ) -> None:
-    """On which resources DeleteFleets requires TerminateInstances is undocumented."""
+    """It is undocumented on which resources DeleteFleets requires TerminateInstances."""
     account = watched.account
     account.may_delete_with_instances = False
     now_s = account.timeline.now_s
-    made = {"created_s": now_s + HOUR_S} if maintains else {}  # active as yet
+    made = {"created_s": now_s + HOUR_S} if maintains else {}  # still active
     fleet = annex(account, "over", -10, 5, kind=EC2, variant=variant, maintains=maintains, **made)
     living = annex(account, "living", 10_000, 3, kind=EC2)
     receipt = watched.tick()

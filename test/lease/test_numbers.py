@@ -1,6 +1,6 @@
 """Test AWS's limits of fleets in a new account, with EC2's published limits of calls, in virtual time.
 
-Each test prints what docs/performance.md says of it (pytest -rP).
+Each test prints its numbers in docs/performance.md (pytest -rP).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def report(what: str, receipt: dict[str, Any], watched: Enforcer) -> None:
 
 
 def first_cancels(watched: Enforcer) -> dict[str, float]:
-    """Return when each fleet was first cancelled."""
+    """Return the time of each fleet's first cancellation."""
     first: dict[str, float] = {}
     for at_s, what, name in watched.account.effects:
         if what.startswith("cancel"):
@@ -79,7 +79,7 @@ def test_after_an_outage_of_an_hour_all_instances_are_gone_within_three_runs(num
 
 
 def _an_account(living: int) -> Enforcer:
-    """Return one with ten ended annexes for each that lives."""
+    """Create an account with ten ended annexes for each living one."""
     watched = enforcer()
     now_s = watched.timeline.now_s
     for number in range(10 * living):

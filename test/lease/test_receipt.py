@@ -129,7 +129,7 @@ def test_a_right_that_dry_run_does_not_determine_is_unknown(watched: Enforcer, c
 
 
 def test_spot_instances_without_protection_do_not_cause_an_error(watched: Enforcer) -> None:
-    """As recorded in github.com/cloud-custodian/cloud-custodian/issues/2083."""
+    """The error is recorded in github.com/cloud-custodian/cloud-custodian/issues/2083."""
     annex(watched.account, "living", 10_000, 3)
     watched.account.fault = denied("ModifyInstanceAttribute", code="UnsupportedOperation")
     receipt = watched.tick()
@@ -152,7 +152,7 @@ def test_an_unreadable_max_lease_is_reported_and_leases_still_end(watched: Enfor
 
 
 def test_max_lease_ends_what_was_ordered_before_it_was_lowered(watched: Enforcer) -> None:
-    fleet = annex(watched.account, "long", 10_000, 3)  # made an hour ago
+    fleet = annex(watched.account, "long", 10_000, 3)  # created an hour ago
     assert watched.run(EVENT, MAX_LEASE_S="3700")["fleets"] == 1
     watched.run(EVENT, MAX_LEASE_S="3500")
     assert watched.account.living(fleet) == []
@@ -186,7 +186,7 @@ def test_the_function_needs_nothing_but_the_standard_library_and_boto3() -> None
 
 
 def test_the_function_makes_the_calls_that_its_role_allows_and_no_others(watched: Enforcer, kind: str) -> None:
-    """The role's actions are these in IAM's words: DeleteObjects is s3:DeleteObject, ListObjectsV2 s3:ListBucket."""
+    """IAM has other names for some calls: s3:DeleteObject for DeleteObjects, s3:ListBucket for ListObjectsV2."""
     account = watched.account
     over, _ = annex(account, "over", -10, 3, variant=STUCK), annex(account, "living", 10_000, 3)
     over.machines[0].protected = True

@@ -1,8 +1,7 @@
-"""Test that no state of one annex, however strange, delays another: each is created beside good annexes.
+"""Test that no state of one annex, however strange, delays another.
 
-They are a hundred in `make whole`, and twenty in `make test`.
-
-For the good ones a second cancel succeeds without effect, so that the function must terminate every instance itself.
+Each strange annex is created beside good ones: a hundred in `make whole`, and twenty in `make test`.  For the good ones
+a second cancel succeeds without effect, so that the function must terminate every instance itself.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ STATES = "SpotFleetRequestState", "FleetState"
 IDS = "SpotFleetRequestId", "FleetId"
 ENDS_IN_S = 200.0  # after the run that stamps the instances, before the next
 NOTICED_S = 60.0  # the tolerated delay of good instances' termination
-GOOD = 80 if IS_WHOLE else 16  # and a quarter of them of the other kind
+GOOD = 80 if IS_WHOLE else 16  # plus a quarter as many of the other kind
 YEAR_S = 365 * 86400.0
 
 
@@ -34,7 +33,7 @@ def without(*names: str) -> Callable[[dict[str, Any]], Any]:
 
 
 def odd(change: Callable[[dict[str, Any]], Any]) -> Callable[[Account], list[Request]]:
-    """Return an annex with three instances that ends with the good ones, with a changed description."""
+    """Return a function that creates an annex with a changed description, which ends with the good ones."""
 
     def plant(account: Account) -> list[Request]:
         fleet = annex(account, "odd", ENDS_IN_S, 3, variant=IDLES)
@@ -49,7 +48,7 @@ def with_(**changed: Any) -> Callable[[dict[str, Any]], Any]:
 
 
 def in_state(state: str) -> Callable[[dict[str, Any]], Any]:
-    """Set a state, by Spot Fleet's name."""
+    """Return a function that sets a state, given by Spot Fleet's name."""
 
     def change(seen: dict[str, Any]) -> Any:
         is_spot = "SpotFleetRequestState" in seen
@@ -73,9 +72,9 @@ def latest_end_s(fleets: list[Request], tick_s: float) -> float:
 
 
 def run_beside(plant: Callable[[Account], Any]) -> tuple[Enforcer, Any, float, list[dict[str, Any]]]:
-    """Run three times with good annexes that end before the second run; `plant` comes before the first.
+    """Run three times with good annexes that end before the second run; `plant` is called before the first.
 
-    A part of them are fleets of the other kind.
+    A fifth of the good annexes are fleets of the other kind.
     """
     watched = enforcer()
     planted = plant(watched.account)
@@ -95,7 +94,7 @@ def undisturbed_s() -> float:
 
 
 def many_stuck(account: Account, **how: Any) -> list[Request]:
-    """Create a hundred annexes that are overdue for hours, with `how` they are kept."""
+    """Create a hundred annexes that are hours overdue; `how` are attributes that keep their instances."""
     stuck = annexes(account, 100, -3 * HOUR_S, 5, "stuck", variant=STUCK)
     for machine in (machine for fleet in stuck for machine in fleet.machines):
         for name, value in how.items():
@@ -104,7 +103,7 @@ def many_stuck(account: Account, **how: Any) -> list[Request]:
 
 
 def many_fresh_and_denied(account: Account, number: int = GOOD + GOOD // 4) -> list[Request]:
-    """Create as many annexes as good ones that become overdue together with them, in the same batches."""
+    """Create annexes that become overdue together with the good ones, in the same batches; by default as many."""
     fresh = annexes(account, number, ENDS_IN_S, 5, "fresh", variant=STUCK)
     for machine in (machine for fleet in fresh for machine in fleet.machines):
         machine.denied = True
@@ -204,7 +203,7 @@ def test_unreadable_and_stuck_fleets_delay_no_others(plant: Callable[[Account], 
 
 
 def test_many_times_more_that_nobody_may_terminate_cost_good_ones_no_further_run() -> None:
-    """Their batches are halved until one has only good ones; what was halved stays so at the run's next look."""
+    """Their batches are halved until one has only good annexes, and stay halved in the run's next round."""
     _, denied, end_s, _ = run_beside(partial(many_fresh_and_denied, number=100))
     assert end_s < LIMIT_S
     assert all(machine.ending_s is None for fleet in denied for machine in fleet.machines)
@@ -212,7 +211,7 @@ def test_many_times_more_that_nobody_may_terminate_cost_good_ones_no_further_run
 
 @pytest.mark.parametrize("instances", [30, 45])
 def test_a_stuck_annex_whose_termination_fails_slowly_delays_no_other_in_its_batch(instances: int) -> None:
-    """Each failure takes three tries: there is no time in a run to halve the batch down to its instances."""
+    """Each failure takes three tries, so a run has no time to halve the batch down to single instances."""
     watched = enforcer()
     stuck = annex(watched.account, "stuck", -3 * HOUR_S, instances, variant=STUCK)
     good = annexes(watched.account, 1, -3 * HOUR_S, 5, variant=IDLES)
@@ -228,7 +227,7 @@ def test_a_stuck_annex_whose_termination_fails_slowly_delays_no_other_in_its_bat
 
 
 def test_stuck_annexes_delay_no_whole_batch_of_others(undisturbed_s: float) -> None:
-    """After an outage good annexes are three ticks overdue, too: each batch is tried once before any is halved."""
+    """After an outage good annexes are three ticks overdue, too, so each batch is tried once before any is halved."""
     watched = enforcer()
     many_stuck(watched.account, denied=True)
     good = annexes(watched.account, GOOD, -3 * HOUR_S, 5, variant=IDLES)
@@ -263,7 +262,7 @@ def test_a_page_that_cannot_be_parsed_keeps_only_the_annex_that_spoils_it(undist
     assert end_s <= undisturbed_s + NOTICED_S
     assert not any(receipt["complete"] for receipt in receipts)
     assert len(watched.account.living(spoiled)) == 3
-    for machine in spoiled.machines:  # as a run before would have done
+    for machine in spoiled.machines:  # as an earlier run would have done
         forge(machine, fleet=spoiled.fleet_id, end=utc(1_800_000_200))
     for _ in range(2):
         watched.tick()
@@ -419,7 +418,7 @@ def test_tags_of_the_fleet_that_are_stripped_or_forged_move_the_end_to_the_token
 ) -> None:
     watched = enforcer()
     now_s = watched.timeline.now_s
-    old = {"created_s": now_s + 700 - 30 * 86400}  # MaxLease is the token's end
+    old = {"created_s": now_s + 700 - 30 * 86400}  # creation plus MaxLease equals the token's end
     fleet = annex(watched.account, "forged", 700, 4, **old)
     for number in range(4):
         if number == when:

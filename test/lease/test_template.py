@@ -31,7 +31,7 @@ CFN_LINT = str(Path(sys.executable).with_name("cfn-lint"))
 STACK, NAME = "HTCondorAnnex", "HTCondorAnnexLease"
 MAX_TEMPLATE = 51_200  # bytes in a CreateStack or UpdateStack call
 TICK_S = 300
-# Source: AWS, service authorization reference: the right that an operation of another name needs.
+# The right that an operation of a different name needs.  Source: AWS, service authorization reference.
 RIGHTS = {"s3:ListObjectsV2": "s3:ListBucket", "s3:DeleteObjects": "s3:DeleteObject"}
 
 
@@ -176,16 +176,17 @@ def test_the_role_has_the_rights_that_the_function_uses_and_no_others(deployed: 
     made = {f"{call['service']}:{call['operation']}" for call in tick.calls}
     used = {RIGHTS.get(each, each) for each in made}
     allowed = {action for statement in statements(deployed.name) for action in statement["Action"]}
-    # DryRun asks for all that ends and stamps a living annex.
+    # DryRuns make every call that ends or stamps a living annex.
     assert {action for action in allowed if not action.startswith("logs:")} == used
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_no_right_is_wider_than_aws_lets_it_be(name: str) -> None:
-    tags = {"aws:ec2spot:fleet-request-id": "sfr-*", "aws:ec2:fleet-id": "fleet-*"}  # one statement each: AND in one
+    # One statement each, since the conditions of one statement are combined by AND.
+    tags = {"aws:ec2spot:fleet-request-id": "sfr-*", "aws:ec2:fleet-id": "fleet-*"}
     granted = [(action, each) for each in statements(name) for action in each["Action"]]
     wide = {action for action, each in granted if each["Resource"] == "*"}
-    # The first four know no resource; the others: see templates/parts.py.
+    # The first four support no resource; for the others see templates/parts.py.
     assert wide == {
         "ec2:DescribeSpotFleetRequests", "ec2:DescribeFleets", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplates",
         "ec2:CancelSpotFleetRequests", "ec2:DeleteFleets",

@@ -204,7 +204,7 @@ def test_terminations_without_effect_are_repeated_and_reported_as_stuck(watched:
 
 
 def test_nothing_is_started_in_the_last_twenty_seconds_of_the_time_limit_whatever_throttles(watched: Enforcer) -> None:
-    """Enforcer fails a run that makes a call later than this."""
+    """`Enforcer` fails a run that makes a call later than this."""
     annexes(watched.account, 100, -10, 5, variant=IDLES)
     for operations in (("TerminateInstances",), ("DescribeInstances",), ("DescribeSpotFleetRequests",), ALL):
         watched.account.fault = failing(THROTTLED, *operations)
@@ -259,7 +259,7 @@ def test_after_an_incomplete_look_no_object_is_removed(watched: Enforcer) -> Non
 
 
 def test_an_order_in_progress_keeps_its_object(watched: Enforcer) -> None:
-    """annexd writes it before there is a fleet."""
+    """annexd writes the object before the fleet exists."""
     annex(watched.account, "over", -10, 0)
     watched.account.objects = {"annex/new.tar.gz"}
     watched.tick()
@@ -305,7 +305,7 @@ def test_a_run_that_is_cut_off_at_any_call_is_completed_by_the_next(watched: Enf
 def test_pages_that_shift_while_they_are_read_hide_no_annex(watched: Enforcer) -> None:
     account = watched.account
     fleets = annexes(account, 450, -10, 1, variant=IDLES)
-    account.hidden = {fleet.fleet_id for fleet in fleets[195:205]}  # they moved to the page that was read already
+    account.hidden = {fleet.fleet_id for fleet in fleets[195:205]}  # they moved to a page that was already read
 
     def again(token: str | None) -> str | None:
         """Begin the next page a little before the end of this one."""

@@ -41,8 +41,8 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, help="folder of the report (live-report-DATE in this one)")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--clean-up", action="store_true", help="only end what a killed rehearsal left")
-    parser.add_argument("--emulated", action="store_true", help=argparse.SUPPRESS)  # of python -m test.cloud
-    parser.add_argument("--hurried", action="store_true", help=argparse.SUPPRESS)  # of one that nobody else uses
+    parser.add_argument("--emulated", action="store_true", help=argparse.SUPPRESS)  # on python -m test.cloud
+    parser.add_argument("--hurried", action="store_true", help=argparse.SUPPRESS)  # on one without other users
     return parser.parse_args(arguments)
 
 
@@ -79,7 +79,7 @@ def _rehearse(
     print(plan(account, steps, parts, cost, folder), flush=True)
     if cost > asked.budget:
         return _refuse(f"the cost exceeds the budget of ${asked.budget:.2f}: nothing was done")
-    find()  # HTCondor, before anything is made
+    find()  # HTCondor, before anything is created
     check(account)
     if not asked.yes and not _says_yes():
         return _refuse("nothing was done")
@@ -92,7 +92,7 @@ def _rehearse(
 
 
 def plan(account: Account, steps: Sequence[str], parts: Sequence[prices.Line], cost: float, folder: Path) -> str:
-    """Describe what will be done, before anything is done."""
+    """Describe the rehearsal before it begins."""
     where = os.environ.get("AWS_ENDPOINT_URL")
     costs = "\n".join(f"    ${each.dollars:.3f}  {each.what}" for each in parts)
     return f"""\
@@ -110,7 +110,7 @@ The report goes to {folder}; it does not identify the account."""
 
 
 def _only_clean_up(account: Account, pace: Durations, say: Say) -> int:
-    """Only clean up.  After an interruption the next run continues."""
+    """Run only the clean-up, and return its exit status.  After an interruption the next run continues."""
     left = clean_up(account, pace, say, made_service_roles=False)
     say("nothing is left" if not left else f"LEFT: {'; '.join(left)}")
     return LEFT if left else 0

@@ -40,18 +40,21 @@ class Keys:
         return "<redacted>"
 
     def environment(self) -> dict[str, str]:
-        """Return variables for a process that uses them: unlike argv, only its owner can read an environment."""
+        """Return variables for a process that uses the keys; unlike its argv, only its owner can read them."""
         token = {"AWS_SESSION_TOKEN": self.session_token} if self.session_token else {}
         return {"AWS_ACCESS_KEY_ID": self.access_key_id, "AWS_SECRET_ACCESS_KEY": self.secret_access_key, **token}
 
 
 class Account:
-    """One region of it.  `client` is not recorded, for calls that may show others' resources; `watched` is."""
+    """One region of the account.
+
+    `watched` returns recorded clients, `client` unrecorded ones, for calls that may show others' resources.
+    """
 
     def __init__(self, region: str, profile: str | None, recorder: Recorder) -> None:
         self.region = region
-        # A profile may send one service elsewhere, and condor_annex's environment names no profile: all go to AWS, or
-        # all to where the environment says.
+        # A profile may send one service elsewhere, but condor_annex's environment names no profile.  So all calls go
+        # to AWS, or all to the endpoint in the environment.
         if not any(name.startswith("AWS_ENDPOINT_URL") for name in os.environ):
             os.environ["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"] = "true"
         with translate_aws_errors("the AWS configuration"):
@@ -73,17 +76,17 @@ class Account:
         return self._recorder.watch(session.client(service, config=CONFIG))
 
     def note_stack(self, parts: Mapping[str, str]) -> None:
-        """Remember the stack's roles, to verify their deletion: IAM does not report a role's stack."""
+        """Remember the stack's roles, to verify their deletion, since IAM does not report a role's stack."""
         self.stack_roles |= {name for part, name in parts.items() if part.endswith("Role")}
 
     @property
     def keys(self) -> Keys:
-        """Return the current keys: botocore renews those of roles, of SSO and of programs."""
+        """Return the current keys; botocore renews those of roles, of SSO and of programs."""
         frozen = self._found().get_frozen_credentials()
         return Keys(frozen.access_key, frozen.secret_key, frozen.token)
 
     def expiry(self) -> datetime | None:
-        """Return when they expire, or None."""
+        """Return the expiry of the credentials, or None if they have none."""
         found = self._found()
         found.get_frozen_credentials()  # renews what can be renewed
         return getattr(found, "_expiry_time", None)  # botocore has no public name for it
@@ -138,10 +141,10 @@ class Account:
 
 
 def refuse_unless_free(account: Account) -> None:
-    """Raise AccountError where the rehearsal could meet a production set-up, or another rehearsal.
+    """Raise AccountError if the rehearsal could meet a production set-up or another rehearsal.
 
-    There is one enforcer per region and account, whatever its stack's name.  So a region is either production's
-    or the rehearsal's: reading another's enforcer would prove little, and its orders would show up in the report.
+    There is one enforcer per region and account, whatever its stack's name, so a region is either production's or
+    the rehearsal's.  Reading another's enforcer would prove little, and its orders would show up in the report.
     """
     enforcer = Enforcer(account.session, account.region, say=lambda _: None)
     found = enforcer.look()
@@ -175,7 +178,7 @@ def _has_log_group(logs: Any) -> bool:
 
 
 def refuse_short_lived(account: Account) -> None:
-    """Raise AccountError for credentials that expire soon, and that cannot be renewed."""
+    """Raise AccountError for credentials that expire soon and cannot be renewed."""
     expiry = account.expiry()
     if expiry is None:
         return

@@ -1,8 +1,8 @@
 """End all that a rehearsal created, in any state, and verify that nothing is left.
 
-It works the same after success, an error, Ctrl-C and a kill -9: list what exists, end that, list again.  A part that
-fails does not block others, and what costs money comes first.  The stack with its lease function comes last: until
-then the function also ends what this program cannot.
+It works the same after success, an error, Ctrl-C and a kill -9: list what exists, end it, and list again.  A part that
+fails does not block others, and costly resources come first.  The stack with its lease function comes last: until then
+the function also ends what this program cannot.
 """
 
 import time
@@ -27,9 +27,9 @@ BUSY = "DELETE_IN_PROGRESS"
 
 
 def clean_up(account: Account, pace: Durations, say: Say, *, made_service_roles: bool) -> list[str]:
-    """Return what is left when the time is over; empty once two successive listings are empty.
+    """End everything, and return what is left at the deadline; empty after two successive empty listings.
 
-    `made_service_roles`: there were none before, so those that -setup created are ours.
+    With `made_service_roles` none existed before, so those that -setup created are ours.
     """
     deadline_s = time.monotonic() + pace.clean_up_s
     work, answered, was_empty = CleanUp(account, pace, say), "", False
@@ -73,7 +73,7 @@ class CleanUp:
             self._try(part)
 
     def look(self) -> list[str]:
-        """Return what is left; what cannot be listed counts as left."""
+        """Return the remaining resources; an error in the listing counts as one."""
         try:
             return own.left(self._account)
         except Exception as error:  # noqa: BLE001  as in _try
@@ -87,7 +87,7 @@ class CleanUp:
     def _try(self, part: Callable[[], Any]) -> None:
         try:
             part()
-        except Exception as error:  # noqa: BLE001  the edge: whatever is wrong with one part, the others go on
+        except Exception as error:  # noqa: BLE001  the edge: a failing part does not stop the others
             self._report(error)
 
     def _report(self, error: Exception) -> None:
@@ -97,7 +97,7 @@ class CleanUp:
             self._say(f"clean-up, to be retried: {message}")
 
     def _end_fleets(self) -> None:
-        """Cancel all that is not over, also cancelled ones: a response may have been lost."""
+        """Cancel all fleets that are not over, even cancelled ones, since a response may have been lost."""
         alive = own.instances(self._ec2).values()
         ids = [each.fleet_id for each in own.fleets(self._ec2) if not each.is_over(alive)]
         for kind in KINDS:
@@ -106,7 +106,7 @@ class CleanUp:
                     getattr(self._ec2, kind.end_method)(**{kind.ids: batch, "TerminateInstances": True})
 
     def _end_instances(self) -> None:
-        """Terminate them one by one: a protected one would keep others of the same call alive."""
+        """Terminate instances one by one: a protected one would keep others of the same call alive."""
         for instance in own.instances(self._ec2):
             self._try(lambda instance=instance: self._end_instance(instance))  # type: ignore[misc]
 
@@ -121,7 +121,7 @@ class CleanUp:
                 self._ec2.terminate_instances(InstanceIds=[instance])
 
     def _end_volumes(self) -> None:
-        """Delete volumes with our tag; instances' own ones are deleted with them."""
+        """Delete volumes with our tag; AWS deletes the instances' own ones with them."""
         if not own.instances(self._ec2):
             for volume in own.volumes(self._ec2):
                 with translate_aws_errors(f"DeleteVolume {volume}"):
@@ -141,13 +141,13 @@ class CleanUp:
                 self._ec2.delete_launch_template(LaunchTemplateId=template)
 
     def _end_stack(self) -> None:
-        """Delete it once nothing needs its function, and no request can still take effect."""
+        """Delete the stack once nothing needs its function and no request can still take effect."""
         deadline_s = time.monotonic() + self._pace.clean_up_s
         stack = self._account.stack(self._say, deadline_s)
         if (seen := stack.look()) is None:
             return
         parts = stack.physical_ids()
-        self._account.note_stack(parts)  # in any state: one that is being created has more of them each time
+        self._account.note_stack(parts)  # in any state: a stack under creation has more each time
         if seen.status == BUSY or not self._is_settled():
             return
         if living := annexes(self._ec2):
@@ -161,13 +161,13 @@ class CleanUp:
         return time.monotonic() - max(self._account.changed_s, self._begun_s) >= self._pace.settle_s
 
     def _end_log_group(self) -> None:
-        """Delete the log group: a run during the function's deletion may have created it again."""
+        """Delete the log group, which a run during the function's deletion may have recreated."""
         if self._account.stack(self._say, 0.0).look() is None and own.own_log_group(self._account):
             with translate_aws_errors(f"DeleteLogGroup {LOG_GROUP}"):
                 self._account.client("logs").delete_log_group(logGroupName=LOG_GROUP)
 
     def _end_roles(self) -> None:
-        """Delete the roles last: no call uses them any more."""
+        """Delete the roles last, when no call uses them any more."""
         remove_roles(self._account)
 
 

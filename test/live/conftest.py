@@ -16,6 +16,6 @@ def one_cloud() -> Iterator[Cloud]:
 
 @pytest.fixture
 def cloud(one_cloud: Cloud) -> Cloud:
-    """An empty account."""
+    """Provide an empty account."""
     one_cloud.reset()
     return one_cloud

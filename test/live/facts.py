@@ -1,6 +1,6 @@
-"""Facts to verify: what annexd assumes about AWS, with the evidence and its certainty.
+"""Facts to verify: annexd's assumptions about AWS, with the evidence and its certainty.
 
-A rehearsal's report shows its answer beside each.
+A rehearsal's report shows the result beside each fact.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Fact:
-    """`key` names it in reports and recordings; `assumed` is what the product relies on or the emulator does."""
+    """`key` names the fact in reports and recordings; the product or the emulator relies on `assumed`."""
 
     key: str
     question: str
@@ -19,7 +19,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Answer:
-    """What AWS did.  `holds` is None if it could not be determined; `said` has the reason."""
+    """The observed behaviour of AWS.  `holds` is None if it could not be determined; `said` has the reason."""
 
     key: str
     holds: bool | None

@@ -1,7 +1,7 @@
 """Request the fleets that annexd itself would not request.
 
-Each has a client token like annexd's, so that the rehearsal's own lease function ends it in any case; a ValidUntil;
-one small machine at most, which turns itself off; and the tag by which --clean-up finds it.
+Each has a client token like annexd's, so that the rehearsal's own lease function ends it in any case.  It also has a
+ValidUntil, at most one small machine, which shuts itself down, and the tag by which --clean-up finds it.
 """
 
 import time
@@ -64,7 +64,7 @@ def request(stage: Stage, ec2: Any, wanted: Mapping[str, Any]) -> str:
 
 
 def state_of(ec2: Any, fleet_id: str) -> str:
-    """Return its state; a new fleet may not be shown at once."""
+    """Return a fleet's state; AWS may not show a new fleet at once."""
     kind = kind_of(fleet_id)
     try:
         response = getattr(ec2, kind.describe_method)(**{kind.ids: [fleet_id]})[kind.listed]
@@ -103,7 +103,7 @@ def tag_volumes(stage: Stage, instances: list[dict[str, Any]]) -> None:
 
 
 def is_ending(ec2: Any, fleet_id: str) -> bool:
-    """Return whether all known instances end; one missing in a list does not count as ending."""
+    """Return whether all known instances are ending; one missing from a list does not count as ending."""
     response = instances_of(ec2, fleet_id)
     return bool(response) and all(each["State"]["Name"] in ENDING for each in response)
 

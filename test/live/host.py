@@ -1,8 +1,8 @@
 """Run the rehearsal's own pool with annexd on this machine, and condor_annex.
 
 A real condor_master starts annexd, and the real condor_annex uses it, with keys in files like a user's.
-Nothing listens on any address but 127.0.0.1, and no machine of AWS joins.  The files are in the pool's folder, and
-nobody else may read them; the pool's warden removes them, also when this process is killed.
+Nothing listens on any address but 127.0.0.1, and no machine of AWS joins.  The files are in the pool's folder, which
+only its owner may read; the pool's warden removes them, even if this process is killed.
 """
 
 import base64
@@ -24,7 +24,7 @@ CONFIG: Final = """
 LOCAL_CONFIG_DIR = $(LOCAL_DIR)/config.d
 ANNEX_MIN_LEASE = {shortest}
 """
-TURN_OFF: Final = "#!/bin/sh\nshutdown -h +55\n"  # each machine turns itself off in any case
+TURN_OFF: Final = "#!/bin/sh\nshutdown -h +55\n"  # each machine shuts itself down in any case
 
 
 class Host:
@@ -36,7 +36,7 @@ class Host:
         with self.pool.config_file.open("a") as config:
             config.write(ANNEXD_CONFIG + CONFIG.format(shortest=min(300, pace.short_lease_s)))
         (self.pool.directory / "config.d").mkdir()
-        # No daemon inherits the caller's keys: annexd has those in the files, and no others.
+        # No daemon inherits the caller's keys: annexd has only those in the files.
         self.pool.env = {name: value for name, value in self.pool.env.items() if not name.startswith("AWS_")}
         self.is_running = False
 
@@ -51,7 +51,7 @@ class Host:
         self.is_running = True
 
     def stop(self) -> None:
-        """Stop the pool within a time limit; then annexd makes no more calls, and its keys are deleted."""
+        """Stop the pool within a time limit; afterwards annexd makes no more calls, and its keys are deleted."""
         self.is_running = False
         self.pool.stop()
 

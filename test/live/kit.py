@@ -1,4 +1,4 @@
-"""Run a rehearsal in its own process on an emulated AWS, and check what that AWS still has afterwards."""
+"""Run a rehearsal in its own process on an emulated AWS, and check the resources that remain there."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ class Rehearsed:
             self._changed.notify_all()
 
     def wait_for(self, message: str, timeout_s: float = 120.0) -> None:
-        """Wait for a line with these words."""
+        """Wait for a line with this message."""
         with self._changed:
             self._changed.wait_for(lambda: message in self.text() or not self._reader.is_alive(), timeout_s)
             assert message in self.text(), f"no {message!r}:\n{self.text()}"
 
     def end(self) -> int:
-        """Wait for its end, and return its exit status."""
+        """Wait for the end of the process, and return its exit status."""
         status = self.process.wait(TIMEOUT_S)
         self._reader.join(10)
         return status
@@ -76,7 +76,7 @@ class Rehearsed:
         return "\n".join(self.lines)
 
     def facts(self) -> dict[str, str]:
-        """Return AWS's behaviour in the report, by fact."""
+        """Return AWS's behaviour according to the report, by fact."""
         rows = [line.split("|") for line in (self.folder / "report.md").read_text().splitlines()]
         return {row[1].split("`")[1]: row[4].strip() for row in rows if len(row) > 4 and "`" in row[1]}
 
@@ -94,7 +94,7 @@ def key_of(cloud: Cloud) -> dict[str, str]:
 
 @contextmanager
 def leaving_nothing(cloud: Cloud) -> Iterator[None]:
-    """Check that the account's own record is the same afterwards, and that nothing ran without a lease."""
+    """Run the block, and check that it leaves the account's own record unchanged and ran nothing without a lease."""
     key_of(cloud)
     before = everything(cloud)
     yield

@@ -1,4 +1,4 @@
-"""List a rehearsal's resources in the account, always from AWS: by tag, by name, by the tag that only AWS sets.
+"""List a rehearsal's resources in the account, always from AWS: by tag, by name, or by the tag that only AWS sets.
 
 Nothing is remembered, so that the clean-up after a kill -9 sees the same as any other.
 """
@@ -28,7 +28,7 @@ class Fleet:
     state: str
 
     def is_over(self, alive: Container[str]) -> bool:
-        """Return whether it has no instances and starts none; AWS may still show cancelled_terminating for long."""
+        """Return whether a fleet has no instances and starts none; AWS may show cancelled_terminating for long."""
         return self.state in OVER or (self.state in ENDED and self.fleet_id not in alive)
 
 
@@ -111,7 +111,7 @@ def _region_of(s3: Any, bucket: str) -> str | None:
 
 
 def own_log_group(account: Account) -> bool:
-    """Return whether the log group outlived the stack that this process saw: a last run may have created it again.
+    """Return whether the log group outlived the stack that this process saw; a last run may have recreated it.
 
     If this process saw no stack, the group may be kept on purpose from an old setup.
     """
@@ -128,7 +128,7 @@ def rules(account: Account) -> list[str]:
 
 
 def templates(ec2: Any) -> list[str]:
-    """Return the rehearsal's own, and those that annexd made for annexes of its names."""
+    """Return the rehearsal's own launch templates, and those that annexd created for its annexes."""
     own = {"Name": "launch-template-name", "Values": [names.TEMPLATE]}
     of_annexes = {"Name": f"tag:{TAG_NAME}", "Values": [names.ANNEX_BY_EC2_FLEET]}
     with translate_aws_errors("DescribeLaunchTemplates"):

@@ -11,7 +11,7 @@ largest part of the sum.
 Public IPv4 0.005 an hour in all regions (CERTAIN: AWS announced it for 1 February 2024).  gp3 0.08 for a GB a month
 (LIKELY: the same repository of GitLab's, merge request 45).  Lambda 0.0000166667 for a GB second, logs 0.50 for a GB,
 S3 0.005 for 1,000 PUTs: LIKELY, as of 2025 (aws.amazon.com/lambda/pricing, /cloudwatch/pricing, /s3/pricing).
-That no region is twice as expensive is LIKELY (GovCloud: 17% more); China's prices are in yuan and of the same order.
+LIKELY: no region is twice as expensive (GovCloud: 17% more); China's prices are in yuan and of the same order.
 CloudFormation, IAM, EventBridge's scheduled rules and Spot Fleet itself cost nothing.
 """
 
@@ -32,7 +32,7 @@ LOGS_GB: Final = 0.50
 REQUEST: Final = 0.000005  # of S3, each PUT; others cost less
 REQUESTS: Final = 2000
 MARGIN: Final = 2.0  # for other regions, and prices that rose
-TICKS: Final = 2  # by which an end may be late
+TICKS: Final = 2  # the maximum delay of an end
 MOST: Final = 1.00  # the budget, unless --budget says less
 
 
@@ -45,7 +45,7 @@ class Line:
 
 
 def lines(instance_type: str, lifetimes_s: Sequence[float], rehearsal_s: float) -> list[Line]:
-    """Return the items, if each instance runs until two ticks after the end of its lease, always busy."""
+    """Return the items for instances that are always busy and run until two ticks after the end of their leases."""
     hours = sum(lifetimes_s) / 3600
     hour = INSTANCE_HOUR[instance_type] + SURPLUS_HOUR + ADDRESS_HOUR + VOLUME_HOUR
     runs = rehearsal_s / 300 + 1

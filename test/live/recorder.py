@@ -1,8 +1,8 @@
 """Record each response of AWS as received, and replay it to clients.
 
-The format is that of test/cloud/recording.py; test/cloud/test_recordings.py compares each answer with the emulated
-AWS's.  The recording is the input of botocore's parser: status and body.  Headers are omitted: annexd reads none, and
-they reveal much about the caller.
+The format is that of test/cloud/recording.py; test/cloud/test_recordings.py compares each response with that of the
+emulated AWS.  The recording is the input of botocore's parser: status and body.  Headers are omitted, since annexd
+reads none and they reveal much about the caller.
 """
 
 import json

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-ACCOUNT: Final = "111122223333"  # as AWS's own documentation has it
-SHORTEST: Final = 4  # of a name that is replaced wherever it stands
+ACCOUNT: Final = "111122223333"  # as in AWS's own documentation
+SHORTEST: Final = 4  # length of a name that is replaced wherever it occurs
 PATTERNS: Final = {
     "message": r"(?<=Encoded authorization failure message: )[A-Za-z0-9_\-+/=]+",
     "host_id": r"(?<=<HostId>)[^<]+",
@@ -43,7 +43,7 @@ class Redactor:
         self._numbers: dict[str, int] = {}
 
     def text(self, text: str) -> str:
-        """Return the redacted text.  Replacements stay as they are: redaction is idempotent."""
+        """Return the redacted text.  Redaction is idempotent: replacements stay as they are."""
         return self._pattern.sub(self._stand_in, text)
 
     def leaks(self, text: str) -> list[str]:
@@ -67,12 +67,12 @@ class Redactor:
 
 
 def _words(names: Iterable[str]) -> str:
-    """Return a pattern of whole words: a user `test` does not match in `latest`."""
+    """Return a pattern of whole words, so that a user `test` does not match in `latest`."""
     return rf"(?<![A-Za-z0-9])(?:{'|'.join(map(re.escape, names))})(?![A-Za-z0-9])"
 
 
 def _address(_: str, number: int) -> str:
-    """RFC 5737: three networks for documentation."""
+    """Return an address in one of the three networks for documentation of RFC 5737."""
     return f"{('192.0.2', '198.51.100', '203.0.113')[number // 254 % 3]}.{number % 254 + 1}"
 
 

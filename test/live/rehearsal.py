@@ -32,7 +32,7 @@ FAILURES = (AccountError, RehearsalFailed, PoolError, NoHTCondorError, subproces
 
 @dataclass(frozen=True)
 class Wanted:
-    """`image` None: Amazon's newest."""
+    """The options of a rehearsal; `image` None means Amazon's newest."""
 
     region: str
     profile: str | None
@@ -76,7 +76,7 @@ class Rehearsal:
             status, outcome = FAILED, f"It was not finished: {_words(error)}."
         except Exception as error:  # noqa: BLE001  the edge: after any error nothing may be left in AWS
             status, outcome = FAILED, f"It was not finished, by an internal error: {error!r}."
-        if (stopped := stopping.stopped) is not None:  # also if a step met an error after that
+        if (stopped := stopping.stopped) is not None:  # even if a step failed after the signal
             status, outcome = stopped.status, f"It was not finished: {stopped}."
         left = self._end()
         outcome += " Nothing is left." if not left else f" LEFT: {'; '.join(left)}."
@@ -113,7 +113,7 @@ class Rehearsal:
         )
 
     def _end(self) -> list[str]:
-        """End annexd first, which could order, then everything in AWS."""
+        """Stop annexd first, since it could order, and then end everything in AWS."""
         self._say("ending all that was created")
         if self._host is not None:
             try:

@@ -1,6 +1,6 @@
 """Create roles with exactly the policies of annexd's manual, and with one right less, for calls to AWS.
 
-The user is mostly an administrator, whose orders prove nothing about user.json.
+The user is usually an administrator, whose orders prove nothing about user.json.
 """
 
 import json
@@ -42,7 +42,7 @@ def _without(document: Document, action: str) -> Document:
 
 
 def _tagging_fleets_only(document: Document, partition: str) -> Document:
-    """Restrict tagging to new fleets; instances as before."""
+    """Restrict ec2:CreateTags to Spot Fleet requests and instances."""
     changed = deepcopy(document)
     own = [each for each in changed["Statement"] if "ec2:CreateTags" in each["Action"] and each["Resource"] == "*"]
     for each in own:
@@ -66,12 +66,12 @@ class Roles:
 
     def __init__(self, account: Account, pace: Durations, run: str) -> None:
         self._account, self._pace, self._run = account, pace, run
-        # Why none can be assumed; empty once all are created.
+        # The reason why no role can be assumed; empty once all are created.
         self.why_not = "the root user cannot assume a role: rehearse as an IAM user or a role"
-        self.ready_s: dict[str, float] = {}  # how long IAM took until each could be assumed
+        self.ready_s: dict[str, float] = {}  # the time after which each could be assumed
 
     def make(self) -> None:
-        """Create them all.  Raises AccountError."""
+        """Create all roles.  Raises AccountError."""
         self.why_not = "not all roles could be created"  # a role with incomplete policies would give wrong results
         iam = self._account.client("iam")
         trust = {
@@ -99,7 +99,7 @@ class Roles:
         self.why_not = ""
 
     def keys(self, kind: str) -> Keys:
-        """Assume one as soon as IAM allows it.  Raises AccountError."""
+        """Assume a role as soon as IAM allows it.  Raises AccountError."""
         if self.why_not:
             raise AccountError(self.why_not)
         role = names.role(self._account.region, kind)
@@ -111,7 +111,7 @@ class Roles:
         return Keys(response["AccessKeyId"], response["SecretAccessKey"], response["SessionToken"])
 
     def _assumed(self, arn: str, began_s: float) -> Mapping[str, str]:
-        """Assume a role, with retries: a new one is refused for some seconds."""
+        """Assume a role, with retries, since a new one is refused for some seconds."""
         sts = self._account.client("sts")
         while True:
             try:
@@ -144,7 +144,7 @@ def left_roles(account: Account) -> list[str]:
 
 
 def present(account: Account, roles: Iterable[str]) -> list[str]:
-    """Return those of these roles that exist."""
+    """Return the given roles that exist."""
     iam, found = account.client("iam"), []
     for role in roles:
         with translate_aws_errors(f"GetRole {role}"):

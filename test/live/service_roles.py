@@ -14,7 +14,7 @@ PATIENCE_S: Final = 60.0
 
 
 def remove(iam: Any, say: Say) -> None:
-    """Remove those with -setup's description, unless others use them now."""
+    """Remove the roles with -setup's description, unless others use them now."""
     for name in NAMES.values():
         if _description(iam, name) != DESCRIPTION:
             continue
@@ -33,7 +33,7 @@ def _ended(iam: Any, task: str) -> str:
 
 
 def _description(iam: Any, name: str) -> str | None:
-    """Return None for a role that is missing."""
+    """Return the description of a role, or None if the role is missing."""
     with translate_aws_errors(f"GetRole {name}"):
         try:
             return str(iam.get_role(RoleName=name)["Role"].get("Description") or "")

@@ -1,4 +1,4 @@
-"""Define what the steps of a rehearsal share: the account, the host, and the findings."""
+"""Define the state that the steps of a rehearsal share: the account, the host, and the findings."""
 
 import json
 import time
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class RehearsalFailed(Exception):
-    """The rehearsal cannot continue; what it created is ended."""
+    """The rehearsal cannot continue; its resources are ended."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Stage:
 
     @contextmanager
     def looking_at(self, key: str) -> Iterator[Any]:
-        """Record calls under this fact; yields a recorded client of EC2."""
+        """Run the block while calls are recorded under this fact; yields a recorded EC2 client."""
         before, self.recorder.because = self.recorder.because, key
         try:
             with translate_aws_errors(FACTS[key].question):

@@ -9,7 +9,7 @@ LONGEST_S: Final = 4500  # of the steps; the clean-up after them is not counted
 
 
 class Stopped(BaseException):
-    """Raised inside the steps; no `except Exception` of a step catches it."""
+    """The error that a signal raises inside the steps; no `except Exception` of a step catches it."""
 
     def __init__(self, number: int) -> None:
         name = signal.Signals(number).name
@@ -18,7 +18,7 @@ class Stopped(BaseException):
 
 
 class Stopping:
-    """After `arm` the first signal raises Stopped, after `shield` none does.
+    """The signal handlers: after `arm` the first signal raises Stopped, after `shield` none does.
 
     Python loses exceptions in finalizers, so the steps call `check` regularly, and `stopped` is known afterwards.
     """
@@ -28,7 +28,7 @@ class Stopping:
         self.stopped: Stopped | None = None
 
     def check(self) -> None:
-        """Raise Stopped if a signal came, until `shield`."""
+        """Raise Stopped if a signal came; after `shield` do nothing."""
         if self.stopped is not None and not self._is_shielded:
             raise self.stopped
 

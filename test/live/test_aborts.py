@@ -55,7 +55,7 @@ def test_a_rehearsal_that_is_stopped_leaves_nothing(cloud: Cloud, tmp_path: Path
 
 
 def test_a_rehearsal_that_is_killed_is_ended_by_the_next_clean_up(cloud: Cloud, tmp_path: Path) -> None:
-    cloud.fault("CancelSpotFleetRequests", "throttle", 10_000)  # so that its annex lives when it is killed
+    cloud.fault("CancelSpotFleetRequests", "throttle", 10_000)  # so that its annex is still alive when it is killed
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "annex")
         rehearsed.wait_for("order: as assumed")
@@ -73,7 +73,7 @@ def test_a_rehearsal_that_is_killed_is_ended_by_the_next_clean_up(cloud: Cloud, 
 
 
 def _remove_service_roles(cloud: Cloud) -> None:
-    """Remove the roles, which cost nothing; after a kill others may need them."""
+    """Remove the roles, which a clean-up after a kill keeps: they cost nothing, and others may need them."""
     iam = cloud.client("iam")
     for role in ("AWSServiceRoleForEC2Spot", "AWSServiceRoleForEC2SpotFleet", "AWSServiceRoleForEC2Fleet"):
         iam.delete_service_linked_role(RoleName=role)
@@ -94,7 +94,7 @@ def test_a_rehearsal_whose_order_fails_says_so_and_leaves_nothing(cloud: Cloud, 
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "annex")
         rehearsed.wait_for("ending all that was created")
-        os.kill(rehearsed.process.pid, signal.SIGINT)  # stops nothing any more
+        os.kill(rehearsed.process.pid, signal.SIGINT)  # no longer stops anything
         assert rehearsed.end() == 1, rehearsed.text()
     assert "still ending what was created" in rehearsed.text()
     assert "no annex could be ordered" in rehearsed.text()
@@ -112,7 +112,7 @@ def test_a_rehearsal_whose_setup_fails_has_its_words_and_leaves_nothing(cloud: C
 
 
 def wait_until_quiet(cloud: Cloud) -> None:
-    """Until the calls that are on their way have been answered."""
+    """Wait until no call is in flight."""
     before, now = -1, len(cloud.audit())
     while before != now:
         time.sleep(1)
@@ -123,7 +123,7 @@ def test_the_clean_up_goes_on_while_aws_fails(cloud: Cloud, tmp_path: Path) -> N
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "annex")
         rehearsed.wait_for("order: as assumed")
-        os.kill(rehearsed.process.pid, signal.SIGSTOP)  # so that the faults meet the clean-up only
+        os.kill(rehearsed.process.pid, signal.SIGSTOP)  # so that the faults affect only the clean-up
         wait_until_quiet(cloud)
         for operation, kind, times in FAULTS:
             cloud.fault(operation, kind, times)

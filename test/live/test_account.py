@@ -1,4 +1,4 @@
-"""Test whose credentials are used, where they are sent, and how long they must be valid."""
+"""Test the choice of credentials, the endpoints that receive them, and the time for which they must be valid."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_credentials_are_those_of_the_profile_and_are_never_shown(cloud: Clo
 
 
 def test_a_profiles_endpoint_is_ignored(tmp_path: Path) -> None:
-    """Otherwise the clean-up would look elsewhere than condor_annex, which has no profile."""
+    """With the profile's endpoint the clean-up would not query the same AWS as condor_annex, which has no profile."""
     keys = configured(tmp_path, "[mine]\naws_access_key_id = AKIAQQQQWWWWEEEERRRR\naws_secret_access_key = x\n")
     with surroundings(keys):
         account = Account(REGION, "mine", Recorder())

@@ -1,4 +1,4 @@
-"""Test the clean-up: every state in which it may find an account, and what it leaves alone."""
+"""Test the clean-up: every state in which it may find an account, and the resources that it leaves alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
 
 @pytest.fixture
 def account(cloud: Cloud) -> Iterator[Account]:
-    """The account with its own keys: the test is about what is ended, not about permissions."""
+    """Provide the account with its own keys, since permissions are not the subject of these tests."""
     with surroundings(cloud.environment()):
         yield Account(REGION, None, Recorder())
 
@@ -41,7 +41,7 @@ def ended(account: Account, said: list[str] | None = None) -> list[str]:
 
 
 def fleet(cloud: Cloud, *, ours: bool = True, **more: Any) -> str:
-    """Create a fleet with a lease, like all of a rehearsal."""
+    """Create a fleet with a lease, like every fleet of a rehearsal."""
     config = {
         "TargetCapacity": 1,
         "IamFleetRole": ROLE,
@@ -86,7 +86,7 @@ def test_fleets_and_instances_are_ended_in_each_state_and_variant(cloud: Cloud, 
 def test_foreign_resources_are_left_alone(cloud: Cloud, account: Account) -> None:
     other = fleet(cloud, ours=False, ClientToken="other")
     logs = account.client("logs")
-    logs.create_log_group(logGroupName=LOG_GROUP)  # kept by somebody on purpose
+    logs.create_log_group(logGroupName=LOG_GROUP)  # kept on purpose
     cloud.client("events").put_rule(Name="SomebodysRule", ScheduleExpression="rate(1 day)")
     cloud.client("iam").create_role(
         RoleName=f"{names.PREFIX}-eu-west-1-user",
@@ -161,7 +161,7 @@ def test_a_request_without_an_answer_has_time_to_show_before_the_lease_function_
 
 
 def test_a_region_with_production_or_another_rehearsal_in_it_is_refused(account: Account) -> None:
-    check(account)  # an empty one is not
+    check(account)  # an empty region is accepted
     _deploy(account, "HTCondorAnnex")
     with pytest.raises(AccountError, match=r"of the stack HTCondorAnnex: nothing was done; use --region"):
         refuse_unless_free(account)

@@ -1,4 +1,4 @@
-"""Test that no identity leaves the machine, and that relations between values stay."""
+"""Test that no identity leaves the machine, and that relations between values are kept."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from test.live.recorder import Recording, replay
 def test_a_rehearsal_checks_every_fact_leaves_nothing_and_its_report_has_no_identities(
     cloud: Cloud, tmp_path: Path
 ) -> None:
-    cloud.behave(passed_as="ec2")  # what the evidence says; the emulator's own default asks for more
+    cloud.behave(passed_as="ec2")  # as the evidence suggests; the emulator's default is stricter
     service_roles.make(cloud.client("iam"), say=lambda _: None)  # a production set-up of another region needs them
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes")
@@ -32,7 +32,7 @@ def test_a_rehearsal_checks_every_fact_leaves_nothing_and_its_report_has_no_iden
     assert rehearsed.lines[-3].endswith("All steps were done. Nothing is left.")
     facts = rehearsed.facts()
     assert facts.keys() == FACTS.keys()
-    # Of what is emulated all is as assumed; rules are deleted at once there, and all events are of one second.
+    # The emulator behaves as assumed, except that it deletes rules at once and all its events are of one second.
     unknown = {key for key, said in facts.items() if not said.startswith("as assumed: ")}
     assert unknown == {"rule-deletion", "history-order"}
     for file in rehearsed.folder.iterdir():
@@ -44,7 +44,7 @@ def test_a_rehearsal_checks_every_fact_leaves_nothing_and_its_report_has_no_iden
 
 
 def _compared(folder: Path) -> None:
-    """Check that recordings fit into test/cloud/recordings unchanged: those of the emulator do not differ from it."""
+    """Check that recordings fit into test/cloud/recordings: those from the emulator do not differ from it."""
     recordings = distinct(each for _, each in load(folder))
     assert {each.service for each in recordings} == {"ec2", "events", "logs"}
     with Cloud(speed=0, pending_s=2.0, termination_s=3.0, enforce_iam=True) as account:

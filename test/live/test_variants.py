@@ -11,7 +11,7 @@ from test.cloud import Cloud
 from test.live.kit import Rehearsed, leaving_nothing
 from test.whole import WHOLE
 
-VARIANTS = {  # besides acted-upon, which the first test is in
+VARIANTS = {  # besides acted-upon, which test_rehearsal.py covers
     "refused": "refused (fleetRequestNotInCancellableState)",
     "no-effect": "no-effect: the answer says cancelled_running",
 }
@@ -84,7 +84,7 @@ def test_a_rehearsal_finds_out_how_far_a_dry_run_looks(cloud: Cloud, tmp_path: P
 
 @WHOLE
 def test_an_administrators_missing_right_is_named_and_nothing_is_left(cloud: Cloud, tmp_path: Path) -> None:
-    """The caller cannot create roles: annexd and -setup then use the caller's rights, and the report says so."""
+    """If the caller cannot create roles, annexd and -setup use the caller's rights, and the report says so."""
     cloud.fault("CreateRole", "denied", times=1)
     with leaving_nothing(cloud):
         rehearsed = Rehearsed(cloud, tmp_path / "report", "--yes", "--only", "rights")

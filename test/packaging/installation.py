@@ -1,4 +1,4 @@
-"""The wheel, and annexd installed from it by pip in each way that people use; what it needs stands beside it."""
+"""The wheel, and annexd installed from it by pip in each common way, with its dependencies from the tests' Python."""
 
 import os
 import subprocess
@@ -23,12 +23,12 @@ SOURCES = (
     "README.md",
     "LICENSE",
 )
-NEEDED = sysconfig.get_path("purelib")  # annexd itself is only by a .pth file here, which counts in this folder alone
+NEEDED = sysconfig.get_path("purelib")  # annexd is here only by a .pth file, which has no effect elsewhere
 
 
 @dataclass(frozen=True)
 class Installation:
-    """One way: where its programs and its files are, the Python for it, and what that needs to know."""
+    """One installation: the folders of its programs and its files, its Python, and the environment that this needs."""
 
     programs: Path
     share: Path
@@ -48,7 +48,7 @@ class Installation:
 
 
 def build_wheel(scratch: Path) -> Path:
-    """Build it from a copy: who runs the tests may not write into the checkout."""
+    """Build the wheel from a copy, because the user of the tests may not write into the checkout."""
     source = scratch / "source"
     copy_sources(source)
     pip(Path(sys.executable), "wheel", "--no-build-isolation", "--wheel-dir", scratch, source)
@@ -57,7 +57,7 @@ def build_wheel(scratch: Path) -> Path:
 
 
 def copy_sources(folder: Path) -> None:
-    """Make the folder with all that a wheel is built from."""
+    """Create the folder with all sources of a wheel."""
     folder.mkdir()
     files = subprocess.run(
         ["tar", "--create", "--exclude=__pycache__", *SOURCES], cwd=TOP, capture_output=True, check=True
@@ -66,7 +66,7 @@ def copy_sources(folder: Path) -> None:
 
 
 def pip(python: Path, *arguments: str | Path, **env: str) -> None:
-    """Run the tests' pip for that Python, which needs none of its own."""
+    """Run the tests' pip for `python`, which needs no pip of its own."""
     command = [
         sys.executable,
         "-m",
@@ -98,7 +98,7 @@ def into_environment(wheel: Path, home: Path) -> Installation:
 
 
 def into_home(wheel: Path, home: Path) -> Installation:
-    """--user, by a Python that lets users have packages of their own."""
+    """Install with --user, for a Python that allows packages of its users."""
     python = _environment(home / "python", "--system-site-packages")
     env = {"PYTHONUSERBASE": str(home / "local")}
     pip(python, "install", "--user", "--no-warn-script-location", wheel, **env)
@@ -106,7 +106,10 @@ def into_home(wheel: Path, home: Path) -> Installation:
 
 
 def into_folder(wheel: Path, home: Path) -> Installation:
-    """--target; its programs find their code beside them, other Python code by PYTHONPATH, as pip documents."""
+    """Install with --target.
+
+    The programs find their code beside them; other Python code needs PYTHONPATH, as pip documents.
+    """
     python = _environment(home / "python")
     pip(python, "install", "--target", home / "folder", wheel)
     env = {"PYTHONPATH": str(home / "folder")}
@@ -114,9 +117,9 @@ def into_folder(wheel: Path, home: Path) -> Installation:
 
 
 def hostile_modules(folder: Path, *more: str) -> Path:
-    """Make a folder whose modules end the program that imports one, under names of AWS's, HTCondor's and our own.
+    """Create a folder of modules, named like AWS's, HTCondor's and ours, that end any program that imports one.
 
-    Python itself imports some of `more` at its start, before the program of an installation by pip begins.
+    Python itself imports some of `more` at startup, before the program of a pip installation begins.
     """
     folder.mkdir()
     for name in ("annexd", "boto3", "botocore", "htcondor2", "json", "logging", *more):
@@ -137,7 +140,7 @@ def _environment(home: Path, *options: str) -> Path:
 
 
 def _with_needed(python: Path, home: Path) -> Path:
-    """What annexd needs, from the environment of the tests: nothing is fetched."""
+    """Add annexd's dependencies from the environment of the tests; nothing is fetched."""
     [packages] = home.glob("lib/python*/site-packages")
     (packages / "needed.pth").write_text(f"{NEEDED}\n")
     return python

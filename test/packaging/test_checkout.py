@@ -1,4 +1,4 @@
-"""The programs of a checkout ignore what other programs set in the environment for their own Python."""
+"""The programs of a checkout ignore environment variables that other programs set for their own Python."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ PROGRAMS = (("condor_annex", "-version"), ("condor_annexd", "-v"))
 
 
 def run(*command: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run it with the Python of the tests as python3."""
+    """Run a command with the tests' Python as python3."""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
         command,

@@ -1,4 +1,4 @@
-"""What the Debian package holds and what its scripts do; `make deb-test` installs it for real."""
+"""The content of the Debian package, and its scripts; `make deb-test` installs it for real."""
 
 import os
 import re
@@ -22,7 +22,7 @@ SERIES = os.environ.get("HTCONDOR_SERIES", "25")
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package's tree, as debian/rules makes it, but for the packages from PyPI."""
+    """Build the package's tree as debian/rules does, without the packages from PyPI."""
     scratch = tmp_path_factory.mktemp("package")
     into_environment(build_wheel(scratch), scratch / "made")
     shutil.copytree(scratch / "made", scratch / "root/usr/lib/annexd", symlinks=True)

@@ -1,4 +1,4 @@
-"""Whatever way pip installed annexd by, all that comes with it is found."""
+"""All programs and files of annexd are found, whichever way pip installed it."""
 
 import json
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def test_its_programs_run(installed: Installation) -> None:
 
 
 def test_its_programs_ignore_other_programs_modules(installed: Installation, tmp_path: Path) -> None:
-    """--target's do without the PYTHONPATH that other Python code needs for it."""
+    """The programs of a --target installation work without the PYTHONPATH that other Python code needs."""
     foreign = hostile_modules(tmp_path / "modules")
     for program, option in (("condor_annex", "-version"), ("condor_annexd", "-v")):
         done = installed.run(installed.programs / program, option, PYTHONPATH=str(foreign))
@@ -76,7 +76,7 @@ def test_all_that_users_meet_is_there_and_man_finds_the_pages_beside_the_program
     for folder in ("config.d", "ganglia.d", "lambda", "templates"):
         missing = below(TOP, folder) - below(installed.share / "annexd", folder)
         assert missing <= {"templates/generate-template"}, missing  # it writes into the checkout
-    assert installed.programs.parent == installed.share.parent  # manpath(1): it looks beside the folders of PATH
+    assert installed.programs.parent == installed.share.parent  # manpath(1) searches beside the folders of PATH
     for page in (TOP / "docs/man").iterdir():
         assert (installed.share / f"man/man{page.suffix[1:]}" / page.name).read_bytes() == page.read_bytes()
 

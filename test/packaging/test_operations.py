@@ -1,7 +1,7 @@
-"""docs/operations.md's commands for an installation by pip, as they are written, but for the folder /opt/annexd.
+"""The commands of docs/operations.md for an installation by pip, unchanged except for the folder /opt/annexd.
 
-What annexd needs is found in the environment of the tests: by pip through PYTHONPATH, and by annexd, which ignores
-that, through a .pth file.  Nothing is fetched.
+annexd's dependencies come from the environment of the tests: pip finds them through PYTHONPATH, and annexd, which
+ignores PYTHONPATH, through a .pth file.  Nothing is fetched.
 """
 
 import json
@@ -30,7 +30,7 @@ class Machine:
     folder: Path
 
     def paste(self, commands: str) -> str:
-        """Run them; return what they print."""
+        """Run the commands; return their output."""
         script = commands.replace("/opt/annexd", str(self.folder / "opt"))
         env = {
             "PATH": f"{self.folder}/path:{find(SERIES).bin}:{os.environ['PATH']}",

@@ -1,4 +1,4 @@
-"""Ask both daemons every question (make parity).  Fails for each difference that docs/differences.md does not list."""
+"""Ask both daemons every question (make parity).  Fails for any difference that docs/differences.md does not list."""
 
 import argparse
 import os

@@ -11,7 +11,7 @@ FEATURES = ("AUTHENTICATION", "ENCRYPTION", "INTEGRITY", "NEGOTIATION")
 
 @dataclass(frozen=True)
 class Client:
-    """settings: its configuration, with $(LOCAL_DIR) for the pool's directory."""
+    """A client; `settings` are its configuration, with $(LOCAL_DIR) for the pool's directory."""
 
     name: str
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +46,7 @@ def claiming(user: str, methods: str = "CLAIMTOBE", **settings: str) -> Client:
 
 
 def with_requirements(**wants: str) -> Client:
-    """Make a client with requirements, such as ENCRYPTION="NEVER"."""
+    """Create a client with requirements, such as ENCRYPTION="NEVER"."""
     name = " ".join(f"{feature.lower()} {want}" for feature, want in wants.items())
     return Client(name, {f"SEC_CLIENT_{feature}": want for feature, want in wants.items()})
 
@@ -94,9 +94,9 @@ FALL_BACKS = (
 
 
 def negotiates(chosen: Mapping[str, str]) -> bool:
-    """Whether the client negotiates.  A client that needs no session sends a raw ping and never gets an answer.
+    """Return whether the client negotiates.  One that needs no session sends a raw ping and never gets a response.
 
-    NEVER is not overridden by a stronger requirement for another feature, as in FillInSecurityPolicyAd.
+    As in FillInSecurityPolicyAd, a stronger requirement for another feature does not override NEVER.
     """
     if chosen.get("NEGOTIATION", "REQUIRED") in ("PREFERRED", "REQUIRED") or "REQUIRED" in chosen.values():
         return True  # or fails at once, since its configuration contradicts itself

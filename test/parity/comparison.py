@@ -1,4 +1,4 @@
-"""Ask all rounds, and classify the differences."""
+"""Run all rounds, and classify the differences."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from test.parity.matrix import Round
 
 @dataclass
 class Result:
-    """asked: questions to both daemons.  documented: how often each row of the document occurred."""
+    """The differences; `asked` counts questions to both daemons, `documented` the occurrences of each known row."""
 
     asked: int = 0
     documented: Counter[str] = field(default_factory=Counter)
@@ -20,7 +20,7 @@ class Result:
 
     @property
     def not_found(self) -> set[str]:
-        """The rows of the document that did not occur."""
+        """Return the rows of the document that did not occur."""
         return {each.row for each in KNOWN} - self.documented.keys()
 
     def add(self, finding: Finding) -> None:

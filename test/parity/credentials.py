@@ -1,4 +1,4 @@
-"""Write the credentials of the parity suite, valid and invalid: tokens, certificates, passwords; and the map file."""
+"""Write the valid and invalid credentials of the parity suite (tokens, certificates, passwords) and the map file."""
 
 import time
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from test.cedar.certificates import Authority, person
 from test.cedar.tokens import base64url, signed, unsigned
 from test.pool import DOMAIN
 
-# NO_DNS makes such a name from NETWORK_INTERFACE; it is the alias in every address.
+# NO_DNS derives such a name from NETWORK_INTERFACE; it is the alias in every address.
 HOST, HOST_IPV6 = f"127-0-0-1.{DOMAIN}", f"0--1.{DOMAIN}"
 KEYS = {"POOL": bytes(range(100, 164)), "second": b"the second key of this pool"}
 STRANGERS_KEY = bytes(range(150, 214))
@@ -33,7 +33,7 @@ CLAIMS: Mapping[str, object] = {
 
 
 class TokenSpec(NamedTuple):
-    """How a token differs from a valid one.  A claim or header of None is left out."""
+    """The differences of a token from a valid one.  A claim or header of None is omitted."""
 
     claims: Mapping[str, object] = {}
     header: Mapping[str, object] = {}

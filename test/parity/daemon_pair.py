@@ -1,4 +1,4 @@
-"""Run a pool whose schedd and annexd get the same questions and configurations."""
+"""Run a pool whose schedd and annexd get the same queries and configurations."""
 
 import json
 import os
@@ -49,7 +49,7 @@ ENABLE_IPV6 = True
 NETWORK_INTERFACE = ::1
 COLLECTOR_HOST = [::1]:$(SHARED_PORT_PORT)
 """
-# A client has only its own credentials, none of the daemons'.
+# A client has only its own credentials, not the daemons'.
 CLIENT_CONFIG = """
 SEC_PASSWORD_DIRECTORY = $(LOCAL_DIR)/none.d
 SEC_TOKEN_POOL_SIGNING_KEY_FILE = $(LOCAL_DIR)/none
@@ -65,14 +65,14 @@ COLUMNS = ("AuthMethods", "Encryption", "Integrity", "Decision", "MyRemoteUserNa
 
 @dataclass(frozen=True)
 class Answers:
-    """The answers to one client for one level: the ad of its session, or the error message."""
+    """Both daemons' responses to one client for one level: the ad of its session, or the error message."""
 
     schedd: dict[str, str] | str
     annexd: dict[str, str] | str
 
 
 class DaemonPair:
-    """A schedd and an annexd in one pool.  ipv6: the pool uses IPv6 only."""
+    """A schedd and an annexd in one pool; with `ipv6` the pool uses IPv6 only."""
 
     def __init__(self, *, ipv6: bool = False) -> None:
         self.pool = Pool((ONLY_IPV6 if ipv6 else "") + ANNEXD_CONFIG + CONFIG, daemons=DAEMONS)
@@ -116,11 +116,14 @@ class DaemonPair:
             lambda: all(self._times_read(daemon) > before[daemon] for daemon in COMPARED),
             f"both daemons to read {server.name}:\n{server.settings}",
         )
-        if self.uses_tool:  # 23's schedd caches the policy of the last level until asked for another
+        if self.uses_tool:  # 23's schedd caches the policy of the last level until another is queried
             self._ping(self._addresses[0], {}, ("READ", "WRITE"))
 
     def ask(self, client: Client, levels: Sequence[str]) -> list[Answers]:
-        """Return the answers for each level; if just one daemon was silent, the machine may have stood still: again."""
+        """Return the responses for each level.
+
+        If just one daemon was silent, the machine may have been stalled, so the client queries both again.
+        """
         answers = self._ask(client, levels)
         if any(each.schedd != each.annexd and NO_ANSWER in (each.schedd, each.annexd) for each in answers):
             answers = self._ask(client, levels)
@@ -135,7 +138,7 @@ class DaemonPair:
 
     @property
     def uses_tool(self) -> bool:
-        """Whether to ask by condor_ping: the bindings are of 25, whose FS refuses the directories of 23's daemons."""
+        """Return whether to use condor_ping: the bindings are of 25, whose FS refuses directories of 23's daemons."""
         return self.pool.htcondor.version.startswith("23.")
 
     def _ask_with_bindings(self, client: Client, settings: dict[str, str], levels: Sequence[str]) -> list[Answers]:
@@ -150,7 +153,7 @@ class DaemonPair:
         return [Answers(*both) for both in zip(*answers, strict=True)]
 
     def _ping(self, address: str, settings: dict[str, str], levels: Sequence[str]) -> list[dict[str, str] | str]:
-        """Return the answers of condor_ping for each level."""
+        """Return the results of condor_ping for each level."""
         env = {"CONDOR_CONFIG": str(self.client_config), **{f"_CONDOR_{name}": text for name, text in settings.items()}}
         started_s = time.monotonic()
         output = self.pool.tool("condor_ping", "-addr", address, "-table", *levels, env=env).stdout

@@ -1,4 +1,4 @@
-"""Compare the answers of the two daemons."""
+"""Compare the responses of the two daemons."""
 
 from collections.abc import Iterator
 
@@ -22,5 +22,5 @@ def differences(answers: Answers, server: str, client: str, level: str) -> Itera
 
 
 def _brief(answer: dict[str, str] | str) -> str:
-    """Return the error message, or the client's user and method."""
+    """Return the error message, or the user and method of the client."""
     return answer if isinstance(answer, str) else f"{answer.get('MyRemoteUserName')} by {answer.get('AuthMethods')}"

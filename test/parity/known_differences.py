@@ -1,4 +1,4 @@
-"""The intended differences: each is a row of docs/differences.md, and occurs in the full matrix."""
+"""The intended differences, each of which is a row of docs/differences.md and occurs in the full matrix."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "differences.md"
 LISTED = re.compile(r"[=, ](1\*|\[127\.0\.0\.1\])(?=[ ,;]|$)", re.MULTILINE)
-# Or a host name that NO_DNS takes for an address; not a netmask.
+# It also matches a host name that NO_DNS takes for an address, but not a netmask.
 WHOLE_IPV4_ADDRESS = re.compile(r"(?<![\d.])(?<!\d/)\d+(\.\d+){3}(/3[2-9])?(?=[\s,;]|$)|\d+(-\d+){3}\.", re.MULTILINE)
 ENDS_AT_SIGN = re.compile(r"\*@(?=[\s,;]|$)", re.MULTILINE)  # a user without a domain; 23.9.6 matches every user
 TWO_DOMAINS = "CLAIMTOBE as alice@annexd.test"  # 23.9.6 stops at the first one
@@ -17,7 +17,7 @@ REFUSED = "Failed to start command."
 
 @dataclass(frozen=True)
 class Finding:
-    """One difference between two answers.  what: an attribute of the session's ad, or "the answer"."""
+    """One difference between two responses; `what` is an attribute of the session's ad, or "the answer"."""
 
     server: str
     client: str
@@ -32,7 +32,7 @@ class Finding:
 
     @property
     def kind(self) -> tuple[str, ...]:
-        """Findings of the same kind probably have the same cause."""
+        """Return the kind of the difference; findings of the same kind probably have the same cause."""
         return self.what, self.schedd, self.annexd, self.client.partition(",")[0]
 
     def __str__(self) -> str:
@@ -44,7 +44,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class KnownDifference:
-    """row: the start of its row in docs/differences.md."""
+    """An intended difference; `row` is the start of its row in docs/differences.md."""
 
     row: str
     explains: Callable[[Finding], bool]
@@ -55,7 +55,7 @@ def _is_23() -> bool:
 
 
 def _only_offers(finding: Finding, *methods: str) -> bool:
-    """Whether the schedd offers only these methods in addition to annexd's."""
+    """Return whether the schedd offers only these methods in addition to annexd's."""
     ours = finding.annexd.split(",") if finding.annexd else []
     more = {method.upper() for method in finding.schedd.split(",") if method not in ours}
     return finding.what in ("AuthMethodsList", "AuthMethods") and more <= set(methods)

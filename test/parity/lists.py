@@ -263,7 +263,7 @@ def each_entry(entries: Sequence[str]) -> Iterator[Server]:
 
 
 def random_server(chance: random.Random, entries: Sequence[str]) -> Server:
-    """Make random lists for random levels, some of them specific to the two daemons."""
+    """Create random lists for random levels, some of them specific to the two daemons."""
     return server_with("; ".join(_line(chance, entries) for _ in range(chance.randint(1, 6))))
 
 

@@ -1,4 +1,4 @@
-"""Choose which clients ask which servers: all, or a selection that covers every pair of requirements."""
+"""Choose the clients that query each server: all, or a selection that covers every pair of requirements."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ class Round:
 
 
 def full(seed: int, chances: int) -> Iterator[Round]:
-    """Yield about fifty thousand questions.  chances: number of random lists."""
+    """Yield about fifty thousand questions; `chances` is the number of random lists."""
     chance = random.Random(seed)  # noqa: S311 - a choice of tests
     every = [clients.with_requirements(**requirements) for requirements in client_requirements()]
     yield Round(DEFAULT, (*clients.PROOFS, *clients.FALL_BACKS), LEVELS)
@@ -97,7 +97,7 @@ def _open(server: Server) -> Server:
 
 
 def client_requirements() -> list[Requirements]:
-    """Return all combinations in which the client negotiates; otherwise both sides would wait."""
+    """Return all combinations in which the client negotiates; in the others both sides would wait."""
     every = (dict(zip(FEATURES, each, strict=True)) for each in product(REQUIREMENTS, repeat=len(FEATURES)))
     return [requirements for requirements in every if negotiates(requirements)]
 

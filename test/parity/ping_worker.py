@@ -1,10 +1,10 @@
 """Ping daemons with HTCondor's bindings, with a different configuration for each client.
 
-    python ping_worker.py < lines of JSON, a client each: {"settings": {"SEC_...": "..."}, "addresses": [...],
-                                                           "levels": [...]}
+    python ping_worker.py < lines of JSON, one per client: {"settings": {"SEC_...": "..."}, "addresses": [...],
+                                                            "levels": [...]}
 
-Answers one line of JSON a client: for each address and level, the ad of htcondor2.ping or its error message.  Each
-client is a fork of this process, which never connects to a daemon itself.  So no client inherits a session, token or
+Prints one line of JSON per client: for each address and level, the ad of htcondor2.ping or its error message.  Each
+client is a fork of this process, which never connects to a daemon itself, so no client inherits a session, token or
 certificate from another.
 """
 
@@ -20,7 +20,7 @@ import htcondor2
 
 NO_ANSWER_S = 4.5  # clients time out after 5 s (daemon_pair.py)
 NO_ANSWER = "no answer in time"
-LIMIT_S = 60  # for all questions of one client; an answer takes some ms
+LIMIT_S = 60  # for all questions of one client; a response takes some ms
 
 
 def ask(address: str, level: str) -> dict[str, Any] | str:
@@ -42,7 +42,7 @@ def run_client(settings: dict[str, str], addresses: Sequence[str], levels: Seque
 
 
 def answer_of_client(**question: Any) -> str:
-    """Return the client's answers as JSON; null if the client died."""
+    """Return the responses to a client as JSON; null if the client died."""
     reading, writing = os.pipe()
     if (client := os.fork()) == 0:
         os.close(reading)

@@ -8,7 +8,7 @@ from test.parity.clients import FEATURES, REQUIREMENTS
 
 @dataclass(frozen=True)
 class Server:
-    """settings: configuration lines for both daemons."""
+    """A configuration of both daemons; `settings` are its lines."""
 
     name: str
     settings: str = ""

@@ -1,4 +1,4 @@
-"""Ask a selection of the parity suite's questions; `make parity` asks all."""
+"""Test a selection of the parity suite's questions; `make parity` runs all."""
 
 import random
 from dataclasses import replace
@@ -25,7 +25,7 @@ def result() -> Result:
 
 
 def some_of(rounds: list[Round], pair: DaemonPair) -> list[Round]:
-    """Select rounds that take some seconds: all credentials and some servers; fewer if each client is a process."""
+    """Select rounds that take some seconds: all credentials and some servers, or fewer if each client is a process."""
     proofs, requirements, *servers = rounds
     if not pair.uses_tool:
         return [proofs, requirements, *servers[::2]]

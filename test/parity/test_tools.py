@@ -1,4 +1,4 @@
-"""HTCondor's tools and bindings get the same output, errors and exit status from annexd as from the schedd."""
+"""Test that HTCondor's tools and bindings have the same output and exit status with annexd as with the schedd."""
 
 import os
 import subprocess
@@ -45,9 +45,9 @@ SAME: tuple[str, ...] = (
     "condor_off -force-graceful -addr <address>",
 )
 IS_23 = os.environ.get("HTCONDOR_SERIES") == "23"
-if not IS_23:  # whose daemons report no default for a name without one; 25's, and annexd, report its value
+if not IS_23:  # 23's daemons report no default for a name without one; 25's, and annexd, report its value
     SAME += ("condor_config_val -addr <address> -verbose TRIED",)
-# The bindings are of 25, and refuse the directories that 23's daemons name for FS.
+# The bindings are of 25 and refuse the directories that 23's daemons name for FS.
 BINDINGS_METHODS = {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS"} if IS_23 else {}
 BINDINGS = """
 import classad2, htcondor2, sys
@@ -85,7 +85,7 @@ def pool() -> Iterator[Pool]:
 
 
 def answer(pool: Pool, daemon: str, done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
-    """Return exit status, output and errors, with the daemon's address and name replaced."""
+    """Return the exit status, output and errors, with the daemon's address and name replaced."""
 
     def neutral(text: str) -> str:
         text = text.replace(pool.address(daemon), ADDRESS)

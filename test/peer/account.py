@@ -1,4 +1,4 @@
-"""An account in virtual time with annexd, the lease function, and fleets that the tests put there by hand."""
+"""An account in virtual time with annexd, the lease function, and fleets that the tests create by hand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Account:
         self._until.close()
 
     def order(self, command_id: str, **changes: Any) -> ReplyAd:
-        """One order to annexd; its answer."""
+        """Send one order to annexd; return its reply."""
         answers: list[ReplyAd] = []
         ad = self.stage.ad(command_id, int(self.stage.timeline.now_s) + 900) | changes
         self.stage.ads[command_id] = ad
@@ -42,7 +42,7 @@ class Account:
         return answer
 
     def annex(self, name: str, ends_in_s: float) -> Fleet:
-        """A fleet with the token of an annex of this name."""
+        """Create a fleet with the token of an annex of this name."""
         return self.fleet(f"{name}_{self.stage.timeline.now_s + ends_in_s:.0f}_0123456789abcdef")
 
     def fleet(self, token: str | None) -> Fleet:
@@ -51,7 +51,7 @@ class Account:
         return self.stage.cloud.fleets.request(config if token is None else {**config, "ClientToken": token}, [spec])
 
     def lose_then_deny(self, operation: str) -> None:
-        """The first answer to annexd's call is lost, all others are a no."""
+        """Lose the first response to annexd's call of `operation`, and deny all further calls."""
         faults = chain([ONCE["answer lost after the effect"]], repeat(ONCE["denied"]))
         self.stage.cloud.spoils = lambda actor, asked: next(faults) if (actor, asked) == (ANNEXD, operation) else None
 

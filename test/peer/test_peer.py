@@ -1,6 +1,6 @@
-"""What HTCondor's own condor_annex does wrong, and annexd does not: a test for each.
+"""Faults of HTCondor's own condor_annex that annexd does not have: one test for each.
 
-Its faults were found by running 25.14.1 against an emulated AWS; each test's docstring shows one.
+They were found by running 25.14.1 against an emulated AWS.  In each test's docstring, "it" is that condor_annex.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from test.histories.catalog import HistoryRunner
 from test.histories.history import Verdict
 from test.peer.account import Account
 
-LONG = "an-annex-with-a-name-of-27-"  # what it cuts names to
+LONG = "an-annex-with-a-name-of-27-"  # the length to which it cuts names
 
 
 def calls(verdict: Verdict, operation: str) -> int:
@@ -17,12 +17,12 @@ def calls(verdict: Verdict, operation: str) -> int:
 
 
 def numbers(runner: HistoryRunner, course: str) -> list[int]:
-    """annexd's points of a course in which nothing else goes wrong, in their order."""
+    """Return the numbers of annexd's points in a course without further faults, in order."""
     return [point.number for point in runner.play_again(course).met if point.actor == "annexd"]
 
 
 def number_of(runner: HistoryRunner, course: str, operation: str) -> int:
-    """The point at which annexd calls it."""
+    """Return the number of the point at which annexd calls `operation`."""
     [number] = [
         point.number
         for point in runner.play_again(course).met
@@ -39,7 +39,7 @@ def test_the_end_of_foo_does_not_end_foobar(account: Account) -> None:
 
 
 def test_a_fleet_without_a_client_token_keeps_no_lease_from_ending(account: Account) -> None:
-    """One such fleet, of anybody in the account, crashes its lease function at every run."""
+    """One such fleet in the account, of any user, crashes its lease function at every run."""
     foreign, own = account.fleet(None), account.annex("foo", 60)
     account.wait(320.0)
     assert account.states(foreign, own) == ["active", "cancelled"]
@@ -59,14 +59,14 @@ def test_two_requests_never_share_a_lease(account: Account) -> None:
 
 
 def test_annexes_whose_names_begin_alike_end_each_at_their_own_time(account: Account) -> None:
-    """The same 27 characters, seen from the lease function."""
+    """The fault with 27 characters also shows in its lease function."""
     one, two = account.annex(f"{LONG}1", 60), account.annex(f"{LONG}2", 3600)
     account.wait(320.0)
     assert account.states(one, two) == ["cancelled", "active"]
 
 
 def test_a_kill_9_while_it_undoes_leaves_nothing(runner: HistoryRunner) -> None:
-    """It never looks again at what it had begun to undo."""
+    """After a crash it never resumes an undo."""
     denied = number_of(runner, "the fleet is denied", "RequestSpotFleet")
     undo = [number for number in numbers(runner, "the fleet is denied") if number >= denied]
     assert len(undo) > 1
@@ -77,7 +77,7 @@ def test_a_kill_9_while_it_undoes_leaves_nothing(runner: HistoryRunner) -> None:
 
 
 def test_one_call_of_the_undo_that_fails_leaves_nothing(runner: HistoryRunner) -> None:
-    """One failing call of its rollback, and the rest of it is left out."""
+    """It skips the rest of its rollback when one call fails."""
     met = runner.play_again("the fleet's answer is lost, then it is denied").met
     first = next(point.number for point in met if point.what == "RequestSpotFleet")
     undo = [point for point in met if point.place == "call" and point.actor == "annexd" and point.number > first]
@@ -91,15 +91,15 @@ def test_one_call_of_the_undo_that_fails_leaves_nothing(runner: HistoryRunner) -
 
 
 def test_the_journal_is_replayed(runner: HistoryRunner) -> None:
-    """Its journal is written and never read: what was begun before a crash stays as it is."""
-    for point in numbers(runner, "all goes well")[:-1]:  # the last is its being finished
+    """It writes its journal and never reads it, so unfinished work stays as it is after a crash."""
+    for point in numbers(runner, "all goes well")[:-1]:  # the last point is the end of the order
         verdict = runner.play_again(f"all goes well | annexd {point}: killed, restarted after")
         assert not verdict.violations, str(verdict)
         assert verdict.results == ("Success",)
 
 
 def test_a_connection_that_is_always_dropped_is_given_up_and_undone(runner: HistoryRunner) -> None:
-    """It asks again without a pause and without end."""
+    """It retries without a pause and without end."""
     look = number_of(runner, "all goes well", "GetFunction")
     verdict = runner.play_again(f"all goes well | annexd {look}: requests lost for good")
     assert verdict.results == ("Failure",)
@@ -112,7 +112,7 @@ def test_a_connection_that_is_always_dropped_is_given_up_and_undone(runner: Hist
 
 
 def test_a_denied_call_is_not_asked_again(runner: HistoryRunner) -> None:
-    """Three tries at once, also after a 403."""
+    """It makes three attempts at once, also after a 403."""
     fleet = number_of(runner, "all goes well", "RequestSpotFleet")
     verdict = runner.play_again(f"all goes well | annexd {fleet}: denied")
     assert verdict.results == ("Failure",)
@@ -120,7 +120,7 @@ def test_a_denied_call_is_not_asked_again(runner: HistoryRunner) -> None:
 
 
 def test_nothing_is_made_for_an_annex_that_is_not_there(account: Account) -> None:
-    """Its update of the lease of an unknown annex makes a rule without a fleet, which nothing removes."""
+    """When it updates the lease of an unknown annex, it creates a rule without a fleet, which nothing removes."""
     before = account.living()
     answer = account.order("update", Command="CA_UPDATE_LEASE", AnnexID="no-such-annex")
     assert answer["Result"] == "InvalidRequest"
@@ -128,7 +128,7 @@ def test_nothing_is_made_for_an_annex_that_is_not_there(account: Account) -> Non
 
 
 def test_fleets_beyond_the_first_page_are_found_and_ended(account: Account) -> None:
-    """It looks at the first 1,000 of an account only."""
+    """It looks only at the first 1,000 fleets of an account."""
     for number in range(1001):
         account.fleet(f"other_{number:016x}")
     own = account.annex("foo", 60)
@@ -137,7 +137,7 @@ def test_fleets_beyond_the_first_page_are_found_and_ended(account: Account) -> N
 
 
 def test_an_undo_finds_its_fleet_beyond_the_first_page(account: Account) -> None:
-    """The same, for annexd: the answer of RequestSpotFleet is lost, and then it is denied."""
+    """annexd has to search 1,001 other fleets after a RequestSpotFleet whose response was lost."""
     for number in range(1001):
         account.fleet(f"other_{number:016x}")
     account.lose_then_deny("RequestSpotFleet")

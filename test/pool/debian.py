@@ -72,7 +72,7 @@ def relocate(tree: Path, home: Path) -> None:
 def mirror() -> str:
     """Return the Debian archive that this machine uses; its lists need not have been fetched."""
     _require("apt-get")
-    archives = _archives() or _archives("--no-release-info")  # the second before any apt-get update
+    archives = _archives() or _archives("--no-release-info")  # the second works before any apt-get update
     named = [uri for uri, origin in archives if origin == "Debian"]
     looks_so = [uri for uri, _ in archives if uri.rstrip("/").endswith("/debian")]
     if not named + looks_so:

@@ -100,7 +100,7 @@ def _fetch(series: str) -> HTCondor:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    """Allow one fetch at a time in this checkout; the lock ends with the process that holds it."""
+    """Run while no other process fetches in this checkout; the lock ends with the process that holds it."""
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "htcondor.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

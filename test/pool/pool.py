@@ -1,6 +1,6 @@
 """A personal HTCondor pool: real daemons of an ordinary user, in their own directory.
 
-Every claim of the project about HTCondor is tested with such a pool; nothing of HTCondor is imitated.
+Such a pool tests every claim of the project about HTCondor; no part of HTCondor is imitated.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Pool:
         self.stop()
 
     def start(self) -> None:
-        """Return when the collector shows every daemon; otherwise stop all and raise PoolError."""
+        """Start the pool, and return when the collector shows every daemon; otherwise stop all and raise PoolError."""
         wanted = {MY_TYPE[name] for name in self._started() if name in MY_TYPE}
         command = [sys.executable, str(WARDEN), str(self._master)]
         command += [str(self.directory)] if self._removed_at_stop else []
@@ -205,7 +205,7 @@ class Pool:
             raise PoolError(f"condor_reconfig: {done.stderr or done.stdout}")
 
     def param(self, name: str) -> str | None:
-        """Return condor_config_val's answer in the pool; None if the knob is not defined."""
+        """Return the value of a knob in the pool, by condor_config_val; None if it is not defined."""
         done = self.tool("condor_config_val", name)
         return done.stdout.strip() if done.returncode == 0 else None
 
@@ -216,7 +216,7 @@ class Pool:
             file = Path(self.param(f"{daemon}_LOG") or self.directory / "none")
         if not file.exists():
             return ""
-        self._logs[daemon] = file  # looked up once: tests wait for lines, and each look would cost a process
+        self._logs[daemon] = file  # looked up once: tests poll for lines, and each lookup would start a process
         return file.read_text(errors="replace")
 
     def token(self, identity: str, *arguments: str) -> str:
@@ -284,7 +284,7 @@ def _tail(file: Path) -> str:
 
 
 def free_port() -> tuple[int, socket.socket]:
-    """Return a port, and a socket that keeps the pools of other processes from it while it is open."""
+    """Return a free port, and a socket that reserves it among all test pools while it is open."""
     for port in random.sample(PORTS, 100):
         lock = socket.socket(socket.AF_UNIX)
         try:

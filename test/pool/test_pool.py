@@ -1,4 +1,4 @@
-"""The pool that other tests use: it starts, answers, and leaves nothing behind."""
+"""The pool that other tests use starts, responds, and leaves nothing behind."""
 
 from __future__ import annotations
 

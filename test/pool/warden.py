@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def stop(master: subprocess.Popen[bytes]) -> None:
-    """Ask for a fast shutdown, then kill what remains of the pool."""
+    """Request a fast shutdown, then kill what remains of the pool."""
     master.send_signal(signal.SIGQUIT)
     try:
         master.wait(FAST_SHUTDOWN_S)

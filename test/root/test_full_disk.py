@@ -1,4 +1,4 @@
-"""The journal on a real disk, made small for this test, that is full or read-only.  Needs root."""
+"""The journal on a small real disk that is full or read-only.  Needs root."""
 
 import subprocess
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(path: Path, leave: int) -> Path:
-    """Fill the disk except for this many bytes."""
+    """Fill the disk except for `leave` bytes; return the file that fills it."""
     filler = path / "filler"
     done = subprocess.run(["df", "--output=avail", "-B1", path], capture_output=True, text=True, check=True)
     with filler.open("wb") as file:
@@ -58,7 +58,7 @@ def test_a_completely_full_disk_is_reported_and_costs_no_record(disk: Path) -> N
     assert "the disk is full" in journal.trouble()
     written = len(journal.history("1"))
     journal.close()
-    journal = Journal(disk / "command_state")  # also while it is full
+    journal = Journal(disk / "command_state")  # opens even while it is full
     assert len(journal.history("1")) == written
     filler.unlink()
     journal.probe()

@@ -9,7 +9,7 @@ import sys
 
 from test.bench.contenders import TOP
 
-# As annexd does: the real user is root, the effective one HTCondor's, here `daemon`.
+# The user IDs are annexd's: the real user is root, the effective one is HTCondor's, here `daemon`.
 PROGRAM = """
 import json, os, pwd, resource
 from test.demand.ads import ENDLESS, job, machine

@@ -1,4 +1,4 @@
-"""Netgroups of the system's database, in a pool started by root: schedd and annexd decide the same.  Needs root.
+"""Netgroups of the system's database in a pool started by root: schedd and annexd decide alike.  Needs root.
 
 The pool's daemons see another /etc in their own mount namespace; the machine's /etc stays unchanged.
 """

@@ -1,4 +1,4 @@
-"""-pidfile and -kill by root, in a folder where others write: they cannot redirect root to another file or process."""
+"""-pidfile and -kill by root in a folder where others write, who cannot redirect root to another file or process."""
 
 import os
 import pwd
@@ -19,7 +19,7 @@ SECRET = "what root keeps\n"
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder owned by HTCondor's user, as LOG is."""
+    """Create a folder owned by HTCondor's user, as LOG is."""
     with tempfile.TemporaryDirectory() as name:
         os.chown(name, NOBODY.pw_uid, NOBODY.pw_gid)
         yield Path(name)
@@ -27,7 +27,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def victim(folder: Path) -> Iterator[Path]:
-    """A file of root's that a link could lead to."""
+    """Create a file of root's, and a link to it in `folder`."""
     with tempfile.NamedTemporaryFile(mode="w") as file:
         file.write(SECRET)
         file.flush()

@@ -40,7 +40,7 @@ while True:
         except OSError:
             continue
 """
-UNKNOWN_UID = 54321  # as a container platform gives them
+UNKNOWN_UID = 54321  # as container platforms assign
 READ_FOR_NOBODY = """
 from annexd.service.requester_files import CannotRead, RequesterFiles
 try:
@@ -97,7 +97,7 @@ def test_root_reads_a_folder_as_the_user_and_nothing_that_is_only_roots(home: Pa
 
 @pytest.fixture
 def large_folder(home: Path) -> str:
-    """A folder large enough that its reader can be stopped in time."""
+    """Create a folder large enough that its reader can be stopped in time."""
     folder = home / "config"
     folder.mkdir(mode=0o755)
     for number in range(100):
@@ -107,7 +107,7 @@ def large_folder(home: Path) -> str:
 
 @contextmanager
 def user_who_stops_readers() -> Iterator[Callable[[threading.Thread], int | None]]:
-    """Yield a function that returns the process ID of the next stopped reader, or None if this thread ends before."""
+    """Run a user who stops readers; yield a function that returns the next ID, or None if its thread ends."""
     pids = list[int]()
     with subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", STOP_MY_READERS],
@@ -132,7 +132,7 @@ def user_who_stops_readers() -> Iterator[Callable[[threading.Thread], int | None
             yield next_one
         finally:
             user.kill()
-            pids += map(int, stopped.read().split())  # those that nobody has asked for
+            pids += map(int, stopped.read().split())  # readers that no test has fetched
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -140,7 +140,7 @@ def user_who_stops_readers() -> Iterator[Callable[[threading.Thread], int | None
 
 @contextmanager
 def as_htcondors_user() -> Iterator[None]:
-    """Have root's real user ID without its rights, as annexd after become_condor."""
+    """Run while only the real user ID is root's, as annexd does after become_condor."""
     os.seteuid(CONDOR.pw_uid)
     try:
         yield
@@ -174,7 +174,7 @@ def state_of(pid: int) -> str:
 def stopped_reader(
     folder: str, next_stopped: Callable[[threading.Thread], int | None]
 ) -> tuple[threading.Thread, list[str], int]:
-    """Start reading(), and return also the ID of its process, which its user stopped before it was done."""
+    """Start reading(); return its result and the ID of its process, which the user stopped before it finished."""
     for _ in range(50):
         thread, errors = reading(folder)
         if (pid := next_stopped(thread)) is None:
@@ -246,7 +246,7 @@ def test_an_annexd_without_an_account_explains_why_it_cannot_read() -> None:
 
 
 def test_a_burst_of_requests_of_one_user_occupies_few_places(large_folder: str) -> None:
-    """All its readers are stopped at once: further requests are refused before the hanging ones time out."""
+    """All readers of the user are stopped, so further requests are refused before the hanging ones time out."""
     burst = annexd.service.requester_files.MAX_AT_ONCE + 6
     with user_who_stops_readers(), as_htcondors_user():
         threads = [reading(large_folder) for _ in range(burst)]

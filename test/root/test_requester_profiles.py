@@ -45,7 +45,7 @@ def home(tmp_home: Path) -> Home:
 
 @contextmanager
 def as_htcondors_user() -> Iterator[None]:
-    """Have root's real user ID without its rights, as annexd after become_condor."""
+    """Run while only the real user ID is root's, as annexd does after become_condor."""
     os.seteuid(CONDOR.pw_uid)
     try:
         yield
@@ -61,7 +61,7 @@ def wait_for(condition: Callable[[], bool], what: str, patience_s: float = PATIE
 
 
 def pids(home: Home, count: int = 1) -> list[int]:
-    """Return the process IDs that a program has written into the home."""
+    """Return the process IDs that a program wrote into the home, once there are `count`."""
     file = home.path / "pids"
     wait_for(lambda: file.exists() and len(file.read_text().split()) == count, f"{count} numbers in {file}")
     return [int(pid) for pid in file.read_text().split()]
@@ -98,7 +98,7 @@ def test_a_program_has_its_users_rights_and_cannot_regain_others(home: Home) -> 
 
 
 def test_htcondors_own_user_gains_no_root_rights_by_a_program(tmp_home: Path) -> None:
-    """annexd needs no other rights to read that user's files, but could regain root's."""
+    """annexd's effective user is that user already, but a program must not regain the rights of its real user, root."""
     home = Home(tmp_home, CONDOR.pw_name).made()
     home.process(f"grep ^Uid /proc/self/status > {home.path}/status")
     with as_htcondors_user():

@@ -1,4 +1,4 @@
-"""A condor_master of root starts annexd like HTCondor's other daemons, and several users order.  Needs root.
+"""A condor_master of root starts annexd like HTCondor's other daemons, and several users place orders.  Needs root.
 
 HTCondor's user is the account `daemon`, by CONDOR_IDS, as on a machine without an account `condor`.
 """
@@ -92,7 +92,7 @@ def order(site: Site, user: pwd.struct_passwd, keys: Path | None = None) -> subp
 
 
 def ids_of(pid: int) -> tuple[list[int], list[int]]:
-    """Return the real, effective, saved and file-system user IDs, and the same of the group."""
+    """Return the real, effective, saved and file-system user IDs, and the same four group IDs."""
     status = Path(f"/proc/{pid}/status").read_text()
     found = [re.search(rf"^{kind}:\s+(.*)$", status, re.MULTILINE) for kind in ("Uid", "Gid")]
     uids, gids = (list(map(int, match.group(1).split())) if match else [] for match in found)
@@ -261,7 +261,7 @@ def test_a_secret_that_only_root_may_read_authenticates_a_peer(site: Site, metho
 
 
 def with_tokens(site: Site, user: pwd.struct_passwd, *tokens: str) -> Path:
-    """Make a token directory of the user with these tokens only; return it."""
+    """Create a token directory of the user with these tokens only; return it."""
     folder = home(site, user) / "tokens.d"
     folder.mkdir(mode=0o700, exist_ok=True)
     os.chown(folder, user.pw_uid, user.pw_gid)

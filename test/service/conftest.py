@@ -1,4 +1,4 @@
-"""A cloud for each module of this folder in which annexes live: AWS lists ended fleets for two days."""
+"""A cloud for each module of this folder that has annexes, since AWS lists ended fleets for two days."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -18,7 +18,7 @@ KEYS = {"Version": 1, "AccessKeyId": "ASIAPROGRAM", "SecretAccessKey": "secret",
 
 
 class Accounts(RequesterFiles):
-    """This host's accounts, with a home made by the test."""
+    """This host's accounts, with a home that the test provides."""
 
     def __init__(self, home: Path) -> None:
         super().__init__(DOMAIN)

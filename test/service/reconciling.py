@@ -1,4 +1,4 @@
-"""Annexes of a cloud that these tests share, and a reconciler that looks at them."""
+"""A wait for conditions of background tasks, shared by these tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What AWS refuses or takes back is known within a round of questions, of both APIs, and asked for within limits."""
+"""Capacity that AWS refuses or takes back is known within a round of queries, of both APIs and within limits."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ordered(site: Site, api: str = "spot-fleet") -> WatchedFleet:
 
 
 def of_type(site: Site, kind: str) -> tuple[WatchedFleet, list[str], CapacityPoolKey]:
-    """A fleet of a type that no other test has, its instances and its pool: AWS shows what is gone for an hour."""
+    """Return a fleet of an unused type, its instances and its pool, since AWS lists ended instances for an hour."""
     specs = [specification(InstanceType=kind)]
     fleet_id = request(by_hand(site), 2, Type="request", LaunchSpecifications=specs)
     young = watched(site, fleet_id, scope=FleetScope((SPOT,), (kind,)))
@@ -70,7 +70,7 @@ def follow(
     condition: Callable[[CapacityPicture], object],
     pace: CapacityPace = PACE,
 ) -> CapacityWatch:
-    """One life of a watch, until what it knows is as wanted."""
+    """Run a watch until its picture meets the condition, and return it."""
 
     async def lives() -> CapacityWatch:
         access = KeyFiles(site.read_as, site.cache, defaults=site.trusting())
@@ -120,7 +120,7 @@ def test_a_pool_that_aws_refuses_is_closed_by_either_api(
 
 
 def test_a_quota_closes_the_types_of_its_fleet_as_a_limit_and_not_the_others(site: Site) -> None:
-    """A new account has no quota of GPU machines, and may start all others."""
+    """A new account has no quota for GPU machines, and may start all others."""
     site.cloud.behave(fleet_trouble="quota")
     scope = FleetScope((SPOT,), ("g5.xlarge", "g5.2xlarge"))
     young = replace(ordered(site), scope=scope)
@@ -190,7 +190,7 @@ def test_a_fleet_that_aws_no_longer_fills_is_not_read(site: Site) -> None:
 
 @pytest.mark.parametrize("trouble", ["silence", "role"])
 def test_a_fleet_that_ends_without_a_machine_and_without_a_reason_closes_its_types(site: Site, trouble: str) -> None:
-    """With a reason that is not of capacity it closes nothing."""
+    """A reason other than capacity closes nothing."""
     site.cloud.behave(fleet_trouble=trouble)
     ended_s = time.time() - 40
     young = watched(site, fleet(site, "annex-1", 1000), until_s=ended_s, scope=FleetScope((SPOT,), ("t3.large",)))
@@ -292,7 +292,7 @@ def test_a_look_at_the_account_teaches_the_watch_and_spares_its_question(site: S
 
 
 def test_places_and_times_that_nobody_asked_for_are_not_learned(site: Site) -> None:
-    """Users name endpoints of their own, and what those answer is theirs alone."""
+    """Users can name their own endpoints, whose responses concern them alone."""
     watch, now_s, here = CapacityWatch(site.step_context(), list), time.time(), target(site)
     stranger = replace(here, endpoints=replace(here.endpoints, ec2_url="https://ec2.example.org"))
     refusals = [CapacityNews("m5.large", None, (SPOT,), at_s, "no capacity", False) for at_s in (now_s, now_s + 1e9)]

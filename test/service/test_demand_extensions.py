@@ -1,4 +1,4 @@
-"""Extensions by demand: what was refused waits, and stops neither other annexes nor itself forever."""
+"""Extensions by demand: a refused one waits, and stops neither other annexes nor itself forever."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def annex(name: str, **changes: Any) -> OfferedAnnex:
 
 
 class Site:
-    """Annexes of an offer, of which annexd or AWS refuses to extend some."""
+    """Annexes of an offer, some of which annexd or AWS refuses to extend."""
 
     def __init__(self, *annexes: OfferedAnnex, refuses: frozenset[str] = frozenset(), longest_s: int = 86400) -> None:
         self.annexes, self.refuses = list(annexes), refuses
@@ -57,7 +57,7 @@ class Site:
         return {each.annex_id: each for each in self.extensions.decide(self.found(**changes))}
 
     async def extended(self) -> list[str]:
-        """Decide and extend until all of it is answered; return the annexes that were asked for."""
+        """Decide and extend until all requests have a reply; return the annexes of the requests."""
         before, found = len(self.asked), self.found()
         self.extensions.extend(found, self.extensions.decide(found))
         self.extensions.extend(found, self.extensions.decide(found))

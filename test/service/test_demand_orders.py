@@ -1,4 +1,4 @@
-"""Orders by demand: what budgets leave is ordered, and what was refused waits."""
+"""Orders by demand: they use what budgets have left, and wait after a refusal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SETTINGS = DemandSettings(owner="condor@example.org", offers=(SMALL,))
 
 
 class Site:
-    """A budget with room for some machines, and the orders that came."""
+    """A budget with room for some machines, and the orders that it received."""
 
     def __init__(self, room: int) -> None:
         self.room = room
@@ -100,10 +100,10 @@ JOINED = replace(BOOTING, in_flight=2, joined=1)
     ("looks", "is_closed"),
     [
         ([[BOOTING], []], True),  # they have turned themselves off
-        ([[BOOTING], [replace(BOOTING, in_flight=0)]], True),  # nobody expects them any more
+        ([[BOOTING], [replace(BOOTING, in_flight=0)]], True),  # they are no longer expected
         ([[BOOTING], [BOOTING]], False),
         ([[BOOTING], [JOINED], []], False),
-        ([[replace(BOOTING, has_started=False)], []], False),  # AWS had none: that closes its capacity
+        ([[replace(BOOTING, has_started=False)], []], False),  # AWS had none, which closes its capacity
         ([[BOOTING], [], [replace(BOOTING, annex_id="annex-2")], [replace(JOINED, annex_id="annex-2")]], False),
     ],
 )

@@ -1,4 +1,4 @@
-"""The knobs of demand, as HTCondor's own configuration reads them: all faults at once, a bad offer alone."""
+"""The knobs of demand, as HTCondor's own configuration reads them: all faults at once; a bad offer stops no other."""
 
 from __future__ import annotations
 

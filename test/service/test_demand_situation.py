@@ -1,4 +1,4 @@
-"""What is made of the negotiators' answers before a decision."""
+"""The negotiators' answers as they are prepared for a decision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""annexd checks soon after an order whether instances run: an hour later the answer is too late."""
+"""annexd checks soon after an order whether instances run, since an hour later would be too late."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ def journal(site: Site) -> Iterator[Journal]:
 
 
 def test_a_failure_to_start_is_known_long_before_the_next_reconciliation(site: Site, journal: Journal) -> None:
-    """The event appears late, so that the look at the start does not see it."""
+    """The event appears late, so the first look does not see it."""
     site.cloud.behave(history_late_s=2.0)
 
     async def lives() -> None:

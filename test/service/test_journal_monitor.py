@@ -25,7 +25,7 @@ LARGE = Thing("x", padding="p" * 20_000)
 
 
 class Probed(Journal):
-    """Counts the writes of nothing that were tried."""
+    """Counts the probes that were tried."""
 
     probes = 0
 
@@ -49,7 +49,7 @@ def context(annexes: Engine) -> CommandContext:
 
 
 async def no_pool() -> None:
-    """The collector is not asked here."""
+    """Do nothing: the collector is not queried here."""
 
 
 async def until(condition: Callable[[], object], what: str) -> None:

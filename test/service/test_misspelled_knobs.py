@@ -1,4 +1,4 @@
-"""Names in the configuration that are nearly those of knobs are warned of, and no others."""
+"""annexd warns of names in the configuration that resemble knobs, and of no others."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is known of offers while AWS is asked about them."""
+"""The facts known about offers while AWS is queried."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LONG_S = 60.0
 
 
 class TwoRegions(OfferBook):
-    """A region that answers at once, and one that does when it is released."""
+    """A region that responds at once, and one that responds when it is released."""
 
     def __init__(self, answer_s: float) -> None:
         super().__init__(StepContext(no_access), NoBundleSources(), Defaults(), answer_s=answer_s)

@@ -1,4 +1,4 @@
-"""What the pool has of each annex: asked of the collector when somebody asks annexd, and never waited for long."""
+"""The pool's machines of each annex: the collector is queried when a user queries annexd, and never for long."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ def test_slots_that_advertise_other_than_text_count_for_no_annex() -> None:
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The address of a collector that accepts and never answers."""
+    """Yield the address of a collector that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
@@ -47,7 +47,7 @@ def silent() -> Iterator[str]:
 def test_a_silent_collector_delays_nobody_for_long_and_is_asked_once(silent: str) -> None:
     async def run() -> PoolView:
         view = PoolView(Outbound(ENVIRONMENT), lambda: (silent,))
-        async with asyncio.timeout(10 * ANSWER_S):  # one after the other would take twenty times
+        async with asyncio.timeout(10 * ANSWER_S):  # one after the other would take twenty times as long
             await asyncio.gather(*(view.refresh() for _ in range(20)))
         assert view._outbound._calls <= 1, "one query for all"
         await view._outbound.close()
@@ -62,7 +62,7 @@ def test_a_collector_that_is_down_is_reported_and_the_next_one_is_asked() -> Non
         view = PoolView(Outbound(ENVIRONMENT), lambda: ("127.0.0.1:1", "127.0.0.1:2"))
         async with asyncio.timeout(60):
             while not view.snapshot().fault:
-                await view.refresh()  # which returns after a while without an answer, too
+                await view.refresh()  # which also returns after a while without a response
         await view._outbound.close()
         return view.snapshot().fault
 

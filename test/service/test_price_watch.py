@@ -1,4 +1,4 @@
-"""Prices of what ran are asked for beside everything else, seldom, and of AWS; without them the cost is unknown."""
+"""Prices are queried from AWS, seldom and in the background; without them the cost is unknown."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def priced(site: Site) -> Iterator[Site]:
 
 
 def follow(site: Site, condition: Callable[[dict[str, Any]], object], pace: PricePace = PACE) -> dict[str, Any]:
-    """One life of annexd that looks and prices until the newest line of the history is as wanted."""
+    """Run a reconciler and a price watch until the newest line of the history meets the condition; return it."""
 
     async def lives(index: AnnexIndex) -> dict[str, Any]:
         access = KeyFiles(site.read_as, site.cache, defaults=site.trusting())
@@ -104,7 +104,7 @@ def test_the_cost_of_spot_instances_equals_the_meters_bill_even_after_a_restart(
         assert line["AnnexID"] == annex_id
         assert line["EstimatedCost"] == pytest.approx(billed(priced, annex_id), abs=0.02)
     priced.cancel(annex_id)
-    ended = follow(priced, lambda line: line["InstancesEnded"] == 2 and has_cost(line))  # maybe within a second
+    ended = follow(priced, lambda line: line["InstancesEnded"] == 2 and has_cost(line))  # possibly within a second
     error = 0.01 * ended["InstanceSecondsError"] + 0.02
     assert ended["EstimatedCost"] == pytest.approx(billed(priced, annex_id), abs=error)
 

@@ -34,7 +34,7 @@ HANGING = 7  # one less than are reconciled concurrently
 
 @pytest.fixture
 def journal(site: Site) -> Iterator[Journal]:
-    """A journal with an annex of alice, whose lease has an hour left."""
+    """Yield a journal with an annex of alice whose lease has an hour left."""
     accepted(site.order())
     journal = site.journal()
     yield journal
@@ -42,7 +42,7 @@ def journal(site: Site) -> Iterator[Journal]:
 
 
 def ordered(site: Site, journal: Journal, name: str, url: str, **changes: Any) -> FleetOrder:
-    """An order that may have made something at this endpoint, with alice's keys."""
+    """Append an order that may have created something at this endpoint, with alice's keys."""
     endpoints = Endpoints("us-east-1", url, url, sts_url=site.cloud.url, logs_url=url)
     keys = KeySource("/home/alice/public", "/home/alice/secret")
     target = AccountTarget(Requester(OWNER, None, keys), replace(endpoints, **changes), site.arn)
@@ -57,7 +57,7 @@ def append_accepted(journal: Journal, name: str, order: FleetOrder) -> None:
 
 
 def alices(engine: Engine) -> str:
-    """The key of the account in which her annex is."""
+    """Return the key of the account of alice's annex."""
     return next(order.target.key for state in engine.accepted()[1] if (order := state.order_as(FleetOrder)) is not None)
 
 
@@ -150,7 +150,7 @@ def test_keys_of_another_account_are_a_fault_and_no_annex_is_considered_gone(sit
 
 
 def test_an_internal_error_at_one_account_affects_that_account_only(site: Site, journal: Journal) -> None:
-    """Such as a passwd entry of a requester that was removed."""
+    """A removed passwd entry of a requester causes such an error."""
     order = ordered(site, journal, "annex-1", site.cloud.url)
     bobs_keys = KeySource("/home/bob/public", "/home/alice/secret")
     bobs = with_requester(order, Requester(OWNER, None, bobs_keys))
@@ -192,7 +192,7 @@ def test_the_oldest_heartbeat_of_all_accounts_is_in_the_ad(site: Site, journal: 
     assert "AnnexFunctionFault" not in status
 
 
-# Which accounts are reconciled.
+# The accounts that are reconciled.
 
 
 def finished(journal: Journal, name: str, result: str) -> None:

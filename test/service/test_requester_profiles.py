@@ -347,7 +347,7 @@ def test_an_invalid_expiry_is_ignored(home: Home, expiry: str, monkeypatch: pyte
 
 
 def _keys_by(home: Home, answer: str, monkeypatch: pytest.MonkeyPatch) -> Credentials:
-    """Resolve the profile by a worker that gives this answer."""
+    """Resolve the profile with a worker that sends this answer."""
     worker = home.write("worker.py", WORKER.format(answer.encode(errors="surrogateescape")))
     monkeypatch.setattr(profile_worker, "__file__", str(worker))
     return home.keys()

@@ -1,4 +1,4 @@
-"""annexd warns of the end of the lease function's Python runtime from 180 days before."""
+"""annexd warns of the end of the lease function's Python runtime from 180 days before it."""
 
 from datetime import timedelta
 

@@ -20,7 +20,7 @@ FAULT = "PublicKeyFile cannot be used: /home/alice/public cannot be opened: Perm
 
 
 def statuses(site: Site, *steps: tuple[Callable[[], object], Callable[[dict[str, Any]], bool]]) -> list[dict[str, Any]]:
-    """Return the status of the annex after each step, once its condition holds; annexd looks every second."""
+    """Return the status of the annex after each step, once its condition holds; annexd polls every second."""
     journal = site.journal()
 
     async def lives() -> list[dict[str, Any]]:

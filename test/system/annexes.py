@@ -1,7 +1,7 @@
-"""A site whose annexes join the pool: a real pool, an AWS that enforces IAM, and instances that boot for real.
+"""A site whose annexes join the pool: a real pool, an emulated AWS that enforces IAM, and instances that really boot.
 
-An instance is what its image would hold: bin/condor-annex-ec2 runs first, then HTCondor with a configuration that
-knows nothing of the pool.  All else it has from the annex's object.
+An instance starts as its image would: bin/condor-annex-ec2 runs first, then HTCondor, whose configuration does not
+name the pool.  Everything else comes from the annex's object.
 """
 
 import sys
@@ -54,7 +54,7 @@ DEFAULT_DOMAIN_NAME = ec2.internal
 RUNBENCHMARKS = False
 ANNEX_SHUTDOWN_PROGRAM = $(LOCAL_DIR)/bin/poweroff
 """
-# What a machine has follows from its instance type on AWS, and here from its offer.
+# On AWS, a machine's hardware follows from its instance type; here, from its offer.
 START = """
 mkdir -p log spool execute lock run
 offer=$(sed -n 's/^AnnexOffer = "\\(.*\\)"$/\\1/p' config.d/*)
@@ -66,9 +66,9 @@ exec "$0" -f
 def image(
     pool: Pool, machines: int, *more: str, hardware: Mapping[str, str] | None = None, ports: Sequence[int] = ()
 ) -> Boot:
-    """An image with the HTCondor of a pool, of which so many instances may boot at one time, with these options.
+    """Return an image with the pool's HTCondor; at most `machines` instances boot at one time, with the options `more`.
 
-    `hardware` says by offer, as configuration, what a machine finds itself to have; else it has what this host has.
+    `hardware` is, by offer, the configuration of the hardware that a machine detects; without it, that is this host's.
     `ports` are those of other pools that the machines reach.
     """
     htcondor, folder, found = pool.htcondor, pool.directory / "machines", pool.directory / "hardware"
@@ -89,7 +89,7 @@ def image(
 
 
 class JoiningSite(Site):
-    """`with JoiningSite() as site:`; each of its instances becomes a machine of the pool."""
+    """`with JoiningSite() as site:`; each instance becomes a machine of the pool."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class JoiningSite(Site):
         self.pool.stop()
 
     def set_up(self) -> None:
-        """What `condor_annex -setup` makes, and writes into the configuration."""
+        """Create the stack that `condor_annex -setup` creates, and configure its outputs."""
         self.arn = self.cloud.deploy_template(TEMPLATE, STACK)
         [stack] = self.cloud.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
@@ -146,11 +146,11 @@ class JoiningSite(Site):
         beat(self.cloud, self.arn)
 
     def machines(self) -> list[Path]:
-        """The folders of all machines there ever were."""
+        """Return the folders of all machines that ever existed."""
         return sorted((self.pool.directory / "machines").glob("i-*"))
 
     def slots(self, *attributes: str) -> list[list[str]]:
-        """Of each slot that the collector knows, these attributes."""
+        """Return the name and these attributes of each slot in the collector."""
         said = self.pool.tool("condor_status", "-af:t", "Name", *attributes).stdout
         return [line.split("\t") for line in said.splitlines() if line]
 
@@ -160,7 +160,7 @@ class JoiningSite(Site):
         return [each["Key"] for each in s3.list_objects_v2(Bucket=bucket).get("Contents", ())]
 
     def submit(self, name: str, script: str, *more: str) -> Path:
-        """A job of this user's; the file that its output comes to."""
+        """Submit a job as this user; return the file of its output."""
         output = self.pool.directory / f"{name}.out"
         lines = [
             "executable = /bin/sh",

@@ -1,4 +1,4 @@
-"""The configuration of demand that docs/demand.md begins with, for a site of the tests."""
+"""The first configuration of docs/demand.md, adapted to a site of the tests."""
 
 from __future__ import annotations
 

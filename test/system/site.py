@@ -1,4 +1,4 @@
-"""A site: a real pool with annexd in it, an emulated AWS, and a user with keys.  What the system tests stand on."""
+"""A site, the base of the system tests: a real pool with annexd, an emulated AWS, and a user with keys."""
 
 import json
 import os
@@ -39,7 +39,7 @@ for ad in ads:
 
 
 class Site:
-    """`with Site() as site:`; `site.order()` sends one request with the official bindings and gives the reply."""
+    """`with Site() as site:`; `site.order()` sends one request with the official bindings and returns the reply."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Site:
         self.public_key_file, self.secret_key_file = self.key_files()
 
     def key_files(self) -> tuple[str, str]:
-        """The user's AWS keys, in files that nobody else may read."""
+        """Write the user's AWS keys into files that nobody else may read; return their paths."""
         return self._private_file("access_key", ACCESS_KEY_ID), self._private_file("secret_key", SECRET_ACCESS_KEY)
 
     def _deploy(self) -> str:
@@ -80,7 +80,7 @@ class Site:
         return arn
 
     def renew_account(self) -> None:
-        """Nothing was ever done in it, but that its lease function was deployed, and ran."""
+        """Reset the account; then deploy the lease function and run it once."""
         self.cloud.reset()
         assert self._deploy() == self.arn
 
@@ -97,7 +97,7 @@ class Site:
         self.cloud.reset()
 
     def request(self, lease_s: float = 3600, **attributes: Any) -> dict[str, Any]:
-        """The ad of a request for templates/config.json, with these attributes changed."""
+        """Return the ad of a request for templates/config.json, with these attributes changed."""
         ad: dict[str, Any] = json.loads(REQUEST.read_text())
         ad |= {
             "Command": "CA_BULK_REQUEST",
@@ -112,13 +112,13 @@ class Site:
     def send(
         self, *ads: dict[str, Any], env: dict[str, str] | None = None, to: str | None = None
     ) -> list[tuple[dict[str, Any] | None, int]]:
-        """(reply ad or None, the bindings' code) for each ad, sent one after the other by one client process."""
+        """Send the ads in turn by one client process; return (reply ad or None, the bindings' code) for each."""
         done = self.pool.run(sys.executable, "-c", SEND, stdin=json.dumps([to or self.address, ads]), env=env)
         assert done.returncode == 0, done.stderr
         return [(reply, code) for reply, code, _text in map(json.loads, done.stdout.splitlines())]
 
     def start_client(self, ad: dict[str, Any], to: str | None = None) -> subprocess.Popen[str]:
-        """A client that sends one request and waits, as a process of its own."""
+        """Start a client process that sends one request and waits."""
         client = subprocess.Popen(
             [sys.executable, "-c", SEND],
             env=self.pool.env,
@@ -133,7 +133,7 @@ class Site:
         return client
 
     def send_expression(self, attribute: str, expression: str) -> int:
-        """The bindings' code for a request in which one attribute is a ClassAd expression."""
+        """Send a request in which one attribute is a ClassAd expression; return the bindings' code."""
         program = SEND.replace("classad2.ClassAd(ad)", "with_expression(ad)").replace(
             "address, ads =",
             "def with_expression(ad):\n    expression = ad.pop('Expression')\n"
@@ -145,7 +145,7 @@ class Site:
         return int(json.loads(done.stdout)[1]) if done.returncode == 0 else done.returncode
 
     def order(self, to: str | None = None, **attributes: Any) -> dict[str, Any]:
-        """The reply to one request."""
+        """Send one request; return its reply."""
         [(reply, code)] = self.send(self.request(**attributes), to=to)
         assert reply is not None, f"no reply (code {code})\n{self.log()}"
         return reply
@@ -158,7 +158,7 @@ class Site:
         return self.pool.address("ANNEXD")
 
     def ad(self) -> dict[str, Any] | None:
-        """annexd's own ad in the collector."""
+        """Return annexd's own ad in the collector."""
         said = self.pool.tool("condor_status", "-subsystem", "Annexd", "-json").stdout
         found = json.loads(said) if said.strip() else []
         return found[0] if found else None
@@ -167,14 +167,14 @@ class Site:
         return self.pool.log("ANNEXD")
 
     def pid(self) -> int:
-        """Of the annexd that runs now, by its own log."""
+        """Return the process ID of the running annexd, from its log."""
         return int(re.findall(r"\*\* PID = (\d+)", self.log())[-1])
 
     def starts(self) -> int:
         return self.log().count("STARTING UP")
 
     def kill(self) -> None:
-        """kill -9 of annexd, and nothing else."""
+        """Kill annexd with kill -9, and nothing else."""
         os.kill(self.pid(), signal.SIGKILL)
 
     def wait_for_restart(self, starts_before: int) -> None:
@@ -184,7 +184,7 @@ class Site:
         )
 
     def wait_for_look(self) -> None:
-        """Until this annexd has looked at the account that its orders are in: then it makes no calls but theirs."""
+        """Wait until this annexd has inspected the account of its orders; from then on it makes only their calls."""
 
         def looked() -> bool:
             [began] = re.findall(r"^(\S+ \S+) .* STARTING UP$", self.log(), re.MULTILINE)[-1:]
@@ -195,13 +195,13 @@ class Site:
 
     @contextmanager
     def logged(self, text: str) -> Iterator[None]:
-        """Wait until annexd's log says this once more than before the block."""
+        """Run the block; then wait until annexd's log contains `text` once more than before."""
         before = self.log().count(text)
         yield
         self.wait(lambda: self.log().count(text) > before, f"{text!r} in annexd's log")
 
     def wait_for_end(self, pid: int) -> None:
-        """Until this annexd has ended; its ads are gone a little before its journal is closed."""
+        """Wait until this annexd has ended, and its ad is gone.  Its ads go slightly before its journal is closed."""
         self.wait(lambda: not process_exists(pid), "annexd to end")
         self.wait(lambda: self.ad() is None, "its ad to be gone")
 
@@ -212,7 +212,7 @@ class Site:
         return [fleet for fleet in self.cloud.fleets() if not active or fleet["state"] == "active"]
 
     def wait_until_gone(self, fleet_id: str) -> None:
-        """Until AWS has terminated the last instance of a fleet."""
+        """Wait until AWS has terminated the last instance of a fleet."""
         self.wait(
             lambda: fleet_id not in [each["fleet"] for each in self.cloud.running_instances()],
             f"the instances of {fleet_id} to be gone",
@@ -226,7 +226,7 @@ class Site:
 
 
 def beat(cloud: Cloud, function_arn: str) -> None:
-    """One run of the lease function, by its rule; returns when its receipt can be read."""
+    """Run the lease function once by its rule; return when its receipt can be read."""
     began_s = int(time.time())
     cloud.tick()
     deadline_s = time.monotonic() + FOUND_S
@@ -237,7 +237,7 @@ def beat(cloud: Cloud, function_arn: str) -> None:
 
 
 def end_in_aws(site: Site, annex: dict[str, Any]) -> str:
-    """The end that AWS's own tools show."""
+    """Return the end of an annex's lease that AWS's own tools show."""
     ec2, fleet_id = site.cloud.client("ec2"), annex["BulkRequestID"]
     if fleet_id.startswith("sfr-"):
         [fleet] = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"]
@@ -251,7 +251,7 @@ def end_in_aws(site: Site, annex: dict[str, Any]) -> str:
 
 
 class Later:
-    """A request on its way in a thread of the test."""
+    """A request in flight, sent by a thread of the test."""
 
     def __init__(self, send: Callable[[], list[tuple[dict[str, Any] | None, int]]]) -> None:
         self._result: list[tuple[dict[str, Any] | None, int]] = []
@@ -263,7 +263,7 @@ class Later:
         return not self._thread.is_alive()
 
     def reply(self, timeout_s: float = 60.0) -> dict[str, Any] | None:
-        """The reply ad, or None when the connection ended without one."""
+        """Return the reply ad, or None when the connection ended without one."""
         self._thread.join(timeout_s)
         assert self.done, f"no reply within {timeout_s} s"
         return self._result[0][0]

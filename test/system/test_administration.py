@@ -1,4 +1,4 @@
-"""What administrators ask of any daemon: annexd answers as the pool's schedd does."""
+"""Administrative commands that every daemon supports: annexd responds as the pool's schedd does."""
 
 import re
 import sys
@@ -29,7 +29,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 
 def asked(site: Site, daemon: str, tool: str, *arguments: str) -> CompletedProcess[str]:
-    """The tool's answer from a daemon, its address put where the arguments say ADDRESS."""
+    """Run a tool against a daemon, whose address replaces ADDRESS in the arguments."""
     address = site.pool.address(daemon)
     return site.pool.tool(tool, *(address if word == "ADDRESS" else word for word in arguments))
 
@@ -55,7 +55,10 @@ def test_condor_config_val_gets_the_schedds_answer(site: Site, arguments: list[s
 
 
 def comparable(site: Site, said: str) -> str:
-    """Without the default, which the tool of 23 that annexd asks for it expands, and its daemons do not."""
+    """Return the output; for series 23, without the default.
+
+    annexd calls the tool of 23, which expands the default; 23's daemons do not.
+    """
     return said if site.pool.htcondor.version.startswith("25.") else re.sub(r"\n # default: .*", "", said)
 
 
@@ -203,7 +206,7 @@ htcondor2.send_command(classad2.ClassAd({"MyAddress": sys.argv[1], "MyType": "Ge
 
 @pytest.mark.parametrize("how", ["graceful", "fast"])
 def test_condor_off_with_its_address_ends_it_in_the_way_that_is_said_last(site: Site, how: str) -> None:
-    """With an address condor_off -peaceful says only how the daemon is to end once it is asked to."""
+    """With an address, condor_off -peaceful only sets how the daemon ends when it is next asked to end."""
     pid, starts = site.pid(), site.starts()
     for flags in (["-peaceful"], ["-force-graceful"], [f"-{how}"]):
         assert asked(site, "ANNEXD", "condor_off", *flags, "-addr", "ADDRESS").returncode == 0
@@ -234,7 +237,7 @@ def is_warned_again(site: Site, before: int) -> bool:
 
 
 def test_aws_keys_in_the_configuration_cause_a_warning_that_does_not_show_them(site: Site) -> None:
-    """The schedd shows them: that is why annexd warns."""
+    """annexd warns because the schedd shows these keys."""
     site.pool.configure('MASTER_ENVIRONMENT = "AWS_ACCESS_KEY_ID=AKIAX AWS_SECRET_ACCESS_KEY=swordfish"')
     site.wait(lambda: "swordfish" in keys_in(site, "SCHEDD", "MASTER_ENVIRONMENT"), "the schedd to know it")
     site.wait(partial(is_warned_again, site, 0), "a warning")

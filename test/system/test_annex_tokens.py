@@ -1,4 +1,4 @@
-"""A token that annexd makes, looked at by HTCondor's own daemons and tools: also one of a key for annexes alone."""
+"""annexd's tokens as HTCondor's own daemons and tools see them, also with a signing key only for annexes."""
 
 import os
 import secrets
@@ -27,7 +27,7 @@ def pool() -> Iterator[Pool]:
 
 
 def token(pool: Pool, folder: Path, key_id: str = "ANNEX", key: bytes = KEY, **claims: object) -> dict[str, str]:
-    """The environment of somebody who has a token with these claims, and nothing else."""
+    """Return the environment of a client that has a token with these claims, and no other credentials."""
     now_s = int(time.time())
     given = {
         "iss": DOMAIN,
@@ -101,7 +101,7 @@ def test_an_annex_advertises_only_as_itself_in_any_case_of_its_name(
     ad = f'MyType = "Machine"\nName = "{name}"\nMachine = "{name}"\nMyAddress = "<127.0.0.1:1>"\nState = "Owner"\n'
     ad += f'AnnexID = "{advertised}"\n' if advertised else ""
     assert pool.tool("condor_advertise", "-tcp", "UPDATE_STARTD_AD", "-", env=env, stdin=ad).returncode == 0
-    marker = f"{secrets.token_hex(4)}.annexd.test"  # the collector has looked at the first when it shows the second
+    marker = f"{secrets.token_hex(4)}.annexd.test"  # when the collector shows the second ad, it has processed the first
     said = pool.tool("condor_advertise", "-tcp", "UPDATE_STARTD_AD", "-", stdin=ad.replace(name, marker))
     assert said.returncode == 0, said.stderr
     pool.wait_for(lambda: marker in _machines(pool) or None, "the collector to take an ad")

@@ -1,4 +1,4 @@
-"""Budgets on a real pool, by the page's own configuration: an order that fits, one refused, and money that returns."""
+"""Budgets on a real pool with the configuration of docs/budgets.md: an order that fits, one refused, a refund."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ETC = "/etc/condor"
 
 
 def knobs(site: Site) -> str:
-    """Return the page's configuration, with files of this pool and for less money."""
+    """Return the page's configuration with files of this pool and a smaller amount."""
     text = block(PAGE, "ANNEX_BUDGETS").replace(ETC, str(site.pool.directory)).replace("= 5000", "= 5")
     return text + "\nQUEUE_SUPER_USERS = root, condor\n"
 
@@ -40,7 +40,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 @pytest.fixture
 def file(site: Site) -> Path:
-    """A request of one machine, without a bound of its own."""
+    """Write a request for one machine without a price limit; return the file."""
     site.cloud.set_prices(spot={"m5.large": [[-86400, 0.3]]}, **LISTS)
     volume = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 20, "VolumeType": "gp3"}}
     specification = {"ImageId": "ami-03cf127a", "InstanceType": "m5.large", "BlockDeviceMappings": [volume]}

@@ -28,7 +28,7 @@ def pool(cloud: Cloud) -> Iterator[Site]:
 
 @pytest.fixture
 def site(pool: Site) -> Site:
-    """Without an annexd of the test before."""
+    """Return the pool once the annexd of the previous test is gone."""
     pool.wait(lambda: pool.ad() is None, "the last annexd's ad to go")
     return pool
 
@@ -149,7 +149,7 @@ def test_another_configuration_file_and_a_local_name_are_read(site: Site) -> Non
 
 
 def test_a_parent_that_had_neither_a_port_nor_a_socket_for_it_is_reached_through_shared_port(site: Site) -> None:
-    """As a condor_master leaves it to those that it starts before condor_shared_port has a port."""
+    """condor_master passes such an address to daemons that it starts before condor_shared_port has a port."""
     said = site.pool.tool("condor_status", "-master", "-af", "MyAddress").stdout
     [master_id] = re.findall(r"sock=(master_[0-9a-f_]+)", said)
     before = site.pool.log("MASTER").count("Received child alive command from unknown pid")

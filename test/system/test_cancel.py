@@ -1,4 +1,4 @@
-"""A user ends an annex: a real condor_annex, a real annexd that is killed in the middle, and nothing comes back."""
+"""A user cancels an annex: a real condor_annex, a real annexd that is killed in the middle, and no instance returns."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def cancel(site: Site, *arguments: str, **more: Any) -> Done:
 
 
 def check_end(site: Site, annex: dict[str, Any]) -> None:
-    """It is ended at once, without a run of the lease function."""
+    """Check that the annex ends at once, without a run of the lease function."""
     assert annex["BulkRequestID"] not in [fleet["id"] for fleet in site.fleets()]
     site.wait_until_gone(annex["BulkRequestID"])
 

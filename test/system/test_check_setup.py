@@ -1,4 +1,4 @@
-"""-check-setup asks the pool, too: whether annexd runs, has read its configuration, and machines may come in."""
+"""-check-setup also checks the pool: annexd runs, it has read its configuration, and machines may join."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 
 def knobs(site: Site, bucket: str) -> str:
-    """As 81annex has them; whether they are right of the account is not the matter here."""
+    """Return the knobs of 81annex; these tests do not check them against the account."""
     urls = "".join(f"{knob} = {site.cloud.url}\n" for knob in KNOBS if knob.endswith("_URL"))
     return f"{urls}ANNEX_DEFAULT_S3_BUCKET = {bucket}\nANNEX_DEFAULT_SUBNET_IDS = default\n"
 
 
 def checked(site: Site, *more: str) -> dict[str, Any]:
-    """What it finds of the pool, by check."""
+    """Return the findings of -check-setup about the pool, by check."""
     said = condor_annex(site, "-check-setup", "-json", "-region", "us-east-1", *more, env=site.cloud.environment())
     assert said.returncode == SETUP_FAULTY, said.stderr
     return {each["check"]: each for each in json.loads(said.stdout) if each["check"] in ("annexd", "machines")}
 
 
 def wait_until_well(site: Site) -> None:
-    """condor_reconfig does not wait until annexd has read its configuration."""
+    """Wait until annexd has read its configuration, because condor_reconfig does not."""
     site.wait(lambda: checked(site)["annexd"]["status"] == "ok", "annexd to have read it")
 
 
@@ -53,7 +53,7 @@ def test_a_pool_whose_annexd_has_read_its_configuration_is_well(site: Site) -> N
 
 
 def test_an_annexd_that_has_not_reread_its_configuration_is_found(site: Site) -> None:
-    with site.pool.config_file.open("a") as config:  # what -setup writes; nobody has run condor_reconfig yet
+    with site.pool.config_file.open("a") as config:  # as -setup writes it, before condor_reconfig
         config.write(knobs(site, "another"))
     found = checked(site)["annexd"]
     assert (found["status"], found["what"]) == ("FAULT", "it runs with other values of ANNEX_DEFAULT_S3_BUCKET")

@@ -1,4 +1,4 @@
-"""Legacy ciphers, where the administrator asks for them: annexd's answers to HTCondor's own clients are the schedd's.
+"""Legacy ciphers that the administrator enables: annexd responds to HTCondor's own clients as the schedd does.
 
 HTCondor's own BLOWFISH needs OpenSSL's legacy provider, which Debian has in openssl-provider-legacy or libssl3.
 """
@@ -57,7 +57,7 @@ def table(pool: Pool, daemon: str, env: Environment) -> str:
 
 
 def test_a_pool_of_blowfish_alone_has_annexd_in_it(pool: Pool) -> None:
-    """Its ad came to the collector, and its master knows that it is ready, by sessions of BLOWFISH."""
+    """annexd's ad reaches the collector and its ready message reaches the master through BLOWFISH sessions."""
     said = table(pool, "ANNEXD", client("BLOWFISH"))
     assert "BLOWFISH" in said, f"{said}\n{pool.log('ANNEXD')[-2000:]}"
     ready = pool.tool("condor_who", "-daemons", "-wait:30", "IsReady")
@@ -82,7 +82,7 @@ def test_a_client_with_a_legacy_cipher_gets_the_schedds_answers(
 def test_tools_read_configuration_and_log_through_a_legacy_cipher(
     pool: Pool, cipher: str, encryption: bool, integrity: bool
 ) -> None:
-    """A log's bytes are sent outside of messages, in the cipher's stream."""
+    """The bytes of a log are sent outside of messages, in the cipher's stream."""
     env = client(cipher, encryption=encryption, integrity=integrity)
     asked = [
         pool.tool("condor_config_val", "-addr", pool.address(daemon), "-verbose", "UID_DOMAIN", env=env).stdout

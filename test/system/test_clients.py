@@ -1,4 +1,4 @@
-"""HTCondor's own tools and bindings as clients: the same answers as from the pool's schedd."""
+"""HTCondor's own tools and bindings as clients get the same responses as from the pool's schedd."""
 
 import getpass
 import json
@@ -39,7 +39,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 
 def with_token(site: Site, user: str) -> dict[str, str]:
-    """The environment of a client that holds this user's token and no other proof."""
+    """Return the environment of a client with this user's token and no other credentials."""
     folder = Path(site.pool.directory, f"tokens-{user}")
     folder.mkdir(mode=0o700, exist_ok=True)
     token = folder / "token"

@@ -1,4 +1,4 @@
-"""A machine that cannot join turns itself off, and what it said on its console reaches who waits for it."""
+"""A machine that cannot join turns itself off, and -wait shows its console message to the user."""
 
 import json
 

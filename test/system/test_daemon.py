@@ -1,4 +1,4 @@
-"""annexd under a real condor_master, with nothing but config.d/80annexd added: what an administrator expects of it."""
+"""annexd under a real condor_master with only config.d/80annexd added behaves as an administrator expects."""
 
 import json
 import re
@@ -20,7 +20,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 @pytest.fixture(autouse=True)
 def _running(site: Site) -> None:
-    """Each test finds annexd running, whatever the one before did."""
+    """Start annexd if the previous test left it stopped."""
     if site.ad() is None:
         site.pool.tool("condor_on", "-daemon", "annexd")
         site.wait(site.ad, "annexd's ad")
@@ -29,7 +29,7 @@ def _running(site: Site) -> None:
 def test_condor_status_shows_it_and_the_bindings_locate_it(site: Site) -> None:
     name = site.ad()["Name"]  # type: ignore[index]
     assert name.startswith("annexd@")
-    spellings = ["annexd", "ANNEXD"] if site.pool.htcondor.version.startswith("25.") else []  # 23 distinguishes case
+    spellings = ["annexd", "ANNEXD"] if site.pool.htcondor.version.startswith("25.") else []  # case counts in 23
     for options in (["-any"], ["-generic"], *(["-subsystem", word] for word in ("Annexd", *spellings))):
         assert name in site.pool.tool("condor_status", *options, "-af", "Name").stdout.split(), options
     program = (

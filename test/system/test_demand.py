@@ -154,7 +154,7 @@ def test_the_pools_own_rules_confirm_demand_before_anything_is_ordered() -> None
 
 
 def stop_while_a_negotiator_is_busy(site: JoiningSite) -> None:
-    """Stop annexd while it may wait for the ghosts' negotiator, which does not answer; no ghost stays in the pool."""
+    """Stop annexd while it may wait for the ghosts' negotiator, which hangs; check that no ghost stays in the pool."""
     assert ghosts(site)
     [log] = [each for each in (site.pool.directory / "log").glob("NegotiatorAnnex*Log") if "MatchLog" not in each.name]
     negotiator, annexd = int(re.findall(r"\*\* PID = (\d+)", log.read_text())[-1]), site.pid()

@@ -1,4 +1,4 @@
-"""Leases of machines with jobs are extended: a real pool, real jobs, a budget, and a kill -9 in the middle of it."""
+"""Leases of machines with jobs are extended: a real pool, real jobs, a budget, and a kill -9 during an extension."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from test.system.site import end_in_aws
 from test.system.tool import condor_annex
 
 PRICES = {"on_demand": {"m5.large": 0.96}, "gb_month": 0.08, "address_hour": 0.005}
-LEASE_S = 660  # less than ten minutes and the drain more: an annex is due from its beginning on
+LEASE_S = 660  # less than ten minutes plus the drain, so an annex is due from the start
 KNOBS = """
 ANNEX_DEMAND = enforce
 ANNEX_OFFER_small_IMAGE = ami-03cf127a

@@ -1,4 +1,4 @@
-"""make demo shows the whole story, and leaves nothing behind, also when it is interrupted."""
+"""make demo shows the whole story and leaves nothing behind, even when interrupted."""
 
 import os
 import re
@@ -34,7 +34,7 @@ def mark() -> str:
 
 
 def descendants() -> list[str]:
-    """What runs with the demo's mark in its environment."""
+    """Return the commands of processes with the demo's mark in their environment."""
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
@@ -48,13 +48,13 @@ def descendants() -> list[str]:
     return found
 
 
-@pytest.mark.timeout(600)  # the whole one: -teardown alone waits for almost three minutes
+@pytest.mark.timeout(600)  # in full, -teardown alone waits for almost three minutes
 def test_the_demo_shows_the_whole_story_and_leaves_nothing_behind() -> None:
     process = demo()
     try:
         output, errors = process.communicate(timeout=LONGEST_S)
     finally:
-        process.send_signal(signal.SIGINT)  # for one that takes too long: the next test looks for what is left
+        process.send_signal(signal.SIGINT)  # ends a demo that takes too long, before the next test
     assert process.returncode == 0, output + errors
     request_id, mistake, mixed = re.findall(r"^ +((?:sfr|fleet)-[0-9a-f-]+)$", output, re.MULTILINE)
     assert f"10 instances of {request_id}" in output
@@ -85,7 +85,7 @@ def test_the_demo_shows_the_whole_story_and_leaves_nothing_behind() -> None:
 
 
 def assert_the_last_act_is_there(output: str) -> None:
-    """An idle job: observed, then served by a machine that turns itself off, within a budget."""
+    """Check that an idle job is observed, then served within a budget by a machine that turns itself off."""
     words = (
         "condor_annex -demand-config",
         r"\b1 machine of offer small$",
@@ -119,13 +119,13 @@ def test_the_demo_interrupted_leaves_nothing_behind() -> None:
 
 
 class Finalized:
-    """What Python takes apart at the moment of a Ctrl-C."""
+    """An object whose finalizer runs at the moment of a Ctrl-C."""
 
     def __del__(self) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it is lost there
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the exception is lost there
 def test_an_interrupt_that_python_loses_stops_the_demo_at_its_next_line() -> None:
     story = Story(())
     before = signal.signal(signal.SIGINT, story.interrupt)

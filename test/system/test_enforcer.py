@@ -1,7 +1,7 @@
-"""Orders while the enforcer of leases is at fault: no money unless the lease function was seen at work by its rule.
+"""Orders while lease enforcement fails: nothing is ordered unless the lease function was seen to run by its rule.
 
-Each fault is planted in an account with one annex, as people and time make them.  What is wrong with the function
-itself stops orders at once; all else once the newest receipt of a tick is older than fifteen minutes.
+Each fault, of a kind that people or time cause, is planted in an account with one annex.  A fault of the function
+itself stops orders at once; any other, once the newest receipt of a tick is older than fifteen minutes.
 """
 
 import json
@@ -26,8 +26,8 @@ from test.replies import accepted
 from test.system.site import REQUEST, Site, beat
 from test.system.tool import condor_annex, key_options
 
-NAME = "HTCondorAnnexLease"  # of function and rule
-SAMPLE_EVENT = {  # of the Lambda console's "Test" button, for Amazon EventBridge
+NAME = "HTCondorAnnexLease"  # of both the function and the rule
+SAMPLE_EVENT = {  # from the Lambda console's "Test" button, for Amazon EventBridge
     "version": "0",
     "id": "cdc73f9d-aea9-11e3-9d5a-835b769c0d9c",
     "detail-type": "Scheduled Event",
@@ -39,19 +39,19 @@ SAMPLE_EVENT = {  # of the Lambda console's "Test" button, for Amazon EventBridg
     "detail": {},
 }
 Plant = Callable[[Site], object]
-STALE = "was last called by its rule 1"  # so many minutes ago, 16 on a machine that does not stand still meanwhile
+STALE = "was last called by its rule 1"  # minutes ago: 16, unless the machine stalls meanwhile
 
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Cloud]:
-    """One in which roles and policies count."""
+    """Run a cloud that enforces roles and policies."""
     with Cloud(speed=0, termination_s=0.5, enforce_iam=True, behaviour={"logs_late_s": 0.0}) as cloud:
         yield cloud
 
 
 @pytest.fixture
 def site(shared_site: Site) -> Site:
-    """In a new account, with an annex, and an annexd that remembers no receipt."""
+    """Return a site with a new account, one annex, and an annexd that remembers no receipt."""
     shared_site.renew_account()
     accepted(shared_site.order())
     starts = shared_site.starts()
@@ -61,7 +61,7 @@ def site(shared_site: Site) -> Site:
 
 
 def age_heartbeat(site: Site, age_s: float) -> None:
-    """Let the newest receipt be that old: as if so much time had passed without a run."""
+    """Make the newest receipt `age_s` old, as if that time had passed without a run."""
     logs, group = site.cloud.client("logs"), log_group_of(site.arn)
     newest = newest_receipt(logs, site.arn, time.time())
     assert newest is not None
@@ -81,7 +81,7 @@ def _aged(event: dict[str, Any], older_s: int) -> dict[str, Any]:
 
 
 def check_refused(site: Site, *wording: str) -> None:
-    """Cause and repair are reported, and nothing was made."""
+    """Check that an order is refused with this cause and repair, and creates no fleet."""
     fleets = site.cloud.fleets()
     reply = site.order()
     assert reply["Result"] == "Failure", reply
@@ -115,7 +115,7 @@ def reserve_no_concurrency(site: Site) -> None:
 def test_a_fault_of_the_function_itself_stops_orders_at_once(
     site: Site, plant: Plant, wording: tuple[str, ...]
 ) -> None:
-    accepted(site.order())  # so that annexd remembers a fresh receipt
+    accepted(site.order())  # annexd then remembers a fresh receipt
     plant(site)
     check_refused(site, *wording)
 

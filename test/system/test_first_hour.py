@@ -1,7 +1,7 @@
-"""What README and docs/operations.md have their readers paste, pasted: an empty account, an empty pool, the first job.
+"""The blocks of README and docs/operations.md, pasted in an empty account and an empty pool up to the first job.
 
-One pool, in the order of the pages: each test begins where the one before it ended.  README's quick start has a
-pool and an account of its own.
+The tests share one pool and follow the order of the pages: each begins where the previous one ended.  README's quick
+start has a pool and an account of its own.
 """
 
 import os
@@ -35,7 +35,7 @@ CRON = "* * * * * nobody "
 
 
 class FirstHour:
-    """A pool as it was before annexd came, an account with nothing in it, and a clone of this repository."""
+    """A pool before annexd is installed, an empty account, and a clone of this repository."""
 
     def __init__(self, pool: Pool, cloud: Cloud) -> None:
         self.pool, self.cloud = pool, cloud
@@ -45,11 +45,11 @@ class FirstHour:
             folder.mkdir()
         for name in CLONE:
             (self.clone / name).symlink_to(TOP / name)
-        # As `ln -s` has put the programs into HTCondor's folders.
+        # Instead of linking the programs into HTCondor's folders with `ln -s`.
         (self.config_d / "90annexd-program").write_text(f"ANNEXD = {PROGRAMS}/condor_annexd\n")
 
     def paste(self, page: Path, beginning: str, instead: Mapping[str, str] = {}, **environment: str) -> str:
-        """Run the block of a page that begins so, as it is written but for `instead`; what it prints."""
+        """Run the block of a page that starts with `beginning`, with the changes of `instead`; return its output."""
         commands = block(page, beginning)
         for written, here in instead.items():
             assert written in commands
@@ -74,7 +74,7 @@ class FirstHour:
         return {log: (folder / log).read_text().count("STARTING UP") for log in logs}
 
     def wait_for_other_starts(self, before: Mapping[str, int], *names: str) -> None:
-        """Wait until each has started once more than `before`: one that is about to end may be in the pool still."""
+        """Wait until each has started again since `before`, because one that is ending may still be in the pool."""
         self.pool.wait_for(
             lambda: all(count > before[log] for log, count in self.starts(*before).items()),
             f"{names} to start again",
@@ -89,7 +89,7 @@ class FirstHour:
         return self.pool.run(str(PROGRAMS / "condor_annex"), "-status", *options).stdout
 
     def order(self, name: str, *options: str) -> None:
-        """Order an annex with one machine, by the user's key files."""
+        """Order an annex of one machine with the user's key files."""
         keys = (
             "-public-key-file",
             str(self.home / ".annex/access"),
@@ -128,7 +128,7 @@ def hour() -> Iterator[FirstHour]:
 
 @pytest.fixture
 def enabled() -> Iterator[FirstHour]:
-    """annexd installed and enabled as README's page for administrators says, in an empty account."""
+    """Run a pool in which annexd is enabled as README shows administrators, with an empty account."""
     with first_hour() as hour:
         config_d = hour.config_d
         for name in ("80annexd", "80annex-machines"):
@@ -139,7 +139,7 @@ def enabled() -> Iterator[FirstHour]:
 
 
 def profile(hour: FirstHour) -> dict[str, str]:
-    """The environment of a user with a profile `physics`, and no keys but that."""
+    """Return the environment of a user with a profile `physics` and no other keys."""
     keys = {name: hour.cloud.environment()[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     files = {"AWS_SHARED_CREDENTIALS_FILE": hour.home / "credentials", "AWS_CONFIG_FILE": hour.home / "config"}
     for file in files.values():
@@ -156,7 +156,7 @@ def test_six_commands_lead_from_an_empty_account_to_a_jobs_output(enabled: First
     output = (enabled.clone / "first.out").read_text()
     assert output.strip() == socket.gethostname()
     assert f"All jobs done.\n{output}" in said
-    history = ("condor_history", "-limit", "1", "-af", "LastRemoteHost")  # written after the job's log says its end
+    history = ("condor_history", "-limit", "1", "-af", "LastRemoteHost")  # written after the job's log shows its end
     enabled.pool.wait_for(lambda: re.search("@i-[0-9a-f]+", enabled.pool.tool(*history).stdout), "a machine's job")
 
 
@@ -229,7 +229,7 @@ def test_machines_of_an_annex_are_found_and_turned_off_by_its_name(hour: FirstHo
 
 @pytest.fixture
 def _second_regions_clock(hour: FirstHour) -> Iterator[None]:
-    """The emulated AWS fires the rules of its first region by itself."""
+    """Run the clock of a second region; the emulated AWS itself fires only the rules of its first."""
     clock = Clock(hour.cloud.url, "eu-west-1", SPEED, lambda _what, **_: None)
     clock.start()
     yield
@@ -257,7 +257,7 @@ def test_a_second_region_has_its_annexd_by_one_line_and_both_outlive_preen_and_a
 
 
 def test_before_annexd_is_uninstalled_its_annexes_are_seen_and_cancelled(hour: FirstHour) -> None:
-    status, cancel, _teardown = block(OPERATIONS, "condor_annex -status").splitlines()  # test/account runs the last
+    status, cancel, _teardown = block(OPERATIONS, "condor_annex -status").splitlines()  # test/account runs the third
     keys = f"-public-key-file {hour.home}/.annex/access -secret-key-file {hour.home}/.annex/secret"
     seen = hour.run(status)
     assert "rotated" in seen

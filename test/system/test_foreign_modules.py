@@ -1,4 +1,4 @@
-"""annexd under a condor_master whose environment has PYTHONPATH and PYTHONHOME of another program."""
+"""annexd under a condor_master whose environment has another program's PYTHONPATH and PYTHONHOME."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "ANNEXD")
 
 
 def master_with(folder: Path, **env: str) -> Path:
-    """Write a condor_master that has these variables; the pool's own Python has none of them."""
+    """Write a condor_master wrapper with these variables, which the pool's own Python does not get."""
     program = find(os.environ.get("HTCONDOR_SERIES", "25")).executable("condor_master")
     wrapper = folder / "condor_master"
     exports = "".join(f"export {name}='{value}'\n" for name, value in env.items())
@@ -22,14 +22,14 @@ def master_with(folder: Path, **env: str) -> Path:
 
 
 def test_annexd_and_its_worker_import_nothing_from_condor_masters_pythonpath(tmp_path: Path) -> None:
-    """The worker sends annexd's ad: the collector shows it."""
+    """The worker sends annexd's ad, which the collector shows."""
     master = master_with(tmp_path, PYTHONPATH=str(hostile_modules(tmp_path / "modules")))
     with Pool(ANNEXD_CONFIG, daemons=DAEMONS, master=master) as pool:
         assert "from PYTHONPATH" not in pool.log("ANNEXD")
 
 
 def test_the_documented_line_clears_what_python_reads_before_an_installed_program_begins(tmp_path: Path) -> None:
-    """PYTHONHOME, and modules that Python imports at its start."""
+    """Python reads PYTHONHOME, and imports some modules from PYTHONPATH, at startup."""
     foreign = hostile_modules(tmp_path / "modules", "encodings", "sitecustomize")
     master = master_with(tmp_path, PYTHONPATH=str(foreign), PYTHONHOME="/nonexistent")
     line = block(TOP / "docs/operations.md", "ANNEXD_ENVIRONMENT = ")

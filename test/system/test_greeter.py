@@ -1,4 +1,4 @@
-"""The example daemon of docs/daemons.md under a real condor_master: daemoncore stands alone."""
+"""The example daemon of docs/daemons.md under a real condor_master: daemoncore works on its own."""
 
 import json
 import os
@@ -20,7 +20,7 @@ FOUND_S = 120.0
 
 
 def configuration() -> str:
-    """The page's, with the place of this checkout's example."""
+    """Return the page's configuration with the path of this checkout's example."""
     [block] = fenced(PAGE, "condor")
     [path] = re.findall(r"^GREETER = (.*)$", block, re.MULTILINE)
     return block.replace(path, "$(LOCAL_DIR)/condor_greeter")

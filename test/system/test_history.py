@@ -1,4 +1,4 @@
-"""-history: what was ordered, how it ended, and how long its instances ran, from journal and archive, for its owner."""
+"""-history shows an owner each order, its end, and its instances' run time, from journal and archive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pool that speaks IPv6: behind condor_shared_port, on ports of annexd's own, and beside IPv4."""
+"""annexd in an IPv6 pool: behind condor_shared_port, on its own ports, and beside IPv4."""
 
 import getpass
 import re
@@ -37,7 +37,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 
 def table(site: Site, address: str) -> dict[str, str]:
-    """Whether each level is allowed."""
+    """Return condor_ping's verdict for each level."""
     client = {"_CONDOR_ENABLE_IPV4": "True", "_CONDOR_NETWORK_INTERFACE": "lo"}
     said = site.pool.tool("condor_ping", "-addr", address, "-table", *LEVELS, env=client)
     lines = [line.split() for line in said.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""Machines that join the pool: ordered, booted for real, with a token of their own, a job's output, and the end."""
+"""Machines that boot for real and join the pool with a token of their own, from the order to the end of the lease."""
 
 import os
 import time
@@ -35,7 +35,10 @@ def site() -> Iterator[JoiningSite]:
 
 @pytest.fixture(scope="module", autouse=True)
 def annexes(site: JoiningSite) -> dict[str, dict[str, Any]]:
-    """Three annexes with a machine each, and their replies; two of them end while the tests go on."""
+    """Order three annexes with a machine each, wait until all have joined, and return the replies.
+
+    Two of the annexes end during the tests.
+    """
     replies = {str(order["AnnexName"]): site.order(TargetCapacity=1, **order) for order in (BRIEF, IDLER, PHYSICS)}
     assert [reply["Result"] for reply in replies.values()] == ["Success"] * 3, replies
     assert len(site.objects()) == 3
@@ -54,17 +57,17 @@ def annexes(site: JoiningSite) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def annex_id(annexes: dict[str, dict[str, Any]]) -> str:
-    """The one that stays."""
+    """Return the ID of the annex that outlives the tests."""
     return str(annexes["physics"]["AnnexID"])
 
 
 def of(site: JoiningSite, name: str) -> list[list[str]]:
-    """The slots of the annex that its user calls so."""
+    """Return the slots of the annex with this name."""
     return [slot for slot in site.slots("AnnexName") if slot[1] == name]
 
 
 def ping(site: JoiningSite, daemon: str, tokens: Path) -> dict[str, str]:
-    """What HTCondor's daemon lets somebody do who has the tokens in this folder, and nothing else."""
+    """Return a daemon's verdict on each level, for a client with the tokens in this folder and no other credentials."""
     env = {
         "_CONDOR_SEC_TOKEN_DIRECTORY": str(tokens),
         "_CONDOR_SEC_TOKEN_SYSTEM_DIRECTORY": str(tokens),

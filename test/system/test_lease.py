@@ -1,4 +1,4 @@
-"""The end of a lease: a real run of lambda/lease.py, and nothing left, even without annexd."""
+"""The end of a lease: a real run of lambda/lease.py leaves nothing running, even without annexd."""
 
 import json
 import time
@@ -9,7 +9,7 @@ LEASE_S = 30
 
 
 def end_of(site: Site, reply: dict[str, object]) -> None:
-    """Let the lease's end pass, and its clock tick."""
+    """Wait until the lease has ended, and let its clock tick."""
     end_s = reply["EndOfLease"]
     assert isinstance(end_s, int)
     site.wait(lambda: time.time() > end_s, "the end of the lease")

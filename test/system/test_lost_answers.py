@@ -1,4 +1,4 @@
-"""condor_annex while annexd is killed, stopped or silent: its user gets the answer, or the way to ask for it."""
+"""condor_annex while annexd is killed, stopped or silent: the user gets the outcome, or the command to query it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ ENDS_WITHIN_S = 60.0
 
 @dataclass
 class Client:
-    """condor_annex in a process of its own, as in a user's shell."""
+    """A condor_annex in a process of its own, as in a user's shell."""
 
     site: Site
     process: subprocess.Popen[str]
 
     @classmethod
     def order(cls, site: Site, *options: str) -> Client:
-        """An order that AWS keeps waiting for a while; returns once annexd has accepted it."""
+        """Start an order whose call to AWS hangs for a while; return once annexd has accepted it."""
         site.wait(lambda: is_up(site), "annexd")
         site.cloud.fault("RequestSpotFleet", "hang", hang_s=HANG_S)
         before = site.log().count("Accepted request")
@@ -49,7 +49,7 @@ class Client:
         return cls(site, subprocess.Popen([*TOOL, *arguments], env=site.pool.env, text=True, stdout=pipe, stderr=pipe))
 
     def end(self) -> tuple[int, str, str]:
-        """Status, standard output and standard error."""
+        """Wait for the end; return status, standard output and standard error."""
         out, err = self.process.communicate(timeout=2 * ENDS_WITHIN_S)
         return self.process.returncode, out.strip(), err
 
@@ -78,7 +78,7 @@ def master_of(site: Site) -> int:
 
 
 def ask_as_told(site: Site, err: str) -> tuple[int, str, str]:
-    """Run the command that condor_annex printed, with time enough for a busy host."""
+    """Run the command that condor_annex printed, with a timeout long enough for a busy host."""
     [command] = re.findall(r"to see the outcome: (condor_annex .*)$", err, re.MULTILINE)
     patient = re.sub(r"-timeout \d+", f"-timeout {ENDS_WITHIN_S:.0f}", command)
     return Client.start(site, *shlex.split(patient)[1:]).end()
@@ -91,7 +91,7 @@ def fleets_of(site: Site) -> list[str]:
 def test_the_user_of_an_annexd_that_is_killed_and_started_again_gets_the_request_id(any_site: Site) -> None:
     client = Client.order(any_site)
     any_site.kill()
-    any_site.cloud.clear_faults()  # if annexd did not come to its call
+    any_site.cloud.clear_faults()  # if annexd has not reached its call
     status, out, err = client.end()
     assert (status, [out]) == (OK, fleets_of(any_site)), err
     assert "asking again by its command ID" in err
@@ -149,7 +149,7 @@ def test_a_second_signal_does_not_cut_off_the_message(site: Site, gap_s: float) 
     status, _, err = client.end()
     assert (status, "-command-id" in err, "Traceback" in err) == (INTERRUPTED, True, False), err
     site.cloud.end_hangs()
-    assert ask_as_told(site, err)[0] == OK  # the order is done: no test after this one meets it
+    assert ask_as_told(site, err)[0] == OK  # the order is done before the next test
 
 
 @pytest.mark.parametrize(("signo", "expected"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])
@@ -196,7 +196,7 @@ def test_nothing_is_asked_a_second_time_where_nothing_was_sent(site: Site) -> No
 
 
 def test_a_command_that_one_annexd_may_have_is_sent_to_no_other(site: Site) -> None:
-    """A second real annexd would order again; here a listener shows whether the client comes to it."""
+    """A second real annexd would order again; here a listener detects whether the client connects to it."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         other.setblocking(False)
         address = f"<127.0.0.1:{other.getsockname()[1]}>"

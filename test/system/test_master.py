@@ -1,4 +1,4 @@
-"""condor_master's side of annexd: how it passes flags, waits, loses patience, takes annexd for hung, and dies."""
+"""condor_master's treatment of annexd: flags, restart pauses, timeouts, a hung annexd, and condor_master's death."""
 
 import os
 import re
@@ -28,13 +28,13 @@ ANNEXD2.COLLECTOR_HOST = 127.0.0.1:9
 ANNEXD2.DAEMON_SHUTDOWN_FAST = False
 ANNEXD_LOG = $(LOG)/AnnexdLog
 """
-HUNG_S = 100  # condor_master looks for hung children once a minute
+HUNG_S = 100  # condor_master checks for hung children once a minute
 HANGING_ORDER = "the-order-of-the-one-that-hangs"
 
 
 @pytest.fixture(scope="module")
 def site(cloud: Cloud) -> Iterator[Site]:
-    """With a second annexd, which hangs in the middle of an order from the beginning on."""
+    """Run a site with a second annexd, which hangs in the middle of an order from the start."""
     times = (
         "ANNEXD_UPDATE_INTERVAL = 2\nPARENT_CHECK_FIRST_INTERVAL = 1\nPARENT_CHECK_INTERVAL = 1\n"
         "MASTER_BACKOFF_CEILING = 2\n"
@@ -54,7 +54,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 @pytest.fixture(autouse=True)
 def _running(site: Site) -> None:
-    """Each test finds annexd running, whatever the one before did."""
+    """Start annexd if the previous test left it stopped."""
     if not process_exists(site.pid()):
         on(site)
 
@@ -64,12 +64,12 @@ def second_log(site: Site) -> str:
 
 
 def pids_of_second(site: Site) -> list[int]:
-    """Of each start of it."""
+    """Return the process ID of each start of the second annexd."""
     return [int(pid) for pid in re.findall(r"\*\* PID = (\d+)", second_log(site))]
 
 
 def restart(site: Site, settings: str) -> None:
-    """Configured again, and started again by condor_master."""
+    """Change annexd's configuration and have condor_master restart it."""
     starts = site.starts()
     site.pool.configure(settings)
     done = site.pool.tool("condor_restart", "-daemon", "annexd")
@@ -100,7 +100,7 @@ def test_after_each_quick_crash_condor_master_waits_longer(site: Site) -> None:
 
 
 def pauses(site: Site) -> list[int]:
-    """Return how long condor_master waited after each end of the first annexd, in s."""
+    """Return condor_master's pause after each end of the first annexd, in s."""
     ends = r"The ANNEXD \(pid .*\n(?:.*obituary.*\n)?.*restarting \S*condor_annexd in (\d+) seconds"
     return [int(seconds) for seconds in re.findall(ends, site.pool.log("MASTER"))]
 
@@ -214,7 +214,7 @@ def test_when_condor_master_is_killed_annexd_ends_by_itself_and_its_journal_is_w
     [master] = re.findall(r"\*\* PID = (\d+)", site.pool.log("MASTER"))
     warden = site.pool._warden
     assert warden is not None
-    warden.send_signal(signal.SIGSTOP)  # it would end the whole pool with condor_master
+    warden.send_signal(signal.SIGSTOP)  # otherwise it would end the whole pool
     try:
         os.kill(int(master), signal.SIGKILL)
         site.wait(lambda: not process_exists(pid), "annexd to end")

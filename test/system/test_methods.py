@@ -1,4 +1,4 @@
-"""Every method of authentication: annexd's answers are those of the pool's schedd, for good material and bad."""
+"""Every authentication method: annexd responds as the pool's schedd does, to valid and invalid credentials."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from test.system.tool import reconfigure
 
 LEVELS = ("READ", "WRITE", "ADMINISTRATOR", "DAEMON")
 DAEMONS = ("MASTER", "COLLECTOR", "SHARED_PORT", "SCHEDD", "ANNEXD")
-HOST = f"127-0-0-1.{DOMAIN}"  # NO_DNS makes this name of NETWORK_INTERFACE, and it is the alias in every address
+HOST = f"127-0-0-1.{DOMAIN}"  # NO_DNS derives it from NETWORK_INTERFACE; it is the alias in every address
 CONFIG = """
 ANNEXD_DEBUG = D_SECURITY
 SEC_DEFAULT_AUTHENTICATION_METHODS = FS, IDTOKENS, SSL, PASSWORD, CLAIMTOBE, ANONYMOUS
@@ -52,7 +52,7 @@ def pool() -> Iterator[Pool]:
 
 
 def lay_out(directory: Path) -> None:
-    """The map file, and the certificates and passwords of the clients, good and bad."""
+    """Write the map file, and the clients' certificates and passwords, valid and invalid."""
     (directory / "map").write_text(MAP)
     (directory / "more-maps").mkdir()
     (directory / "more-maps" / "anonymous").write_text(MORE_MAPS)
@@ -69,7 +69,7 @@ def lay_out(directory: Path) -> None:
 
 
 def client(methods: str, **settings: str) -> Environment:
-    """The environment of a client that may use these methods only."""
+    """Return the environment of a client that uses only these methods."""
     return {
         "_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": methods,
         **{f"_CONDOR_{name}": value for name, value in settings.items()},
@@ -90,7 +90,7 @@ def table(pool: Pool, daemon: str, env: Environment) -> str:
 
 
 def same_answers(pool: Pool, env: Environment) -> str:
-    """annexd's answers, which are the schedd's."""
+    """Return annexd's responses, and check that the schedd's are the same."""
     annexd = table(pool, "ANNEXD", env)
     assert annexd == table(pool, "SCHEDD", env), f"annexd's log ends:\n{pool.log('ANNEXD')[-3000:]}"
     return annexd

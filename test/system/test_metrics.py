@@ -1,4 +1,4 @@
-"""The numbers of annexd's ad: true after orders, failures and a kill -9, and read by condor_gangliad and Prometheus."""
+"""The numbers in annexd's ad, after orders, failures and a kill -9, as condor_gangliad and Prometheus read them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def of(found: Samples, name: str, **labels: str) -> float | None:
 
 
 def counted(site: Site, **expected: float) -> Samples:
-    """Wait until these unlabelled numbers are what -metrics prints."""
+    """Wait until -metrics prints these unlabelled numbers; return all samples."""
     newest: list[Samples] = []
 
     def are_true() -> bool:

@@ -1,4 +1,4 @@
-"""A real machine of HTCondor's follows a lease whose end was moved, by what annexd writes into S3."""
+"""A real HTCondor machine follows a moved end of lease through the object that annexd writes to S3."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from test.pool.pool import DOMAIN
 from test.system.annexes import POOL, image
 
 LEASE_S, MAX_LEASE_S = 3600, 30 * 86400
-EVERY_S = 4  # at which the machine looks, instead of some four minutes
+EVERY_S = 4  # the machine's polling interval, instead of some four minutes
 
 
 @dataclass(frozen=True)
 class Site:
-    """A pool with one machine of an annex, which boots for real."""
+    """A pool with one machine of an annex that boots for real."""
 
     pool: Pool
     cloud: Cloud
@@ -42,7 +42,7 @@ class Site:
         )
 
     def ends(self, kind: str) -> list[str]:
-        """The lease's end in the machine's ads."""
+        """Return the lease's end in the machine's ads."""
         return self.pool.tool("condor_status", kind, "-constraint", "IsAnnex", "-af", "LeaseEnd").stdout.split()
 
     def wait(self, true: Callable[[], bool], what: str) -> None:

@@ -1,4 +1,4 @@
-"""A user moves the end of a lease: a real condor_annex, a real annexd that is killed in the middle, and one end."""
+"""A user moves the end of a lease with a real condor_annex, and a real annexd that is killed moves it only once."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def annex(site: Site) -> dict[str, Any]:
 
 
 def ordered(site: Site, lease_s: int = HOUR_S) -> dict[str, Any]:
-    """One that its user calls physics; the one before of that name is cancelled."""
+    """Order an annex named physics, and cancel the previous one of that name; return the reply."""
     condor_annex(site, "-cancel", "physics")
     reply = site.order(AnnexName="physics", lease_s=lease_s)
     assert reply["Result"] == "Success", reply
@@ -36,7 +36,7 @@ def ordered(site: Site, lease_s: int = HOUR_S) -> dict[str, Any]:
 
 
 def told_of(site: Site, annex: dict[str, Any]) -> dict[str, Any]:
-    """As scripts see it."""
+    """Return the annex's status as scripts see it."""
     done = condor_annex(site, "-status", "-json", annex["AnnexID"])
     assert done.returncode == errors.OK, done.stderr
     [reported] = json.loads(done.stdout)
@@ -181,7 +181,7 @@ def test_a_cancellation_beats_an_extension_that_hangs(site: Site, annex: dict[st
     assert told_of(site, annex)["State"] == "cancelled"
 
 
-# With an object in S3, by which machines learn of the new end.
+# With an object in S3, from which machines learn the new end.
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def joining() -> Iterator[JoiningSite]:
 
 
 def manifest(site: JoiningSite, annex: dict[str, Any]) -> dict[str, Any]:
-    """What a machine of this annex reads next."""
+    """Return the manifest that a machine of this annex reads next."""
     s3 = site.cloud.client("s3")
     [bucket] = [each["Name"] for each in s3.list_buckets()["Buckets"]]
     packed = io.BytesIO(s3.get_object(Bucket=bucket, Key=f"annex/{annex['AnnexID']}.tar.gz")["Body"].read())

@@ -1,4 +1,4 @@
-"""What AWS announces for a machine of the pool: no job starts there any more, and those that run go on."""
+"""AWS's notices for a machine of the pool: after an interruption notice no job starts there, and running jobs go on."""
 
 import json
 import time
@@ -29,7 +29,7 @@ def instance_id(site: JoiningSite) -> str:
 
 
 def slots(site: JoiningSite, *attributes: str) -> list[list[str]]:
-    """Of the machine's slots, these attributes."""
+    """Return these attributes of the machine's slots."""
     return [each[1:] for each in site.slots(*attributes) if each[0].startswith("slot1")]
 
 

@@ -1,4 +1,4 @@
-"""Orders through the whole path: real bindings, real daemons, a cloud that acts and fails on order."""
+"""Orders end to end: real bindings, real daemons, and an emulated cloud with injected faults."""
 
 import base64
 import getpass
@@ -72,7 +72,7 @@ def test_the_lease_function_is_seen_at_work_before_anything_costs_money(site: Si
     site.order()
     site.wait_for_look()
     operations = calls_of_an_order(site)
-    while "DescribeSpotFleetRequests" in operations:  # annexd looked at earlier annexes meanwhile
+    while "DescribeSpotFleetRequests" in operations:  # annexd inspected earlier annexes meanwhile
         operations = calls_of_an_order(site)
     assert [name for name in operations if name != "GetCallerIdentity"] in (
         ["GetFunction", "FilterLogEvents", "RequestSpotFleet"],
@@ -233,7 +233,7 @@ def test_no_key_reaches_the_log_or_the_journal(site: Site) -> None:
 
 
 def test_keys_are_in_no_environment_and_on_no_command_line_while_an_order_is_carried_out(site: Site) -> None:
-    """condor_master's own keys are in the environment that it made for annexd, and of the child that speaks to it."""
+    """condor_master's session keys are an exception: annexd and the child that talks to condor_master inherit them."""
     spied = _spy_on_condor_config_val(site)
     secret = Path(site.secret_key_file).read_text().strip()
     site.cloud.fault("RequestSpotFleet", "hang", hang_s=60)
@@ -260,7 +260,7 @@ def test_keys_are_in_no_environment_and_on_no_command_line_while_an_order_is_car
 
 
 def _spy_on_condor_config_val(site: Site) -> Path:
-    """annexd's own child, which shows its environment before it is what it should be."""
+    """Replace annexd's child condor_config_val by a script that records its environment; return the script's folder."""
     folder = site.pool.directory / "spy"
     folder.mkdir()
     tool = folder / "condor_config_val"

@@ -1,4 +1,4 @@
-"""Orders without a file, as users type them: a real pool, and an AWS that has Spot Fleets and Systems Manager."""
+"""Orders without a file, as users type them: a real pool, and an emulated AWS with Spot Fleets and Systems Manager."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 
 def image_of(site: Site) -> str:
-    """One that EC2 knows, whose root device is not called as Amazon Linux's."""
+    """Return an image of EC2's whose root device has another name than Amazon Linux's."""
     images = site.cloud.client("ec2").describe_images()["Images"]
     return str(next(each["ImageId"] for each in images if each["RootDeviceName"] == "/dev/sda1"))
 
@@ -43,7 +43,7 @@ def run(site: Site, *arguments: str, **more: Any) -> subprocess.CompletedProcess
 
 
 def ordered(site: Site, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """The config of the fleet that was ordered."""
+    """Return the config of the fleet that was ordered."""
     assert done.returncode == OK, done.stderr
     [fleet] = [each for each in site.fleets() if each["id"] == done.stdout.strip()]
     return dict(fleet["config"])
@@ -174,7 +174,7 @@ def test_the_commands_of_the_page_on_requests_do_what_it_says(site: Site, tmp_pa
     credentials.write_text(f"[physics]\n{keys}")
     env = {
         "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
-        "AWS_CONFIG_FILE": str(credentials),  # that of the tests is /dev/null, which no profile may be in
+        "AWS_CONFIG_FILE": str(credentials),  # the tests' own is /dev/null, which can hold no profile
         "PATH": f"{Path(CONDOR_ANNEX).parent}:{os.environ['PATH']}",
     }
     script = (

@@ -1,4 +1,4 @@
-"""PRIVATE_NETWORK_NAME: who is in the same private network as annexd reaches it at its other address."""
+"""PRIVATE_NETWORK_NAME: clients in annexd's private network reach it at its other address."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_every_address_that_it_publishes_is_spelled_as_the_schedds(site: Site) -
 
 
 def nameless(address: str) -> str:
-    """Without the name at condor_shared_port."""
+    """Return the address with its name at condor_shared_port replaced by ID."""
     return re.sub(r"(?<=sock(?:=|%))(3d)?\w+?_\d+_\w{4}", r"\1ID", address)
 
 

@@ -1,4 +1,4 @@
-"""condor_annex -quote and the question before an expensive order: real tools, a real daemon, a terminal."""
+"""condor_annex -quote, and the confirmation of an expensive order: real tools, a real daemon, a terminal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 @pytest.fixture
 def file(site: Site) -> Path:
-    """A request whose every price is known."""
+    """Write a request whose prices are all known; return the file."""
     site.cloud.set_prices(spot={"m5.large": [[-86400, 0.03]]}, **LISTS)
     return written(site)
 
@@ -118,7 +118,7 @@ def test_an_order_without_a_file_is_quoted_as_it_would_be_sent(site: Site, file:
 
 @dataclass(frozen=True)
 class Typed:
-    """What came of a command that was typed at a terminal."""
+    """The result of a command that was typed at a terminal."""
 
     returncode: int
     shown: str
@@ -132,8 +132,9 @@ def typed(
     piped: bool = False,
     interrupted: bool = False,
 ) -> Typed:
-    """Run condor_annex at a terminal of its own, where somebody types `answer`; `piped`: its output goes elsewhere;
-    `interrupted`: who is asked presses Ctrl-C instead.
+    """Run condor_annex at a terminal of its own, and type `answer`.
+
+    `piped` sends its output elsewhere; `interrupted` sends Ctrl-C at the question instead of an answer.
     """
     ours, theirs = pty.openpty()
     env = {**site.pool.env, **({"_CONDOR_ANNEX_CONFIRM_ABOVE": above} if above is not None else {})}
@@ -149,7 +150,7 @@ def typed(
             shown += piece
             if interrupted and b"Order it?" in shown:
                 child.send_signal(signal.SIGINT)
-    except OSError:  # nobody has the other end any more
+    except OSError:  # the other end is closed
         pass
     os.close(ours)
     rest = child.communicate(timeout=ANSWER_S)[0] or b""

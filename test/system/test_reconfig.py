@@ -1,4 +1,4 @@
-"""What a reconfig changes in an annexd that runs; and what it does when there is more to do than it may take."""
+"""The effects of a reconfig on a running annexd, and the limits on requests."""
 
 import re
 import time
@@ -10,7 +10,7 @@ from test.system.tool import order_an_hour
 
 
 def reconfigure(site: Site, extra: str) -> str:
-    """What annexd's log says from there on, once it has taken this or refused it."""
+    """Append to the configuration; return annexd's log from then on, once annexd has accepted or refused the change."""
     before = len(site.log())
     site.pool.configure(extra)
 

@@ -17,7 +17,7 @@ SECOND = local_name(REGION)
 
 @pytest.fixture(scope="module")
 def site(cloud: Cloud) -> Iterator[Site]:
-    """A pool that has 81annex for two regions, and no second annexd yet."""
+    """Run a pool that has 81annex for two regions, and no second annexd yet."""
     with Site(cloud) as site:
         site.pool.configure(both_regions(site))
         yield site

@@ -1,4 +1,4 @@
-"""A user gives an annex more machines: a real condor_annex, a real annexd that is killed, and machines that join."""
+"""A user resizes an annex: a real condor_annex, a real annexd that is killed, and machines that join and leave."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from test.system.tool import as_user, condor_annex
 
 @pytest.fixture
 def annex(site: Site) -> dict[str, Any]:
-    """Of two units, that its user calls physics; the one before of that name is cancelled."""
+    """Order an annex of two units named physics, and cancel the previous one of that name; return the reply."""
     condor_annex(site, "-cancel", "physics")
     reply = site.order(AnnexName="physics", TargetCapacity=2)
     assert reply["Result"] == "Success", reply
@@ -30,7 +30,7 @@ def status(site: Site, annex: dict[str, Any]) -> dict[str, Any]:
 
 
 def fleets_of(site: Site, annex: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Those that live, by ID."""
+    """Return the annex's living fleets by ID."""
     token = str(annex["AnnexID"])
     return {str(each["id"]): each for each in site.fleets() if each["config"]["ClientToken"].startswith(f"{token}_")}
 
@@ -110,13 +110,13 @@ def test_the_machines_of_a_further_fleet_join_the_pool_by_the_annexs_own_object(
 
 @pytest.fixture(scope="module")
 def following() -> Iterator[JoiningSite]:
-    """Whose machines look every four seconds for what annexd writes, instead of some four minutes."""
+    """Run a site whose machines poll for annexd's changes every four seconds, instead of some four minutes."""
     with JoiningSite(machines=3, options=("--every=4",)) as site:
         yield site
 
 
 def held(site: JoiningSite, slot: str, until: Path) -> Path:
-    """A job on the machine of this slot that ends once the file `until` is there; its output."""
+    """Submit a job to the machine of this slot that ends once the file `until` exists; return its output."""
     machine = slot.split("@")[1]
     script = f"while [ ! -e {until} ]; do sleep 0.2; done; echo done"
     return site.submit(machine, script, f'requirements = regexp("{machine}", TARGET.Name)')

@@ -1,4 +1,4 @@
-"""A session's id alone opens nothing, on a real pool; and HTCondor's own clients lose no call for that."""
+"""On a real pool, a session ID alone permits nothing, and HTCondor's own clients lose no call because of that."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from test.cloud import Cloud
 from test.system.site import Site
 from test.system.wire import Wire
 
-# For each line of its input, one order in a session that it keeps.
+# Sends one order for each line of input, in a session that it keeps.
 ORDERING = """
 import classad2, json, sys
 from htcondor2 import htcondor2_impl
@@ -27,7 +27,7 @@ for line in sys.stdin:
     address, ad = json.loads(line)
     print(htcondor2_impl._send_generic_payload_command(address, 1000, classad2.ClassAd(ad)._handle)[1], flush=True)
 """
-# Commands with a message and without, mixed, by one process, which takes up its sessions where it can.
+# Sends commands with and without a message from one process, which resumes its sessions where it can.
 MIXED = """
 import classad2, htcondor2, json, sys
 from htcondor2 import htcondor2_impl
@@ -59,7 +59,7 @@ def site(cloud: Cloud, request: pytest.FixtureRequest) -> Iterator[Site]:
 
 
 def session_ids(client: "Customer", wire: Wire) -> set[str]:
-    """What anybody in the network sees when a client orders twice."""
+    """Order twice; return the session IDs that a network observer sees."""
     for _ in range(2):
         assert client.order(wire.address) == 0
     assert len(wire.session_ids()) == 1
@@ -67,7 +67,7 @@ def session_ids(client: "Customer", wire: Wire) -> set[str]:
 
 
 class Customer:
-    """HTCondor's bindings in a process that lives on."""
+    """HTCondor's bindings in a process that keeps running."""
 
     def __init__(self, site: Site, env: dict[str, str]) -> None:
         self._ad = site.request(EndOfLease=1)
@@ -80,7 +80,7 @@ class Customer:
         )
 
     def order(self, address: str) -> int:
-        """The bindings' code; 0 is an answer."""
+        """Send one order; return the bindings' code, where 0 means a reply."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([address, self._ad]) + "\n")
@@ -96,7 +96,7 @@ class Customer:
 
 
 def inherited_ids(site: Site) -> set[str]:
-    """Of the sessions that condor_master gave to annexd; its daemons name them in clear."""
+    """Return the IDs of annexd's sessions inherited from condor_master; HTCondor's daemons send them in clear."""
     environment = Path(f"/proc/{site.pid()}/environ").read_bytes().split(b"\0")
     [private] = [each for each in environment if each.startswith(b"CONDOR_PRIVATE_INHERIT=")]
     found = re.findall(rb"(?:Family)?SessionKey:([^# ]+)#\[", private)
@@ -109,7 +109,7 @@ def command_socket(site: Site) -> CommandSocket:
 
 
 def try_every_command(site: Site, session_id: str) -> None:
-    """By id alone: as a command, and as what a question of condor_ping's is about."""
+    """Try every command with a session ID alone: sent directly, and as the subject of a query like condor_ping's."""
     for number in COMMANDS:
         for carrier in (None, DC_SEC_QUERY, DC_AUTHENTICATE):
             with command_socket(site).connect() as connected:
@@ -138,7 +138,7 @@ def test_knowing_the_session_id_of_a_tokens_user_permits_nothing_and_does_not_di
 
 
 def test_knowing_the_session_id_of_an_fs_user_permits_nothing_and_does_not_disturb_the_user(site: Site) -> None:
-    """The bindings' FS cannot be listened to by a relay, since 25.13: they name the port that they dialled."""
+    """Since 25.13 a relay cannot listen to the bindings' FS, because they name the port that they dialled."""
     owner = WireClient(command_socket(site).connect()).session(DC_NOP_ADMINISTRATOR)
     owner.close()
     check_that_nothing_happens(site, {owner.sid})

@@ -1,4 +1,4 @@
-"""The other ways in which annexd runs: on its own port, two of them, beside a collector that hangs."""
+"""Other deployments of annexd: on its own port, two of them, and beside a collector that hangs."""
 
 import json
 import os
@@ -34,13 +34,13 @@ def names(site: Site) -> set[str]:
 
 
 def addresses(site: Site) -> list[str]:
-    """Return those of both annexds, from their address files."""
+    """Return the addresses of both annexds, from their address files."""
     log = site.pool.directory / "log"
     return [(log / name).read_text().splitlines()[0] for name in (".annexd_address", ".annexd2_address")]
 
 
 def known(site: Site, annexd: str) -> set[str]:
-    """Return the IDs of the living annexes of this annexd's own journal; a look at AWS shows the other's, too."""
+    """Return the IDs of the living annexes in this annexd's own journal; its inventory of AWS has the other's, too."""
     host = site.pool.param("FULL_HOSTNAME")
     shown = site.pool.run(CONDOR_ANNEX, "-name", f"{annexd}@{host}", "-status", "-json")
     assert shown.returncode == 0, shown.stderr
@@ -49,7 +49,7 @@ def known(site: Site, annexd: str) -> set[str]:
 
 @pytest.fixture
 def pair(cloud: Cloud) -> Iterator[Site]:
-    """Two annexds: the second one's configuration is the block of docs/operations.md, as it is written there."""
+    """Run two annexds; the second one's configuration is the block of docs/operations.md, unchanged."""
     second = block(TOP / "docs" / "operations.md", "ANNEXD2 = ")
     with Site(cloud, f"{second}\nANNEXD2.ANNEX_MAX_TARGET_CAPACITY = 1") as site:
         site.wait(lambda: names(site) == {"annexd", "annexd2"}, "both ads")

@@ -1,4 +1,4 @@
-"""condor_set_shutdown names what condor_master becomes at its end: by then annexd has ended, in order."""
+"""condor_set_shutdown sets the program that condor_master executes at its end; by then annexd has ended cleanly."""
 
 import re
 import tempfile
@@ -16,7 +16,7 @@ CONFIG = """
 MASTER_SHUTDOWN_FAREWELL = $(LOCAL_DIR)/farewell
 ANNEXD_DEBUG = D_SECURITY
 """
-# $$ is condor_master's process: it ends its daemons, and becomes this.
+# $$ is condor_master's process, which ends its daemons and then executes this program.
 FAREWELL = """#!/bin/sh
 cp "{directory}/log/AnnexdLog" "{directory}/log_at_the_end"
 echo $$ > "{directory}/farewell.new" && mv "{directory}/farewell.new" "{directory}/said"

@@ -1,4 +1,4 @@
-"""An annexd that cannot start under condor_master, before its log is open: the cause is in that log."""
+"""If annexd fails to start under condor_master before its log is open, the cause is still in that log."""
 
 import sys
 
@@ -9,7 +9,7 @@ FOUND_S = 60.0
 
 
 def starting(pool: Pool, program: str, *config: str) -> None:
-    """Have condor_master start annexd by this Python program, which stands before annexd's own."""
+    """Have condor_master start annexd by a wrapper that runs this Python program first."""
     wrapper = pool.directory / "condor_annexd"
     wrapper.write_text(f"#!{sys.executable}\n{program}\nfrom annexd.service.main import main\nsys.exit(main())\n")
     wrapper.chmod(0o755)

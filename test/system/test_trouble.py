@@ -1,4 +1,4 @@
-"""What may happen to a host and an account while annexd runs: it refuses, says why, and goes on by itself."""
+"""Faults of the host and the account while annexd runs: it refuses orders, says why, and recovers by itself."""
 
 import json
 import re
@@ -41,12 +41,12 @@ def log_of_journal(site: Site) -> Path:
 
 
 def limit_files(site: Site, largest: int) -> None:
-    """As on a disk that is full: no file of annexd's may grow beyond this."""
+    """Limit the size of annexd's files to `largest` bytes, as a full disk would."""
     resource.prlimit(site.pid(), resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
 
 
 def fill_disk(site: Site) -> None:
-    """For the journal; the log, without which no daemon of HTCondor's runs, still has room."""
+    """Fill the disk for the journal; the log, which every HTCondor daemon needs, still has room."""
     while log_of_journal(site).stat().st_size < 2 * len(site.log()) + 100_000:
         site.order()
     limit_files(site, log_of_journal(site).stat().st_size)
@@ -104,7 +104,7 @@ def test_an_unenforced_lease_stops_orders_and_is_reported_in_the_log_and_the_ad(
 
 
 def looks(site: Site) -> int:
-    """How often annexd asked AWS for what lives."""
+    """Return how often annexd has queried AWS for the living fleets."""
     return len(site.cloud.calls("DescribeSpotFleetRequests"))
 
 
@@ -112,7 +112,7 @@ def test_annexd_ends_a_lease_after_three_failed_runs_and_reports_it(site: Site) 
     other = site.order()
     overdue = accepted(site.order(lease_s=15))
     site.wait(lambda: time.time() > overdue["EndOfLease"], "the end of its lease")
-    site.cloud.set_clock_ahead(898)  # beyond 900 s nothing that is signed counts in AWS, and annexd believes no clock
+    site.cloud.set_clock_ahead(898)  # beyond 900 s AWS rejects signatures and annexd trusts no clock
     try:
         site.wait(lambda: (site.ad() or {}).get("AnnexEndedOverdue"), "annexd to end it")
     finally:
@@ -139,7 +139,7 @@ def test_a_lease_function_that_was_changed_by_hand_is_warned_of_in_the_log_and_t
 
 
 def test_a_receipt_with_lone_surrogates_does_not_end_annexd_and_is_reported(site: Site) -> None:
-    """Lone halves of a character end a process that gives them to HTCondor's bindings."""
+    """A lone surrogate ends a process that passes it to HTCondor's bindings."""
     pid, logs, group = site.pid(), site.cloud.client("logs"), log_group_of(site.arn)
     beat(site.cloud, site.arn)
     event = logs.filter_log_events(logGroupName=group, filterPattern=RECEIPT)["events"][-1]

@@ -1,4 +1,4 @@
-"""UID_DOMAIN becomes another one while annexes live: what was accepted before is ended all the same."""
+"""UID_DOMAIN changes while annexes live: annexes and orders of the old domain can still be ended."""
 
 import sys
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from test.cloud import Cloud
 from test.system.site import Site
 
 SUPER_USER = "condor@annexd.test"
-UNDONE_S = 90.0  # the cancel is asked at once, and looked at again after up to 30 s
+UNDONE_S = 90.0  # the cancellation is requested at once, and checked again after up to 30 s
 NEW = "UID_DOMAIN = elsewhere.test\nTRUST_DOMAIN = annexd.test"
 
 
@@ -21,7 +21,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 
 def move(site: Site) -> None:
-    """To another domain, with a restart."""
+    """Change to another domain and restart annexd."""
     site.pool.configure(NEW)
     starts = site.starts()
     site.kill()
@@ -63,7 +63,7 @@ def test_an_order_of_the_old_domain_that_is_stuck_is_undone(site: Site) -> None:
     move(site)
     site.cloud.clear_faults()
     starts = site.starts()
-    site.kill()  # at a start what is stuck is tried at once
+    site.kill()  # at its start annexd retries stuck requests at once
     site.wait_for_restart(starts)
     site.wait(lambda: "Request stuck-1 finished: Failure" in site.log(), "the order to be undone", UNDONE_S)
     assert site.fleets() == []

@@ -1,4 +1,4 @@
-"""What the pool has of an annex: -status and -wait count as condor_status does."""
+"""-status and -wait count an annex's machines in the pool as condor_status does."""
 
 import json
 import signal
@@ -78,7 +78,7 @@ def test_machines_in_the_pool_are_counted_as_condor_status_shows_them(site: Site
 
 @contextmanager
 def waiting(site: Site, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A condor_annex that waits, in a process of its own."""
+    """Run condor_annex -wait in a process of its own while the block runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "annexd.tool.main", "-wait", *arguments],
         env=site.pool.env,
@@ -100,7 +100,7 @@ def next_line(process: subprocess.Popen[str]) -> str:
 
 @pytest.fixture
 def annex_id(site: Site) -> str:
-    """An annex of two machines."""
+    """Order an annex of two machines; return its ID."""
     return str(accepted(site.order(TargetCapacity=2))["AnnexID"])
 
 
@@ -137,7 +137,7 @@ def test_each_line_of_wait_counts_as_condor_status_does_while_machines_come_work
             change()
             now = joined_and_claimed(site, annex_id)
             assert now == expected
-            # annexd may have asked the collector before the change: then a line counts as condor_status did until then.
+            # annexd may have queried the collector before the change; its counts are then between old and new ones.
             while (reported := counts_in(next_line(process))) != now:
                 assert all(min(pair) <= count <= max(pair) for *pair, count in zip(before, now, reported, strict=True))
             before = now
@@ -145,7 +145,7 @@ def test_each_line_of_wait_counts_as_condor_status_does_while_machines_come_work
 
 
 def counts_in(text: str) -> tuple[int, int]:
-    """Joined and claimed in a line of -wait -json; nothing is joined before the collector was asked."""
+    """Return joined and claimed from a line of -wait -json; both are 0 before the collector's first response."""
     line = json.loads(text)
     return line["Joined"] or 0, line["Claimed"] or 0
 

@@ -1,4 +1,4 @@
-"""Who may order, by ALLOW_ANNEX, may do nothing else to the daemon; on a real pool, with HTCondor's own tools."""
+"""ALLOW_ANNEX permits orders and nothing else to a user, on a real pool with HTCondor's own tools."""
 
 import re
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def site(cloud: Cloud) -> Iterator[Site]:
 
 
 def by_token(site: Site, user: str, *scopes: str) -> dict[str, str]:
-    """The environment of a client with this user's token, limited to these scopes, and no other proof."""
+    """Return the environment of a client with this user's token, limited to these scopes, and no other credentials."""
     folder = site.pool.directory / "-".join(["tokens", user, *scopes])
     folder.mkdir(mode=0o700, exist_ok=True)
     (folder / "token").touch(mode=0o600)
@@ -40,14 +40,14 @@ def by_token(site: Site, user: str, *scopes: str) -> dict[str, str]:
 
 
 def may_order(site: Site, env: dict[str, str]) -> bool:
-    """Whether annexd looks at an order: this one would end before it begins."""
+    """Return whether annexd considers this client's order, which is itself invalid: its lease has already ended."""
     [(reply, _code)] = site.send(site.request(EndOfLease=1), env=env)
     return reply is not None
 
 
 @pytest.mark.parametrize("user", ["alice", "bob"])
 def test_a_user_in_allow_annex_orders_and_sees_and_cancels(site: Site, user: str) -> None:
-    """Of this order nothing comes to be, since the keys in its files are not this user's to use."""
+    """The order itself fails, because its key files do not belong to this user."""
     env = by_token(site, user)
     [(reply, _code)] = site.send(site.request(), env=env)
     assert reply is not None
@@ -73,7 +73,7 @@ def test_an_administrator_may_order_without_being_listed(site: Site) -> None:
     ],
 )
 def test_everybody_else_is_refused(site: Site, user: str, scopes: tuple[str, ...]) -> None:
-    """Those that DENY_ANNEX lists, those that no list has, and tokens that were made for something else."""
+    """DENY_ANNEX lists mallory, no list has eve, and alice's tokens are limited to other scopes."""
     assert not may_order(site, by_token(site, user, *scopes))
 
 

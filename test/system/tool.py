@@ -1,4 +1,4 @@
-"""The real condor_annex, in a process of its own, as a user of a site runs it."""
+"""The real condor_annex in a process of its own, as a user of a site runs it."""
 
 import subprocess
 import sys
@@ -22,12 +22,12 @@ def key_options(site: Site) -> tuple[str, ...]:
 
 
 def order_an_hour(site: Site, *options: str, **more: Any) -> Done:
-    """By the installed condor_annex."""
+    """Order an annex for one hour with the installed condor_annex."""
     return site.pool.run(CONDOR_ANNEX, "-lease-duration", "1h", *key_options(site), *options, str(REQUEST), **more)
 
 
 def as_user(site: Site, user: str) -> dict[str, str]:
-    """The environment of somebody who has this user's token, and nothing else."""
+    """Return the environment of a client with this user's token and no other credentials."""
     folder = site.pool.directory / f"tokens-{user}"
     if not folder.exists():
         folder.mkdir(mode=0o700)
@@ -37,7 +37,7 @@ def as_user(site: Site, user: str) -> dict[str, str]:
 
 
 def reconfigure(pool: Pool, settings: str) -> None:
-    """Return when both daemons have read them."""
+    """Append settings to the configuration; return when annexd and the schedd have read them."""
     logs = {"ANNEXD": "Reconfigured", "SCHEDD": "Re-reading config files"}
     before = {daemon: pool.log(daemon).count(word) for daemon, word in logs.items()}
     pool.configure(settings)

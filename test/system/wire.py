@@ -1,4 +1,4 @@
-"""Between a client and a daemon: everything that passes is heard, as a stranger in the network would."""
+"""A relay between a client and a daemon that records all traffic, as a network observer would."""
 
 import re
 import socket
@@ -13,7 +13,7 @@ SESSION_ID = re.compile(rb'Sid = "([^"]+)"')
 
 
 class Wire:
-    """`with Wire(address) as wire:` clients that use wire.address reach the daemon; wire.heard has what both said."""
+    """`with Wire(address) as wire:` clients that use wire.address reach the daemon; wire.heard is their traffic."""
 
     def __init__(self, address: str) -> None:
         self._daemon = Sinful.parse(address)
@@ -26,7 +26,7 @@ class Wire:
         return str(Sinful("127.0.0.1", self._listening.getsockname()[1], kept))
 
     def session_ids(self) -> set[str]:
-        """Those that were named in clear."""
+        """Return the session IDs that were sent in clear."""
         return {each.decode() for each in SESSION_ID.findall(self.heard)}
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""What a shell completes with: the files of completion/, and stand-ins that print what a pool's tools would."""
+"""The files in completion/, and stand-ins that print what a pool's tools would print."""
 
 import json
 from pathlib import Path

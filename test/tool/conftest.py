@@ -1,4 +1,4 @@
-"""The time zone that a test is in, as TZ says it to the C library and so to all that runs; tools for completion."""
+"""Fixtures for the time zone of a test, which TZ sets in the C library and so for all code, and for completion."""
 
 import os
 import time
@@ -12,7 +12,7 @@ from test.tool.completion import TOOLS
 
 @pytest.fixture
 def zone() -> Iterator[Callable[[str], None]]:
-    """A function that sets the zone."""
+    """Yield a function that sets the zone, and restore the zone afterwards."""
     before = os.environ.get("TZ")
     yield _set
     _set(before)
@@ -25,7 +25,7 @@ def utc(zone: Callable[[str], None]) -> None:
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Return an environment with stand-ins that print a pool's output, and a home with profiles."""
+    """Yield an environment with stand-ins that print a pool's output, and a home with profiles."""
     for name, script in TOOLS.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
         (tmp_path / name).chmod(0o755)

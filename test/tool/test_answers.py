@@ -26,7 +26,7 @@ Done = subprocess.CompletedProcess[str]
 
 @dataclass(frozen=True)
 class User:
-    """Someone with a condor_annex, in a time zone."""
+    """A user of condor_annex in a time zone."""
 
     directory: Path
 

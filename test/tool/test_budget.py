@@ -1,4 +1,4 @@
-"""-budget's table, and what stands in the place of a number that there is not."""
+"""The table of -budget, and its cells for missing numbers."""
 
 import json
 from typing import Any

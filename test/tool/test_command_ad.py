@@ -1,4 +1,4 @@
-"""Test the command ad: annexd reads exactly what the user gave."""
+"""Test the command ad: annexd reads exactly the values that the user gave."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_path_that_is_not_text_is_refused_since_the_bindings_would_crash() -> 
 def test_annexd_reads_exactly_the_content_of_the_file(
     tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]
 ) -> None:
-    """Pass values through classad2's writer and annexd's reader; others are refused before."""
+    """Pass values through classad2's writer and annexd's reader; others are refused earlier."""
     file = tmp_path_factory.getbasetemp() / "config.json"
     file.write_text(json.dumps(config))
     with contextlib.suppress(ToolError):

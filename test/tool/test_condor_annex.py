@@ -20,7 +20,7 @@ WITHDRAWAL = 'MyType = "Query"\nTargetType = "Annexd"\nRequirements = TARGET.Nam
 
 
 class User:
-    """Someone with keys, who types commands."""
+    """A user who has keys and runs commands."""
 
     def __init__(self, site: Site) -> None:
         self.site = site

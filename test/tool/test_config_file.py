@@ -1,4 +1,4 @@
-"""Test the config.json: what is kept, what is changed, and what is refused before it does harm."""
+"""Test the config.json: values that are kept, changed, or refused before they do harm."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_all_faults_of_a_file_are_reported_at_once_but_not_thousands(tmp_path: P
 def test_any_file_gives_a_config_or_a_message(
     tmp_path_factory: pytest.TempPathFactory, at: int, replaced: int, by: bytes
 ) -> None:
-    """The example, cut off or with some bytes changed anywhere."""
+    """The file is the example, cut off or with some bytes changed anywhere."""
     assert _is_answered(tmp_path_factory.getbasetemp(), CONTENT[:at] + by + CONTENT[at + replaced :])
 
 

@@ -1,4 +1,4 @@
-"""A cost is an estimate wherever it is shown; what is not known is said, and is never 0."""
+"""A cost is marked as an estimate wherever it is shown; an unknown cost is shown as unknown, and never as 0."""
 
 from __future__ import annotations
 

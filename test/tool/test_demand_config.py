@@ -1,4 +1,4 @@
-"""-demand-config: what it refuses, and which files it replaces.  test/demand starts pools from what it prints."""
+"""-demand-config: the offers it refuses, and the files it replaces.  test/demand starts pools from its output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of neighbouring commands: what holds one request is taken, anything else is called by its name."""
+"""Files of other commands: a file with one request is accepted; any other is refused with the name of its kind."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Ctrl-C while an answer is taken in: what asks again and again ends before its next question."""
+"""Ctrl-C while a response is processed: a command that polls ends before its next request."""
 
 import signal
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ def _handlers() -> Iterator[None]:
     before = {signo: signal.getsignal(signo) for signo in SIGNALS}
     yield
     with suppress(Interrupted):
-        raise_on_signals()  # so that none is held for the next test
+        raise_on_signals()  # no signal stays held for the next test
     for signo, handler in before.items():
         signal.signal(signo, handler)
 

@@ -27,7 +27,7 @@ def keys(
 
 
 def test_the_home_of_the_user_may_be_named_as_in_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTCondor's configuration knows no ~, and after an equals sign no shell replaces it."""
+    """HTCondor's configuration does not expand ~, and no shell expands it after an equals sign."""
     monkeypatch.setenv("HOME", "/home/alice")
     configured = {"ANNEX_DEFAULT_ACCESS_KEY_FILE": "~/id", "ANNEX_DEFAULT_SECRET_KEY_FILE": "~/secret"}
     expected = {"PublicKeyFile": "/home/alice/id", "SecretKeyFile": "/home/alice/secret"}

@@ -1,4 +1,4 @@
-"""Orders without a file: options become the config.json that says the same, or all their faults at once."""
+"""Orders without a file: options become the equivalent config.json, or all their faults are reported at once."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from annexd.tool.options import OPTIONS
 from test.pool.htcondor import TOP
 
 KNOB = re.compile(r'"(ANNEXD?_[A-Z0-9_]+)"')
-LISTED = TOP / "annexd" / "service" / "misspelled_knobs.py"  # their names again
+LISTED = TOP / "annexd" / "service" / "misspelled_knobs.py"  # repeats their names
 CODE = "".join(path.read_text() for path in sorted((TOP / "annexd").rglob("*.py")) if path != LISTED)
 OF_EVERY_DAEMON = re.compile(r'(?:knob|own_integer)\(\s*"([A-Z_]+)"')  # daemoncore puts ANNEXD_ before it
 NO_KNOBS = {"ANNEXD_EU_WEST_1", "ANNEX_HONEST"}  # a local name, and a macro of config.d/80annex-machines

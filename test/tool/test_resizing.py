@@ -1,4 +1,4 @@
-"""Test -resize: valid lines, faults of others, the ad that is sent, and what is printed of the answer."""
+"""Test -resize: valid lines, faults of others, the ad that is sent, and the output."""
 
 from __future__ import annotations
 

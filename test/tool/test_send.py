@@ -14,7 +14,7 @@ from annexd.tool.options import ToolOptions
 def test_a_slow_answer_is_waited_for_with_progress_messages(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The order takes until the second message."""
+    """The order is complete after the second message."""
     over, end, said, notes = *os.pipe(), list[str](), show.notes
 
     def begin(_options: ToolOptions, _ad: object, _whom: str | None, *, explain: bool) -> Child:

@@ -14,9 +14,9 @@ from annexd.tool.times import LATEST_S, read_time, shown_distance, shown_duratio
 
 SetZone = Callable[[str], None]
 BERLIN = "CET-1CEST,M3.5.0,M10.5.0/3"
-LORD_HOWE = "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0"  # half an hour
+LORD_HOWE = "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0"  # summer time is half an hour ahead
 APIA = "Pacific/Apia"  # was west of the date line until the end of 2011-12-29, and had no 2011-12-30
-CARACAS = "America/Caracas"  # set its standard time back by half an hour on 2007-12-09: no summer time, shown twice
+CARACAS = "America/Caracas"  # repeated half an hour on 2007-12-09: it changed its standard time, not to summer time
 ZONES = [
     "UTC0",
     BERLIN,
@@ -32,7 +32,7 @@ NOON_S = 1764586800  # 2025-12-01T11:00:00Z
 
 
 def read(text: str) -> int | str:
-    """Return the time, or why it is refused."""
+    """Return the time, or the reason for its refusal."""
     try:
         return read_time(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""-wait: what it waits for, what it shows, and when it gives up."""
+"""-wait: its goals, its output, and its reasons to give up."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NEW = ANNEX | dict.fromkeys(("Instances", "Running", "Launching", "Booted", "Joi
 
 
 def followed(goal: Goal, *annexes: dict[str, Any], timeout_s: float | None = None) -> list[float]:
-    """Follow an annex through these looks, and return the pauses."""
+    """Follow an annex through these observations, and return the pauses."""
     pauses: list[float] = []
     follow(iter(annexes).__next__, goal, nullcontext(lambda *_: None), timeout_s, pauses.append)
     return pauses

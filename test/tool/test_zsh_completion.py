@@ -1,4 +1,4 @@
-"""Test completion in zsh, at a terminal; test/conftest.py leaves this out where there is no zsh."""
+"""Test completion in zsh, at a terminal; test/conftest.py ignores this file where zsh is not installed."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from test.terminal import type_at
 from test.tool.completion import FOLDER
 
 RC = f"fpath=({FOLDER} $fpath)\nautoload -U compinit\ncompinit -u -D\nPS1='%% '\n"
-SHELL = ("setsid", "--ctty", "zsh", "-d", "-i")  # -d: no configuration of the machine's
+SHELL = ("setsid", "--ctty", "zsh", "-d", "-i")  # -d: without the machine's configuration
 
 
 @pytest.mark.parametrize(

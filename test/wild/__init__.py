@@ -1,14 +1,14 @@
-"""Spot Fleet files as people have them, from public places: what must reach AWS of each, or which words its user gets.
+"""Spot Fleet files from public places, with the request that must reach AWS or the messages that the user must get.
 
-`configs/NAME.json` is the file, `NAME.source.txt` where it is from (account IDs, key names and people are replaced
-there), `NAME.expected.json` what must come of it, by case:
+`configs/NAME.json` is the file, `NAME.source.txt` its source (account IDs, key names and people are replaced), and
+`NAME.expected.json` the expected result, by case:
 
-    options     more of the command line than the file and the lease
-    replaced    what the user would put in for placeholders, before anything is read
-    refused     all that is reported; `by` condor_annex, which reads the file, or by annexd
-    sent        what reaches AWS: the file (`inside` of these members) `without` and `with` these paths, or `exactly`
-                this, where the file's own names or comments are in the way
-    notes       what is said besides
+    options     command-line options besides the file and the lease
+    replaced    the user's replacements for placeholders, made before the file is read
+    refused     all error messages; `by` condor_annex, which reads the file, or by annexd
+    sent        the request that reaches AWS: the file (`inside` these members) `without` and `with` these paths, or
+                `exactly` this if the file's own names or comments prevent that
+    notes       all other messages
 
-The lease's own (ClientToken, ValidUntil and the tags htcondor:*) is checked in every case, and left out of them.
+The lease's own members (ClientToken, ValidUntil and the tags htcondor:*) are checked in every case and omitted here.
 """

@@ -1,4 +1,4 @@
-"""One file on the way of every order: condor_annex's reading of it, annexd's, and AWS's as far as it is emulated."""
+"""Pass one file through condor_annex, annexd and the emulated AWS, like an order."""
 
 import re
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ ROLE = "arn:aws:iam::123456789012:role/HTCondorAnnex-Fleet"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What its user gets: what is said, who refuses it and why, and what has reached AWS."""
+    """The result for the user: the notes, the program that refuses the file and its message, or the fleet in AWS."""
 
     notes: list[str]
     by: str = ""
@@ -42,7 +42,7 @@ class Outcome:
 
 @contextmanager
 def set_up(site: Site) -> Iterator[None]:
-    """As after condor_annex -setup, for as long as it is entered."""
+    """Run the block in the state after condor_annex -setup."""
     s3 = site.cloud.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     site.defaults = _defaults(site)
@@ -67,7 +67,7 @@ def _defaults(site: Site) -> Defaults:
 
 
 def order(site: Site, file: Path, *options: str, api: str = "spot-fleet") -> Outcome:
-    """`condor_annex -lease-duration 1h -public-key-file ... file`, but for the way over the network."""
+    """Run `condor_annex -lease-duration 1h -public-key-file ... file`, except for its network connection to annexd."""
     public, secret = KEYS
     keys = ("-public-key-file", public, "-secret-key-file", secret)
     by = () if "-fleet-api" in options else ("-fleet-api", api)
@@ -96,7 +96,7 @@ def order(site: Site, file: Path, *options: str, api: str = "spot-fleet") -> Out
 
 
 def _as_annexd_reads(ad: dict[str, Any]) -> dict[str, Any]:
-    """What HTCondor's bindings write, line by line, and annexd's reader makes of it."""
+    """Return the ad that annexd reads from the lines that HTCondor's bindings write."""
     written, reader = classad2.ClassAd(ad), AdReader(AdLimits())
     for name in written:
         alone = classad2.ClassAd()
@@ -106,7 +106,7 @@ def _as_annexd_reads(ad: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_templates(site: Site, text: str) -> str:
-    """The text with IDs of launch templates that this account has, which every user has to put in."""
+    """Create the launch templates that the text names, and return the text with their IDs, as users insert them."""
     ec2 = site.cloud.client("ec2")
     known = {each["LaunchTemplateName"] for each in ec2.describe_launch_templates()["LaunchTemplates"]}
     for kind, name, version in TEMPLATE.findall(text):
@@ -124,7 +124,7 @@ def with_templates(site: Site, text: str) -> str:
 
 
 def without_the_leases_own(config: dict[str, Any]) -> dict[str, Any]:
-    """What is left when what annexd adds to every request is taken away."""
+    """Return a config without the members and tags that annexd adds to every request."""
     rest = {name: value for name, value in config.items() if name not in ("ClientToken", "ValidUntil")}
     rest = _without_tags(rest)
     if "LaunchSpecifications" in rest:

@@ -1,4 +1,4 @@
-"""What must come of a file, read from its NAME.expected.json, and applied to it."""
+"""The expected result of a file, read from its NAME.expected.json and applied to it."""
 
 import json
 import re
@@ -13,7 +13,7 @@ STEP = re.compile(r"([A-Za-z]+)|\[(\d+|\*)\]")
 
 @dataclass(frozen=True)
 class Sent:
-    """What reaches AWS, shown as what differs from the file."""
+    """The request that reaches AWS, as differences from the file."""
 
     inside: Sequence[str | int] = ()
     without: Sequence[str] = ()
@@ -71,12 +71,12 @@ def _sent(
     exactly: Mapping[str, Any] | None = None,
     **more: Mapping[str, Any],
 ) -> Sent:
-    """`with` is no name in Python."""
+    """Create a Sent; `with`, a keyword in Python, is among `more`."""
     return Sent(inside, without, more.get("with", {}), exactly)
 
 
 def _places(config: Any, path: str) -> Iterator[tuple[Any, Any]]:
-    """Each holder and name that a path means: LaunchSpecifications[*].UserData, of all of them."""
+    """Yield each holder and name of a path; LaunchSpecifications[*].UserData means those of all specifications."""
     *steps, last = [int(index) if index.isdigit() else index or name for name, index in STEP.findall(path)]
     holders = [config]
     for step in steps:

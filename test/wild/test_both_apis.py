@@ -1,4 +1,4 @@
-"""The same files by EC2 Fleet: what a Spot Fleet would get, EC2 Fleet gets, or its user learns what it has not."""
+"""Test the same files with EC2 Fleet: it gets the same as Spot Fleet, or the user gets a message about the rest."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,14 +19,14 @@ REFUSED = [case for case in cases() if case.sent is None]
 BY_SPOT_FLEET_ONLY = {"37-labs-target-group.json": "LoadBalancersConfig: EC2 Fleet does not register instances"}
 OF_MAINTAIN = ("ExcessCapacityTerminationPolicy", "ReplaceUnhealthyInstances")
 OF_SPOT_FLEET = ("IamFleetRole", "On-Demand instances of a Spot Fleet")
-ROLE_ALONE = "46-notes-ja-wrapper.json"  # in which nothing but the fleet role is wrong
+ROLE_ALONE = "46-notes-ja-wrapper.json"  # only the fleet role is wrong in it
 PLACES = ("InstanceType", "InstanceRequirements", "WeightedCapacity", "Priority")
 ZONES = ("AvailabilityZone", "AvailabilityZoneId")
 
 
 @pytest.fixture
 def annexd(site: Site) -> Iterator[Site]:
-    """One that -setup has prepared."""
+    """Provide an annexd that -setup has prepared."""
     with set_up(site):
         yield site
 
@@ -60,7 +60,7 @@ def test_a_spot_fleet_config_reaches_aws_equally_as_an_ec2_fleet(case: Case, ann
 
 
 def versions(annexd: Site, fleet: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The data of the fleet's own template, by number; the template is removed."""
+    """Return the data of the fleet's own launch template, by version number, and delete the template."""
     ec2, name = annexd.cloud.client("ec2", BYSTANDER), fleet["ClientToken"]
     response = ec2.describe_launch_template_versions(LaunchTemplateName=name)["LaunchTemplateVersions"]
     ec2.delete_launch_template(LaunchTemplateName=name)
@@ -75,14 +75,14 @@ def at(config: Mapping[str, Any], place: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Numbers and truths as texts, as they travel."""
+    """Convert numbers and booleans to text, as they are sent."""
     if isinstance(value, Mapping):
         return {name: plain(value[name]) for name in sorted(value)}
     return str(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else str(value).lower()
 
 
 def of_spot_fleet(config: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each pool that a Spot Fleet's config names: what, where, at which price, made of what."""
+    """Yield a line for each pool of a Spot Fleet's config: type, place, price, and launch specification."""
     price = config.get("SpotPrice")
     for each in config.get("LaunchSpecifications") or ():
         place = each.get("Placement") or {}
@@ -98,14 +98,14 @@ def of_spot_fleet(config: Mapping[str, Any]) -> Iterator[str]:
 def of_ec2_fleet(config: Mapping[str, Any], data: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for each in config["LaunchTemplateConfigs"]:
         made_of = data[each["LaunchTemplateSpecification"]["Version"]]
-        is_copy = "InstanceType" in made_of  # of the user's, which is no part of the file
+        is_copy = "InstanceType" in made_of  # of the user's template, which is not part of the file
         for override in each.get("Overrides") or [{}]:
             zone = next((override[name] for name in ZONES if name in override), "")
             yield line(override, zone, override.get("MaxPrice"), {} if is_copy else as_specification(made_of))
 
 
 def as_specification(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of a launch template that a launch specification calls otherwise, as that has them."""
+    """Rename the parts of a launch template that have other names in a launch specification."""
     groups = [{"GroupId": each} for each in data.get("SecurityGroupIds") or ()]
     groups += [{"GroupName": each} for each in data.get("SecurityGroups") or ()]
     return {**data, "SecurityGroups": groups}

@@ -1,4 +1,4 @@
-"""Spot Fleet files from public places: of each reaches AWS what must, and else its user gets the right words."""
+"""Test Spot Fleet files from public places: the expected request reaches AWS, or the user gets the right messages."""
 
 import json
 import re
@@ -22,7 +22,7 @@ UNTIL = re.compile(r"until \S+ only")
 
 @pytest.fixture
 def annexd(site: Site) -> Iterator[Site]:
-    """One that -setup has prepared."""
+    """Provide an annexd that -setup has prepared."""
     with set_up(site):
         yield site
 

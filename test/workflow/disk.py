@@ -1,4 +1,4 @@
-"""Disks that fail by means of the kernel, in this process only."""
+"""Disk failures that the kernel injects, in this process only."""
 
 import contextlib
 import ctypes
@@ -17,7 +17,7 @@ ALLOW, ERRNO_EIO = 0x7FFF0000, 0x00050005  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRN
 
 @contextlib.contextmanager
 def full(path: Path) -> Iterator[None]:
-    """Forbid every file of this process to grow beyond the size of this one, as on a full disk."""
+    """Let no file of this process grow beyond the size of this one meanwhile, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size, hard))
     try:

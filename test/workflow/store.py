@@ -18,7 +18,7 @@ OWNER = "alice@example.org"
 
 @dataclass(frozen=True)
 class Thing:
-    """What is ordered."""
+    """The content of an order."""
 
     thing: str
     padding: str = ""
@@ -26,7 +26,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class ThingToEnd(Thing):
-    """What another workflow is ordered to do."""
+    """The content of an order to another workflow."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Store:
     billed_without_lease: bool = False
     time_stands_still: bool = False
     seen_asked_at_s: dict[str, float] = field(default_factory=dict)
-    meanwhile: Callable[[], None] = lambda: None  # happens in each pause
+    meanwhile: Callable[[], None] = lambda: None  # called in each pause
 
     def wait(self, seconds: float) -> bool:
         self.now_s += 0.0 if self.time_stands_still else seconds
@@ -86,7 +86,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Put:
-    """A step that puts the order's thing into the store, once, however often it is asked."""
+    """A step that puts the order's thing into the store, once, however often it runs."""
 
     store: Store
     name: str
@@ -120,7 +120,7 @@ def steps(store: Store) -> Workflow[Thing]:
 
 
 def engine(journal: Journal, store: Store, pace: RetryPolicy | None = None) -> Engine:
-    """Return an engine as a newly started daemon makes it, whose random pauses are always the longest."""
+    """Return the engine of a newly started daemon, whose random pauses are always the longest."""
     return Engine(journal, steps(store), pace=pace, now_s=store.clock, wait=store.wait, random=lambda: 1.0)
 
 

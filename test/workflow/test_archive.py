@@ -1,4 +1,4 @@
-"""Ended requests move to the archive completely, despite crashes; and retries over a year do not accumulate records."""
+"""Ended requests move to the archive completely, despite crashes; a year of retries does not pile up records."""
 
 from __future__ import annotations
 

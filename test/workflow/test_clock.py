@@ -1,4 +1,4 @@
-"""The clock is set while an order runs: nothing is given up because of it, and nothing waits for a year."""
+"""The clock is set while an order runs: the order is carried out or undone, and nothing waits for a year."""
 
 from collections.abc import Callable
 

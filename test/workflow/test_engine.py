@@ -261,7 +261,7 @@ def test_two_runs_of_one_order_do_its_steps_once(journal: Journal, store: Store)
 
 
 def test_orders_do_not_wait_for_each_other(journal: Journal) -> None:
-    """Eight orders meet in the middle of a step: that needs all of them to be in it at once."""
+    """Eight orders meet in the middle of a step, which works only if all of them are in it at once."""
     meeting = threading.Barrier(8, timeout=60)
 
     class Meet:

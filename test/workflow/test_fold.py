@@ -1,4 +1,4 @@
-"""A state that is folded on from where it was is the state that the whole history amounts to."""
+"""Folding newer records into a known state gives the same state as folding the whole history."""
 
 from annexd.workflow import Journal, Refused, Retry, Wait, fold
 from test.workflow.store import OWNER, Store, Thing, engine

@@ -22,7 +22,7 @@ BODIES: list[dict[str, object]] = [{"number": number, "text": "ä" * number} for
 
 
 def write(path: Path, bodies: list[dict[str, object]]) -> None:
-    Journal(path).close()  # the tables are in the file then, and only records in its log
+    Journal(path).close()  # so the tables are in the file, and only records in its log
     journal = Journal(path)
     for body in bodies:
         journal.append("1", "step", Kind.INTENT, body)
@@ -133,7 +133,7 @@ def test_a_file_with_a_broken_structure_is_refused_with_the_next_step(path: Path
     journal.append("the-command", "a-step", Kind.INTENT, {})
     journal.close()
     content = path.read_bytes()
-    at = content.index(b"the-commandintent")  # in an index: by it alone the record would not be found any more
+    at = content.index(b"the-commandintent")  # in an index: the record could no longer be found by it
     path.write_bytes(content[:at] + b"x" + content[at + 1 :])
     with pytest.raises(JournalError, match=r"damaged .*restore it from a backup, or move .*\* away"):
         Journal(path)

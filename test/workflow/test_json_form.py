@@ -1,4 +1,4 @@
-"""What the journal keeps of an order is read back as it was, or not at all."""
+"""Values in the journal are read back exactly as they were, or not at all."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

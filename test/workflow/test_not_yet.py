@@ -1,4 +1,4 @@
-"""A step that waits for what the cloud does not know yet has its own patience, and says so once."""
+"""A step that waits for a resource that the cloud does not know yet has its own time limit, and logs it once."""
 
 from pathlib import Path
 

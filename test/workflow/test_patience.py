@@ -13,7 +13,7 @@ OUTAGE = [Retry("no answer")] * 1000
 
 
 def ending(journal: Journal, store: Store, pace: RetryPolicy | None = None) -> Engine:
-    """With a second workflow of one step, which gives nothing up."""
+    """Return an engine with a second workflow of one step, which never gives up."""
     others = {END: Workflow(ThingToEnd, (Put(store, END),), patient=True)}
     return Engine(
         journal, steps(store), others=others, pace=pace, now_s=store.clock, wait=store.wait, random=lambda: 1.0

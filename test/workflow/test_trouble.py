@@ -12,7 +12,7 @@ from annexd.workflow.journal_health import SLOW_S, JournalHealth
 from test.workflow import disk
 from test.workflow.store import OWNER, Store, Thing, engine, steps
 
-ORDER = Thing("x", "p" * 20_000)  # larger than what SQLite has set aside in its files
+ORDER = Thing("x", "p" * 20_000)  # larger than the free space that SQLite keeps in its files
 SYNC_FAILS = """
 import json, sys
 from pathlib import Path
@@ -98,7 +98,7 @@ def test_a_record_that_the_disk_does_not_confirm_is_unknown(path: Path) -> None:
     assert child.stdout.startswith("[true, "), child.stderr
     assert '["1"]]' in child.stdout
     journal = Journal(path)
-    assert set(journal.unfinished()) in ({"1"}, {"1", "2"})  # so unknown
+    assert set(journal.unfinished()) in ({"1"}, {"1", "2"})  # so it is unknown
     journal.close()
 
 

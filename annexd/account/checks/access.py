@@ -30,7 +30,7 @@ def _repair(error: AccountError) -> str:
 
 
 def clock(view: View) -> Iterator[Finding]:
-    """Compare clocks by the responses so far, so this check follows others."""
+    """Compare clocks by the responses so far, so this check must follow others."""
     skew_s = view.session.skew_s
     if abs(skew_s) <= MAX_SKEW_S:
         yield view.ok("clock", f"within {MAX_SKEW_S} s of AWS's")

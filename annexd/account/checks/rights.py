@@ -4,7 +4,7 @@ A refusal is proof.  Success is not: whether a fleet's DryRun checks iam:PassRol
 Credentials for -setup need not order, so for them a refusal is a fault only if it concerns every principal: an
 organization's policy applies to the whole account.  Keys that may not see the stack are for orders, and for them a
 refusal is a fault.
-A refusal of the API that ANNEX_FLEET_API does not name is no fault: no order needs it.
+A refusal of the API that ANNEX_FLEET_API does not name is not a fault: no order needs it.
 """
 
 import json
@@ -28,8 +28,8 @@ END: Final = "right to end"
 NO_PROOF: Final = "AWS's DryRun succeeds, but it may not check iam:PassRole and ec2:RunInstances"
 POLICIES: Final = "attach templates/policies/user.json to users who order, and daemon.json to annexd's own keys"
 TAGS: Final = [{"Key": "htcondor:annex-id", "Value": "check-setup"}]
-NO_TEMPLATE: Final = "htcondor-annex-check-setup"  # there is none of this name
-IMAGE: Final = "ami-00000000000000000"  # of a DryRun; AWS looks for images when it launches
+NO_TEMPLATE: Final = "htcondor-annex-check-setup"  # no template has this name
+IMAGE: Final = "ami-00000000000000000"  # for a DryRun; AWS checks images only at the launch
 
 
 def right_to_order(view: View) -> Iterator[Finding]:
@@ -55,7 +55,7 @@ def _order_by(view: View, api: str, check: str) -> Finding:
     found = [
         _judged(view, check, operation, error)
         for operation, error in refusals.items()
-        if error is not None and not errors.is_not_found(error)  # of a template that is none
+        if error is not None and not errors.is_not_found(error)  # of a template that does not exist
     ]
     faults = [each for each in found if each.is_fault]
     return next(iter([*faults, *found]), view.ok(check, NO_PROOF))

@@ -31,7 +31,7 @@ from annexd.aws.errors import SHAPE_ERRORS
 from annexd.workflow import Refused, Retry
 
 LONGEST: Final = 500  # of a quoted message
-INVALID_REQUEST: Final = "InvalidRequest"  # HTCondor's word (command_strings.h): the requester can correct it
+INVALID_REQUEST: Final = "InvalidRequest"  # HTCondor's result (command_strings.h): the requester can correct it
 
 
 class Access(Protocol):
@@ -41,7 +41,7 @@ class Access(Protocol):
 
 
 def no_access(target: AccountTarget, /) -> Clients:
-    """Refuse every account: an order that names its images by their IDs needs none."""
+    """Refuse access to every account: an order that names its images by their IDs needs no access."""
     raise Refused(f"nothing in {target.endpoints.region} can be queried here", untouched=True, local=True)
 
 
@@ -121,7 +121,9 @@ class KeyFiles:
             raise _unusable(message) from error
 
     def _reader(self, requester: Requester) -> str:
-        """Return who reads the files: the owner's account at the time of the order, in today's UID_DOMAIN."""
+        """Return the user whose rights read the files: the owner's account at the time of the order, in today's
+        UID_DOMAIN.
+        """
         account, uid_domain = requester.account, self._defaults.uid_domain
         return f"{account}@{uid_domain}" if account and uid_domain else requester.owner
 
@@ -142,14 +144,16 @@ class KeyFiles:
             raise Refused("; ".join(faults), untouched=True, local=True)
 
     def _check_account(self, target: AccountTarget, clients: Clients) -> None:
-        """Refuse keys of another account: there the order's resources look gone, and would be created a second time."""
+        """Refuse keys of another account: in it the order's resources appear to be gone, and would be created a second
+        time.
+        """
         arn, whose = target.lease_function_arn, _whose(target.requester)
         expected = account_of_function(arn)
         try:
             with translate_aws_errors(f"GetCallerIdentity with {whose}"):
                 found = clients.account()
         except (Retry, Refused) as error:
-            error.untouched = True  # of what the order is about
+            error.untouched = True  # of the order's subject
             raise
         if found != expected:
             message = (

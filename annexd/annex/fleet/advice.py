@@ -10,7 +10,7 @@ from typing import Final
 
 CONSOLE: Final = "the EC2 console has the whole history: Spot Requests, the request's ID, tab History"
 LATER: Final = "AWS retries automatically"
-# The first that fits counts.  Descriptions name image, system and zone of the launch specification in any case.
+# The first match counts.  Descriptions name image, system and zone of the launch specification in any case.
 ADVICE: Final = {
     r"explicit deny|service control policy": (
         "a policy of the account or its organization (a service control policy) forbids what the fleet does: ask the "
@@ -56,7 +56,7 @@ ADVICE: Final = {
         "AWS refuses what the file asks for: correct it and order again"
     ),
 }
-GENERIC: Final = "allLaunchSpecsTemporarilyBlacklisted"  # AWS's own next event, and no reason
+GENERIC: Final = "allLaunchSpecsTemporarilyBlacklisted"  # AWS's own follow-up event, not a reason
 DIED: Final = (  # EC2 user guide, "Instance terminates immediately": a key that cannot be used, a bad snapshot, a quota
     "usually a volume cannot be created: AWSServiceRoleForEC2SpotFleet and AWSServiceRoleForEC2Spot may not use its "
     "key, its snapshot is invalid, or a quota of volumes is used up; the EC2 console shows which: Instances, the "
@@ -69,6 +69,6 @@ NO_REASON: Final = (
 
 
 def advice(quoted: str) -> str:
-    """Return meaning and next step of what AWS says, or where to look."""
+    """Return the meaning of AWS's text and the next step, or where to look."""
     found = (advice for pattern, advice in ADVICE.items() if re.search(pattern, quoted, re.IGNORECASE))
     return next(found, CONSOLE)

@@ -1,8 +1,8 @@
-"""Read out of AWS's words which capacity it has just refused, and which it has taken back.
+"""Read from AWS's messages which capacity it has just refused, and which it has taken back.
 
-The sources are the events of a fleet's history, which name the instance type, sometimes the zone and never
-the market; and in the StateReason of instances.  AWS promises no wording, so what is not recognised is no news.
-Sources of each: test/cloud/evidence.toml, docs/demand.md.
+The sources are the events of a fleet's history, which name the instance type, sometimes the zone and never the market,
+and the StateReason of instances.  AWS promises no wording, so unrecognised text is ignored.  Sources of each:
+test/cloud/evidence.toml, docs/demand.md.
 """
 
 import re
@@ -19,7 +19,7 @@ from annexd.annex.request.markets import ON_DEMAND, SPOT, FleetScope
 from annexd.annex.translate_aws_errors import translate_aws_errors
 from annexd.aws import answers
 
-LONGEST_REASON: Final = 290  # with what stands for the part that is cut out, 300
+LONGEST_REASON: Final = 290  # 300 with the mark for the part that is cut out
 REPORTING_KINDS: Final = frozenset({ERROR, "information"})  # types of events
 NO_ROOM: Final = "Server.InsufficientInstanceCapacity"  # StateReason, botocore's EC2 model
 ZONE: Final = r"[a-z]{2,4}(?:-[a-z]{2,12}){1,2}-\d{1,2}(?:[a-z]|(?:-[a-z0-9]{1,6}){1,3})\b"  # local zones, too
@@ -29,7 +29,7 @@ SPECIFICATION: Final = re.compile(
     rf'(?:^|")(?P<kind>{KIND}), [^,":]{{1,64}}, [^,":]{{1,40}}(?:, (?P<zone>{ZONE}))?', re.ASCII
 )
 SUFFICIENT: Final = re.compile(rf"sufficient (?P<kind>{KIND}) capacity|instance type \((?P<other>{KIND})\)", re.ASCII)
-# The zone that was asked for is in parentheses; further on stand those that have capacity.
+# The requested zone is in parentheses; those that have capacity follow.
 ASKED_ZONE: Final = re.compile(rf"Availability Zone(?: you requested)? \((?P<zone>{ZONE})\)", re.ASCII)
 OF_SPOT: Final = re.compile(r"\bspot\b|MaxSpotInstanceCount|spotInstanceCountLimit", re.IGNORECASE)
 OF_ON_DEMAND: Final = re.compile(r"on-demand|VcpuLimit|vCPU (capacity|limit)|InstanceLimitExceeded", re.IGNORECASE)
@@ -52,8 +52,8 @@ MOST_TAKEN: Final = 10_000  # instances: an account may lose as many in an hour
 class CapacityNews:
     """A refusal at a time by AWS's clock.
 
-    `instance_type` None: AWS names none.  `zone` None: it names none, so that it may be any.  `markets`: those that it
-    may be of.  `is_limit`: the account may have no more, and it is nobody's pool that is empty.
+    `instance_type` None: AWS names none.  `zone` None: AWS names none, so it may be any zone.  `markets`: the possible
+    ones.  `is_limit`: the account has reached a limit; no capacity pool is empty.
     """
 
     instance_type: str | None
@@ -66,7 +66,7 @@ class CapacityNews:
 
 @dataclass(frozen=True)
 class Taken:
-    """An instance that AWS took back, or could not start for want of capacity.  `at_s` None: AWS gives no time."""
+    """An instance that AWS took back, or could not start for lack of capacity.  `at_s` None: AWS gives no time."""
 
     instance_id: str
     pool: CapacityPool
@@ -78,8 +78,8 @@ class Taken:
 class FleetCapacity:
     """The reports about capacity from one reading of a fleet's history.
 
-    `launched`: how many instances it has started.  `is_silent`: AWS gives no reason of any kind why it has no more, and
-    nobody ended it with its instances.
+    `launched`: how many instances it has started.  `is_silent`: AWS gives no reason why the fleet has no more
+    instances, and nobody ended it with its instances.
     """
 
     fleet_id: str
@@ -96,7 +96,7 @@ class FleetCapacity:
 
 
 def refusals_in(events: Iterable[Event], markets: tuple[str, ...]) -> Iterator[CapacityNews]:
-    """Yield what events say about capacity; `markets`: those of the fleet, for words that name none."""
+    """Yield the refusals of capacity in events; `markets`: those of the fleet, for texts that name no market."""
     for event in events:
         text = f"{event.sub_type}: {event.about}" if event.about else event.sub_type
         is_limit = bool(LIMITS.search(text))
@@ -116,7 +116,7 @@ def _pool_in(text: str) -> tuple[str | None, str | None]:
 def _markets_in(text: str, markets: tuple[str, ...]) -> tuple[str, ...]:
     """Return the markets of an event.
 
-    The sub-type spotFleetRequestConfigurationInvalid shows none: EC2 Fleets of On-Demand have it, too.
+    The sub-type spotFleetRequestConfigurationInvalid shows no market: On-Demand EC2 Fleets have it, too.
     """
     of_spot, of_on_demand = OF_SPOT.search(text), OF_ON_DEMAND.search(text)
     if bool(of_spot) == bool(of_on_demand):
@@ -127,7 +127,7 @@ def _markets_in(text: str, markets: tuple[str, ...]) -> tuple[str, ...]:
 def taken_back(ec2: Any) -> list[Taken]:
     """Return the account's instances that AWS took back within the hour in which it shows them.  One call a page.
 
-    Those of others count as well: the pool is the same.  Raises Retry or Refused.
+    Other users' instances count as well: the pool is the same.  Raises Retry or Refused.
     """
     filters = [
         {"Name": "state-reason-code", "Values": [*sorted(INTERRUPTED), NO_ROOM]},

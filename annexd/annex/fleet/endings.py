@@ -1,7 +1,7 @@
-"""Report why instances of a fleet ended without being asked to: AWS's reason, and a machine's own last message.
+"""Report why instances of a fleet ended by themselves: AWS's reason, and a machine's own last message.
 
 A machine that cannot be configured says why on its console, and turns itself off.  So does an idle machine, which has
-said before that HTCondor may start.  One console of each fleet is read, since the cause is mostly the same for all.
+reported before that HTCondor may start.  One console of each fleet is read, since the cause is mostly the same for all.
 GetConsoleOutput has the last 64 KiB, minutes late, and for an hour (EC2 API reference); botocore decodes its base64.
 """
 
@@ -53,7 +53,7 @@ def _reason(seen: Mapping[str, Any]) -> str:
 
 
 def _message_of(ec2: Any, instance_id: str) -> str:
-    """Return why this machine could not join; empty if it could, or as long as AWS has no output of it."""
+    """Return why this machine could not join; empty if it could, or as long as AWS has no output."""
     try:
         with translate_aws_errors("GetConsoleOutput"):
             answer = ec2.get_console_output(InstanceId=instance_id)

@@ -1,6 +1,6 @@
 """Read the history of a fleet: the only place in which AWS says why an accepted fleet starts nothing.
 
-One reading serves all who ask: EC2 allows bursts of 100 such calls and 5 a second for an account and region (EC2
+One reading serves all callers: EC2 allows bursts of 100 such calls and 5 a second for an account and region (EC2
 developer guide, "Request throttling"), shared by all its users.
 """
 

@@ -1,7 +1,7 @@
-"""Ask AWS, with the requester's keys, for what a request says of its images and only AWS knows.
+"""Look up the facts about a request's images that only AWS knows, with the requester's keys.
 
-It is asked before the order is accepted: nothing is made yet, and the journal holds the answer.  A value that is not an
-image's ID is never shown: with lent keys it would be one of the administrator's secrets.
+This happens before the order is accepted: nothing is created yet, and the journal holds the result.  A value that is
+not an image's ID is never shown: with lent keys it would be one of the administrator's secrets.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ def resolved(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the command ad with the IDs of its images and the names of their root devices, and its notes.
 
-    Nothing is asked where it names neither a parameter nor a root volume.  Raises InvalidRequest, Refused or Retry.
+    AWS is not called if the ad names neither a parameter nor a root volume.  Raises InvalidRequest, Refused or Retry.
     """
     parameters, sizes = parameters_in(ad), root_sizes_in(ad)
     if not parameters and not sizes:
@@ -83,7 +83,7 @@ def _explained(error: Refused, action: str) -> Refused:
 
 
 def _root_devices(ec2: Any, sizes: Mapping[str, list[object]]) -> dict[str, str]:
-    """Return the names by image.  Raises InvalidRequest for images that are not there, or larger than their volume."""
+    """Return the names by image.  Raises InvalidRequest for images that are missing or larger than their volume."""
     faults: list[str] = []
     devices = {image: _root_device(ec2, image, wanted, faults) for image, wanted in sizes.items()}
     if faults:
@@ -117,7 +117,7 @@ def _described(ec2: Any, image: str) -> list[Mapping[str, Any]]:
 
 
 def _size_of(image: Mapping[str, Any], device: str) -> int:
-    """Return the size of the snapshot of its root volume, in GiB; 0 where the image does not say it."""
+    """Return the size of the snapshot of its root volume, in GiB; 0 if the image does not specify it."""
     for mapping in image.get("BlockDeviceMappings") or ():
         if mapping.get("DeviceName") == device and (size := (mapping.get("Ebs") or {}).get("VolumeSize")):
             return int(size)

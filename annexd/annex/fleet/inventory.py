@@ -1,4 +1,4 @@
-"""List the fleets of both kinds, and their instances, that annexd made in an account, and no others.
+"""List the fleets of both kinds, and their instances, that annexd created in an account, and no others.
 
 A fleet belongs to an annex if its client token has annexd's form: only the fleet's requester could set it.
 An instance belongs to its fleet by a tag that only AWS can set.
@@ -62,7 +62,7 @@ class Fleet:
     target: int | None = None  # units of capacity, like `fulfilled`
     fulfilled: float | None = None
     valid_until_s: float | None = None
-    is_one_time: bool = False  # its Type is request: what it loses is not replaced
+    is_one_time: bool = False  # its Type is request: lost instances are not replaced
     scope: FleetScope = ANY_SCOPE
 
     @property
@@ -125,7 +125,7 @@ class Inventory:
     """The fleets and instances of an account at one time."""
 
     fleets: tuple[Fleet, ...]
-    instances: tuple[Instance, ...]  # of our fleets, and stamped ones of fleets that are gone
+    instances: tuple[Instance, ...]  # of our fleets, and stamped ones of fleets that no longer exist
 
     def living(self) -> dict[str, Fleet]:
         """Return the listed fleets that have instances or may launch some, by ID."""
@@ -160,7 +160,7 @@ def _list(ec2: Any, kind: FleetKind) -> dict[str, Fleet | None]:
 
 
 def _asked_for(ec2: Any, fleet_id: str) -> dict[str, Fleet | None]:
-    """Look up a fleet that no list had, which proves nothing; return none if AWS says that it does not exist."""
+    """Look up a fleet that is in no list, which proves nothing; return no fleet if AWS says that it does not exist."""
     kind = kind_of(fleet_id)
     with translate_aws_errors(f"{kind.describe} {fleet_id}"):
         try:
@@ -174,7 +174,7 @@ def _asked_for(ec2: Any, fleet_id: str) -> dict[str, Fleet | None]:
 def fleets_of_annex(ec2: Any, annex_id: str, fleet_ids: Sequence[str]) -> list[Fleet]:
     """Return the fleets of one annex: by their IDs if any is known, else from the lists.  Raises Retry or Refused.
 
-    Each is asked for by itself: of several EC2 shows none if one is gone.
+    Each is requested in a call of its own: if one of several no longer exists, EC2 returns none of them.
     """
     looks = [_asked_for(ec2, each) for each in fleet_ids] or [_list(ec2, kind) for kind in KINDS]
     found = [fleet for look in looks for fleet in look.values()]
@@ -207,7 +207,7 @@ def end_fleet(ec2: Any, fleet_id: str, state: str) -> None:
 
 
 def cancel_fleet(ec2: Any, fleet_id: str) -> None:
-    """End a fleet with its instances; a fleet that has already ended is no error.  Raises Retry or Refused.
+    """End a fleet with its instances; a fleet that has already ended is not an error.  Raises Retry or Refused.
 
     If AWS denies that, the fleet is ended without them, and `terminate` ends them: EC2 Fleet requires its caller's
     right to terminate instances, and it is undocumented whether that right on fleet instances is enough.
@@ -233,9 +233,9 @@ def _check_refusals(answer: Mapping[str, Any], kind: FleetKind, fleet_id: str) -
 
 
 def stop_fleet(ec2: Any, fleet_id: str) -> None:
-    """Stop a fleet from launching more; its instances run on.  Raises Retry or Refused.
+    """Stop a fleet from launching more; its instances keep running.  Raises Retry or Refused.
 
-    Both APIs end a fleet so, of either type: its target can be changed for the type maintain only.
+    Both APIs end fleets of either type in this way: only the type maintain allows a change of the target.
     """
     kind = kind_of(fleet_id)
     with translate_aws_errors(f"{kind.end} {fleet_id}"):

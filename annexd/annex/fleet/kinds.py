@@ -13,17 +13,17 @@ from typing import Any, Final
 from annexd.aws import answers
 
 LAUNCHING: Final = frozenset({"submitted", "active", "modifying"})
-RUNNING_ON: Final = frozenset({"cancelled_running", "deleted_running"})  # ended, and its instances were not
+RUNNING_ON: Final = frozenset({"cancelled_running", "deleted_running"})  # ended, but its instances were not
 TERMINATING: Final = frozenset({"cancelled_terminating", "deleted_terminating"})
-OVER: Final = frozenset({"cancelled", "deleted", "failed"})  # AWS's own word for that all its instances are gone
+OVER: Final = frozenset({"cancelled", "deleted", "failed"})  # AWS's own state: all its instances are gone
 ENDED: Final = OVER | RUNNING_ON | TERMINATING
 
 
 @dataclass(frozen=True)
 class FleetKind:
-    """One API: the operations as AWS names them, botocore's methods, and the members of calls and answers."""
+    """One API: the operations as AWS names them, botocore's methods, and the members of calls and responses."""
 
-    name: str  # for people
+    name: str  # shown to people
     resource: str  # AWS's type of resource, in tags and ARNs
     prefix: str  # of IDs
     instance_tag: str  # on its instances; nobody but AWS can set an aws: tag
@@ -42,12 +42,12 @@ class FleetKind:
     history_id: str
 
     def request_of(self, seen: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return where a description has the client token, the validity and the type.  Raises UnknownShape."""
+        """Return the part of a description with the client token, the validity and the type.  Raises UnknownShape."""
         found: Mapping[str, Any] = answers.value(seen, self.request, dict) if self.request else seen
         return found
 
     def target_of(self, seen: Mapping[str, Any]) -> object:
-        """Return the units of capacity that were asked for."""
+        """Return the requested units of capacity."""
         if self.request:
             return self.request_of(seen).get("TargetCapacity")
         wanted = seen.get("TargetCapacitySpecification")

@@ -26,7 +26,7 @@ SHORT_LIFE_S: Final = 180.0  # machines that cannot join turn themselves off aft
 MOST_QUOTED: Final = 2
 LONGEST_QUOTE: Final = 300
 LONGEST_TEXT: Final = 1200
-BAD_NEWS: Final = frozenset(  # of type information
+BAD_NEWS: Final = frozenset(  # events of type information
     {"launchSpecTemporarilyBlacklisted", "launchSpecUnusable", "fleetProgressHalted"}
 )
 
@@ -90,7 +90,7 @@ class _Judgement:
 def _judgements(
     ec2: Any, suspects: Sequence[Fleet], instances: Mapping[str, int], now_s: float
 ) -> Iterator[_Judgement]:
-    """Yield one for each fleet.  After AWS throttles or answers in an unknown shape, the rest waits."""
+    """Yield one for each fleet.  After AWS throttles or responds in an unknown shape, the rest waits."""
     why_not = ""
     for place, fleet in enumerate(suspects):
         if place == MOST_ASKED:
@@ -132,7 +132,7 @@ def _is_short(fleet: Fleet, instances: int) -> bool:
 
 
 def _since_s(fleet: Fleet, now_s: float) -> float:
-    """Return from when on a fleet's history matters."""
+    """Return the time since when a fleet's history matters."""
     created_s = fleet.created_s or 0.0
     return created_s if fleet.state in ENDED else max(created_s, now_s - RECENT_S)
 
@@ -145,7 +145,9 @@ def _history(events: Sequence[Event]) -> History:
 
 
 def _quotes(events: Sequence[Event]) -> Iterator[str]:
-    """Yield each bad news once, even if repeated for many launch specifications; AWS's summary only if it is alone."""
+    """Yield each bad news once, even if repeated for many launch specifications; AWS's summary only if nothing else
+    exists.
+    """
     quotes: dict[tuple[str, str], str] = {}
     for _, kind, sub_type, about in events:
         description = shortened(about, LONGEST_QUOTE)

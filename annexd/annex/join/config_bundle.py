@@ -1,6 +1,6 @@
 """The config bundle of an annex: a tarball with which each of its machines configures itself.
 
-    annex.json             the annex it is for: a machine of another annex refuses it
+    annex.json             the annex that it belongs to: a machine of another annex refuses it
     50-condor-annex.conf   for HTCondor's configuration folder
     annex.token            the annex's own token, for SEC_TOKEN_SYSTEM_DIRECTORY
     ...                    the requester's files, also for the configuration folder
@@ -125,7 +125,7 @@ def _join_of(order: FleetOrder) -> JoinOrder:
 
 
 def _own(order: FleetOrder, join: JoinOrder, present: Present) -> dict[str, bytes]:
-    """Build the configuration and annex.json, from which a machine computes the end like annexd and the function."""
+    """Build the configuration and annex.json, from which a machine computes the end as annexd and the function do."""
     moved = {lease.TAG_LEASE_END: lease.utc(present.end_s)}
     if present.cancelled_s is not None:
         moved[lease.TAG_CANCELLED] = lease.utc(present.cancelled_s)

@@ -1,4 +1,4 @@
-"""The answer of a quote: one JSON object, which condor_annex shows as text or as it is."""
+"""The content of a quote: one JSON object, which condor_annex shows as text or unchanged."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ NOT_IN_IT: Final = (
 
 @dataclass(frozen=True)
 class Quote:
-    """All that was found out; `assumed_linux`: images whose platform and volumes could not be seen."""
+    """All findings; `assumed_linux`: images whose platform and volumes could not be read."""
 
     capacity: Capacity
     pools: tuple[PricedPool, ...]
@@ -117,7 +117,7 @@ def _pool(priced: PricedPool, capacity: Capacity) -> Json:
         "Weight": float(pool.weight),
         "MostSpotInstances": most_instances(capacity.spot_units, [pool.weight]),
         "MostOnDemandInstances": most_instances(capacity.on_demand_units, [pool.weight]),
-        "PriceBound": dollars(bound),  # of a unit and hour, as SpotPrice has it
+        "PriceBound": dollars(bound),  # per unit and hour, like SpotPrice
         "PriceBoundIsSent": priced.is_bound_sent,
         "OnDemandPrice": dollars(priced.on_demand),
         "SpotPrices": {zone: _spot(prices) for zone, prices in priced.spot.items()},

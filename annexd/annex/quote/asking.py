@@ -1,4 +1,4 @@
-"""Ask AWS for what a quote is better with, and can be without: a right that is missing makes it unknown, no refusal."""
+"""Ask AWS for data that improves a quote but is not required: without the permission it is unknown, not a refusal."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -12,14 +12,14 @@ MOST: Final = 20
 
 
 class Asking:
-    """Keeps which rights were missing, and what else kept AWS from answering; each once."""
+    """Collects the missing permissions and the other failures of calls, each once."""
 
     def __init__(self) -> None:
         self.missing: dict[str, None] = {}
         self.troubles: dict[str, None] = {}
 
     def ask(self, right: str, call: Callable[[], Answer]) -> Answer | None:
-        """Return what the call gives, or None.  `right`: IAM's name of the action that it needs."""
+        """Return the result of the call, or None.  `right`: IAM's name of the action that it needs."""
         if right in self.missing:
             return None
         try:
@@ -33,7 +33,7 @@ class Asking:
         return None
 
     def trouble(self, message: str) -> None:
-        """Keep what else there is to say; not of everything that a hostile endpoint could be asked."""
+        """Keep a message, cut to LONGEST; at most MOST messages, since a hostile endpoint could cause any number."""
         if len(self.troubles) < MOST:
             self.troubles[message[:LONGEST]] = None
 

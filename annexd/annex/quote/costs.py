@@ -1,6 +1,6 @@
-"""The cost of an order: the most, by its price bounds, and an estimate at present and past Spot prices.
+"""The cost of an order: the maximum, by its price bounds, and an estimate at present and past Spot prices.
 
-A most is a most only if all of it is known: a price that is not known is named, and counts for nothing but "unknown".
+A maximum is valid only if every price is known: an unknown price is named, and makes the maximum "unknown".
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,16 +15,17 @@ from annexd.annex.quote.pools import Capacity, Pool
 from annexd.annex.quote.spot_prices import SpotPrices
 from annexd.annex.quote.sums import WeightedPrice, alone, most_dollars, most_instances
 
-HOURS_OF_MONTH: Final = 28 * 24  # of the shortest: EBS bills a part of the month that it is (EBS pricing page)
+HOURS_OF_MONTH: Final = 28 * 24  # of the shortest month: EBS bills a fraction of the current month (EBS pricing page)
 LATE_S: Final = 2 * 300  # two runs of the lease function, until which an instance may be billed after the end
 HOUR_S: Final = 3600
 
 
 @dataclass(frozen=True)
 class PricedPool:
-    """A pool and what an hour of one of its instances costs, in dollars; None: unknown.
+    """A pool and the cost of one of its instances for an hour, in dollars; None: unknown.
 
-    `bound`: of Spot capacity, what is sent or AWS's own, the On-Demand price.  `beside`: of its volumes.
+    `bound`: for Spot capacity, the bound that is sent, or else AWS's own, the On-Demand price.  `beside`: the cost of
+    its volumes.
     """
 
     pool: Pool
@@ -36,11 +37,11 @@ class PricedPool:
 
     @property
     def is_bound_sent(self) -> bool:
-        """Return whether the request itself says the bound."""
+        """Return whether the request itself has the bound."""
         return self.pool.price_bound is not None
 
     def offers(self, price: Callable[[SpotPrices], Fraction]) -> Iterator[WeightedPrice]:
-        """Yield what this pool costs in each of its zones; nobody pays more than the bound."""
+        """Yield the cost of this pool in each of its zones; nobody pays more than the bound."""
         for prices in self.spot.values():
             asked = price(prices)
             yield WeightedPrice(self.pool.weight, asked if self.bound is None else min(asked, self.bound))
@@ -48,7 +49,7 @@ class PricedPool:
 
 @dataclass(frozen=True)
 class Most:
-    """Dollars that the whole order can cost at most; None: unknown.  `unknown` names what is not known."""
+    """The maximum cost of the whole order in dollars; None: unknown.  `unknown` names what is not known."""
 
     instances: Fraction | None
     volumes: Fraction | None
@@ -71,11 +72,11 @@ def priced(
     prices: ListPrices,
     unknown: dict[str, None],
 ) -> PricedPool:
-    """Look up all of a pool; `unknown` is added to."""
+    """Look up all prices of a pool, and add the unknown ones to `unknown`."""
     on_demand = _on_demand(pool, images, prices)
     bound = pool.price_bound
     if bound is None and on_demand is not None:
-        bound = rounded_up(on_demand / pool.weight)  # of a unit, as it can be sent
+        bound = rounded_up(on_demand / pool.weight)  # per unit, as it can be sent
     bound = None if bound is None else bound * pool.weight
     volumes = _volumes(pool, images, prices, unknown)
     here = {zone: each for zone, each in spot.items() if zones is None or zone in zones}
@@ -83,7 +84,7 @@ def priced(
 
 
 def platform_of(pool: Pool, images: Mapping[str, Image]) -> str:
-    """Return AWS's word for it; of an image that cannot be seen, Linux is assumed."""
+    """Return AWS's name of the platform; for an image that cannot be read, Linux is assumed."""
     image = images.get(pool.image or "")
     return LINUX if image is None else image.platform
 
@@ -114,7 +115,7 @@ def _volumes(pool: Pool, images: Mapping[str, Image], prices: ListPrices, unknow
 def most_of(
     capacity: Capacity, pools: Sequence[PricedPool], address: Fraction | None, length_s: float, unknown: Iterable[str]
 ) -> Most:
-    """Return the most that it can cost until its end, which comes in `length_s`; see LATE_S."""
+    """Return the maximum cost until its end, which is `length_s` away; see LATE_S."""
     missing = dict.fromkeys(unknown)
     hours = Fraction(int(length_s) + LATE_S + 1, HOUR_S)
     missing |= dict.fromkeys(_unknown_prices(capacity, pools))
@@ -137,12 +138,12 @@ def most_of(
 
 def _instances(capacity: Capacity, pools: Sequence[PricedPool]) -> Fraction | None:
     if any(each.pool.instance_type is None for each in pools):
-        return None  # of which weight AWS chooses them is not known either
+        return None  # the weights that AWS chooses are not known either
     return _both(capacity, [(each.pool.weight, each.bound, each.on_demand) for each in pools])
 
 
 def _both(capacity: Capacity, rates: Sequence[tuple[Fraction, Fraction | None, Fraction | None]]) -> Fraction | None:
-    """Add the most of the Spot and of the On-Demand part; None if a rate that counts is unknown."""
+    """Add the maxima of the Spot and the On-Demand part; None if a rate that counts is unknown."""
     whole = Fraction(0)
     for units, column in ((capacity.spot_units, 1), (capacity.on_demand_units, 2)):
         offers = [WeightedPrice(rate[0], dollars) for rate in rates if isinstance(dollars := rate[column], Fraction)]

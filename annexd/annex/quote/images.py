@@ -60,7 +60,7 @@ def _volume(mapping: Mapping[str, Any]) -> Volume:
 
 
 def volumes_of(pool: Pool, images: Mapping[str, Image]) -> tuple[tuple[Volume, ...], list[str]]:
-    """Return the volumes of each instance of a pool, and what of them is unknown.
+    """Return the volumes of each instance of a pool, and what is unknown about them.
 
     The order's mapping of a device replaces the image's (EC2 user guide, "Block device mappings").
     """

@@ -1,7 +1,7 @@
-"""What AWS's list says: by the Pricing API where these keys may ask it, or else by the administrator's table.
+"""AWS's list prices: from the Pricing API if these keys may call it, or else from the administrator's table.
 
-GetProducts is asked in the regions where the Pricing API has endpoints (botocore's endpoints.json: us-east-1,
-eu-central-1, ap-south-1; none of the partitions of China, GovCloud and the European Sovereign Cloud with dollars).
+GetProducts is called in the regions where the Pricing API has endpoints (botocore's endpoints.json: us-east-1,
+eu-central-1, ap-south-1; none with dollars in the partitions of China, GovCloud and the European Sovereign Cloud).
 """
 
 import json
@@ -15,10 +15,10 @@ from annexd.annex.quote.price_table import PriceTable
 from annexd.aws import answers
 
 RIGHT: Final = "pricing:GetProducts"
-API_REGIONS: Final = {"eu": "eu-central-1", "ap": "ap-south-1"}  # by how a region's name begins; else us-east-1
-PARTITIONS: Final = ("cn-", "us-gov-", "us-iso", "eusc-", "eu-iso")  # whose lists it does not have
+API_REGIONS: Final = {"eu": "eu-central-1", "ap": "ap-south-1"}  # by the prefix of a region's name; else us-east-1
+PARTITIONS: Final = ("cn-", "us-gov-", "us-iso", "eusc-", "eu-iso")  # it has no lists for these
 LONGEST_PRODUCT: Final = 200_000
-MOST_ASKED: Final = 100  # of one quote; of more only the table is asked
+MOST_ASKED: Final = 100  # for one quote; further prices come from the table only
 PLAIN: Final = {
     "tenancy": "Shared",
     "capacitystatus": "Used",
@@ -28,14 +28,14 @@ PLAIN: Final = {
 
 
 def api_region(region: str) -> str | None:
-    """Return where to ask for the prices of a region; None where nobody can be asked."""
+    """Return the region whose Pricing API has the prices of a region; None if there is none."""
     if region.startswith(PARTITIONS):
         return None
     return API_REGIONS.get(region.partition("-")[0], "us-east-1")
 
 
 class ListPrices:
-    """Prices in dollars, each asked for once; None: unknown.  `sources`: where those came from that were found."""
+    """Prices in dollars, each queried once; None: unknown.  `sources`: the sources of the prices that were found."""
 
     def __init__(self, pricing: Any | None, table: PriceTable | None, region: str, asking: Asking) -> None:
         self._pricing, self._table, self._region, self._asking = pricing, table, region, asking
@@ -100,7 +100,7 @@ def _products(pricing: Any, service: str, region: str, filters: Mapping[str, str
     wanted = {"regionCode": region, **filters}
     asked = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()]
     token: dict[str, str] = {}
-    for _ in range(5):  # one product is what is asked for
+    for _ in range(5):  # one product is expected
         page = pricing.get_products(ServiceCode=service, Filters=asked, MaxResults=100, **token)
         for text in answers.value(page, "PriceList", list):
             yield _product(text)
@@ -117,7 +117,9 @@ def _product(text: Any) -> Mapping[str, Any]:
 
 
 def _prices(product: Mapping[str, Any], unit: str) -> Iterator[Fraction]:
-    """Yield the On-Demand prices of a product by this unit; one that is free, as an idle one may be, is none."""
+    """Yield the On-Demand prices of a product by this unit; a price of zero, which an idle resource may have, is
+    skipped.
+    """
     terms = (product.get("terms") or {}).get("OnDemand") or {}
     for term in terms.values():
         for each in (term.get("priceDimensions") or {}).values():

@@ -1,4 +1,4 @@
-"""Dollars: read from text and written, never as binary fractions."""
+"""Parse and format dollars, never as binary fractions."""
 
 import math
 from fractions import Fraction
@@ -8,7 +8,7 @@ LONGEST: Final = 64  # characters of a price; a request may have 30 before and a
 
 
 def price_in(text: object) -> Fraction | None:
-    """Read a price; None for what is none."""
+    """Parse a price; return None for any other text."""
     if not isinstance(text, str) or len(text) > LONGEST:
         return None
     plain = text.replace(".", "", 1)
@@ -16,12 +16,12 @@ def price_in(text: object) -> Fraction | None:
 
 
 def rounded_up(amount: Fraction) -> Fraction:
-    """Round up to what `dollars` writes."""
+    """Round up to the precision of `dollars`."""
     return Fraction(math.ceil(amount * 10**6), 10**6)
 
 
 def dollars(amount: Fraction | None) -> str | None:
-    """Write an amount with six decimals, rounded up: a most stays a most."""
+    """Format an amount with six decimals, rounded up: an upper bound stays one."""
     if amount is None:
         return None
     millionths = int(rounded_up(amount) * 10**6)

@@ -1,6 +1,6 @@
 """The capacity pools of an order, from either of AWS's requests: the one module that reads them for a quote.
 
-All else of a quote knows `Capacity` and `Pool` only, so that another form of request needs another reader and no more.
+The rest of a quote knows `Capacity` and `Pool` only, so another form of request needs only another reader.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,29 +10,29 @@ from typing import Any, Final
 
 from annexd.annex.quote.money import price_in
 
-DEFAULT_VOLUME_TYPE: Final = "gp2"  # botocore's EC2 model, EbsBlockDevice.VolumeType; of an image, what the image says
+DEFAULT_VOLUME_TYPE: Final = "gp2"  # botocore's EC2 model, EbsBlockDevice.VolumeType; an image has its own
 PRICED_APART: Final = ("Iops", "Throughput")
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A volume of each instance; `gigabytes` None: the snapshot or the image says it."""
+    """A volume of each instance; `gigabytes` None: the snapshot or the image determines the size."""
 
     device: str
     gigabytes: int | None
     kind: str | None
-    priced_apart: tuple[str, ...] = ()  # of PRICED_APART, what it is given
+    priced_apart: tuple[str, ...] = ()  # the members of PRICED_APART that are set
 
 
 @dataclass(frozen=True)
 class Pool:
     """One way to start an instance, in one or several zones.
 
-    `instance_type` None: AWS chooses it, or a launch template says it.  `price_bound`: of a unit and hour, in dollars,
-    as it is sent; None: none is sent, and AWS has its own.
+    `instance_type` None: AWS or a launch template chooses it.  `price_bound`: dollars per unit and hour, as it is sent;
+    None: no bound is sent, and AWS's own applies.
     """
 
-    path: str  # of what says it in the file
+    path: str  # of the part of the file that defines it
     instance_type: str | None
     image: str | None
     weight: Fraction
@@ -41,20 +41,20 @@ class Pool:
     zone: str | None = None
     volumes: tuple[Volume, ...] = ()
     removed_devices: frozenset[str] = frozenset()
-    may_have_address: bool = True  # of IPv4, public; unless the request says no
+    may_have_address: bool = True  # public IPv4; unless the request disables it
     tenancy: str = "default"
-    cpu_credits: str | None = None  # of a burstable type, as the request says; None: AWS's default
+    cpu_credits: str | None = None  # of a burstable type, as requested; None: AWS's default
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """The requested capacity: units of Spot and of On-Demand capacity, and where they may come from."""
+    """The requested capacity: units of Spot and of On-Demand capacity, and the pools that may provide them."""
 
     spot_units: int
     on_demand_units: int
     pools: tuple[Pool, ...]
-    replaces: bool = False  # what is lost, for as long as the request is valid
-    rebalances: bool = False  # starts replacements beside what is still there
+    replaces: bool = False  # lost instances, for as long as the request is valid
+    rebalances: bool = False  # starts replacements while the old instances still run
 
 
 def capacity_of(config: Mapping[str, Any]) -> Capacity:
@@ -71,9 +71,9 @@ def capacity_of(config: Mapping[str, Any]) -> Capacity:
 
 
 def capacity_of_ec2_fleet(config: Mapping[str, Any], versions: Sequence[Mapping[str, Any]] = ()) -> Capacity:
-    """Read a CreateFleet request as it is sent, whose launch templates say what its overrides do not.
+    """Read a CreateFleet request as it is sent; its launch templates define what its overrides do not.
 
-    `versions`: the data of those of annexd's own launch template, where they are known.
+    `versions`: the data of the versions of annexd's own launch template, where known.
     """
     wanted = config["TargetCapacitySpecification"]
     units, is_spot = int(wanted["TotalTargetCapacity"]), wanted.get("DefaultTargetCapacityType") == "spot"
@@ -103,7 +103,7 @@ def _pools(
 
 
 def _version(template: Mapping[str, Any], versions: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return what the template says; nothing where that is not known."""
+    """Return the template's data; empty if it is unknown."""
     number = str((template.get("LaunchTemplateSpecification") or {}).get("Version"))
     return versions[int(number) - 1] if number.isdigit() and 0 < int(number) <= len(versions) else {}
 
@@ -138,5 +138,5 @@ def _volume(mapping: Mapping[str, Any]) -> Volume:
 
 
 def _price(text: Any) -> Fraction | None:
-    """Return the dollars of a unit for an hour: botocore's EC2 model, SpotPrice, "per unit hour"."""
+    """Return the dollars per unit and hour: botocore's EC2 model, SpotPrice, "per unit hour"."""
     return None if text is None else price_in(str(text))

@@ -1,4 +1,4 @@
-"""AWS's public price files become a table of prices: what templates/generate-prices does.
+"""Convert AWS's public price files into a table of prices, for templates/generate-prices.
 
 https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/reading-service-price-list-file-for-services.html: "The
 first five rows of the CSV file contain the metadata for the price list file. The sixth row has the column names".  A
@@ -28,7 +28,7 @@ class BadPriceFile(Exception):
 
 
 def region_prices(lines: Iterable[str], region: str) -> Prices:
-    """Return what a price file of one region says, in the form of the table.  Raises BadPriceFile."""
+    """Return the prices in a price file of one region, in the form of the table.  Raises BadPriceFile."""
     rows = csv.reader(lines)
     metadata = {row[0]: row[1] for row in islice(rows, METADATA_ROWS) if len(row) > 1}
     names = next(rows, [])
@@ -94,5 +94,5 @@ def _one(files: Iterable[Prices]) -> Prices:
 
 
 def urls(region: str) -> Iterator[str]:
-    """Yield where AWS publishes the files of a region."""
+    """Yield the URLs at which AWS publishes the files of a region."""
     yield from (URL.format(offer=offer, region=region) for offer in OFFERS)

@@ -12,7 +12,7 @@ from annexd.aws import Clients, is_aws_host
 
 
 def list_prices_of(target: AccountTarget, clients: Clients, defaults: Defaults, asking: Asking) -> ListPrices:
-    """Return the list prices of a region, which are asked for when they are needed."""
+    """Return the list prices of a region, which are queried when they are needed."""
     region = target.endpoints.region
     pricing = _pricing(target, clients, defaults, asking)
     return ListPrices(pricing, _table(defaults, region, asking), region, asking)

@@ -25,7 +25,7 @@ class BadTable(Exception):
 class PriceTable:
     """Dollars; `on_demand` by (operating system, instance type) and hour, `gigabyte_months` by type of volume."""
 
-    source: str  # where from, and of which day
+    source: str  # its origin and date
     on_demand: Mapping[tuple[str, str], Fraction] = field(default_factory=dict)
     gigabyte_months: Mapping[str, Fraction] = field(default_factory=dict)
     address_hour: Fraction | None = None

@@ -113,7 +113,7 @@ def _running(ec2: Any) -> Counter[tuple[str, str]]:
 
 
 def _vcpus(ec2: Any, kinds: set[str], asking: Asking) -> dict[str, int]:
-    """Return the vCPUs by type, of known types.  It uses a filter, since a call that names an unknown type fails."""
+    """Return the vCPUs of known types, by type.  It uses a filter, since a call that names an unknown type fails."""
     found: dict[str, int] = {}
     wanted = sorted(kinds)
     for i in range(0, min(len(wanted), 5 * MOST_TYPES), MOST_TYPES):
@@ -139,7 +139,7 @@ def _value(quotas: Any | None, code: str, asking: Asking) -> float | None:
 
 
 def _applied(quotas: Any, code: str) -> float:
-    """Return the account's own; OF_AWS where it has AWS's default, of which there may be no row."""
+    """Return the account's own value; OF_AWS if it has AWS's default, for which there may be no row."""
     try:
         return _quota(quotas.get_service_quota, code)
     except AWS_ERRORS as error:

@@ -1,7 +1,8 @@
-"""CA_QUOTE_ANNEX: all checks of an order and what it costs, without any effect: nothing is made, no journal written.
+"""CA_QUOTE_ANNEX: all checks of an order and its cost, without any effect: nothing is created, and the journal is not
+written.
 
-The ad is an order's, with another Command.  An order that annexd would refuse gets the same answer here.  Whatever else
-is asked is better known than not, and a right that is missing makes it unknown.
+The ad is an order's, with another Command.  An order that annexd would refuse gets the same reply here.  All other data
+is optional: without the permission for it, it is unknown.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,7 +43,7 @@ from annexd.budget.money import decimal
 from annexd.workflow import FAILURE, SUCCESS, Json, Refused, Retry
 
 COMMAND: Final = "CA_QUOTE_ANNEX"
-ON_DEMAND: Final = "ondemand"  # a Spot Fleet has such capacity by launch templates only
+ON_DEMAND: Final = "ondemand"  # in a Spot Fleet only launch templates provide such capacity
 LONGEST_S: Final = 180.0  # of all calls to AWS together
 
 
@@ -56,9 +57,9 @@ def quote_annex(
     reservations: Reservations | None = None,
     offer: MachineOffer | None = None,
 ) -> ReplyAd:
-    """Answer with Quote, a JSON text (see answer_of); Result says whether the order would be refused.  Blocks.
+    """Return Quote, a JSON text (see answer_of); Result says whether the order would be refused.  Blocks.
 
-    `offer`: by which annexd itself would order for idle jobs.
+    `offer`: the offer by which annexd itself would order for idle jobs.
     """
     try:
         check_command(ad, COMMAND)
@@ -82,7 +83,7 @@ def quote_annex(
 
 
 def _budgets(preview: Preview) -> tuple[Json, ...]:
-    """Return how each budget stands that applies, and what the order needs of it."""
+    """Return the state of each budget that applies, and what the order needs of it."""
     needs = preview.needs or {}
     return tuple(
         {
@@ -114,9 +115,11 @@ def _capacity_of(
 
 
 def _as_bounded(capacity: Capacity, order: FleetOrder) -> Capacity:
-    """Return the pools with the bounds that their budgets have sent, by type and weight: the most expensive of each."""
+    """Return the pools with the bounds that are sent because of budgets, by type and weight: the most expensive of
+    each.
+    """
     if order.api == SPOT_FLEET:
-        return capacity  # it was read from what is sent
+        return capacity  # it was read from the request that is sent
     bounds: dict[tuple[str | None, Fraction], Fraction] = {}
     for each in capacity_of_ec2_fleet(order.config).pools:
         if each.price_bound is not None:
@@ -144,7 +147,7 @@ def _quote(order: FleetOrder, capacity: Capacity, context: StepContext, defaults
 
 @dataclass(frozen=True)
 class Findings:
-    """The findings of the checks: why the order would be refused, and what else there is to say."""
+    """The findings of the checks: why the order would be refused, and other messages."""
 
     refusals: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -152,7 +155,7 @@ class Findings:
 
 
 def _lease_refusals(order: FleetOrder, context: StepContext, clients: Clients, warnings: list[str]) -> Iterator[str]:
-    """Yield why the order would be refused since its lease could not be kept."""
+    """Yield why the order would be refused because its lease could not be enforced."""
     try:
         enforcer = lease_function_of(context, order.target, clients)
         check_max_lease(enforcer, order.end_of_lease_s, context.aws_now_s(clients))

@@ -1,6 +1,6 @@
-"""What AWS says of an order before it is one: DryRun of the very request, with the very keys.
+"""AWS's verdict on an order before it is sent: a DryRun of the same request with the same keys.
 
-A no is proof.  A yes is none: whether the DryRun of RequestSpotFleet looks at iam:PassRole, ec2:RunInstances and
+A refusal is proof.  Success is not: whether the DryRun of RequestSpotFleet looks at iam:PassRole, ec2:RunInstances and
 ec2:CreateTags is not known (test/cloud/evidence.toml, dry-run-depth).
 """
 
@@ -14,7 +14,7 @@ from annexd.aws import errors
 from annexd.aws.errors import AWS_ERRORS
 from annexd.workflow import Refused
 
-UNTRIED: Final = (  # rights of an order and of its end that nobody can ask for without using them
+UNTRIED: Final = (  # rights of an order and of its end that cannot be tested without using them
     "s3:PutObject",
     "s3:DeleteObject",
     "ec2:CancelSpotFleetRequests",
@@ -26,14 +26,14 @@ NOT_PROVED: Final = ("iam:PassRole", "ec2:RunInstances", "ec2:CreateTags")
 
 @dataclass(frozen=True)
 class DryRun:
-    """`refusal`: AWS's no, or empty; `trouble`: why there was no answer, or empty."""
+    """`refusal`: AWS's refusal, or empty; `trouble`: why there was no response, or empty."""
 
     refusal: str = ""
     trouble: str = ""
 
 
 def dry_run(ec2: Any, order: FleetOrder) -> DryRun:
-    """Ask.  Raises Refused where the endpoint takes a DryRun for an order: its lease is in the request all the same."""
+    """Try a DryRun.  Raises Refused if the endpoint treats a DryRun as an order: the lease is in the request anyway."""
     if order.api == SPOT_FLEET:
         return _tried(lambda: ec2.request_spot_fleet(DryRun=True, SpotFleetRequestConfig=order.config), SPOT)
     name, data = order.client_token, dict(order.versions[0].data)
@@ -46,7 +46,7 @@ def dry_run(ec2: Any, order: FleetOrder) -> DryRun:
 
 
 def _tried(call: Callable[[], object], operation: str) -> DryRun:
-    """Ask once.  That the launch template is missing, which only an order makes, is no refusal."""
+    """Try one operation.  A missing launch template is not a refusal, since only an order creates it."""
     try:
         call()
     except AWS_ERRORS as error:

@@ -1,7 +1,7 @@
-"""What Spot capacity cost: DescribeSpotPriceHistory, the price of each moment of 90 days, by type and zone.
+"""Past prices of Spot capacity: DescribeSpotPriceHistory, the price at each moment of 90 days, by type and zone.
 
-A price holds until the next one of its pool, so that each counts for as long as it held.  The first row of a pool may
-be from before the time asked for, and "holds at its beginning" (botocore's EC2 model, DescribeSpotPriceHistory).
+A price holds until the next one of its pool, so each counts for as long as it held.  The first row of a pool may be
+from before the requested time, and "holds at its beginning" (botocore's EC2 model, DescribeSpotPriceHistory).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ class SpotPrices:
 
 
 def history(ec2: Any, kind: str, platform: str, now_s: float, asking: Asking) -> dict[str, SpotPrices]:
-    """Return what an instance type cost, by zone; empty where AWS shows none."""
+    """Return the past prices of an instance type, by zone; empty if AWS shows none."""
     return asking.ask(RIGHT, lambda: _by_zone(ec2, kind, platform, now_s)) or {}
 
 
@@ -48,7 +48,7 @@ def _by_zone(ec2: Any, kind: str, platform: str, now_s: float) -> dict[str, Spot
 def changes(
     ec2: Any, kinds: Sequence[str], platform: str, since_s: float, until_s: float, asking: Asking
 ) -> dict[tuple[str, str], list[tuple[float, Fraction]]]:
-    """Return when prices began, and the prices, by type and zone; empty where AWS shows none."""
+    """Return the prices and the times since when they hold, by type and zone; empty if AWS shows none."""
     found: dict[tuple[str, str], list[tuple[float, Fraction]]] = {}
     rows = asking.ask(RIGHT, lambda: list(_rows(ec2, kinds, platform, since_s, until_s))) or ()
     for pool, at_s, price in rows:
@@ -59,7 +59,7 @@ def changes(
 def _rows(
     ec2: Any, kinds: Sequence[str], platform: str, since_s: float, until_s: float
 ) -> Iterator[tuple[tuple[str, str], float, Fraction]]:
-    """Yield type and zone, when it began, and the price."""
+    """Yield type and zone, the time since when a price holds, and the price."""
     asked: dict[str, Any] = {
         "InstanceTypes": kinds,
         "ProductDescriptions": [platform],
@@ -71,7 +71,7 @@ def _rows(
 
 
 def _row(row: Mapping[str, Any], kinds: Sequence[str]) -> tuple[tuple[str, str], float, Fraction]:
-    """Raises UnknownShape for what is no price of these types."""
+    """Parse a row.  Raises UnknownShape unless it is a price of one of these types."""
     price, moment = price_in(answers.text(row, "SpotPrice")), answers.value(row, "Timestamp", datetime)
     if price is None or row.get("InstanceType") not in kinds:
         raise answers.UnknownShape(what="a Spot price is not of the requested type and zone")

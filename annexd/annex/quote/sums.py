@@ -1,4 +1,4 @@
-"""The most that capacity can come to: instances and dollars, over every mixture of its pools that AWS may choose.
+"""The upper bounds of capacity, in instances and dollars, over every mixture of its pools that AWS may choose.
 
 AWS starts instances until their weights reach the target ("rounds the number of instances to the next whole number":
 botocore's EC2 model, WeightedCapacity), so that without the last of them the weights are below it.
@@ -20,15 +20,15 @@ class WeightedPrice:
 
 
 def most_instances(units: int, weights: Sequence[Fraction]) -> int:
-    """Return how many there are if all are of the smallest weight."""
+    """Return the number of instances if all have the smallest weight."""
     return math.ceil(units / min(weights)) if units > 0 and weights else 0
 
 
 def most_dollars(units: int, offers: Sequence[WeightedPrice]) -> Fraction:
-    """Return the most that an hour of `units` can cost.
+    """Return the maximum cost of `units` for an hour.
 
-    All but the last instance weigh less than the target together, and so at most the largest multiple of the weights'
-    common measure below it; each costs at most what the most expensive unit does.  With equal weights the bound is
+    All but the last instance together weigh less than the target, and so at most the largest multiple of the weights'
+    common measure below it; each costs at most as much as the most expensive unit.  With equal weights the bound is
     exact.
     """
     if units <= 0 or not offers:
@@ -39,7 +39,7 @@ def most_dollars(units: int, offers: Sequence[WeightedPrice]) -> Fraction:
 
 
 def alone(units: int, offer: WeightedPrice) -> Fraction:
-    """Return what an hour costs if all instances are of one pool."""
+    """Return the cost of an hour if all instances are of one pool."""
     return most_instances(units, [offer.weight]) * offer.dollars
 
 

@@ -1,4 +1,4 @@
-"""In which zones an order may start instances: those of its subnets, or the one that it names."""
+"""The zones in which an order may start instances: those of its subnets, or the one that it names."""
 
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ RIGHT: Final = "ec2:DescribeSubnets"
 
 
 def zones_of_subnets(capacity: Capacity, ec2: Any, asking: Asking) -> dict[str, str]:
-    """Return the zones of the subnets that are named, by subnet; empty where AWS shows none."""
+    """Return the zones of the named subnets, by subnet; empty if AWS shows none."""
     named = sorted({subnet for pool in capacity.pools for subnet in pool.subnets})
     if not named:
         return {}
@@ -23,7 +23,7 @@ def _described(ec2: Any, subnets: list[str]) -> dict[str, str]:
 
 
 def zones_of(pool: Pool, subnets: dict[str, str]) -> tuple[str, ...] | None:
-    """Return the zones of a pool; None: any that AWS has."""
+    """Return the zones of a pool; None means any."""
     if pool.subnets:
         known = [subnets.get(subnet) for subnet in pool.subnets]
         return tuple(sorted({zone for zone in known if zone})) if all(known) else None

@@ -38,7 +38,7 @@ OWN: Final = frozenset(
         "fleetapi",
     ]
 )
-ADDED_BY_HTCONDOR: Final = frozenset(  # to every ad
+ADDED_BY_HTCONDOR: Final = frozenset(  # HTCondor adds these to every ad
     ["mytype", "targettype", "condorversion", "condorplatform", "servertime", "currenttime", "claimid"]
 )
 REFERENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")

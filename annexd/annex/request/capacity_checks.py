@@ -19,7 +19,7 @@ def faults_of_capacity(config: Part, defaults: Defaults, api: str = SPOT_FLEET) 
 
 
 def faults_of_total(config: Part, capacity: int | None, most: int, name: str = "TargetCapacity") -> Iterator[str]:
-    """Yield what is wrong with the number of units that a request is for in all."""
+    """Yield the faults of the total number of units in a request."""
     if capacity is None:
         return
     if capacity <= 0:
@@ -51,7 +51,7 @@ def _on_demand(config: Part, capacity: int | None, api: str) -> Iterator[str]:
     """Yield the faults of the On-Demand part of the target capacity.
 
     botocore's EC2 model, LaunchSpecifications: "If you include On-Demand capacity in your request, you must use
-    LaunchTemplateConfigs.", of which EC2 Fleet gets some.
+    LaunchTemplateConfigs.", which an EC2 Fleet also gets.
     """
     on_demand = config.get("OnDemandTargetCapacity") or 0
     if on_demand < 0:
@@ -86,6 +86,8 @@ def _unit(config: Part) -> Iterator[str]:
 
 
 def _by_attributes(config: Part) -> Iterator[bool]:
-    """Yield whether pools select by attributes; a template without overrides may, and its content is unknown here."""
+    """Yield whether each pool selects by attributes; a template without overrides may do so, and its content is unknown
+    here.
+    """
     yield from ("InstanceRequirements" in pool for _, pool in pools(config))
     yield from (not template.get("Overrides") for _, template in templates(config))

@@ -1,7 +1,7 @@
-"""Walks through a Spot Fleet request config, each part with its path in the file: `LaunchSpecifications[0].ImageId`.
+"""Iterate over a Spot Fleet request config, each part with its path in the file: `LaunchSpecifications[0].ImageId`.
 
-A config that is being checked holds None where a value was wrong: those parts are left out here, since they are
-reported already.
+A config that is being checked has None in place of invalid values: these are left out here, since they are reported
+already.
 """
 
 from collections.abc import Iterator, Mapping

@@ -16,8 +16,8 @@ class Defaults:
     s3_url: str = ""  # ANNEX_DEFAULT_S3_URL; empty: AWS's own, of the lease function's region
     sts_url: str = ""  # ANNEX_DEFAULT_STS_URL; empty: AWS's own, of the same region
     logs_url: str = ""  # ANNEX_DEFAULT_LOGS_URL; empty: AWS's own, of the same region
-    pricing_url: str = ""  # ANNEX_DEFAULT_PRICING_URL; empty: AWS's own, if EC2's is; quotes alone use it
-    quotas_url: str = ""  # ANNEX_DEFAULT_QUOTAS_URL; the same of Service Quotas
+    pricing_url: str = ""  # ANNEX_DEFAULT_PRICING_URL; empty: AWS's own, if EC2's is; only quotes use it
+    quotas_url: str = ""  # ANNEX_DEFAULT_QUOTAS_URL; the same for Service Quotas
     price_table: str = ""  # ANNEX_PRICE_TABLE: list prices, made by templates/generate-prices
     ssm_url: str = ""  # ANNEX_DEFAULT_SSM_URL; empty: AWS's own, of the same region
     lease_function_arn: str | None = None  # ANNEX_DEFAULT_LEASE_FUNCTION_ARN
@@ -25,7 +25,7 @@ class Defaults:
     instance_profile_arn: str | None = None  # ANNEX_DEFAULT_INSTANCE_PROFILE_ARN
     security_group_id: str | None = None  # ANNEX_DEFAULT_SECURITY_GROUP_ID
     subnet_ids: tuple[str, ...] = ()  # ANNEX_DEFAULT_SUBNET_IDS; none: those of the default VPC, which EC2 chooses
-    fleet_api: str = EC2_FLEET  # ANNEX_FLEET_API: of AWS's two, for orders that do not say it
+    fleet_api: str = EC2_FLEET  # ANNEX_FLEET_API: the API for orders that do not choose one
     fleet_role_arn: str | None = None  # ANNEX_DEFAULT_FLEET_ROLE_ARN
     collector_host: str = ""  # ANNEX_COLLECTOR_HOST: as instances reach it; COLLECTOR_HOST
     trust_domain: str = ""  # TRUST_DOMAIN
@@ -38,12 +38,12 @@ class Defaults:
     max_target_capacity: int = 10_000  # ANNEX_MAX_TARGET_CAPACITY: also of instances; AWS's own limit of a fleet
     super_users: frozenset[str] = frozenset()  # QUEUE_SUPER_USERS: who may cancel others' annexes, as user@domain
     allow_default_credentials: bool = False  # ANNEX_ALLOW_DEFAULT_CREDENTIALS: boto3's chain, without key files
-    allow_credential_process: bool = True  # ANNEX_ALLOW_CREDENTIAL_PROCESS: profiles run programs of their users' here
+    allow_credential_process: bool = True  # ANNEX_ALLOW_CREDENTIAL_PROCESS: profiles run their users' programs here
 
     def account_of(self, owner: str) -> str | None:
-        """Return the account of this host that `owner` (user@domain) is now; None for anybody else.
+        """Return the present account of `owner` (user@domain) on this host; None for users of other domains.
 
-        An order keeps it, so that it can be undone and cancelled when UID_DOMAIN is another one by then.
+        An order keeps it, so that it can be undone and cancelled even if UID_DOMAIN has changed by then.
         """
         user, _, domain = owner.rpartition("@")
         return user if user and domain and domain.lower() == self.uid_domain.lower() else None

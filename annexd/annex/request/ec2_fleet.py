@@ -1,8 +1,8 @@
-"""A Spot Fleet request config becomes a CreateFleet request: the same capacity, by AWS's newer API.
+"""Translate a Spot Fleet request config into a CreateFleet request: the same capacity, by AWS's newer API.
 
-What is translated to what stands in docs/fleet-apis.md, and in the tables here.  What has no place in EC2 Fleet is
-reported by its name: as a note where its absence changes nothing, and otherwise as a fault, which refuses the
-order.  Sources: botocore's EC2 model (2016-11-15), SpotFleetRequestConfigData and CreateFleetRequest.
+The translation is documented in docs/fleet-apis.md, and in the tables here.  Members without an equivalent in EC2 Fleet
+are reported by name: as a note if their absence changes nothing, and otherwise as a fault, which refuses the order.
+Sources: botocore's EC2 model (2016-11-15), SpotFleetRequestConfigData and CreateFleetRequest.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,9 +23,9 @@ from annexd.annex.request.template_data import (
 from annexd.annex.request.translation import MOVED, STRATEGIES
 from annexd.workflow import Json
 
-OF_MAINTAIN: Final = ("ExcessCapacityTerminationPolicy", "ReplaceUnhealthyInstances")  # CreateFleetRequest, of both
+OF_MAINTAIN: Final = ("ExcessCapacityTerminationPolicy", "ReplaceUnhealthyInstances")  # CreateFleetRequest
 ELSEWHERE: Final = {"LaunchSpecifications", "LaunchTemplateConfigs", "SpotPrice", "TagSpecifications", "IamFleetRole"}
-NO_PLACE: Final = {  # that EC2 Fleet has nothing for, and why it matters
+NO_PLACE: Final = {  # members without an equivalent in EC2 Fleet, and why they matter
     "LoadBalancersConfig": "EC2 Fleet does not register instances with load balancers",
 }
 MOST_OVERRIDES: Final = 300  # EC2 user guide, "Fleet quotas": of a type-request fleet
@@ -73,7 +73,7 @@ def _spelled(value: Any) -> Any:
 
 
 def _capacity(config: Json) -> None:
-    """Make capacity that is not On-Demand Spot, as a Spot Fleet does."""
+    """Treat all capacity that is not On-Demand as Spot, as a Spot Fleet does."""
     config["TargetCapacitySpecification"]["DefaultTargetCapacityType"] = "spot"
     if config.get("Type") != "maintain":
         for name in OF_MAINTAIN:
@@ -97,14 +97,14 @@ def _launch(config: Part, found: Rendered, profile: str | None) -> None:
 
 
 def _entry(found: Rendered, groups: dict[str, Json], version: TemplateVersion) -> Json:
-    """Return the LaunchTemplateConfigs entry of this version; what is alike shares one."""
+    """Return the LaunchTemplateConfigs entry of this version; equal ones share an entry."""
     number = number_of(version, found)
     named = {"LaunchTemplateSpecification": {"Version": number}, "Overrides": []}
     return groups.setdefault(number, named)
 
 
 def number_of(version: TemplateVersion, found: Rendered) -> str:
-    """Return the number of this version of the template, which is a new one unless one before is alike."""
+    """Return the number of this version of the template; an equal earlier version is reused."""
     for number, known in enumerate(found.versions, 1):
         if (known.data, known.source) == (version.data, version.source):
             return str(number)
@@ -113,7 +113,7 @@ def number_of(version: TemplateVersion, found: Rendered) -> str:
 
 
 def copy_of(path: str, named: Part, profile: str | None) -> TemplateVersion:
-    """Return the version that is a copy of the launch template that `named` names, with what ours add to it."""
+    """Return the version that copies the launch template named by `named`, with annexd's additions."""
     data = {**SHUTDOWN, "MetadataOptions": dict(OWN_METADATA)}
     if "LaunchTemplateSpecificationUserData" in named:
         data["UserData"] = named["LaunchTemplateSpecificationUserData"]
@@ -136,7 +136,7 @@ def _tags(config: Part, found: Rendered) -> None:
 
 
 def faults_of_pools(config: Part) -> Iterator[str]:
-    """Yield what AWS refuses of the overrides as a whole: too many, or two of one instance pool.
+    """Yield the faults of the overrides as a whole that AWS refuses: too many, or two of one instance pool.
 
     It refuses the latter with InvalidFleetConfig; a Spot Fleet accepts them.
     """

@@ -1,8 +1,9 @@
-"""EC2 Fleet's own JSON, as `aws ec2 create-fleet --cli-input-json` takes it: checked, and sent as it is.
+"""EC2 Fleet's own JSON, as `aws ec2 create-fleet --cli-input-json` takes it: checked, and sent unchanged, except for
+the following.
 
-Only what makes it an annex is changed: Type is `request` unless the file says otherwise (AWS's default is maintain),
-ValidUntil and TerminateInstancesWithExpiration are annexd's, and the launch templates that it names become versions of
-annexd's own, so that nobody changes them under a fleet, and so that they carry what a lease needs.
+Type is `request` unless the file sets it (AWS's default is maintain).  ValidUntil and TerminateInstancesWithExpiration
+are annexd's.  The launch templates that it names are copied into versions of annexd's own, so that nobody changes them
+while a fleet uses them, and so that they contain what a lease needs.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,11 +24,11 @@ TOTAL: Final = "TargetCapacitySpecification.TotalTargetCapacity"
 KINDS: Final = ("request", "maintain")
 # CreateFleetRequest, of overrides: "only available for fleets of type instant"
 OF_INSTANT: Final = ("ImageId", "KeyName", "BlockDeviceMappings", "IamInstanceProfile", "MetadataOptions")
-BLOCKS: Final = ("capacity-block", "reserved-capacity")  # for fleets of type instant: the same
+BLOCKS: Final = ("capacity-block", "reserved-capacity")  # likewise for fleets of type instant
 
 
 def read_ec2_fleet(fleet: Mapping[str, Any], defaults: Defaults, *, profile: str | None) -> Rendered:
-    """Return what becomes of the attributes of a CreateFleet request, with all faults.
+    """Return the fleet made from the attributes of a CreateFleet request, with all faults.
 
     `profile`: as in `rendered` of a Spot Fleet's.
     """
@@ -58,7 +59,7 @@ def _faults(config: Part, defaults: Defaults) -> Iterator[str]:
 
 
 def _faults_of_capacity(wanted: Part, config: Part, defaults: Defaults) -> Iterator[str]:
-    """Yield faults: AWS refuses parts that exceed the total, and a rest of no type (EC2 user guide)."""
+    """Yield faults: AWS refuses parts that exceed the total, and a remainder without a type (EC2 user guide)."""
     total, parts = wanted.get("TotalTargetCapacity"), ("OnDemandTargetCapacity", "SpotTargetCapacity")
     yield from faults_of_total(config, total, defaults.max_target_capacity, TOTAL)
     numbers = [wanted.get(name) or 0 for name in parts]
@@ -81,7 +82,7 @@ def _complete(config: dict[str, Any], found: Rendered, profile: str | None) -> N
     wanted = config["TargetCapacitySpecification"]
     parts = (wanted.get("OnDemandTargetCapacity") or 0) + (wanted.get("SpotTargetCapacity") or 0)
     if parts < wanted["TotalTargetCapacity"]:
-        wanted.setdefault("DefaultTargetCapacityType", "spot")  # AWS refuses a rest of no type
+        wanted.setdefault("DefaultTargetCapacityType", "spot")  # AWS refuses a remainder without a type
     for path, template in templates(config):
         version = copy_of(path, template["LaunchTemplateSpecification"], profile)
         template["LaunchTemplateSpecification"] = {"Version": number_of(version, found)}  # type: ignore[index]

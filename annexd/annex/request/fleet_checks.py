@@ -1,5 +1,5 @@
-"""Checks of a Spot Fleet request config beyond AWS's model: faults that AWS would refuse only after the lease
-is made, or find out when it launches, and what would outlive the lease.
+"""Checks of a Spot Fleet request config beyond AWS's model: faults that AWS would report only after the lease is made,
+or at the launch, and parts that would outlive the lease.
 
 Each rule is one function from the config, as far as it could be read, to its faults.
 """

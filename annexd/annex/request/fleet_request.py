@@ -1,7 +1,7 @@
-"""The fleet that a request asks for: by which API, and the request to AWS without what only an order knows.
+"""The fleet that a request describes: its API, and the request to AWS without the parts that only an order has.
 
-One idea of a fleet, two renderers: a Spot Fleet request config is sent as it is, or becomes a CreateFleet request; and
-EC2 Fleet's own JSON is sent as it is.
+One concept of a fleet, two renderers: a Spot Fleet request config is sent as it is, or becomes a CreateFleet request;
+and EC2 Fleet's own JSON is sent as it is.
 """
 
 from collections.abc import Mapping
@@ -29,12 +29,12 @@ NOT_TAKEN: Final = {
     "fulfilledcapacity": "FulfilledCapacity was ignored: AWS counts it",
     "ondemandfulfilledcapacity": "OnDemandFulfilledCapacity was ignored: AWS counts it",
 }
-NO_ROLE: Final = "arn:aws:iam::000000000000:role/none"  # for a config that is not sent: AWS's model demands one
+NO_ROLE: Final = "arn:aws:iam::000000000000:role/none"  # for a config that is not sent: AWS's model requires one
 
 
 @dataclass(frozen=True)
 class FleetRequest:
-    """What AWS is asked for.
+    """The request to AWS.
 
     `config` is SpotFleetRequestConfigData or a CreateFleet request, without token and tags; `versions` are those of the
     launch template that annexd makes for an EC2 Fleet, without tags; `notes`: what was ignored or changed, for the
@@ -56,9 +56,9 @@ def read_fleet(
     joins: bool,
     bounds: Mapping[str, str],
 ) -> FleetRequest:
-    """Return the fleet that these attributes ask for; its faults are added to `own.faults`.
+    """Return the fleet that these attributes describe; its faults are added to `own.faults`.
 
-    `joins`: its instances come into the pool; `bounds`: see price_bounds.
+    `joins`: its instances join the pool; `bounds`: see price_bounds.
     """
     names = {name.lower() for name in fleet}
     api = _api(own, names, defaults)
@@ -79,7 +79,7 @@ def read_fleet(
 
 
 def _api(own: AdAttributes, names: set[str], defaults: Defaults) -> str:
-    """Return what the request says, or else its file, or else the administrator."""
+    """Return the API that the request chooses, or else its file, or else the administrator."""
     asked = own.text("FleetAPI", lambda text: None if read_api(text) else f"must be {EXPECTED}, not {shown(text)}")
     wanted = read_api(asked) if asked else None
     foreign = bool(names & OF_EC2_FLEET)

@@ -1,6 +1,6 @@
 """Check the format of names, IDs and prices in a Spot Fleet request.
 
-AWS says yes to a request with a wrong image, subnet or profile and finds out when it launches: the fleet then runs
+AWS accepts a request with a wrong image, subnet or profile and reports it only at the launch: the fleet then stays
 empty, with an error in its history (DescribeSpotFleetRequestHistory, `spotFleetRequestConfigurationInvalid`).
 """
 
@@ -42,7 +42,7 @@ def _id(prefix: str, of: str) -> Callable[[str, str], str | None]:
 
 
 def _arn(path: str, text: str) -> str | None:
-    """Check an `Arn`: it is that of the profile here, or of a load balancer's target group."""
+    """Check an `Arn`: here it is that of the profile, or of a load balancer's target group."""
     if not path.endswith("IamInstanceProfile.Arn") or PROFILE.fullmatch(text):
         return None
     return "like arn:aws:iam::123456789012:instance-profile/NAME"

@@ -1,7 +1,7 @@
 """A further fleet of an annex: the fleet of its order once more, for other units, under the annex's present end.
 
-It is made of what the journal has of the order, to the letter, so that its machines are like those of the first fleet
-and join the pool by the same object in S3.  A token and, by EC2 Fleet, a launch template of its own carry its lease.
+It is made from exactly what the journal has of the order, so its machines are like those of the first fleet and join
+the pool by the same object in S3.  Its own token, and with EC2 Fleet its own launch template, carry its lease.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +32,8 @@ def further_fleet(
 ) -> FleetOrder:
     """Return the order of `units` more until `end_s`.
 
-    `versions`: what the launch template of the annex's EC2 Fleet was made of, with the user's own templates as they
-    were read then.
+    `versions`: the versions of the launch template of the annex's EC2 Fleet, with the user's own templates as they were
+    read then.
     """
     token = leased_token(order.annex_id, end_s)
     config = _moved(order.config, order.client_token, token, end_s)
@@ -52,7 +52,7 @@ def further_fleet(
 
 
 def faults_of_size(order: FleetOrder, units: int, defaults: Defaults) -> Iterator[str]:
-    """Yield what is wrong with this many units in all, for an annex of this order."""
+    """Yield the faults of this total number of units, for an annex of this order."""
     yield from faults_of_total(order.config, units, defaults.max_target_capacity, "-resize")
     for path in WHOLE_PRICES:
         if _at(order.config, path) is not None:
@@ -61,10 +61,10 @@ def faults_of_size(order: FleetOrder, units: int, defaults: Defaults) -> Iterato
 
 
 def weights_of(order: FleetOrder) -> Mapping[str, float] | None:
-    """Return the units that a machine of each instance type counts as; types that are not in it count as one.
+    """Return how many units a machine of each instance type counts; types that are not in it count one.
 
-    None where the type does not determine it: the order counts other units, or has two weights for one type or for
-    none.
+    None if the type does not determine it: the order counts other units, or has two weights for one type or for no
+    type.
     """
     whole = order.config.get(CAPACITY) or order.config
     if whole.get("TargetCapacityUnitType", "units") != "units":
@@ -79,7 +79,7 @@ def weights_of(order: FleetOrder) -> Mapping[str, float] | None:
 
 
 def _capacity(order: FleetOrder, units: int) -> Json:
-    """Return the members of the request that say how much; On-Demand and Spot in the order's proportions."""
+    """Return the members of the request that set the capacity; On-Demand and Spot in the order's proportions."""
     if order.api == EC2_FLEET:
         before = order.config[CAPACITY]
         return {CAPACITY: {**before, **_parts(before, "TotalTargetCapacity", units)}}
@@ -100,7 +100,7 @@ def _parts(before: Mapping[str, Any], total: str, units: int) -> Json:
 
 
 def _moved(value: Any, old_token: str, token: str, end_s: int) -> Any:
-    """Return a part of the request with this token and end instead."""
+    """Return a part of the request with the new token and end."""
     if isinstance(value, Mapping):
         if value.get("Key") == TAG_LEASE_END:
             return {**value, "Value": utc(end_s)}

@@ -3,7 +3,7 @@
 `"ImageId": "resolve:ssm:PARAMETER"` is AWS's own spelling.  EC2 resolves it in launch templates, but not for our
 fleets: botocore's EC2 model (2016-11-15), RequestLaunchTemplateData.ImageId: "Only EC2 Fleets of type instant support
 specifying a Systems Manager parameter", "For EC2 Fleets of type maintain or request, or for Spot Fleets, you must
-specify the AMI ID".  So annexd asks, and what is sent and journaled is the ID.
+specify the AMI ID".  So annexd resolves it, and sends and journals the ID.
 
 `"DeviceName": "root"` in BlockDeviceMappings means the root volume of the image.  Images name it /dev/xvda, /dev/sda1
 and more (EC2 user guide, "Device names"); any other name would add a second volume instead of enlarging the first.
@@ -15,12 +15,12 @@ from typing import Any, Final
 from annexd.annex.request.formats import IMAGE_PARAMETER
 
 ROOT: Final = "root"
-SPECIFICATIONS: Final = "LaunchSpecifications"  # for launch templates, AWS takes neither in fleets like ours
+SPECIFICATIONS: Final = "LaunchSpecifications"  # for launch templates; AWS takes neither in fleets like ours
 Part = Mapping[str, Any]
 
 
 def parameters_in(ad: Part) -> list[str]:
-    """Return the parameters that stand for images in a command ad, each once."""
+    """Return the parameters in place of images in a command ad, each once."""
     named = (_parameter(_member(each, "ImageId")) for each in _specifications(ad))
     return list(dict.fromkeys(each for each in named if each))
 
@@ -36,7 +36,7 @@ def with_images(ad: Part, images: Mapping[str, str]) -> dict[str, Any]:
 
 
 def root_sizes_in(ad: Part) -> dict[str, list[object]]:
-    """Return the images whose root volume is named, each with the sizes in GiB that it is to have."""
+    """Return the images whose root volume is named, each with the requested sizes in GiB."""
     found: dict[str, list[object]] = {}
     for specification in _specifications(ad):
         image = _member(specification, "ImageId")
@@ -77,7 +77,7 @@ def _mappings(specification: Part) -> list[Part]:
 
 
 def _objects(value: Any) -> list[Part]:
-    """Return the objects of a list; anything else in it was refused before."""
+    """Return the objects of a list; other values in it were refused before."""
     return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list | tuple) else []
 
 

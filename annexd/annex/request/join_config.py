@@ -1,9 +1,9 @@
-"""How the machines of an annex join the pool: the request's part, and its part of the order.
+"""How the machines of an annex join the pool: the part of the request, and the part of the order.
 
-Each annex has one object in S3, which its instances may read and nobody else: where the pool is, whose jobs they
-run and until when, and a token of the annex's own.  The order holds all that the object is made of except secrets
-and the contents of files, so that the same object can be made again: the token's claims instead of the token, and
-of each file of the requester's its digest.
+Each annex has one object in S3, which only its instances may read: where the pool is, whose jobs they run and until
+when, and the annex's own token.  The order holds everything that the object is made from except secrets and the
+contents of files, so that the same object can be made again: the token's claims instead of the token, and the digest of
+each of the requester's files.
 """
 
 import re
@@ -19,16 +19,16 @@ from annexd.annex.request.faults import InvalidRequest, shown
 
 BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-# What may stand in a string of a configuration file without meaning anything there: no quotes, no `$`, no `\`.
+# Characters without a special meaning in a string of a configuration file: no quotes, no `$`, no `\`.
 USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}(@[A-Za-z0-9][A-Za-z0-9._:-]{0,250})?")
 HOSTS: Final = re.compile(r"[A-Za-z0-9<\[][A-Za-z0-9.:,?&=%+#*_<>\[\] -]*")
 MOST_USERS: Final = 50
-SCOPES: Final = "condor:/ADVERTISE_MASTER condor:/ADVERTISE_STARTD"  # CCB lets in who has either
+SCOPES: Final = "condor:/ADVERTISE_MASTER condor:/ADVERTISE_STARTD"  # CCB accepts clients that have either
 TOKEN_GRACE_S: Final = (
     300  # after the lease's end: the pool's clock may be slow, and the machine must withdraw its last ad
 )
-CLOCK_SLACK_S: Final = 60  # hosts reject a token from their future
-SHORTEST_DRAIN_S: Final = 10  # a startd looks at itself every five seconds
+CLOCK_SLACK_S: Final = 60  # hosts reject a token from the future
+SHORTEST_DRAIN_S: Final = 10  # a startd checks itself every five seconds
 NEED_BUCKET: Final = ("AnnexOwner", "NoOwner", "ConfigDir", "MaxIdleTime")
 
 
@@ -37,7 +37,7 @@ class Join:
     """The request's settings, completed with the administrator's defaults."""
 
     bucket: str
-    users: tuple[str, ...] | None  # whose jobs run there: (), everybody's; None, the requester's
+    users: tuple[str, ...] | None  # users whose jobs run there: () means everybody; None, the requester
     idle_s: int | None  # idle time after which a machine shuts itself down
     config_dir: str | None
     collector_host: str
@@ -69,7 +69,7 @@ class MachineOffer:
 
 @dataclass(frozen=True)
 class JoinOrder:
-    """The order's part of it: all that the annex's object is made of, but for secrets and files."""
+    """The order's part: everything that the annex's object is made from, except secrets and files."""
 
     bucket: str
     key: str
@@ -112,9 +112,9 @@ def read_join(own: AdAttributes, end_of_lease_s: int, now_s: float, defaults: De
 
 
 def join_order(join: Join, annex_id: str, owner: str, end_of_lease_s: int) -> JoinOrder:
-    """Return what an order holds of it, without the digests of files.
+    """Return the order's part, without the digests of files.
 
-    Raises InvalidRequest for a requester whose name START cannot hold.
+    Raises InvalidRequest for a requester whose name cannot be written in START.
     """
     if join.users is None and not USER.fullmatch(owner):
         raise InvalidRequest([f"START cannot name {shown(owner)}: use AnnexOwner or NoOwner (-owner, -no-owner)"])

@@ -14,7 +14,7 @@ OTHERWISE: Final = "A machine that cannot join turns itself off, and costs money
 
 
 def joining_notes(config: Mapping[str, Any], profile: str | None) -> list[str]:
-    """Return warnings; `profile` is the ARN of the one that -setup made, if it is known here."""
+    """Return warnings; `profile` is the ARN of the one that -setup created, if known here."""
     if "LaunchTemplateConfigs" in config:
         what = profile or "an instance profile that may read the annex's object in S3"
         return [f"LaunchTemplateConfigs: the instances join the pool only if the template names {what}"]
@@ -23,7 +23,9 @@ def joining_notes(config: Mapping[str, Any], profile: str | None) -> list[str]:
 
 
 def _notes_of_profiles(specifications: Sequence[Part], profile: str | None) -> list[str]:
-    """Warn of any profile but -setup's.  Without one of -setup's, warn only of none: somebody made the others."""
+    """Warn of any profile but -setup's.  If -setup's is unknown, warn only of a missing profile: somebody created the
+    others.
+    """
     if profile is None:
         lacking = [i for i, each in enumerate(specifications) if "IamInstanceProfile" not in each]
         return [_without_profile(_named(lacking))] if lacking else []

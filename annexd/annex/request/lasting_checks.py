@@ -1,6 +1,6 @@
 """Refuse parts of a request that would outlive its instances and lease: the lease function does not remove them.
 
-Into launch templates and images nobody can look from here: docs/leases.md says what is left to their makers.
+The contents of launch templates and images are unknown here: docs/leases.md says what their authors must check.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def faults_of_lasting(config: Part) -> Iterator[str]:
 
 
 def faults_of_interruption(config: Part, path: str = "") -> Iterator[str]:
-    """Yield what is wrong with what AWS is to do with instances that it takes back."""
+    """Yield the faults of the requested behaviour for instances that AWS takes back."""
     behaviour = config.get("InstanceInterruptionBehavior", TERMINATE)
     if behaviour not in (TERMINATE, None):
         yield (

@@ -1,7 +1,7 @@
 """Check what to launch, by rules that AWS documents but its service model lacks.
 
 Each cites botocore's EC2 model (2016-11-15) by the shape, unless it says otherwise.  AWS reports most of these only
-after the lease is made, and of some only in the fleet's history.
+after the lease is made, and some only in the fleet's history.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def faults_of_launch(config: Part, api: str = SPOT_FLEET) -> Iterator[str]:
 
 
 def faults_of_templates(config: Part) -> Iterator[str]:
-    """Yield what is wrong with launch templates and their overrides, which both APIs have."""
+    """Yield the faults of launch templates and their overrides, which both APIs have."""
     for path, template in templates(config):
         yield from _faults_of_template(path, template)
     for path, override in overrides(config):

@@ -1,17 +1,17 @@
-"""Build the config of an order without a file, from what its machines must be.
+"""Build the config of an order without a file, from the requirements on its machines.
 
-From there on it is an order like any other: annexd checks it, fills in what -setup made, and leases it.  dataclasses
+From then on it is an order like any other: annexd checks it, fills in what -setup created, and leases it.  dataclasses
 are not used: importing them takes as long as the rest of a usage message.
 """
 
 from typing import Any, Final, NamedTuple
 
 Config = dict[str, Any]
-NO_GPUS: Final = {"AcceleratorCount": {"Max": 0}}  # else AWS takes types with accelerators, too
+NO_GPUS: Final = {"AcceleratorCount": {"Max": 0}}  # otherwise AWS also chooses types with accelerators
 
 
 class LaunchChoice(NamedTuple):
-    """Machines of these types or, without types, with so much of each resource at least."""
+    """Machines of these types or, without types, with at least this much of each resource."""
 
     image: str
     target_capacity: int | None
@@ -20,21 +20,21 @@ class LaunchChoice(NamedTuple):
     memory_mib: int | None = None
     gpus: int | None = None
     on_demand: bool = False
-    max_price: str | None = None  # dollars of an instance and hour
+    max_price: str | None = None  # dollars per instance and hour
     key_name: str | None = None
     subnet_ids: tuple[str, ...] = ()
     volume_gib: int | None = None
 
 
 def launch_config(launch: LaunchChoice) -> Config:
-    """Return the Spot Fleet config that asks for these machines."""
+    """Return the Spot Fleet config that requests these machines."""
     kinds: list[Config] = [{"InstanceType": each} for each in launch.instance_types] or [_requirements(launch)]
     machine = _machine(launch)
     return {**_capacity(launch), "LaunchSpecifications": [{**kind, **machine} for kind in kinds]}
 
 
 def is_arm(instance_type: str) -> bool:
-    """Return whether AWS's name says Graviton, by a `g` behind the generation (EC2 user guide, "naming conventions").
+    """Return whether AWS's name means Graviton, by a `g` after the generation (EC2 user guide, "naming conventions").
 
     a1 is older than that rule.
     """
@@ -65,7 +65,7 @@ def _requirements(launch: LaunchChoice) -> Config:
 
 
 def _machine(launch: LaunchChoice) -> Config:
-    """Return what all kinds of machines share.  `root` is the image's root volume: annexd asks for its name."""
+    """Return the part shared by all kinds of machines.  `root` is the image's root volume: annexd looks up its name."""
     volume = {"VolumeSize": launch.volume_gib, "VolumeType": "gp3", "DeleteOnTermination": True}
     return {
         "ImageId": launch.image,

@@ -19,7 +19,7 @@ LONGEST_NUMBER: Final = 18
 
 def instance_types(texts: tuple[str, ...]) -> tuple[str, ...]:
     """Return each type once; one value may have several, separated by commas."""
-    from annexd.annex.request.formats import INSTANCE_TYPE  # its patterns cost what a usage message need not pay
+    from annexd.annex.request.formats import INSTANCE_TYPE  # its patterns take time that a usage message need not spend
 
     types = [each.strip() for text in texts for each in text.split(",")]
     if wrong := [each for each in types if not INSTANCE_TYPE.fullmatch(each)]:
@@ -54,7 +54,7 @@ def image(text: str) -> str:
 
 
 def max_price(text: str) -> str:
-    """Return the price in dollars, as text: AWS's model has it so."""
+    """Return the price in dollars, as text, as in AWS's model."""
     from annexd.annex.request.formats import PRICE
 
     if not PRICE.fullmatch(text) or not text.strip("0.") or float(text) > MOST_PRICE:
@@ -75,7 +75,7 @@ def _number(text: str, most: int) -> int:
 
 
 def _size(text: str, unit: str, most: int, expected: str) -> int:
-    """Return how many of this unit it is, rounded up."""
+    """Return the size in this unit, rounded up."""
     upper = text.upper().replace(" ", "").removesuffix("B")
     upper = upper.removesuffix("I") if upper[-2:-1] in UNITS else upper
     given = upper[-1:] if upper[-1:] in UNITS else unit

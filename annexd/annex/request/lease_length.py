@@ -35,13 +35,13 @@ def fault_of_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
 
 
 def fault_of_new_end(value: Any, now_s: float, defaults: Defaults) -> str | None:
-    """Return what is wrong with an end to which a lease is to be moved, or None.  It may be as near as one likes."""
+    """Return the fault of a new end of an existing lease, or None.  It may be arbitrarily near."""
     fault = _fault_of_time("the new end", value, now_s, "-cancel ends an annex at once")
     return fault or fault_of_length(value - now_s, defaults.max_lease_s)
 
 
 def _fault_of_time(name: str, value: Any, now_s: float, if_past: str) -> str | None:
-    """Return why this is no time at which a lease can end, or None."""
+    """Return why a lease cannot end at this time, or None."""
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**53:
         return f"EndOfLease must be in seconds since the epoch, not {shown(value)}"
     if value <= now_s:
@@ -52,7 +52,7 @@ def _fault_of_time(name: str, value: Any, now_s: float, if_past: str) -> str | N
 
 
 def fault_of_length(length_s: float, longest_s: int) -> str | None:
-    """Return what is wrong with an end that is so far away, where ANNEX_MAX_LEASE is `longest_s`; or None."""
+    """Return the fault of an end that is `length_s` away, with `longest_s` for ANNEX_MAX_LEASE; or None."""
     if length_s > longest_s + GRACE_S:
         longest = duration(longest_s)
         return f"the new end is {_typed(length_s)} away, and that is longer than ANNEX_MAX_LEASE ({longest})"
@@ -77,6 +77,6 @@ def _units(seconds: int) -> Iterator[str]:
 
 
 def _typed(length_s: float) -> str:
-    """Return what the user probably typed: whole minutes, some seconds of which have passed."""
+    """Return the length that the user probably typed: whole minutes, some seconds of which have passed."""
     whole_s = 60 if length_s > 300 else 1
     return duration(-int(-length_s // whole_s) * whole_s)

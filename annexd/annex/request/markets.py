@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 from annexd.annex.request.config_members import pools, templates
 
-SPOT: Final = "spot"  # both as DefaultTargetCapacityType of CreateFleet has them
+SPOT: Final = "spot"  # values of CreateFleet's DefaultTargetCapacityType
 ON_DEMAND: Final = "on-demand"
 MARKETS: Final = (SPOT, ON_DEMAND)
 MOST_TYPES: Final = 300  # of a fleet: EC2 user guide, "Fleet quotas"
@@ -17,7 +17,7 @@ MOST_TYPES: Final = 300  # of a fleet: EC2 user guide, "Fleet quotas"
 
 @dataclass(frozen=True)
 class FleetScope:
-    """The markets in which a fleet may start something, and the types of it; none: they are not known."""
+    """The markets in which a fleet may start instances, and their types; no types means that they are unknown."""
 
     markets: tuple[str, ...] = MARKETS
     instance_types: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ ANY_SCOPE: Final = FleetScope()
 
 
 def markets_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the markets of which the config asks for units; what is not On-Demand is Spot."""
+    """Return the markets of the units that the config requests; all units that are not On-Demand are Spot."""
     wanted = config.get("TargetCapacitySpecification")
     if isinstance(wanted, Mapping):
         total, plain = _units(wanted, "TotalTargetCapacity"), _units(wanted, "OnDemandTargetCapacity")
@@ -50,7 +50,7 @@ def _units(wanted: Mapping[str, Any], name: str) -> float:
 
 
 def instance_types_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the types that it names, each once; none where AWS or a launch template chooses one of them."""
+    """Return the types that it names, each once; empty if AWS or a launch template chooses any of them."""
     named = [pool.get("InstanceType") for _, pool in pools(config)]
     if any(not each.get("Overrides") for _, each in templates(config)) or not all(named):
         return ()

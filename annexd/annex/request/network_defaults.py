@@ -2,7 +2,7 @@
 
 A security group belongs to one VPC.  AWS accepts a fleet with a group and a subnet of different VPCs, and the fleet
 then starts nothing ("belong to different networks": InvalidParameter in EC2's "Error codes").  So the order warns of
-it, as far as that is visible without asking AWS for the subnet's VPC.
+it, as far as that is visible without calling AWS for the subnet's VPC.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,8 @@ ZONES: Final = ("AvailabilityZone", "AvailabilityZoneId")
 
 
 def faults_of_network(config: Part, defaults: Defaults) -> Iterator[str]:
-    """Yield what cannot be completed: AWS refuses subnets of several zones with one zone, and interfaces with several.
+    """Yield the parts that cannot be completed: AWS refuses subnets of several zones with one zone, and interfaces with
+    several.
 
     "The specified Subnet ... cannot be used with the specified Availability Zone", InvalidSpotFleetRequestConfig
     (github.com/hashicorp/terraform-provider-aws/issues/30751).
@@ -36,7 +37,7 @@ def faults_of_network(config: Part, defaults: Defaults) -> Iterator[str]:
 def in_network(specification: Mapping[str, Any], defaults: Defaults) -> dict[str, Any]:
     """Fill in subnets and security group where they are missing.
 
-    A specification that names another place keeps that one's groups: ours is of one VPC.
+    A specification that names another place keeps its own groups: ours belongs to one VPC.
     """
     whole = dict(specification)
     if defaults.subnet_ids and not whole.keys() & set(ELSEWHERE):
@@ -48,7 +49,7 @@ def in_network(specification: Mapping[str, Any], defaults: Defaults) -> dict[str
 
 
 def notes_of_network(config: Mapping[str, Any], defaults: Defaults) -> list[str]:
-    """Warn of a group that may be of another VPC than the subnet, and of a template that may lack a subnet."""
+    """Warn of a group that may belong to another VPC than the subnet, and of a template that may lack a subnet."""
     group = defaults.security_group_id
     notes = [
         f"{path.rstrip('.')}: {group} belongs to the VPC that -setup chose. If {each['SubnetId']} belongs to another "

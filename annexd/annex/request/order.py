@@ -1,8 +1,8 @@
-"""A request becomes an order: everything that the steps need, named and complete, for the journal.
+"""Turn a request into an order: everything that the steps need, named and complete, for the journal.
 
-The request to AWS in it is the one that is sent, to the letter: AWS refuses a known client token with other
-parameters, so nothing is recomputed when the request is sent again, perhaps by a later version of annexd.
-An order holds no key, only the paths of the requester's files.
+Its request to AWS is exactly the one that is sent: AWS refuses a known client token with other parameters, so nothing
+is recomputed when the request is sent again, perhaps by a later version of annexd.  An order holds no key, only the
+paths of the requester's files.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,16 +34,16 @@ class Order:
 
     @property
     def summary(self) -> str:
-        """Return half a line about what is ordered, for the log."""
+        """Return a short summary of the order, for the log."""
         return f"annex {self.annex_id}, until {lease.utc(self.end_of_lease_s)}"
 
 
 @dataclass(frozen=True)
 class FleetOrder(Order):
-    """A new annex.  `config` is the request to this API of AWS's as it is sent, to the letter.
+    """A new annex.  `config` is the request to this API, exactly as it is sent.
 
-    An EC2 Fleet is made of `versions`, those of a launch template of annexd's own, whose name is the client token: so
-    the lease function knows it.  A Spot Fleet has none.
+    An EC2 Fleet uses `versions`, those of a launch template of annexd's own.  The template's name is the client
+    token, by which the lease function recognises it.  A Spot Fleet has no versions.
     """
 
     annex_name: str | None
@@ -51,7 +51,7 @@ class FleetOrder(Order):
     client_token: str
     config: Mapping[str, Any]
     notes: tuple[str, ...]  # what was ignored or changed, for the reply
-    join: JoinOrder | None  # how the instances join the pool, if they are to join
+    join: JoinOrder | None  # how the instances join the pool, if they join
     api: str = SPOT_FLEET
     versions: tuple[TemplateVersion, ...] = ()
 
@@ -61,7 +61,7 @@ class FleetOrder(Order):
 
     @property
     def units(self) -> object:
-        """Return how much is ordered, as AWS counts it."""
+        """Return the ordered amount, as AWS counts it."""
         wanted = self.config.get("TargetCapacitySpecification") or {}
         return wanted.get("TotalTargetCapacity") if self.api == EC2_FLEET else self.config.get("TargetCapacity")
 
@@ -78,14 +78,14 @@ class FleetOrder(Order):
 
 @dataclass(frozen=True)
 class Subject:
-    """The annex that an order is about.
+    """The annex that an order concerns.
 
     `key` is its ID.  For an annex that the journal does not know it is the ID of its first fleet: anyone who can
     request fleets can tag one with another user's annex ID.
     """
 
     key: str
-    fleet_ids: tuple[str, ...]  # the oldest first; none: not known yet
+    fleet_ids: tuple[str, ...]  # the oldest first; empty: not known yet
     order_command_id: str | None  # None: only the cloud knows it
     order: FleetOrder | None
 
@@ -104,7 +104,7 @@ class OrderOnAnnex(Order):
 
 @dataclass(frozen=True)
 class CancelOrder(OrderOnAnnex):
-    """A cancellation.  `given`: its sender's own keys, with which the annex's order is undone, too."""
+    """A cancellation.  `given`: its sender's own keys, which are also used to undo the annex's order."""
 
     cancelled_by: str
     given: Requester | None
@@ -118,17 +118,17 @@ class CancelOrder(OrderOnAnnex):
 class ChangeOrder(OrderOnAnnex):
     """A change of the lease's end, to `wanted_end_s` or by `extension_s`.
 
-    `end_of_lease_s` is the end that comes of it as far as the journal knows.
+    `end_of_lease_s` is the resulting end as far as the journal knows.
     """
 
     command_id: str
     extension_s: int | None
     wanted_end_s: int | None
-    now: bool  # also where the machines cannot drain in time
+    now: bool  # even if the machines cannot drain in time
     asked_at_s: float
     longest_s: int
     drain_s: int
-    reserved_end_s: int | None = None  # the latest end that is reserved for; None: no budget has a part in it
+    reserved_end_s: int | None = None  # the latest end for which budgets reserve; None: no budget applies
 
     @property
     def summary(self) -> str:
@@ -137,9 +137,9 @@ class ChangeOrder(OrderOnAnnex):
 
 @dataclass(frozen=True)
 class GrowOrder(OrderOnAnnex):
-    """One fleet more for an annex, under its present end.
+    """A further fleet for an annex, under its present end.
 
-    `further` is that fleet as an order of its own, with the annex's ID; `units`: the size of the annex then.
+    `further` is that fleet as an order of its own, with the annex's ID; `units`: the resulting size of the annex.
     """
 
     command_id: str
@@ -153,7 +153,9 @@ class GrowOrder(OrderOnAnnex):
 
 @dataclass(frozen=True)
 class ShrinkOrder(OrderOnAnnex):
-    """Fewer units for an annex, `units` in all; `claimed`: its instances that had jobs by the collector's ads."""
+    """Fewer units for an annex, `units` in all; `claimed`: its instances that had jobs according to the collector's
+    ads.
+    """
 
     command_id: str
     units: int
@@ -167,14 +169,14 @@ class ShrinkOrder(OrderOnAnnex):
 
 @dataclass(frozen=True)
 class OfferSwitch:
-    """An offer of machines for idle jobs is paused, or resumed."""
+    """Pausing or resuming an offer of machines for idle jobs."""
 
     offer: str
     paused: bool
 
 
 def with_requester(order: OrderT, requester: Requester) -> OrderT:
-    """Return the order, to be carried out with these keys."""
+    """Return the order with these keys."""
     return replace(order, target=replace(order.target, requester=requester))
 
 
@@ -218,7 +220,8 @@ def new_order(
 def _named(config: Json, template: str, tags: list[dict[str, str]]) -> Json:
     """Return a CreateFleet request with the name of its launch template, and with our tags on the fleet.
 
-    Tags on instances are the template's: "the TagSpecifications of type instance" are for fleets of type instant only.
+    Tags on instances come from the template: "the TagSpecifications of type instance" are for fleets of type instant
+    only.
     """
     config["TagSpecifications"] = _with(config.get("TagSpecifications"), EC2_FLEET_RESOURCE, tags)
     config["LaunchTemplateConfigs"] = [
@@ -234,10 +237,9 @@ def _tagged_version(version: TemplateVersion, tags: list[dict[str, str]]) -> Tem
 
 
 def _tagged(config: Json, tags: list[dict[str, str]]) -> Json:
-    """Add annexd's tags for the fleet and its instances, set in the request itself: never an untagged
-    instance.
+    """Add annexd's tags for the fleet and its instances to the request itself, so that no instance is ever untagged.
 
-    For launch templates only the fleet's: AWS takes tags of instances from the template alone.
+    With launch templates only the fleet's are added: AWS takes tags of instances from the template only.
     """
     config["TagSpecifications"] = _with(config.get("TagSpecifications"), FLEET, tags)
     if "LaunchSpecifications" in config:
@@ -249,7 +251,7 @@ def _tagged(config: Json, tags: list[dict[str, str]]) -> Json:
 
 
 def _with(given: list[Mapping[str, Any]] | None, resource: str, tags: list[dict[str, str]]) -> list[Json]:
-    """Merge `given` tag specifications and ours into one entry a type of resource: EC2 refuses two."""
+    """Merge `given` tag specifications and ours into one entry per type of resource: EC2 refuses two."""
     others = [dict(entry) for entry in given or () if entry.get("ResourceType") != resource]
     same = [tag for entry in given or () if entry.get("ResourceType") == resource for tag in entry.get("Tags", ())]
     return [*others, {"ResourceType": resource, "Tags": [*same, *tags]}]

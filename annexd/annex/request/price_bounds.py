@@ -1,7 +1,7 @@
-"""Bounds of Spot prices beside a file that has none: what a quote said is what is sent, and what AWS then keeps.
+"""Bounds of Spot prices for a file without bounds: those of the quote are sent, and AWS then enforces them.
 
-The attribute PriceBounds is a list of texts like LaunchSpecifications[0]=0.096, dollars of a unit and hour.  A bound of
-the file's own is never replaced.
+The attribute PriceBounds is a list of texts like LaunchSpecifications[0]=0.096, in dollars per unit and hour.  A bound
+in the file is never replaced.
 """
 
 import re
@@ -13,7 +13,7 @@ from annexd.annex.request.faults import shown
 
 NAME: Final = "PriceBounds"
 PRICE: Final = "SpotPrice"
-MAX_PRICE: Final = "MaxPrice"  # of EC2 Fleet, of a unit and hour like SpotPrice: botocore's EC2 model
+MAX_PRICE: Final = "MaxPrice"  # of EC2 Fleet, per unit and hour like SpotPrice: botocore's EC2 model
 BOUND: Final = re.compile(
     r"(LaunchSpecifications\[\d{1,5}\]|LaunchTemplateConfigs\[\d{1,5}\]\.Overrides\[\d{1,5}\])=(\d{1,10}\.\d{1,10})",
     re.ASCII,
@@ -21,7 +21,7 @@ BOUND: Final = re.compile(
 
 
 def read_bounds(own: AdAttributes) -> dict[str, str]:
-    """Return the bounds by the path of what they are of; faults are added to those of the ad."""
+    """Return the bounds by the path of their part of the config; faults are added to those of the ad."""
     value = own.value(NAME)
     if value is None:
         return {}
@@ -32,7 +32,7 @@ def read_bounds(own: AdAttributes) -> dict[str, str]:
 
 
 def with_bounds(config: Mapping[str, Any], bounds: Mapping[str, str], price: str = PRICE) -> dict[str, Any]:
-    """Return the config with these bounds, where it has none; `price`: what this API calls one."""
+    """Return the config with these bounds where it has none; `price`: this API's name of a bound."""
     whole = dict(config)
     if PRICE in whole or not bounds:
         return whole

@@ -3,20 +3,20 @@
 Attributes other than annexd's own are the fleet's, and reach AWS as written, with these exceptions, which make
 the request one-shot as the ancestor's was:
 
-* ValidFrom and ValidUntil are ignored, with a word about it: the console writes them into every file.
-  ValidUntil becomes the end of the provisioning delay, or of the lease if that is earlier.
+* ValidFrom and ValidUntil are ignored, with a note: the console writes them into every file.  ValidUntil becomes the
+  end of the provisioning delay, or of the lease if that is earlier.
 * TerminateInstancesWithExpiration becomes false, since with such a ValidUntil it would end the instances
   after minutes; their end is the lease's.
-* Type is `request` unless the ad says otherwise.  The ad's value is kept: also a `maintain` fleet is ended by
-  the lease, and it replaces instances only until ValidUntil.
-* ClientToken is annexd's; tags htcondor:annex-* are added.  FulfilledCapacity and OnDemandFulfilledCapacity, which an
-  answer of AWS's has and "You cannot set", are ignored.
+* Type is `request` unless the ad says otherwise.  The ad's value is kept: the lease ends a `maintain` fleet, too, which
+  replaces instances only until ValidUntil.
+* ClientToken is annexd's; tags htcondor:annex-* are added.  FulfilledCapacity and OnDemandFulfilledCapacity, which
+  AWS's responses contain and "You cannot set", are ignored.
 * IamFleetRole, and in launch specifications IamInstanceProfile, SubnetId and SecurityGroups, are filled in where
   they are missing and the administrator has set them up.
-* DeleteOnTermination becomes true for volumes of launch specifications that do not say it: without it the image
-  decides.  False is refused.
-* By EC2 Fleet all of it is translated (annexd/annex/request/ec2_fleet.py).
-* UserData loses its line breaks, as `base64` makes them: not every decoder takes them (RFC 4648, section 3.1).
+* DeleteOnTermination becomes true for volumes of launch specifications that do not set it: otherwise the image decides.
+  False is refused.
+* With EC2 Fleet everything is translated (annexd/annex/request/ec2_fleet.py).
+* UserData loses its line breaks, as `base64` makes them: not every decoder accepts them (RFC 4648, section 3.1).
 """
 
 from collections.abc import Mapping, Set
@@ -51,11 +51,11 @@ class BulkRequest:
     keys: KeySource
     fleet: FleetRequest
     annex_name: str | None = None
-    join: Join | None = None  # how the instances join the pool, if they are to join
+    join: Join | None = None  # how the instances join the pool, if they join
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """Return the request to AWS, without what only the order knows: token and tags."""
+        """Return the request to AWS without token and tags, which only the order has."""
         return self.fleet.config
 
     @property
@@ -85,7 +85,7 @@ class BulkRequest:
 
 
 def check_command(ad: Mapping[str, Any], expected: str = COMMAND) -> None:
-    """Raise InvalidRequest, in HTCondor's own words, unless the ad asks for what we do."""
+    """Raise InvalidRequest, with HTCondor's own message, unless the ad contains the expected command."""
     commands = commands_in(ad)
     if not commands:
         raise InvalidRequest(["Command not specified in request ClassAd"])
@@ -108,7 +108,7 @@ def command_id_of(ad: Mapping[str, Any]) -> str | None:
 
 
 def own_of(command: str, ad: Mapping[str, Any], names: Set[str]) -> AdAttributes:
-    """Return the attributes of a command that has these, in lower case, and no others."""
+    """Return the attributes of a command, which may have only these names (in lower case)."""
     own = AdAttributes(ad, names)
     own.faults += [
         f"{name[:64]} is not an attribute of {command}" for name in ad if name.lower() not in names | ADDED_BY_HTCONDOR
@@ -157,7 +157,7 @@ def _cloud(own: AdAttributes, defaults: Defaults) -> tuple[str, Endpoints]:
         "LogsURL": own.text("LogsURL", fault_of_url) or defaults.logs_url,
         "SSMURL": own.text("SSMURL", fault_of_url) or defaults.ssm_url,
     }
-    own.text("EventsURL", fault_of_url)  # as the manual has it; no order asks EventBridge anything
+    own.text("EventsURL", fault_of_url)  # as in the manual; no order calls EventBridge
     region = region_of_function(arn or "") or ""
     if region:
         own.faults += [
@@ -189,6 +189,6 @@ def _keys(own: AdAttributes, defaults: Defaults, arn: str, endpoints: Endpoints)
 
 
 def fleet_attributes(ad: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of an ad is the fleet's own, and has a value."""
+    """Return the attributes of an ad that belong to the fleet and have a value."""
     given = {name: value for name, value in ad.items() if value is not None and value != ""}
     return {name: value for name, value in given.items() if name.lower() not in OWN | ADDED_BY_HTCONDOR}

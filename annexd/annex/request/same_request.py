@@ -1,7 +1,7 @@
-"""Distinguish two requests with one CommandID: a repeated request must ask for the same.
+"""Distinguish two requests with one CommandID: a repeated request must be the same.
 
-A client that computes the end of the lease from a duration (-lease-duration) has another end each time it asks.  Where
-the duration is in the ad, it counts instead of the end.
+A client that computes the end of the lease from a duration (-lease-duration) sends another end each time.  If the
+duration is in the ad, it counts instead of the end.
 """
 
 import json
@@ -14,11 +14,11 @@ from annexd.annex.request.faults import InvalidRequest
 from annexd.annex.request.request import command_id_of
 from annexd.workflow import Engine, State
 
-ALWAYS_NEW: Final = frozenset({"commandid", "pricebounds"}) | ADDED_BY_HTCONDOR  # bounds: of a quote before it
+ALWAYS_NEW: Final = frozenset({"commandid", "pricebounds"}) | ADDED_BY_HTCONDOR  # the bounds of a quote before it
 
 
 def digest_of(ad: Mapping[str, Any]) -> str:
-    """Return a digest of all that a command ad asks for."""
+    """Return a digest of everything that a command ad requests."""
     asked = {name.lower(): value for name, value in ad.items() if name.lower() not in ALWAYS_NEW}
     if "leaseduration" in asked:
         asked.pop("endoflease", None)
@@ -28,7 +28,7 @@ def digest_of(ad: Mapping[str, Any]) -> str:
 def known_state(ad: Mapping[str, Any], owner: str, engine: Engine, *workflows: str) -> State | None:
     """Return the workflow that has this ad's CommandID; None for a new one.
 
-    Raises NotOwner, or InvalidRequest where it belongs to another command or of another request.
+    Raises NotOwner, or InvalidRequest if it belongs to another command or request.
     """
     command_id = command_id_of(ad)
     state = engine.find(command_id, owner) if command_id else None

@@ -1,4 +1,4 @@
-"""What AWS's own service model says of a request: its members, their types and which must be there."""
+"""AWS's own service model of a request: its members, their types and which are required."""
 
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING

@@ -1,14 +1,14 @@
 """Check a Spot Fleet request config against AWS's own service model.
 
 The ancestor spelled the fields itself, and dropped or refused whatever it did not know: numeric weights,
-placement, tags, a config without SpotPrice.  Here botocore's model decides what there is and of which
-type; a name is only brought to the model's spelling, since ClassAds ignore case, and a number
+placement, tags, a config without SpotPrice.  Here botocore's model defines the members and their types; a name is only
+converted to the model's spelling, since ClassAds ignore case, and a number
 becomes text where the model wants text (`SpotPrice` is a string to AWS, and a number to everybody else).
 The other way round, text becomes a number, `true` or `false` where the model wants one: CloudFormation writes all
 values as text, and so do two of the EC2 user guide's own examples.
-Nothing is dropped, and nothing is passed on unknown: a mistyped name would otherwise change what is
-bought.  An empty text, list or object counts as not given, as null does: the console writes
-`"LaunchSpecifications": []` beside launch templates, and the AWS CLI's skeletons are full of empty texts.
+Nothing is dropped, and nothing unknown is passed on: a mistyped name would otherwise change what is bought.  An empty
+text, list or object counts as not given, as null does: the console writes `"LaunchSpecifications": []` beside launch
+templates, and the AWS CLI's skeletons are full of empty texts.
 """
 
 import difflib
@@ -43,7 +43,7 @@ CLOSED: Final = frozenset(
         "InstanceInterruptionBehavior",
         "TargetCapacityUnitType",
         "Tenancy",
-        "SpotAllocationStrategy",  # here and below as CreateFleetRequest has them
+        "SpotAllocationStrategy",  # here and below with the names of CreateFleetRequest
         "FleetOnDemandAllocationStrategy",
         "FleetReplacementStrategy",
         "FleetExcessCapacityTerminationPolicy",
@@ -51,7 +51,7 @@ CLOSED: Final = frozenset(
         "DefaultTargetCapacityType",
     ]
 )
-ELSEWHERE: Final = {  # of an override, EC2 Fleet and the EC2 user guide's example 8 have it so; no name is close
+ELSEWHERE: Final = {  # in an override; the EC2 user guide's example 8 and EC2 Fleet spell it so
     ("LaunchTemplateOverrides", "placement"): "AvailabilityZone",
     ("SpotFleetLaunchSpecification", "launchtemplate"): "LaunchTemplateConfigs, beside LaunchSpecifications",
     **{("CreateFleetRequest", name.lower()): place for name, place in MOVED.items() if name != place},
@@ -77,7 +77,7 @@ def checked_config(
 
     wanted = shape or config_shape()
     config = _structure(ad, wanted, path, faults)
-    if not faults:  # ranges, lengths and whatever else a newer model may ask
+    if not faults:  # ranges, lengths and other constraints of a newer model
         report = ParamValidator().validate(config, wanted)
         faults += report.generate_report().splitlines()
     return config
@@ -174,7 +174,7 @@ def _string(value: Any) -> str | None:
         return None
     if not math.isfinite(value) if isinstance(value, float) else abs(value) >= LARGEST_LONG:
         return None
-    return format(Decimal(repr(value)), "f")  # 0.05, and never 5e-02
+    return format(Decimal(repr(value)), "f")  # 0.05, never 5e-02
 
 
 def _is_text(value: str) -> bool:
@@ -187,7 +187,7 @@ def _is_text(value: str) -> bool:
 
 def _integer(value: Any) -> int | None:
     value = _number(value, WHOLE_NUMBER)
-    if isinstance(value, float) and value.is_integer():  # some JSON writers know no other numbers
+    if isinstance(value, float) and value.is_integer():  # some JSON writers know only floats
         value = int(value)
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     return value if is_integer and -LARGEST_INTEGER <= value < LARGEST_INTEGER else None

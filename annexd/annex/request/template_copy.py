@@ -1,4 +1,4 @@
-"""A launch template of the user's becomes a version of annexd's own: read, checked and copied.
+"""Copy a user's launch template into a version of annexd's own, after reading and checking it.
 
 Members that would outlive the lease, or keep it from ending, are refused; those of annexd's own templates are added.
 """
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from botocore.model import Shape
 
 INSTANCE: Final = "instance"
-OF_ITS_OWN: Final = {"HttpTokens": "required", "HttpEndpoint": "enabled"}  # of MetadataOptions, what a user notices
+OF_ITS_OWN: Final = {"HttpTokens": "required", "HttpEndpoint": "enabled"}  # of MetadataOptions, visible to a user
 
 
 def copied(version: TemplateVersion, source: Mapping[str, Any]) -> Json:
     """Return the data of this version, from what DescribeLaunchTemplateVersions returned for its source."""
     data: Json = _as_asked(source, template_shape())
     for mapping in data.get("BlockDeviceMappings") or ():
-        if "Ebs" in mapping:  # where neither says it, the image does
+        if "Ebs" in mapping:  # if neither sets it, the image decides
             mapping["Ebs"].setdefault("DeleteOnTermination", True)
     own = dict(version.data)
     profile = own.pop("IamInstanceProfile", None)
@@ -35,7 +35,7 @@ def copied(version: TemplateVersion, source: Mapping[str, Any]) -> Json:
 
 
 def _as_asked(value: Any, shape: "Shape") -> Any:
-    """Return an answer's data as a request has it: times as text, without what AWS adds itself, such as a state."""
+    """Convert a response's data into that of a request: times as text, no members that AWS adds, such as a state."""
     if shape.type_name == "structure":
         members = shape.members
         return {name: _as_asked(inner, members[name]) for name, inner in value.items() if name in members}
@@ -59,7 +59,7 @@ def _merged(given: list[Json], own: list[Json]) -> list[Json]:
 
 
 def faults_of_source(source: Part) -> Iterator[str]:
-    """Yield what of a launch template would outlive the lease, or keep it from ending, by its member."""
+    """Yield, by member, the parts of a launch template that would outlive the lease or keep it from ending."""
     if source.get("DisableApiTermination"):
         yield "DisableApiTermination: its instances are protected from termination"
     if source.get("InstanceInitiatedShutdownBehavior") == "stop":
@@ -83,7 +83,7 @@ def _faults_of_parts(source: Part) -> Iterator[str]:
 
 
 def notes_of_source(source: Part) -> Iterator[str]:
-    """Yield what is changed of a launch template in its copy, where its maker said otherwise."""
+    """Yield the changes in the copy of a launch template that contradict its author's settings."""
     options = source.get("MetadataOptions") or {}
     for name, value in OF_ITS_OWN.items():
         if options.get(name, value) != value:

@@ -1,8 +1,8 @@
 """The data of an EC2 launch template: rendered from a launch specification of Spot Fleet.
 
-EC2 Fleet takes launch templates only, so annexd makes one for each fleet; specifications that differ in more than an
-override of EC2 Fleet can carry become versions of it.  A template also says what a launch specification cannot: that
-the instance metadata service asks for a token and shows the tags, and that an instance that shuts down is gone.
+EC2 Fleet takes launch templates only, so annexd creates one for each fleet; specifications that differ in more than an
+override of EC2 Fleet can express become versions of it.  A template also sets what a launch specification cannot: the
+instance metadata service requires a token and shows the tags, and an instance that shuts down is terminated.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ from typing import Any, Final
 from annexd.annex.request.config_members import Part
 from annexd.workflow import Json
 
-# botocore's EC2 model, FleetLaunchTemplateOverridesRequest: what each override of a type-request fleet may carry.
+# botocore's EC2 model, FleetLaunchTemplateOverridesRequest: the members that each override of a type-request fleet may
+# have.
 IN_OVERRIDES: Final = ("InstanceType", "InstanceRequirements", "WeightedCapacity", "SubnetId")
 ZONES: Final = ("AvailabilityZone", "AvailabilityZoneId")
 RENAMED: Final = {"RamdiskId": "RamDiskId"}
@@ -37,8 +38,9 @@ SHUTDOWN: Final = {"InstanceInitiatedShutdownBehavior": "terminate"}
 class TemplateVersion:
     """One version of annexd's own launch template; its number is its place in the order, from 1.
 
-    `data` is its LaunchTemplateData, or with a `source` what is added to the copy of that: a launch template of the
-    user's, by LaunchTemplateId or LaunchTemplateName, and Version.  `where`: what of the file it stands for.
+    `data` is its LaunchTemplateData, or, with a `source`, the additions to the copy of that user's launch template,
+    which is named by LaunchTemplateId or LaunchTemplateName, and Version.  `where`: the part of the file that it
+    represents.
     """
 
     where: str
@@ -47,14 +49,14 @@ class TemplateVersion:
 
     @property
     def source_name(self) -> str:
-        """Return which template of the user's is meant."""
+        """Return the name or ID of the user's template."""
         source = self.source or {}
         name = source.get("LaunchTemplateName") or source.get("LaunchTemplateId")
         return f"launch template {name}, version {source.get('Version')}"
 
 
 def launch_template_data(specification: Part) -> Json:
-    """Return all of a launch specification that is not in `overrides_of` it."""
+    """Return the parts of a launch specification that are not in its `overrides_of`."""
     data: Json = {
         RENAMED.get(name, name): specification[name] for name in (*AS_THEY_ARE, *RENAMED) if name in specification
     }
@@ -73,7 +75,7 @@ def _groups(specification: Part) -> Json:
 
 
 def overrides_of(specification: Part, price: str | None) -> list[Json]:
-    """Return the overrides that one launch specification comes to: one for each zone that it names.
+    """Return the overrides for one launch specification: one for each zone that it names.
 
     `price` is the request's own bound, for a specification without one.
     """

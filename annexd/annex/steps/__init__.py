@@ -1,7 +1,7 @@
 """Lease before money: the order of the steps of an annex.
 
-The fleet comes last and brings its lease with it, in one call; before it stands the check that the lease function is at
-work.  Undo runs the other way and may not pass a step that failed.
+The fleet comes last and brings its lease with it, in one call; before that comes the check that the lease function
+works.  Undo runs in reverse and never passes a step that failed.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from annexd.workflow import Step, Workflow
 
 
 def annex_steps(context: StepContext) -> Workflow[FleetOrder]:
-    """Return the steps of every annex, in their order: what an Engine of annexes is made with."""
+    """Return the steps of every annex, in their order, for an Engine of annexes."""
     steps = (
         Limited(CheckLeaseFunction(context)),
         Limited(ReadTemplates(context)),
@@ -30,7 +30,7 @@ def annex_steps(context: StepContext) -> Workflow[FleetOrder]:
 
 
 def further_steps(context: StepContext) -> tuple[Step[FleetOrder, Any, Any], ...]:
-    """Return those of a further fleet of an annex, whose object in S3 is there."""
+    """Return the steps of a further fleet of an annex, whose object in S3 exists."""
     return CheckLeaseFunction(context), ReadTemplates(context), CreateTemplate(context), RequestFleet(context)
 
 

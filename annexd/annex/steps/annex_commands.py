@@ -1,10 +1,10 @@
-"""The questions of the steps to the journal about one annex: its changes and its fleets."""
+"""The journal's data on one annex that the steps need: its changes and its fleets."""
 
 from typing import Protocol
 
 
 class AnnexCommands(Protocol):
-    """The index of annexes, as far as the steps need it.  Its methods raise JournalError."""
+    """The part of the index of annexes that the steps need.  Its methods raise JournalError."""
 
     def earlier_changes(self, subject: str, command_id: str, /) -> list[str]:
         """Return the commands that change this annex and were accepted before this one, oldest first."""

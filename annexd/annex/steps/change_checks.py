@@ -11,8 +11,8 @@ from annexd.annex.request.order import ChangeOrder
 from annexd.annex.steps.tag_fleets import AnnexFleets
 from annexd.workflow import Refused
 
-LONGEST_WAIT_S: Final = 600.0  # of an extension for its turn and for AWS; then nobody waits for it any more
-TOO_LATE_S: Final = 120.0  # before the present end: a run of the function that sees the old one may last so long
+LONGEST_WAIT_S: Final = 600.0  # for an extension to get its turn and for AWS; then nobody waits for it any more
+TOO_LATE_S: Final = 120.0  # before the present end: maximum duration of a run of the function that sees the old end
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def check_lives(fleet: Fleet) -> None:
 
 
 def check_is_waited_for(order: ChangeOrder, now_s: float) -> None:
-    """Refuse an extension that was delayed too long: it would cost money after its user has given up on it."""
+    """Refuse an extension that was delayed too long: it would cost money after its user has given up."""
     if now_s - order.asked_at_s > LONGEST_WAIT_S:
         message = f"annexd could not extend the lease within {LONGEST_WAIT_S / 60:.0f} minutes: try again"
         raise Refused(message, untouched=True)

@@ -1,6 +1,6 @@
 """Step 1: check that the lease function works, so that it will end what the next steps order.
 
-Asked first, since nothing is made yet that would need undoing, and once more before the fleet is requested, if that
+It comes first, since nothing that would need undoing exists yet.  It is repeated before the fleet is requested, if that
 is later than CHECK_AGAIN_S: by then the function may be closed, or silent.
 """
 
@@ -19,9 +19,9 @@ from annexd.aws import Clients, answers
 from annexd.aws.errors import AWS_ERRORS, is_not_found
 from annexd.workflow import Refused, Results, Retry
 
-USABLE: Final = ("Active", "Inactive")  # Inactive: idle for weeks, and made active by its first call
+USABLE: Final = ("Active", "Inactive")  # Inactive: idle for weeks; its first call activates it
 LONGEST_REASON: Final = 500
-CHECK_AGAIN_S: Final = 60.0  # -teardown closes the function, waits for longer, and looks again for what was ordered
+CHECK_AGAIN_S: Final = 60.0  # -teardown closes the function, waits for longer, and checks again for new annexes
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def lease_function_of(
 ) -> LeaseFunction:
     """Check the lease function, with a receipt at most a minute old, or with `fresh` a new one.
 
-    Raises Refused, with cause and repair, unless it ends leases now.
+    Raises Refused, with the cause and the fix, unless it ends leases now.
     """
     arn = target.lease_function_arn
     configuration = _usable_function(clients.functions, arn)
@@ -54,7 +54,7 @@ def _usable_function(functions: Any, arn: str) -> Mapping[str, Any]:
     with translate_aws_errors(f"GetFunction {arn}"):
         answer = _function(functions, arn)
         configuration: Mapping[str, Any] = answers.value(answer, "Configuration", dict)
-    state = configuration.get("State", "Active")  # AWS leaves it out for functions from before there were states
+    state = configuration.get("State", "Active")  # AWS omits it for functions that are older than states
     if state == "Pending":
         raise Retry(f"the lease function {arn} is still being created", untouched=True)
     if state == "Failed":

@@ -18,21 +18,21 @@ class StepContext:
 
     access: Access
     now_s: Callable[[], float] = time.time
-    settle_s: float = 90.0  # a call whose answer was lost may take effect until then: 30 s to read, and twice more
+    settle_s: float = 90.0  # a lost call may take effect until then: 30 s to read, and twice more
     bundle_sources: BundleSources = field(default_factory=NoBundleSources)
     heartbeats: Heartbeats = field(default_factory=Heartbeats)
-    pause: Callable[[float], None] = time.sleep  # between two looks at what AWS shows a little late
+    pause: Callable[[float], None] = time.sleep  # between two looks at resources that AWS shows a little late
 
     def aws_now_s(self, clients: Clients) -> float:
-        """Return the time by AWS's clock, which ends leases, from AWS's answers to these clients."""
+        """Return the time by AWS's clock, which ends leases, from AWS's responses to these clients."""
         return self.now_s() + clients.clock.skew_s
 
 
 def require_settled(context: StepContext, asked_at_s: float, missing: str | None = None) -> None:
-    """Raise Retry as long as an earlier call whose answer was lost may still take effect.
+    """Raise Retry as long as an earlier call whose response was lost may still take effect.
 
-    Until then it may undo what comes next, and `not found` is not the truth: `missing` is what was not found.
-    `asked_at_s`: when the call was made; 0 if there was none.
+    Until then it may undo the next call, and `not found` is not conclusive: `missing` is the resource that was not
+    found.  `asked_at_s`: when the call was made; 0 if there was none.
     """
     wait_s = asked_at_s + context.settle_s - context.now_s()
     if wait_s > 0:

@@ -1,8 +1,8 @@
-"""The launch template of an EC2 Fleet: what its machines are like.  A Spot Fleet needs none.
+"""The launch template of an EC2 Fleet, which defines its machines.  A Spot Fleet needs none.
 
-Its name is the fleet's client token, which holds the annex's ID and its end and is nobody else's: so the lease function
-knows it, and removes it after the end, and so "there is one of this name" means that it was made before.  The fleet
-names its versions by number: nobody else makes any, and each is asked for with a token of its own.
+Its name is the fleet's client token, which contains the annex's ID and its end and is unique.  So the lease function
+recognises the template, and removes it after the end; and an existing template of this name was created by an earlier
+attempt.  The fleet refers to its versions by number: nobody else creates any, and each is requested with its own token.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class TemplateIntent:
 
 
 class CreateTemplate:
-    """One launch template, under a name of the fleet's own; made again, it is the same."""
+    """Creates one launch template, under the fleet's own name; a repetition creates the same one."""
 
     name = "create_template"
     intent_type = TemplateIntent
@@ -61,9 +61,9 @@ class CreateTemplate:
         return Nothing()
 
     def backward(self, order: FleetOrder, intent: TemplateIntent, asked_at_s: float) -> None:
-        """Delete it.  A new one may be unknown for a while without being gone: then it is asked again.
+        """Delete it.  AWS may not know a new one for a while although it exists: then the deletion is repeated.
 
-        One that is left all the same costs nothing, and the lease function removes it after the end.
+        A template that remains costs nothing, and the lease function removes it after the end.
         """
         if not intent.name:
             return
@@ -91,7 +91,7 @@ def _create(ec2: Any, intent: TemplateIntent) -> None:
         except AWS_ERRORS as error:
             if not is_existing(error):
                 raise
-            return  # an answer was lost
+            return  # a response was lost
         answers.text(answers.value(answer, "LaunchTemplate", dict), "LaunchTemplateId")
 
 

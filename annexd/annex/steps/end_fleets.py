@@ -1,6 +1,6 @@
 """Cancel an annex: end its lease now, by a tag that nothing overrides, and end its fleets.
 
-The tag counts: with it the lease function ends everything that is left, even if annexd dies in the next moment.
+The tag is decisive: with it the lease function ends everything that is left, even if annexd dies right after it.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from annexd.workflow import Refused, Results, Retry
 
 @dataclass(frozen=True)
 class EndIntent:
-    """The fleets to end; `is_gone` means that stop_order found none."""
+    """The fleets to end; `is_gone` means that stop_order found no fleet."""
 
     fleets: AnnexFleets
     is_gone: bool
@@ -68,7 +68,7 @@ class EndFleets:
     def _inform_machines(self, order: CancelOrder, clients: Clients, now_s: int) -> None:
         """Inform the machines, so that late ones leave, and all leave if an accepted cancellation has no effect."""
         if order.subject.order is not None:
-            with contextlib.suppress(Retry, Refused):  # what has ended the fleet has ended them
+            with contextlib.suppress(Retry, Refused):  # whatever ended the fleet has ended them
                 present = Present(now_s, DAY_S, cancelled_s=now_s)
                 put_present(self._context, clients, order.subject.order, present)
 
@@ -85,7 +85,7 @@ def _ended(ec2: Any, fleet: Fleet, now_s: int) -> bool:
 
 
 def _terminate_the_rest(ec2: Any, fleet: Fleet) -> None:
-    """End the instances of a fleet that was cancelled without them: a second cancellation may not end them."""
+    """End the instances of a fleet that was cancelled without them: a second cancellation might not end them."""
     with contextlib.suppress(Retry, Refused):  # then the lease function ends them at its next run
         running = [one.instance_id for one in living_instances(ec2, fleet.fleet_id) if one.state != ENDING]
         if running:

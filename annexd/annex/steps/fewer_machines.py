@@ -1,8 +1,8 @@
 """The steps that make an annex smaller: no more launches, then machines that take no more jobs and leave by themselves.
 
-Which machines leave is chosen once, idle ones first by the collector's ads.  Those ads may be old, so nothing depends
-on them: a machine that finds itself listed in the annex's object in S3 refuses new jobs and is turned off once it has
-none.  Only `now` terminates it with its jobs.
+The leaving machines are chosen once, idle ones first according to the collector's ads.  Those ads may be old, so
+nothing depends on them: a machine that is listed in the annex's object in S3 refuses new jobs and is turned off once it
+has none.  Only `now` terminates it with its jobs.
 """
 
 import math
@@ -23,7 +23,7 @@ from annexd.workflow import Nothing, Refused, Results, Retry
 
 @dataclass(frozen=True)
 class Leaving:
-    """The instances that leave, how many had jobs, and the annex's end and longest life as its object has it."""
+    """The instances that leave, how many had jobs, and the annex's end and longest life as in its object."""
 
     instance_ids: tuple[str, ...]
     busy: int
@@ -33,14 +33,14 @@ class Leaving:
 
 @dataclass(frozen=True)
 class LeavingIntent:
-    """The annex's fleets with all instances that leave, and what was chosen."""
+    """The annex's fleets with all instances that leave, and the choice."""
 
     fleets: AnnexFleets
     leaving: Leaving
 
 
 class StopLaunching:
-    """Ends the fleets without their instances, so that nothing is launched in place of what leaves."""
+    """Ends the fleets without their instances, so that nothing is launched in place of the leaving machines."""
 
     name = "stop_launching"
     intent_type = Turn
@@ -72,7 +72,7 @@ class StopLaunching:
 
 
 class ChooseMachines:
-    """Chooses the machines that leave: those without jobs first, of these the newest.  Changes nothing."""
+    """Chooses the machines that leave: those without jobs first, the newest of them first.  Changes nothing."""
 
     name = "choose_machines"
     intent_type = Turn
@@ -106,12 +106,12 @@ def staying_in(ec2: Any, fleet_id: str, leaving: Container[str]) -> list[Instanc
 
 
 def units_of(machines: Iterable[Instance], weights: Mapping[str, float]) -> float:
-    """Return how many units these machines count, each as its instance type does."""
+    """Return how many units these machines count, by their instance types."""
     return sum(weights.get(one.pool.kind, 1.0) for one in machines)
 
 
 def _chosen(staying: Sequence[Instance], order: ShrinkOrder) -> Iterator[str]:
-    """Yield machines, in this order, as long as no fewer units are left than are wanted."""
+    """Yield machines, in this order, as long as enough units are left."""
     weights = (weights_of(order.subject.order) if order.subject.order else None) or {}
     left = units_of(staying, weights)
     for one in staying:
@@ -126,7 +126,7 @@ def _reluctance(one: Instance, order: ShrinkOrder) -> tuple[bool, float]:
 
 
 class AskToLeave:
-    """Writes into the annex's object which machines leave."""
+    """Lists the leaving machines in the annex's object."""
 
     name = "ask_to_leave"
     intent_type = LeavingIntent
@@ -147,11 +147,11 @@ class AskToLeave:
         return Nothing()
 
     def backward(self, _order: ShrinkOrder, _intent: LeavingIntent, _asked_at_s: float) -> None:
-        """Do nothing: the next change of the annex writes who leaves, and jobs are lost by none of it."""
+        """Do nothing: the next change of the annex rewrites the list, and no jobs are lost."""
 
 
 class TerminateLeaving:
-    """With `now` terminates the machines that leave, whatever they do."""
+    """Terminates the leaving machines even if they have jobs, if `now` is set."""
 
     name = "terminate_leaving"
     intent_type = LeavingIntent
@@ -176,4 +176,4 @@ class TerminateLeaving:
         return Nothing()
 
     def backward(self, _order: ShrinkOrder, _intent: LeavingIntent, _asked_at_s: float) -> None:
-        """Do nothing: what is terminated does not come back."""
+        """Do nothing: terminated machines do not come back."""

@@ -1,4 +1,4 @@
-"""The steps of a further fleet: those of an order, for the fleet that a GrowOrder holds, and the check before them."""
+"""The steps of a further fleet: those of an order, for the fleet in a GrowOrder, and the check before them."""
 
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -15,7 +15,7 @@ ResultT = TypeVar("ResultT")
 
 
 class CheckAnnex:
-    """Checks that the annex lives and still ends when the further fleet is to end.  Creates nothing."""
+    """Checks that the annex lives and that its end is still that of the further fleet.  Creates nothing."""
 
     name = "check_annex"
     intent_type = Turn
@@ -47,7 +47,7 @@ class CheckAnnex:
 
 @dataclass(frozen=True)
 class OfFurtherFleet(Generic[IntentT, ResultT]):
-    """A step of an order, for the further fleet."""
+    """Wraps a step of an order for the further fleet."""
 
     step: Step[FleetOrder, IntentT, ResultT]
 
@@ -78,5 +78,5 @@ class OfFurtherFleet(Generic[IntentT, ResultT]):
 
 
 def _with_keys(order: GrowOrder) -> FleetOrder:
-    """Return the fleet's order, to be carried out with the keys of the command."""
+    """Return the fleet's order with the keys of the command."""
     return replace(order.further, target=order.target)

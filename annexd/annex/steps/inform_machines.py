@@ -47,7 +47,9 @@ class InformMachines:
         return MachinesInformed("")
 
     def backward(self, _order: ChangeOrder, _intent: MoveIntent, asked_at_s: float) -> None:
-        """Wait for what may still be written.  The old end is written once the tag says it: the tag limits the cost."""
+        """Wait until an earlier write can no longer take effect.  The old end is written after the tag has it: the tag
+        limits the cost.
+        """
         require_settled(self._context, asked_at_s)
 
 

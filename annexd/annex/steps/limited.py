@@ -1,4 +1,4 @@
-"""Limit the duration of a step, however slowly an endpoint answers each call."""
+"""Limit the duration of a step, however slowly an endpoint responds to each call."""
 
 from typing import Final, Generic, TypeVar
 
@@ -25,11 +25,11 @@ class Limited(Generic[OrderT, IntentT, ResultT]):
         return self._step.plan(order, results)
 
     def forward(self, order: OrderT, intent: IntentT) -> ResultT:
-        """Do the other step's forward within the time, or raise Retry."""
+        """Run the wrapped step's forward within the time, or raise Retry."""
         with time_limit(self._seconds):
             return self._step.forward(order, intent)
 
     def backward(self, order: OrderT, intent: IntentT, asked_at_s: float) -> None:
-        """Do the other step's backward within the time, or raise Retry."""
+        """Run the wrapped step's backward within the time, or raise Retry."""
         with time_limit(self._seconds):
             self._step.backward(order, intent, asked_at_s)

@@ -23,7 +23,7 @@ from annexd.annex.steps.tag_fleets import AnnexFleets, fleets_of, write_tag
 from annexd.aws import Clients
 from annexd.workflow import Refused, Results, Retry
 
-LOOK_AGAIN_S: Final = 0.25, 0.5, 1.0, 2.0  # EC2 is eventually consistent: a tag that shows a little late is no lost one
+LOOK_AGAIN_S: Final = 0.25, 0.5, 1.0, 2.0  # EC2 is eventually consistent: a tag that appears a little late is not lost
 NO_RIGHT: Final = (
     "these keys lack the right to tag fleets (ec2:CreateTags with htcondor:annex-lease-end): the policies that "
     "condor_annex -setup lists grant it"
@@ -62,7 +62,7 @@ class MoveEnd:
             if todo:
                 wait_until_seen(self._context, clients.ec2, intent.fleets, end_s)
         except (Retry, Refused) as error:
-            error.untouched = error.untouched and not written  # whatever AWS said to the last call
+            error.untouched = error.untouched and not written  # whatever AWS's response to the last call was
             raise
         return EndMoved(end_s)
 
@@ -82,7 +82,7 @@ class MoveEnd:
         if not lease.is_longer:
             return
         ec2 = self._context.access(order.target).ec2
-        listed = fleets_of_annex(ec2, annex.annex_id, annex.fleet_ids)  # none: nothing is left of it
+        listed = fleets_of_annex(ec2, annex.annex_id, annex.fleet_ids)  # no fleets: nothing is left of it
         if is_cancelled(listed):
             return
         require_settled(self._context, asked_at_s)
@@ -94,7 +94,7 @@ class MoveEnd:
             wait_until_seen(self._context, ec2, annex, lease.from_s)
         try:
             inform(self._context, order, intent, lease.from_s)
-        except (Retry, Refused) as error:  # the lease ends then, whatever its machines believe
+        except (Retry, Refused) as error:  # the lease ends then, even if its machines have another end
             if isinstance(error, Retry) and error.wait is None:
                 raise
 

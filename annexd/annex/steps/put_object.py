@@ -33,7 +33,7 @@ class S3Object:
 
 @dataclass(frozen=True)
 class PutIntent:
-    """The object, or None for an annex without one, and its details that the order lacks."""
+    """The object, or None for an annex without one, and those of its details that the order lacks."""
 
     place: S3Object | None
     end_of_lease_s: int
@@ -90,9 +90,9 @@ class PutObject:
 def put_present(context: StepContext, clients: Clients, order: FleetOrder, present: Present) -> None:
     """Replace the annex's object with one that has the present end and a new token for the pool.
 
-    `order` is the annex's own, `clients` those of the lease change.  Machines read it within five minutes.  It
-    may be done again; nothing is done for an order without `join`.  Raises Retry, or Refused if the signing key or the
-    requester's folder cannot be used any more, neither of which a cancelled annex needs.
+    `order` is the annex's own, `clients` those of the lease change.  Machines read it within five minutes.  It may be
+    repeated; nothing is done for an order without `join`.  Raises Retry, or Refused if the signing key or the
+    requester's folder cannot be used any more; a cancelled annex needs neither.
     """
     if order.join is None:
         return

@@ -1,6 +1,6 @@
 """The user's own launch templates of an EC2 Fleet: read once, and kept in the journal.
 
-So the copy that annexd makes is the same however often it is asked for, whatever is done to the user's meanwhile.
+So annexd always makes the same copy, even if the user's templates change meanwhile.
 """
 
 from collections.abc import Mapping
@@ -17,21 +17,21 @@ from annexd.workflow import Refused, Results
 
 @dataclass(frozen=True)
 class ReadIntent:
-    """Which versions of which launch templates are read; none for a Spot Fleet, and for what names none."""
+    """The versions of launch templates to read; empty for a Spot Fleet, and for a request that names none."""
 
     sources: tuple[Mapping[str, str], ...]
 
 
 @dataclass(frozen=True)
 class TemplatesRead:
-    """The whole data of each version of the launch template that annexd is to make; what was changed, or empty."""
+    """The whole data of each version of the launch template that annexd will create; the changes, or empty."""
 
     versions: tuple[Mapping[str, Any], ...]
     warning: str
 
 
 class ReadTemplates:
-    """Each of the user's launch templates may be copied.  Leaves nothing behind."""
+    """Reads each of the user's launch templates and checks that it may be copied.  Creates nothing."""
 
     name = "read_templates"
     intent_type = ReadIntent
@@ -68,7 +68,7 @@ class ReadTemplates:
 
 
 def _copy(version: TemplateVersion, response: Mapping[str, Any]) -> Mapping[str, Any]:
-    with translate_aws_errors("DescribeLaunchTemplateVersions"):  # an answer of another shape
+    with translate_aws_errors("DescribeLaunchTemplateVersions"):  # a response of another shape
         return copied(version, response)
 
 

@@ -1,7 +1,8 @@
-"""The last step: the fleet, with its lease in its token: all that costs money, so made last and undone first.
+"""The last step: the fleet, with its lease in its token.
 
-An answer that was lost is got by sending the same request with the same token.  Undo finds the fleet by that token,
-as a whole and over all pages, ends it with its instances, and looks again until they are gone.
+Only the fleet costs money, so it is created last and undone first.  After a lost response the same request is sent
+again with the same token.  Undo finds the fleet by the whole token, over all pages, ends it with its instances, and
+looks again until they are gone.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class FleetIntent:
     client_token: str
     valid_until_s: int
     end_of_lease_s: int
-    checked_at_s: float  # when the lease function was seen at work
+    checked_at_s: float  # when the lease function was last seen to work
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class FleetRequested:
 
 
 class RequestFleet:
-    """One fleet, which the journaled client token makes one however often it is asked for, by either API."""
+    """Requests one fleet by either API; with the journaled client token, repeated requests create only one."""
 
     name = "request_fleet"
     intent_type = FleetIntent
@@ -74,7 +75,7 @@ class RequestFleet:
     def backward(self, order: FleetOrder, intent: FleetIntent, asked_at_s: float) -> None:
         """End every fleet with this token, until no fleet and no instance is left.
 
-        EC2's list may leave out for a while what it has just answered with.
+        EC2's list may lack a new fleet for a while.
         """
         ec2, kind = self._context.access(order.target).ec2, kind_of_api(order.api)
         fleets = fleets_with_token(ec2, intent.client_token, kind)
@@ -92,7 +93,7 @@ def kind_of_api(api: str) -> FleetKind:
 
 
 def _requested(ec2: Any, order: FleetOrder) -> str:
-    """Ask for the fleet, and return its ID."""
+    """Request the fleet, and return its ID."""
     if order.api == EC2_FLEET:
         with translate_aws_errors("CreateFleet"):
             return answers.text(ec2.create_fleet(**order.config), "FleetId")

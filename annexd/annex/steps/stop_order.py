@@ -26,7 +26,7 @@ class OrderStopped:
 
 
 class StopOrder:
-    """The order of the annex is finished: it succeeded, and its lease is to be ended; or nothing of it is left."""
+    """Stops the annex's order until it is finished: it succeeded and its lease must end, or nothing is left of it."""
 
     name = "stop_order"
     intent_type = StopIntent
@@ -53,7 +53,7 @@ class StopOrder:
         return OrderStopped(stopped[0].is_undone, asked_at_s, fleet_ids)
 
     def _stopped(self, command_id: str, order: CancelOrder, *, undone: bool = False) -> State:
-        """Return the state of an order that goes no further, or is `undone`.  Raises Retry until then.
+        """Return the state of an order that makes no more progress, or is `undone`.  Raises Retry until then.
 
         A further fleet whose undo is stuck does not delay the end of the others.
         """

@@ -1,6 +1,7 @@
-"""Say how to order by the other API where AWS refuses one of its two APIs for fleets.
+"""Suggest the other API if AWS refuses one of its two APIs for fleets.
 
-annexd never does so by itself: what the account, or its organization, does not allow is for people to decide.
+annexd never switches by itself: people must decide how to deal with what the account, or its organization, does not
+allow.
 """
 
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from annexd.workflow import Refused
 
 @contextmanager
 def with_switch_hint(api: str) -> Iterator[None]:
-    """Add it to what is Refused inside without any effect, if it is the API that was refused and not the order."""
+    """Run a call while adding the hint to a Refused without any effect, if AWS refused the API and not the order."""
     try:
         yield
     except Refused as error:

@@ -11,12 +11,12 @@ from annexd.workflow import Refused, Retry
 
 @dataclass(frozen=True)
 class AnnexFleets:
-    """The data by which the fleets of an annex are found; `ordered_at_s`: when the newest was asked for, or 0;
+    """The data by which the fleets of an annex are found; `ordered_at_s`: when the newest was requested, or 0;
     `leaving`: instances that were asked to leave.
     """
 
     annex_id: str
-    fleet_ids: tuple[str, ...]  # none: they are looked for
+    fleet_ids: tuple[str, ...]  # empty: they are searched for
     ordered_at_s: float
     leaving: tuple[str, ...] = ()
 
@@ -24,7 +24,7 @@ class AnnexFleets:
 def fleets_of(context: StepContext, ec2: Any, annex: AnnexFleets) -> list[Fleet]:
     """Return the fleets of the annex.
 
-    Raises Retry, also as long as EC2 may not show yet what was ordered a short while ago; Refused if there are none.
+    Raises Retry, also as long as EC2 may not show a recent order yet; Refused if there are no fleets.
     """
     fleets = fleets_of_annex(ec2, annex.annex_id, annex.fleet_ids)
     is_whole = bool(fleets) and len(fleets) >= len(annex.fleet_ids)

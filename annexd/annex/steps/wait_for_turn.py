@@ -16,7 +16,7 @@ from annexd.workflow import SUCCESS, Engine, Refused, Results, Retry, State, Ste
 
 @dataclass(frozen=True)
 class TurnIntent:
-    """The turn of a change, behind the annex's order and the changes before."""
+    """The turn of a change, after the annex's order and earlier changes."""
 
     annex_id: str
     subject_key: str
@@ -59,7 +59,7 @@ class WaitForTurn:
         return Turn(AnnexFleets(intent.annex_id, fleet_ids, self._newest_s(state, intent), leaving), unclear_at_s)
 
     def _newest_s(self, state: State, intent: TurnIntent) -> float:
-        """Return when the newest fleet was asked for."""
+        """Return when the newest fleet was requested."""
         resizes = map(self._engine.state, self._commands.resizes(intent.annex_id))
         return max(each.step(RequestFleet.name).asked_at_s for each in (state, *resizes))
 
@@ -68,7 +68,7 @@ class WaitForTurn:
 
 
 def _unclear_at_s(step: StepState) -> float:
-    """Return when tag or object were last written without a clear answer, forward or back; 0 if never."""
+    """Return when tag or object were last written without a clear response, forward or back; 0 if never."""
     is_clear = not (isinstance(step.result, MachinesInformed) and step.result.warning)
     back_at_s = step.undo_at_s if step.undo_attempts > 1 else 0.0
     return max(step.unsettled_at_s if is_clear else step.asked_at_s, back_at_s)

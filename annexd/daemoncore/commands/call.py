@@ -18,7 +18,7 @@ class Call:
     received: CommandReceived
     connection: Connection
     peer: str  # the sender's address, for the log
-    send_chunk: Callable[[bytes], Coroutine[Any, Any, None]]  # a part of a file, at once
+    send_chunk: Callable[[bytes], Coroutine[Any, Any, None]]  # sends a part of a file, at once
 
     @property
     def user(self) -> str:

@@ -16,7 +16,7 @@ from annexd.daemoncore.listening_socket import BACKLOG
 
 Serve = Callable[[socket.socket, Any], None]
 
-ACCEPTED_AT_ONCE = 16  # before the event loop serves what else is ready
+ACCEPTED_AT_ONCE = 16  # before the event loop serves other ready events
 ACCEPT_PAUSE_S = 0.1  # after running out of descriptors: time for some connection to end
 
 

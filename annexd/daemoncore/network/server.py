@@ -150,7 +150,7 @@ class ClientConnection:
         else:
             log.error(f"Dropped connection from {self._peer}: internal error: {error!r}")
         with suppress(OSError):
-            self._sent_all()  # the last answer, lost unless the kernel takes it at once
+            self._sent_all()  # the last reply, lost unless the kernel takes it at once
         self._close()
 
     def _count(self, error: Exception) -> None:

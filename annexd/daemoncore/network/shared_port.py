@@ -42,7 +42,7 @@ class SharedPort:
             step()
         except (OSError, ValueError) as error:
             log.always(f"Failed to receive a connection from condor_shared_port: {error}")
-            for descriptor in self._descriptors:  # open in this process, whatever they are
+            for descriptor in self._descriptors:  # open in this process, of any kind
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
             self._close()

@@ -119,7 +119,7 @@ class Advertiser:
             except OutboundFailed as error:
                 if collector not in self._failing:
                     log.always(f"Failed to update collector {collector}: {error}; will retry at each interval")
-                self._failing.add(collector)  # and goes last: its time-out must not delay the others
+                self._failing.add(collector)  # and comes last: its time-out must not delay the others
             else:
                 if collector in self._failing:
                     log.always(f"Collector {collector} accepts updates again")

@@ -32,7 +32,7 @@ class OutboundFailed(Exception):
 
 
 class WorkerDied(OutboundFailed):
-    """The worker ended during a call, as it does when the answer is one that the bindings cannot survive."""
+    """The worker ended during a call, such as after a response that crashes the bindings."""
 
 
 class NoAnswer(OutboundFailed):
@@ -110,7 +110,7 @@ class Outbound:
         return answer["result"], answer["error"]
 
     async def _running_worker(self) -> asyncio.subprocess.Process:
-        """Raises OutboundFailed, OSError."""
+        """Return a running worker, after starting one if necessary.  Raises OutboundFailed, OSError."""
         worker = self._worker
         if worker is None or worker.returncode is not None:
             worker = self._worker = await asyncio.create_subprocess_exec(
@@ -131,4 +131,4 @@ class Outbound:
             if await worker.stdout.readline() != READY:
                 await self.close()
                 raise OutboundFailed("the worker process ended at its start, or says something else than it should")
-        return worker  # which may have been killed meanwhile: then the call finds its pipes closed
+        return worker  # it may have been killed meanwhile: then the call finds its pipes closed

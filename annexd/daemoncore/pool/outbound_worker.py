@@ -63,11 +63,11 @@ def advertise_copies(
 
 
 def offline_matches(collector: str, constraint: str, attributes: list[str], limit: int) -> list[list[Any]]:
-    """Return these attributes of offline machines, and what negotiators have written into the ad of each.
+    """Return these attributes of offline machines, and the matches that negotiators have written into the ad of each: a
+    list of pairs, a schedd's address and an autocluster, at most `limit` in total.
 
-    That is a list of pairs, a schedd's address and an autocluster, of which there are `limit` in all.
-    A negotiator answers questions about a cycle before all its matches are in the collector, so this asks until
-    nothing is added.
+    A negotiator responds to queries about a cycle before all its matches are in the collector, so this repeats the
+    query until nothing is added.
     """
     found = _offline_matches(collector, constraint, attributes, limit)
     for _ in range(MOST_LOOKS):
@@ -97,7 +97,9 @@ def _records(matches: object) -> list[tuple[str, int]]:
 
 
 def standings(address: str) -> list[list[Any]]:
-    """Return of each user in a negotiator's accountant: name, priority factor, ceiling, if it is a group, its quota."""
+    """Return for each user in a negotiator's accountant: name, priority factor, ceiling, whether it is a group, and its
+    quota.
+    """
     names = ("Name", "PriorityFactor", "Ceiling", "IsAccountingGroup", "ConfigQuota")
     return [[bindings.plain(each.get(name)) for name in names] for each in bindings.accounting(address)]
 
@@ -109,7 +111,7 @@ def set_standings(address: str, standings: list[tuple[str, float, int]]) -> None
 
 
 def query(kind: str, collector: str, constraint: str, attributes: list[str]) -> list[list[Any]]:
-    """Return these attributes of each ad of one kind in a collector; null for one that has no plain value."""
+    """Return these attributes of each ad of one kind in a collector; null for one without a plain value."""
     ads = bindings.query_kind(kind, collector, constraint, attributes)
     return [[bindings.plain(ad.get(name)) for name in attributes] for ad in ads]
 

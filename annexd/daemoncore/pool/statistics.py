@@ -1,6 +1,6 @@
-"""Counts of a daemon since its start, and lately, as HTCondor's own daemons publish it.
+"""Counts of a daemon since its start, and recently, as HTCondor's own daemons publish them.
 
-Each counter NAME stands in the ad with RecentNAME beside it, its growth within the last RecentStatsLifetime seconds
+For each counter NAME the ad also has RecentNAME, its growth within the last RecentStatsLifetime seconds
 (generic_stats.cpp).
 """
 
@@ -16,14 +16,14 @@ Counters = Mapping[str, int]
 
 
 class RecentGrowth:
-    """Samples of the counters, so few that years cost nothing."""
+    """Samples of the counters, so few that a run of years needs little memory."""
 
     def __init__(self, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._clock_s = clock_s
         self._samples: deque[tuple[float, Counters]] = deque()
 
     def attributes(self, counters: Counters) -> dict[str, int]:
-        """Return how much each counter has grown, and within how many seconds; the first call begins."""
+        """Return how much each counter has grown, and within how many seconds; the first call starts the count."""
         now_s = self._clock_s()
         if not self._samples or now_s - self._samples[-1][0] >= QUANTUM_S:
             self._samples.append((now_s, dict(counters)))

@@ -1,8 +1,8 @@
-"""Why a daemon could not start, where an administrator looks for it.
+"""Record why a daemon could not start, where an administrator looks for it.
 
-condor_master opens /dev/null as its children's standard error, and says of one that ends at once only its exit status.
-Before the log is open by HTCondor's dprintf, the cause is appended to the same file by hand; where that file is not
-known, or cannot be written, it goes to the system's log.
+condor_master opens /dev/null as its children's standard error, and reports only the exit status of a child that ends at
+once.  Before HTCondor's dprintf has opened the log, the cause is appended directly to the same file; if that file is
+unknown or cannot be written, it goes to the system's log.
 """
 
 import os
@@ -21,13 +21,15 @@ def record(message: str) -> None:
     line = " ".join(message.split())
     try:
         _append(_log_file(), f"{time.strftime(TIME_FORMAT)} ERROR: {current().name} cannot start: {line}\n")
-    except Exception as error:  # noqa: BLE001 - whatever is wrong, the bindings included: this is the last resort
+    except Exception as error:  # noqa: BLE001 - any error, also of the bindings: this is the last resort
         syslog.openlog(current().name, syslog.LOG_PID, syslog.LOG_DAEMON)
         syslog.syslog(syslog.LOG_ERR, f"cannot start: {line} (and its log cannot be written: {error})")
 
 
 def _log_file() -> Path:
-    """Raises ImportError without the bindings, BadConfiguration, or LookupError where no knob names the file."""
+    """Return the log's path.  Raises ImportError without the bindings, BadConfiguration, or LookupError if no knob
+    names it.
+    """
     from annexd.daemoncore.config.parameters import param
 
     if name := param(knob("LOG")):
@@ -36,7 +38,9 @@ def _log_file() -> Path:
 
 
 def _append(path: Path, line: str) -> None:
-    """Raises OSError.  A file that root makes here becomes its folder's owner's, who will write it from now on."""
+    """Append a line to the log.  A file that root creates here is given to its folder's owner, who will write it later.
+    Raises OSError.
+    """
     is_new = not path.exists()
     descriptor = open_regular(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
     try:

@@ -31,7 +31,7 @@ def read_tls(look_up: Parameters) -> tuple[Tls | None, tuple[str, ...]]:
 
 
 def _certificates(look_up: Parameters) -> list[tuple[Path, Path]]:
-    """Return the pairs of certificate and key of which both are readable."""
+    """Return the pairs of certificate and key that are both readable."""
     certificates, keys = (_files(look_up, f"AUTH_SSL_SERVER_{kind}FILE") for kind in ("CERT", "KEY"))
     return [pair for pair in zip(certificates, keys, strict=False) if all(map(_is_readable, pair))]
 

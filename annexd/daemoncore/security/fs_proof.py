@@ -1,4 +1,4 @@
-"""The proof of FS authentication: a directory that a local user has made."""
+"""The proof of FS authentication: a directory that a local user has created."""
 
 import os
 import pwd

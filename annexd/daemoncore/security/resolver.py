@@ -1,7 +1,7 @@
 """Look up hosts and netgroups for ALLOW_* and DENY_* lists that name them.
 
-A client's address selects the name server that is queried, and so how long it takes not to answer.  So the resolver is
-queried only if a decision needs it, and in threads that nothing else waits for.
+A client's address selects the name server that is queried, and so how long a missing response takes.  So the resolver
+is queried only if a decision needs it, and in threads that nothing else waits for.
 
 With NO_DNS there are no queries: 10-1-2-3.DEFAULT_DOMAIN_NAME is 10.1.2.3, and no other host has a name
 (ipv6_hostname.cpp).
@@ -105,9 +105,9 @@ def is_local(address: str) -> bool:
 
 @_cached
 def is_member(asked: Membership) -> bool:
-    """Query the system's netgroup database: /etc/netgroup, NIS, LDAP or whatever nsswitch.conf names.
+    """Query the system's netgroup database: /etc/netgroup, NIS, LDAP or other sources in nsswitch.conf.
 
-    NUL would end a name in C, and no member of a netgroup has one in its name.
+    NUL would end a name in C; no member of a netgroup has one in its name.
     """
     with _innetgr_lock:
         return bool(_innetgr(*(word.replace("\0", "?").encode(errors="replace") for word in asked)))

@@ -1,1 +1,1 @@
-"""What rules of ordering machines for idle jobs cost, and how long jobs wait under them, in virtual time."""
+"""The cost of rules that order machines for idle jobs, and the waiting times under them, in virtual time."""

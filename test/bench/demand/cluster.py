@@ -12,7 +12,7 @@ from test.bench.demand.trace import Pool, Shape, TraceJob, TraceOffer
 
 @dataclass(eq=False)
 class Machine:
-    """One that was ordered; `left` is what no job has taken, `unused_since_s` None while it runs jobs."""
+    """An ordered machine; `left` is what no job has taken, and `unused_since_s` is None while it runs jobs."""
 
     offer: TraceOffer
     ordered_s: int
@@ -35,7 +35,7 @@ class Machine:
 
 @dataclass
 class Idle:
-    """A job in the queue, since when, and whether a hold still awaits it."""
+    """A job in the queue, and the time since when it is idle."""
 
     job: TraceJob
     since_s: int
@@ -51,7 +51,7 @@ class Queue:
         self._idle[job.number] = Idle(job, since_s)
 
     def take(self, job: TraceJob) -> bool:
-        """Return whether it was there."""
+        """Remove a job, and return whether it was in the queue."""
         return self._idle.pop(job.number, None) is not None
 
     def since_s(self, job: TraceJob) -> int | None:
@@ -68,7 +68,7 @@ class Queue:
         return (each for each in self._idle.values() if each.since_s <= since_s)
 
     def next_like(self, job: TraceJob) -> TraceJob | None:
-        """Return the first one that a claim of this job may be used for: of the same user, schedd and shape."""
+        """Return the first job that can reuse a claim of this one: a job of the same user, schedd and shape."""
         alike = (
             number
             for number, each in self._idle.items()
@@ -80,7 +80,7 @@ class Queue:
 
 @dataclass
 class Bill:
-    """What machines cost that have ended."""
+    """The cost of the machines that have ended."""
 
     pool: Pool
     micro_dollars: float = 0.0

@@ -1,4 +1,4 @@
-"""The comparison: each mix by several seeds under each rule, beside the limit, as lines of a table."""
+"""The comparison as lines of a table: each mix with several seeds under each rule, next to the limit."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ AIM: Final = 1.25
 
 @dataclass(frozen=True)
 class Result:
-    """Of one mix and rule, all seeds together; waiting times in seconds, of jobs that ran."""
+    """The result of one mix and rule, all seeds together; waiting times are in seconds, of jobs that ran."""
 
     mix: str
     rule: str
     dollars: float
     limit_dollars: float
     mean_s: float
-    late_s: int  # 95 of 100 jobs wait no longer
+    late_s: int  # 95th percentile
     machines: int
     never: int  # possible jobs that did not run
 
@@ -50,12 +50,12 @@ class Result:
 
 
 def promise_s(pool: Pool) -> int:
-    """Return how long a job waits under annexd that gets a machine of its own, if the ghosts take one interval more."""
+    """Return how long a job with a machine of its own waits under annexd, if the ghosts take one interval more."""
     return pool.promise_s + pool.interval_s
 
 
 def results(mix: str, seeds: Sequence[int], rules: Mapping[str, Callable[[], Rule]] = RULES) -> Iterator[Result]:
-    """Play a mix by all seeds under all rules."""
+    """Simulate a mix with all seeds under all rules, and yield the result of each rule."""
     traces = [MIXES[mix](seed) for seed in seeds]
     limit = sum(least_dollars(trace, promise_s(Pool())) for trace in traces)
     for name, make in rules.items():
@@ -79,7 +79,7 @@ def _result(mix: str, rule: str, traces: Sequence[Trace], outcomes: Sequence[Out
 
 
 def verdict(found: Sequence[Result]) -> Iterator[str]:
-    """Say of one mix whether annexd keeps the aims: its cost beside the limit's, its waiting beside each peer's."""
+    """Yield lines on one mix: annexd's cost against the limit and the aim, its cost and waiting against each peer."""
     [ours] = [each for each in found if each.rule == OURS]
     kept = "kept" if ours.ratio <= AIM else "missed"
     yield f"cost {ours.ratio:.2f} of the limit (aim: at most {AIM}): {kept}"

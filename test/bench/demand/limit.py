@@ -1,21 +1,21 @@
-"""The limit: a proved lower bound of what any rule costs under which no job waits longer than is promised.
+"""The limit: a proved lower bound of the cost under any rule that lets no job wait longer than promised.
 
 Even with all run times and arrivals known, nobody can pay less.  A machine is paid for from its order to its end: its
-boot, the span in which it has jobs, and its idle shutdown, which are the same for all.  Give each job j a value v_j, in
-dollars an hour, so that the values of jobs that fit one machine together are at most its price.  Then
+boot, the span in which it has jobs, and its idle shutdown.  Boot and shutdown are the same for all.  Give each job j a
+value v_j, in dollars an hour, so that the values of jobs that fit one machine together are at most its price.  Then
 
 * all spans together cost at least the sum of v_j times the run time of j; the values may change with time, if each job
   counts as if it ran where it is worth the least between arrival and promise;
-* in a stretch of time in which jobs must run at least e_j seconds each, wherever they are put between arrival and
-  promise, the machines that are there have a price of at least the sum of v_j e_j, divided by the stretch: machines
-  that boot and shut down once each.  Stretches so far apart that no machine lives from one to the next count
+* in a stretch of time in which each job j must run at least e_j seconds, wherever it is placed between arrival and
+  promise, the machines that exist have a price of at least the sum of v_j e_j, divided by the stretch.  Each of these
+  machines boots and shuts down once.  Stretches so far apart that no machine lives from one to the next count
   separately.
 
-Values that are allowed: a machine's price times a function of the part of it that the job takes, the least of the
-offers that can run the job.  As the function serve the part of one resource, averages of them, and dual feasible
-functions (S. P. Fekete and J. Schepers, "New classes of fast lower bounds for bin packing problems", Mathematical
-Programming 91, 2001), which know that two jobs of 60 % need two machines.  The best of them is taken, for jobs with and
-without GPUs on their own, since no machine runs both.
+Allowed values are a machine's price times a function of the part of it that the job takes, the least of the offers that
+can run the job.  The functions used are the part of one resource, averages of such parts, and dual feasible functions
+(S. P. Fekete and J. Schepers, "New classes of fast lower bounds for bin packing problems", Mathematical Programming 91,
+2001), which show that two jobs of 60 % need two machines.  The best of them is taken, separately for jobs with and
+without GPUs, since no machine runs both.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from test.bench.demand.trace import Pool, Shape, Trace, TraceJob
 STRETCHES_S: Final = (1, 300, 700, 1500, 3600, 10_800)
 BEGINS: Final = 100
 SLAB_S: Final = 900
-Part = Callable[[Resources, Resources], float]  # of a machine that a job takes
+Part = Callable[[Resources, Resources], float]  # the part of a machine that a job takes
 Values = Mapping[Shape, float]
 
 
 @dataclass(frozen=True)
 class _Window:
-    """A job, the first and the last second at which it may start, and for how long it runs."""
+    """A job, and the first and the last second at which it may start."""
 
     job: TraceJob
     first_s: int
@@ -49,12 +49,12 @@ class _Window:
         return self.last_s + self.job.runs_s
 
     def must_run_s(self, begin_s: int, end_s: int) -> int:
-        """Return for how long it runs at least between the two, wherever it starts."""
+        """Return the least time that it runs between the two, wherever it starts."""
         runs_s = self.job.runs_s
         return max(0, min(runs_s, end_s - begin_s, self.first_s + runs_s - begin_s, end_s - self.last_s))
 
     def least(self, worth: Sequence[float]) -> float:
-        """Return the least that its run is worth: straight lines change their slope at the slabs' edges alone."""
+        """Return the least worth of its run, which is linear in the start between the slabs' edges."""
         edges = range(self.first_s // SLAB_S + 1, self.end_s // SLAB_S + 1)
         turns = {edge * SLAB_S - before_s for edge in edges for before_s in (0, self.job.runs_s)}
         starts = [self.first_s, self.last_s, *(at_s for at_s in turns if self.first_s < at_s < self.last_s)]
@@ -80,12 +80,12 @@ def _of_sort(windows: Sequence[_Window], trace: Trace, pool: Pool) -> float:
     spans = _spans(windows, values)
     rates = sum(_rate(episode, values) for episode in _episodes(windows, pool.shutdown_s))
     span_s = max(each.end_s for each in windows) - min(each.first_s for each in windows)
-    shutdown_s = pool.shutdown_s if span_s + pool.boot_s < pool.lease_s else 0  # else its lease may end a machine
+    shutdown_s = pool.shutdown_s if span_s + pool.boot_s < pool.lease_s else 0  # a lease may end first
     return (spans + rates * (pool.boot_s + shutdown_s)) / 3600 / 1e6
 
 
 def _spans(windows: Sequence[_Window], values: Sequence[Values]) -> float:
-    """Return what all spans cost at least, with the values that are the best in each slab of time."""
+    """Return the least cost of all spans, with the best values in each slab of time."""
     work_s: dict[int, dict[Shape, int]] = {}
     for each in windows:
         begin_s = (each.first_s + each.last_s) // 2
@@ -109,7 +109,7 @@ def _worth(value: Values, work_s: Mapping[Shape, int]) -> float:
 
 
 def _until(at_s: int, worth: Sequence[float]) -> float:
-    """Return what running from the beginning until then is worth; `worth` shows it for the slabs' edges."""
+    """Return the worth of running from the beginning until then; `worth` has it for the slabs' edges."""
     slab, rest_s = divmod(at_s, SLAB_S)
     if not rest_s:
         return worth[slab]
@@ -148,7 +148,7 @@ def _rounded(part: float, steps: int) -> float:
 
 
 def _episodes(windows: Sequence[_Window], shutdown_s: int) -> Iterator[list[_Window]]:
-    """Divide them where no job can run for longer than a machine stays without one."""
+    """Divide them at gaps in which no job can run and that are longer than a machine stays without a job."""
     episode: list[_Window] = []
     end_s = 0
     for each in windows:
@@ -162,14 +162,14 @@ def _episodes(windows: Sequence[_Window], shutdown_s: int) -> Iterator[list[_Win
 
 
 def _rate(episode: Sequence[_Window], values: Sequence[Values]) -> float:
-    """Return the price of all machines that must be there in the stretch that needs the most, in millionths an hour."""
+    """Return the price of all machines that must exist in the most demanding stretch, in micro-dollars an hour."""
     return max(_rate_of(begin_s, end_s, episode, values) for begin_s, end_s in _stretches(episode))
 
 
 def _stretches(episode: Sequence[_Window]) -> set[tuple[int, int]]:
-    """Return stretches that are tried: from arrivals and promises on, and those in which all of a submission runs."""
+    """Return the stretches to try: those from arrivals and promises on, and those in which a whole submission runs."""
     begins = sorted({begin_s for each in episode for begin_s in (each.first_s, each.last_s)})
-    begins = begins[:: max(1, len(begins) // BEGINS)]  # any choice proves something
+    begins = begins[:: max(1, len(begins) // BEGINS)]  # any choice proves a bound
     ends: dict[int, int] = {}
     for each in episode:
         ends[each.first_s] = max(ends.get(each.first_s, 0), each.end_s)

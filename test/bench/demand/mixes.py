@@ -29,7 +29,7 @@ QUOTA: Final = 64
 
 @dataclass(frozen=True)
 class Source:
-    """Submissions of one user: a shape for each, drawn again, and at most `most` jobs in it."""
+    """Submissions of one user; each has a newly drawn shape and at most `most` jobs."""
 
     shape: Callable[[Random], Shape]
     most: int
@@ -51,7 +51,7 @@ def plain(_random: Random) -> Shape:
 
 
 def sized(random: Random) -> Shape:
-    """Draw a job of as many cores as the model says, up to a whole MEDIUM machine."""
+    """Draw a shape with as many cores as the model says, up to a whole MEDIUM machine."""
     number = cores(random, 8)
     return Shape(Resources(number, 2 * GIB * number))
 
@@ -84,7 +84,7 @@ def unlike(random: Random) -> Shape:
 
 
 def _trace(name: str, seed: int, sources: Iterable[Source], offers: Sequence[TraceOffer]) -> Trace:
-    random = Random(f"{name} {seed}")  # noqa: S311  a trace to be repeated, not a secret
+    random = Random(f"{name} {seed}")  # noqa: S311  a repeatable trace, not a secret
     jobs = sorted((job for source in sources for job in source.jobs(random)), key=lambda job: job.arrives_s)
     return Trace(name, tuple(replace(job, number=number) for number, job in enumerate(jobs)), tuple(offers))
 

@@ -1,6 +1,6 @@
-"""One negotiation: idle jobs into rooms, as the pool's negotiator does and a negotiator of ghosts, too.
+"""One negotiation, which puts idle jobs into rooms as the pool's negotiator and a negotiator of ghosts do.
 
-Users take turns, the one with the fewest cores first; a user's jobs come in the order of their arrival.  A job goes
+Users take turns; the one with the fewest cores is first.  A user's jobs come in the order of their arrival.  A job goes
 where the least is left, as the default of NEGOTIATOR_PRE_JOB_RANK has it.  When one job of a kind finds no room, the
 others like it are not tried again in this negotiation.
 """
@@ -17,7 +17,7 @@ from test.bench.demand.trace import Shape, TraceJob, TraceOffer
 
 @dataclass
 class Rooms:
-    """Machines with something left, by what is left; those with the same are alike."""
+    """Machines with something left, by offer and by what is left; machines with the same key are alike."""
 
     _by_left: dict[tuple[TraceOffer, Resources], list[Hashable]] = field(default_factory=dict)
 
@@ -40,7 +40,7 @@ class Rooms:
 
 @dataclass
 class Rights:
-    """What users have, and what they may have."""
+    """The cores that users have, and their limits."""
 
     used: Counter[str]
     quotas: Mapping[str, int]
@@ -55,7 +55,7 @@ Match = tuple[TraceJob, TraceOffer, Hashable]
 
 
 def negotiate(idle: Iterable[TraceJob], rooms: Rooms, rights: Rights) -> Iterator[Match]:
-    """Yield the matches; the rooms and the users' cores change with them."""
+    """Yield the matches, and update the rooms and the users' cores."""
     lines: dict[str, list[TraceJob]] = {}
     for job in idle:
         lines.setdefault(job.user, []).append(job)

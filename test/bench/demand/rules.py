@@ -1,6 +1,6 @@
-"""The rules that are compared: annexd's own, and two peers' written down from their sources.
+"""The rules that are compared: annexd's own, and those of two peers, written from their sources.
 
-Of the peers it is the rule of ordering alone: age, boot time and idle shutdown are the same for all.
+Only the ordering rule differs: age, boot time and idle shutdown are the same for all.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ STEP: Final = 50  # the default of ANNEX_OFFER_<name>_STEP
 
 @dataclass
 class Annexd:
-    """annexd's own decision, with the negotiator's answer of the cycle before, as it has it, or without.
+    """annexd's own decision, with the negotiator's matches of the cycle before or without them.
 
-    With it, jobs that will be old enough at the next decision are shown to the negotiator, which knows their age.
+    With them, jobs that will be old enough at the next decision are shown to the negotiator, which knows their age.
     """
 
     step: int = STEP
@@ -83,7 +83,7 @@ class Annexd:
 
 
 def _full(kept_back: Collection[tuple[str, str]], groups: Sequence[IdleJobs]) -> frozenset[str]:
-    """Return the groups of users whose schedd offered as many of their jobs as it does at once."""
+    """Return the groups of users whose schedd offered as many of their jobs as it offers at once."""
     return frozenset(_key(each) for each in groups if (each.schedd, each.user) in kept_back)
 
 
@@ -94,11 +94,12 @@ def _key(group: IdleJobs) -> str:
 def cores_counted(view: View) -> Mapping[str, int]:
     """Order as Google's autoscaler does, each minute: idle cores by a machine's cores, less the machines without a job.
 
-    GoogleCloudPlatform/cluster-toolkit 1047080375, community/modules/scripts/htcondor-install/files/autoscaler.py,
-    `scale`: the schedd of its own host; of jobs whose RequireId names the instance group the sum of RequestCpus,
-    divided by the machine's cores and rounded up; the target is what it was, plus that, less the machines that are
-    being made or have no dynamic slot.  Memory and GPUs are asked for and not used.  A user who knows the prices has
-    named the group that is the cheapest for the job; where none can run it, the one that is the largest of its sort.
+    Source: GoogleCloudPlatform/cluster-toolkit 1047080375,
+    community/modules/scripts/htcondor-install/files/autoscaler.py, `scale`.  It queries the schedd of its own host,
+    adds up RequestCpus of the jobs whose RequireId names the instance group, divides the sum by the machine's cores and
+    rounds up.  The new target is the old one, plus that number, less the machines that are being created or have no
+    dynamic slot.  Memory and GPUs are queried but not used.  The user is assumed to know the prices and to have named
+    the group that is the cheapest for the job or, where no group can run it, the largest of its sort.
     """
     orders = {}
     for each in view.offers:
@@ -131,11 +132,12 @@ LEAST_MEMORY_MIB: Final = 2500
 def third_of_need(view: View) -> Mapping[str, int]:
     """Keep a third of the need on its way, as glideinWMS does with its defaults (creation/lib/cvWParams.py).
 
-    glideinWMS/glideinwms efdc530a5: frontend/glideinFrontendLib.py `countMatch` divides jobs evenly among the entries
-    that match and their cores by a glidein's; frontend/glideinFrontendElement.py `compute_glidein_min_idle` takes away
-    the machines with cores left, asks for a third, a reserve for jobs idle for ten minutes, half of it if five or more
-    machines have cores left, and one at least; `compute_glidein_max_run` caps all; factory/glideFactoryLib.py
-    `keepIdleGlideins` submits what is missing of those on their way.
+    Source: glideinWMS/glideinwms efdc530a5.  `countMatch` of frontend/glideinFrontendLib.py divides jobs evenly among
+    the matching entries, and their cores by a glidein's.  `compute_glidein_min_idle` of
+    frontend/glideinFrontendElement.py subtracts the machines with cores left and requests a third, plus a reserve for
+    jobs idle for ten minutes.  It requests half of that if five or more machines have cores left, and at least one.
+    `compute_glidein_max_run` caps all.  `keepIdleGlideins` of factory/glideFactoryLib.py submits what is missing of
+    those on their way.
     """
     return {each.offer.name: _missing(each, view) for each in view.offers}
 
@@ -154,7 +156,7 @@ def _missing(each: OfferView, view: View) -> int:
 
 
 def _need(offer: TraceOffer, view: View, age_s: int) -> int:
-    """Return how many machines the offer's even part of the jobs fills, counted in cores."""
+    """Return how many machines the offer's even share of the jobs fills, counted in cores."""
     cores = 0.0
     for group in view.groups:
         entries = sum(each.offer.runs(group.shape) for each in view.offers)
@@ -164,7 +166,7 @@ def _need(offer: TraceOffer, view: View, age_s: int) -> int:
 
 
 def _idle_machines(each: OfferView) -> int:
-    """Count as `getIdleCondorStatus`: without a job, or with cores, memory and, if it has any, GPUs left."""
+    """Count machines as `getIdleCondorStatus` does: without a job, or with cores, memory and, if any, GPUs left."""
     return sum(
         count
         for left, count in each.left.items()

@@ -18,7 +18,7 @@ PATIENCE_S = 48 * 3600  # after the last arrival; what has not run by then never
 
 @dataclass
 class Outcome:
-    """What a rule made of a trace; a job's waiting times are added up, and one without a span never ran to its end."""
+    """The outcome of a rule; a job's waiting times are added up, and a job without a span never ran to its end."""
 
     dollars: float = 0.0
     machines: Counter[str] = field(default_factory=Counter)
@@ -28,7 +28,7 @@ class Outcome:
 
 
 def simulate(trace: Trace, rule: Rule, pool: Pool | None = None) -> Outcome:
-    """Play the trace to its end: all possible jobs have run, or patience is lost, and all machines are gone."""
+    """Run the trace until all possible jobs have run, or patience is over, and all machines are gone."""
     return _Simulation(trace, rule, pool or Pool()).run()
 
 
@@ -42,7 +42,7 @@ class _Simulation:
         self._scheduled = 0
         self._queue = Queue()
         self._machines: list[Machine] = []
-        self._where: dict[int, tuple[Machine, int]] = {}  # of running jobs: the machine, and which start it was
+        self._where: dict[int, tuple[Machine, int]] = {}  # running jobs: the machine, and the number of the start
         self._starts: Counter[int] = Counter()
         self._used: Counter[str] = Counter()
         self._changed = True  # since the last negotiation
@@ -98,7 +98,7 @@ class _Simulation:
             matches = list(negotiate(self._queue, rooms, rights))
             for job, _, room in matches:
                 self._start(job, machine_of(room))
-            self._changed = bool(matches)  # a schedd that offers some of its jobs goes on in the next cycle
+            self._changed = bool(matches)  # a schedd that offered only some of its jobs continues in the next cycle
         if self._goes_on():
             self._at(self._now_s + self._pool.cycle_s, self._negotiate)
 
@@ -154,7 +154,7 @@ class _Simulation:
             self._end(machine)
 
     def _end(self, machine: Machine) -> None:
-        """End it by its idle shutdown or its lease; jobs that run are idle again, and what they did is lost."""
+        """End a machine by its idle shutdown or its lease; its jobs are idle again, and their work is lost."""
         if machine not in self._machines:
             return
         for job in list(machine.running.values()):
@@ -204,7 +204,7 @@ class _Simulation:
         return OfferView(offer, len(machines) - len(joined), len(joined) - len(busy), len(busy), left)
 
     def _ghosts(self, shown: Mapping[str, int]) -> Mapping[str, Mapping[tuple[str, int], int]]:
-        """Negotiate as a negotiator of ghosts for each offer does, for the jobs that its last cycle saw."""
+        """Negotiate for each offer as a negotiator of ghosts does, for the jobs that its last cycle saw."""
         old = {each.job.number for each in self._queue.older(self._now_s - self._pool.age_s)}
         idle = [job for job in self._queue if job.number in old]
         found: dict[str, Counter[tuple[str, int]]] = {}

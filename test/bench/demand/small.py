@@ -1,4 +1,4 @@
-"""Handfuls of jobs of each mix, all there at once and for long: small enough to find the best of all plans."""
+"""A few long jobs of each mix that arrive at once: few enough to find the best of all plans."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUOTA: Final = 2
 def handful(mix: str, seed: int) -> Trace:
     """Return up to seven jobs of a mix; they arrive together, and run so long that each needs a place of its own."""
     trace = MIXES[mix](seed)
-    random = Random(f"handful {mix} {seed}")  # noqa: S311  jobs to be chosen again, not a secret
+    random = Random(f"handful {mix} {seed}")  # noqa: S311  a repeatable choice, not a secret
     chosen = random.sample(trace.jobs, min(JOBS, len(trace.jobs)))
     jobs = tuple(_at_once(job, number) for number, job in enumerate(chosen))
     return replace(trace, jobs=jobs, quotas=dict.fromkeys(trace.quotas, QUOTA))

@@ -1,4 +1,4 @@
-"""Nothing costs less than the limit under which no job waits longer than is promised."""
+"""No plan costs less than the limit, under which no job waits longer than promised."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OVERHEAD_S = POOL.boot_s + POOL.shutdown_s
 
 
 def trace(*jobs: tuple[int, int, Resources], offers: tuple[TraceOffer, ...] = (SMALL,)) -> Trace:
-    """Make jobs that arrive and run as given."""
+    """Create a trace of jobs that arrive and run as given."""
     made = [
         TraceJob(number, "alice", MAIN, Shape(needs), arrives_s, runs_s)
         for number, (arrives_s, runs_s, needs) in enumerate(jobs)
@@ -26,7 +26,7 @@ def trace(*jobs: tuple[int, int, Resources], offers: tuple[TraceOffer, ...] = (S
 
 
 def hours(dollars: float) -> float:
-    """Return for how many hours of a small machine that is the price."""
+    """Return the hours of a small machine that cost this much."""
     return dollars / 0.096
 
 

@@ -1,4 +1,4 @@
-"""The short form of `make bench ARGS=demand-policy`: what annexd's rule keeps on whole traces of three mixes."""
+"""The short form of `make bench ARGS=demand-policy`: the aims that annexd's rule meets on traces of three mixes."""
 
 from __future__ import annotations
 

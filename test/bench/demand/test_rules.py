@@ -1,4 +1,4 @@
-"""The rules order what their sources say, and annexd's own no more than one step above the best of all plans."""
+"""The peers' rules order what their sources say, and annexd's at most one step more than the best of all plans."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def view(groups: Sequence[IdleJobs], *offers: OfferView) -> View:
         (jobs(4, Resources(1, 30 * 1024)), machines(MEDIUM), 1),  # memory is not counted
         (jobs(4, Resources(1, 1, gpus=1)), machines(T4), 1),  # nor are GPUs
         (jobs(4, Resources(64, 1)), machines(MEDIUM), 32),  # nor whether it fits
-        (jobs(17, Resources(1, 1), schedd="ap2"), machines(MEDIUM), 0),  # of one schedd
+        (jobs(17, Resources(1, 1), schedd="ap2"), machines(MEDIUM), 0),  # only one schedd counts
     ],
 )
 def test_googles_autoscaler_counts_cores(idle: IdleJobs, offer: OfferView, ordered: int) -> None:
@@ -56,12 +56,12 @@ def test_googles_autoscaler_counts_cores(idle: IdleJobs, offer: OfferView, order
     ("idle", "offer", "ordered"),
     [
         (jobs(96, Resources(1, 1)), machines(MEDIUM), 4),  # a third of twelve
-        (jobs(96, Resources(1, 1)), machines(MEDIUM, flying=3), 1),  # what is on its way belongs to the third
+        (jobs(96, Resources(1, 1)), machines(MEDIUM, flying=3), 1),  # machines on their way are part of the third
         (jobs(96, Resources(1, 1), idle_s=700), machines(MEDIUM), 8),  # a reserve for old jobs
         (jobs(8, Resources(1, 1)), machines(MEDIUM), 1),  # at least one
         (jobs(96, Resources(1, 1)), machines(MEDIUM, busy=6, left={Resources(1, 4_000): 6}), 1),  # half of two
-        (jobs(96, Resources(1, 1)), machines(MEDIUM, busy=6, left={Resources(1, 2_000): 6}), 4),  # without memory: none
-        (jobs(9, Resources(8, 64 * 1024)), machines(MEDIUM), 0),  # that do not fit
+        (jobs(96, Resources(1, 1)), machines(MEDIUM, busy=6, left={Resources(1, 2_000): 6}), 4),  # too little memory
+        (jobs(9, Resources(8, 64 * 1024)), machines(MEDIUM), 0),  # jobs that do not fit
     ],
 )
 def test_glideinwms_asks_for_a_third_of_the_need(idle: IdleJobs, offer: OfferView, ordered: int) -> None:

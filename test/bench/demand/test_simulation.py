@@ -1,4 +1,4 @@
-"""The pool in virtual time does what a pool does, so that what rules cost in it can be believed."""
+"""The simulated pool behaves as a pool does, so the costs of rules in it are credible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from test.bench.demand.view import Rule, View
 
 ONE_CORE = Shape(Resources(1, 1024))
 POOL = Pool()
-DECIDED_S = POOL.age_s + POOL.interval_s // 2  # when jobs are decided of that arrived at the beginning
+DECIDED_S = POOL.age_s + POOL.interval_s // 2  # when the jobs that arrived at the beginning are decided
 STARTED_S = DECIDED_S + POOL.boot_s + 30  # with the next negotiation
 
 
@@ -25,7 +25,7 @@ def job(number: int, runs_s: int = 3600, arrives_s: int = 0, user: str = "alice"
 
 
 def once(orders: Mapping[str, int]) -> Rule:
-    """Order these when a job is old enough for the first time, and nothing after it."""
+    """Return a rule that orders these when a job is old enough for the first time, and nothing afterwards."""
     left = [orders]
     return lambda view: left.pop() if left and view.groups else {}
 

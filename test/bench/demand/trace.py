@@ -1,4 +1,4 @@
-"""What a simulation is given: jobs that arrive, offers of machines, and what a pool's negotiator grants."""
+"""The input of a simulation: jobs that arrive, offers of machines, and the terms of a pool's negotiator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAIN = "ap1"  # the access point; others flock to the pool
 
 @dataclass(frozen=True)
 class Shape:
-    """What makes jobs alike, as an autocluster does; `capability` is the least CUDA capability of its GPUs."""
+    """The needs that make jobs alike, as in an autocluster; `capability` is the least CUDA capability of the GPUs."""
 
     needs: Resources
     capability: float = 0.0
@@ -20,7 +20,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class TraceJob:
-    """A job; `held`: from when until when it is on hold, if it is idle at its beginning."""
+    """A job; `held` is the beginning and the end of a hold that comes only if the job is idle at the beginning."""
 
     number: int
     user: str
@@ -33,7 +33,7 @@ class TraceJob:
 
 @dataclass(frozen=True)
 class TraceOffer:
-    """Machines that can be ordered; those with GPUs start only jobs that ask for one."""
+    """Machines that can be ordered; those with GPUs start only jobs that request one."""
 
     name: str
     has: Resources
@@ -49,11 +49,11 @@ class TraceOffer:
 
 @dataclass(frozen=True)
 class Pool:
-    """What holds for all rules alike, in seconds.
+    """The times that are the same for all rules, in seconds.
 
     `boot_s`: "It will take about three minutes for the new machines to join the pool" (condor_annex's own text,
-    htcondor.com/wiki-archive, HowToUseCondorAnnexWithOnDemandInstances).  `shutdown_s`: condor_annex's default of
-    0.25 hours.  `age_s`: the default of ANNEX_OFFER_<name>_IDLE_AGE.  `interval_s`: Google's; annexd's default is half.
+    htcondor.com/wiki-archive, HowToUseCondorAnnexWithOnDemandInstances).  `shutdown_s`: condor_annex's default of 0.25
+    hours.  `age_s`: the default of ANNEX_OFFER_<name>_IDLE_AGE.  `interval_s`: Google's; annexd's default is half.
     `cycle_s`: NEGOTIATOR_INTERVAL.  `minimum_s`: EC2 bills by the second, and at least a minute.
     """
 
@@ -67,16 +67,16 @@ class Pool:
 
     @property
     def promise_s(self) -> int:
-        """Return how long a job waits at most for a machine that is ordered for it at once."""
+        """Return the longest time that a job waits for a machine that is ordered for it at once."""
         return self.age_s + self.interval_s + self.boot_s + self.cycle_s
 
 
 @dataclass(frozen=True)
 class Trace:
-    """One mix of jobs by one seed.
+    """One mix of jobs with one seed.
 
-    `quotas`: the most cores at once of a user.  `offered`: how many of a user's jobs a schedd offers in one
-    negotiation (25.x: SCHEDD_ENABLE_PER_USER_MATCH_LIMITS); None: all.
+    `quotas`: the most cores of a user at once.  `offered`: how many of a user's jobs a schedd offers in one negotiation
+    (25.x: SCHEDD_ENABLE_PER_USER_MATCH_LIMITS); None: all.
     """
 
     name: str

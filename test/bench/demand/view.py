@@ -1,4 +1,4 @@
-"""What a rule of ordering sees of a pool, and how it answers: the seam between the simulation and the rules."""
+"""The interface between the simulation and the rules: a rule's view of a pool, and its result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from test.bench.demand.trace import Shape, TraceOffer
 
 @dataclass(frozen=True)
 class IdleJobs:
-    """Idle jobs of one user and schedd that are alike and old enough; `since_s` of each."""
+    """Idle jobs of one user and schedd that are alike and old enough; `since_s` has an entry for each."""
 
     user: str
     schedd: str
@@ -44,11 +44,11 @@ class OfferView:
 
 @dataclass(frozen=True)
 class View:
-    """All that a rule may know.  `ghosts`: matches that a negotiator would give ghosts, by offer and autocluster."""
+    """All facts that a rule may use.  `ghosts` returns a negotiator's matches for ghosts, by offer and autocluster."""
 
     now_s: int
     groups: Sequence[IdleJobs]
-    soon: Sequence[IdleJobs]  # those that are old enough at the next decision, and the groups
+    soon: Sequence[IdleJobs]  # the groups, and those that will be old enough at the next decision
     offers: Sequence[OfferView]
     ghosts: Callable[[Mapping[str, int]], Mapping[str, Mapping[tuple[str, int], int]]]
     offered: int | None

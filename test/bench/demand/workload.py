@@ -2,15 +2,15 @@
 
 U. Lublin and D. G. Feitelson, "The workload on parallel supercomputers: modeling the characteristics of rigid jobs",
 Journal of Parallel and Distributed Computing 63(11), 2003, fitted to logs of the Parallel Workloads Archive; the
-parameters are those of the authors' program, m_lublin99.c.  Of it are used: the run time, the exponential of a
-hyper-gamma (batch jobs); the number of cores, two-stage uniform in the logarithm (jobs of any type); and the time
+parameters are those of the authors' program, m_lublin99.c.  Three of its parts are used: the run time, the exponential
+of a hyper-gamma (batch jobs); the number of cores, two-stage uniform in the logarithm (jobs of any type); and the time
 between arrivals in the rush hours, the exponential of a gamma (any type).  A trace is a working day of rush hours; the
 model's daily cycle is left out.
 
-What the model does not describe is assumed: an arrival is one submission of several jobs, since high-throughput users
-submit them in bags; their number is log-uniform up to a largest one, and their run times differ by a fifth at most.
-OSG advises jobs of one core, at most 2 GB and 1 to 10 hours (hcc.unl.edu, "Characteristics of an OSG friendly job"):
-therefore the memory of plain jobs, and the longest run time.
+Assumptions replace what the model does not describe.  An arrival is one submission of several jobs, since
+high-throughput users submit them in bags; their number is log-uniform up to a largest one, and their run times differ
+by a fifth at most.  OSG advises jobs of one core, at most 2 GB and 1 to 10 hours (hcc.unl.edu, "Characteristics of an
+OSG friendly job"), which gives the memory of plain jobs and the longest run time.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import Final
 
 LONGEST_S: Final = 10 * 3600
 SHORTEST_S: Final = 10
-DAY_S: Final = 8 * 3600  # for so long jobs arrive
+DAY_S: Final = 8 * 3600  # the time in which jobs arrive
 
 # m_lublin99.c: batch jobs
 SHORT_GAMMA: Final = (6.57, 0.823)
 LONG_GAMMA: Final = (639.1, 0.0156)
-SHARE_OF_SHORT: Final = (-0.003, 0.6986)  # a straight line over the number of nodes
+SHARE_OF_SHORT: Final = (-0.003, 0.6986)  # linear in the number of nodes
 # m_lublin99.c: jobs of any type
 RUSH_HOUR_GAMMA: Final = (10.2303, 0.4871)
 SERIAL: Final = 0.244
@@ -38,7 +38,7 @@ SHARE_OF_LOWER: Final = 0.86
 
 
 def run_time_s(random: Random, cores: int = 1, longest_s: int = LONGEST_S) -> int:
-    """Draw until it is allowed, as the model's program does above its own limit."""
+    """Draw a run time until it is within the limits, as the model's program does above its own limit."""
     slope, base = SHARE_OF_SHORT
     while True:
         shape, scale = SHORT_GAMMA if random.random() <= slope * cores + base else LONG_GAMMA

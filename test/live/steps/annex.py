@@ -22,7 +22,7 @@ def run(stage: Stage) -> None:
 
 
 def run_short_lease(stage: Stage) -> None:
-    """Order an annex and do not cancel it: annexd runs, and does nothing before three ticks."""
+    """Order an annex and do not cancel it; annexd runs, but does nothing before three ticks."""
     begun_s = int(time.time())  # a lease's end is in whole seconds, rounded down
     fleet_id = _order(stage, stage.pace.short_lease_s, f"{names.ANNEX}-short")
     end_s = begun_s + stage.pace.short_lease_s
@@ -41,7 +41,7 @@ def run_short_lease(stage: Stage) -> None:
 
 
 def run_ec2_fleet(stage: Stage) -> None:
-    """The same file by AWS's other API: an order with user.json's rights, its instance, and its end."""
+    """Order with the same file by AWS's other API: check user.json's rights, the instance, and its end."""
     if not stage.host.is_running:
         stage.host.start()
     ec2, name = stage.account.client("ec2"), names.ANNEX_BY_EC2_FLEET
@@ -67,7 +67,7 @@ def run_ec2_fleet(stage: Stage) -> None:
 
 
 def _keys(stage: Stage) -> Keys:
-    """Return keys with user.json, or else the caller's own."""
+    """Return keys with the rights of user.json, or else the caller's own."""
     try:
         return stage.roles.keys("user")
     except AccountError as error:

@@ -32,7 +32,7 @@ def run(stage: Stage) -> None:
 
 
 def _states(stage: Stage, ec2: Any, fleet_id: str, until_s: float) -> list[tuple[str, float]]:
-    """Return each state, and when it was first seen."""
+    """Return each state with the time at which it was first seen."""
     states: list[tuple[str, float]] = []
     while True:
         now_s, state = time.time(), fleets.state_of(ec2, fleet_id)
@@ -44,7 +44,7 @@ def _states(stage: Stage, ec2: Any, fleet_id: str, until_s: float) -> list[tuple
 
 
 def _second_cancel(stage: Stage, fleet_id: str) -> tuple[bool, str]:
-    """Return which of the three known behaviours AWS has; a fourth one would be a failure."""
+    """Return whether AWS has one of the three known behaviours, and a description of its behaviour."""
     with stage.looking_at("second-cancel") as ec2:
         response = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=[fleet_id], TerminateInstances=True)
         ends = stage.wait(lambda: fleets.is_ending(ec2, fleet_id), stage.pace.gone_s)

@@ -1,4 +1,4 @@
-"""Find out what ends a fleet's On-Demand instance with termination protection."""
+"""Find out which calls end a fleet's On-Demand instance with termination protection."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,7 +9,7 @@ from test.live import fleets, names
 from test.live.clean_up import code_of
 from test.live.stage import Stage
 
-LIFECYCLE: Final = "InstanceLifecycle"  # "spot", or none
+LIFECYCLE: Final = "InstanceLifecycle"  # "spot" or missing
 
 
 def run(stage: Stage) -> None:
@@ -35,7 +35,7 @@ def run(stage: Stage) -> None:
 
 
 def _started(stage: Stage, ec2: Any) -> dict[str, Any] | None:
-    """Find the machine by the rehearsal's own tag: it may lack the fleet's."""
+    """Find the machine by the rehearsal's own tag, since it may lack the fleet's."""
     own = [
         {"Name": f"tag:{names.TAG}", "Values": [stage.run]},
         {"Name": "instance-state-name", "Values": ["running"]},
@@ -51,7 +51,7 @@ def _started(stage: Stage, ec2: Any) -> dict[str, Any] | None:
 
 
 def _state(ec2: Any, instance: Mapping[str, Any]) -> str:
-    """Return the state by DescribeInstances, by its ID."""
+    """Return an instance's state, from DescribeInstances by its ID."""
     response = ec2.describe_instances(InstanceIds=[instance["InstanceId"]])["Reservations"]
     return str(response[0]["Instances"][0]["State"]["Name"]) if response else fleets.TERMINATED
 

@@ -48,7 +48,7 @@ def _dry_run(stage: Stage, fact: str, keys: Keys) -> tuple[str, str]:
 
 
 def _is_known(ec2: Any) -> bool:
-    """Return whether EC2 knows the role's policy: a right that all roles have works."""
+    """Return whether EC2 knows the role's policy, by a right that all roles have."""
     try:
         ec2.describe_spot_fleet_requests()
     except AWS_ERRORS as error:

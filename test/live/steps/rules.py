@@ -21,7 +21,7 @@ def run(stage: Stage) -> None:
 
 
 def _made_and_deleted(stage: Stage, events: Any, rule: str) -> float:
-    """Return how long DeleteRule was refused; the rule never fires."""
+    """Return the time for which DeleteRule was refused; the rule never fires."""
     events.put_rule(Name=rule, ScheduleExpression="rate(1 day)", State="DISABLED")
     events.put_targets(Rule=rule, Targets=[{"Id": "one", "Arn": stage.outputs["LeaseFunctionARN"]}])
     events.remove_targets(Rule=rule, Ids=["one"])

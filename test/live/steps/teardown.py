@@ -1,4 +1,4 @@
-"""Run condor_annex -teardown once nothing lives.  The clean-up after it reports what it leaves."""
+"""Run condor_annex -teardown once nothing is alive.  The clean-up after it reports anything left behind."""
 
 from annexd.annex.fleet.inventory import take_inventory
 from test.live import names
@@ -12,7 +12,7 @@ def run(stage: Stage) -> None:
         return not inventory.living() and not inventory.unlisted()
 
     stage.wait(is_gone, stage.pace.gone_s)
-    keys = stage.setup_keys and stage.roles.keys("setup")  # fresh: the first session is an hour old, perhaps
+    keys = stage.setup_keys and stage.roles.keys("setup")  # new ones: the first session may be an hour old
     done = stage.host.annex(
         "-teardown",
         "-region",
