@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -191,18 +190,18 @@ def test_a_planted_fault_is_found_with_its_repair(fault: Fault, findings_of: Cal
 
 @pytest.fixture(scope="module")
 def findings_of(one_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Fault], Said]:
-    """Return a function that plants and finds a fault; those of one hand share an account, unless ALONE=1 is set."""
+    """Return a function that plants and finds a fault; those of one hand share an account."""
     known: dict[str, Said] = {}
 
     def found_by(fault: Fault) -> Said:
-        hand = fault.name if os.environ.get("ALONE") else fault.hand
+        hand = fault.hand
         if hand not in known:
             one_cloud.reset()
             account = Account(one_cloud, tmp_path_factory.mktemp("hand"))
             if hand not in WITHOUT_SETUP:
                 account.set_up()
             for each in PLANTED:
-                if hand in (each.hand, each.name):
+                if each.hand == hand:
                     each.plant(account)
             known[hand] = account.run("-check-setup")
         return known[hand]

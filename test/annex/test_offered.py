@@ -22,6 +22,7 @@ from test.replies import accepted
 GPU = MachineOffer("gpu", "TARGET.RequestGPUs > 0")
 BOOT_S = 900.0
 HOUR_S = 3600
+LATE_S = 60  # a busy host accepts an order later than it was sent
 
 
 @pytest.fixture
@@ -137,12 +138,13 @@ def extend(site: Site, annex: OfferedAnnex) -> None:
 
 def test_the_ordered_lease_and_the_jobs_decide_about_an_extension(joined: Site) -> None:
     annex = running(joined)
-    assert (annex.claimed, annex.lease_s, annex.held, annex.moves) == (1, HOUR_S, "", 0)
-    assert annex.end_s == annex.began_s + HOUR_S
+    assert (annex.claimed, annex.held, annex.moves) == (1, "", 0)
+    assert HOUR_S - LATE_S <= annex.lease_s <= HOUR_S
+    assert annex.end_s == annex.began_s + annex.lease_s
     assert annex.hears_s == 300 + 120, "machines look every five minutes, and drain for two"
     extend(joined, annex)
     longer = now(joined)
-    assert (longer.began_s, longer.lease_s, longer.held, longer.moves) == (annex.began_s, HOUR_S, "", 1)
+    assert (longer.began_s, longer.lease_s, longer.held, longer.moves) == (annex.began_s, annex.lease_s, "", 1)
     assert longer.end_s == annex.end_s + HOUR_S
 
 

@@ -1,4 +1,4 @@
-"""How a fleet's capacity comes to be: which instances are launched, and which AWS has no room for."""
+"""Fill a fleet's capacity: launch its instances, and refuse those that AWS has no room for."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from test.cloud.fleet_order import EC2_FLEET
 from test.cloud.fleet_troubles import TROUBLES
 from test.cloud.instances import Instance
 from test.cloud.launch import choose, weight_of
+from test.cloud.specifications import TEMPLATE
 
 if TYPE_CHECKING:
     from test.cloud.fleets import Fleet, Fleets
@@ -19,25 +20,32 @@ Specification = Mapping[str, Any]
 
 
 def fill(fleets: Fleets, fleet: Fleet, now_s: float) -> list[Instance]:
-    """Launch what the fleet is short of: On-Demand first, then Spot; the new instances.
+    """Launch what the fleet is short of, On-Demand first, then Spot; return the new instances.
 
-    What there is no room for is tried again later.  CERTAIN: "It will not be retried for at least 13 minutes"
+    Refused instances are tried again later.  CERTAIN: "It will not be retried for at least 13 minutes"
     (recorded: test.cloud.fleet_troubles).
     """
     fleet.is_short, before = False, len(fleet.refusals)
     order, trouble = fleet.order, TROUBLES[fleet.trouble]
     most = trouble.starts if fleet.trouble else None
     on_demand = min(order.on_demand, fleet.target) - fleet.fulfilled_on_demand()
-    plain = _launched(fleets, fleet, fleet.specifications, order.plain_strategy, on_demand, now_s, is_spot=False)
+    known = [each for each in fleet.specifications if _has_template(fleets, each)]
+    plain = _launched(fleets, fleet, known, order.plain_strategy, on_demand, now_s, is_spot=False)
     new = list(itertools.islice(plain, most))
     missing, left = fleet.target - fleet.fulfilled(), None if most is None else most - len(new)
-    missing -= max(0.0, on_demand - sum(each.weight for each in new))  # which On-Demand is still to give
-    sold = [each for each in fleet.specifications if fleets.market.sells(each, fleets.zone_of(each), now_s)]
+    missing -= max(0.0, on_demand - sum(each.weight for each in new))  # the share of the missing On-Demand instances
+    sold = [each for each in known if fleets.market.sells(each, fleets.zone_of(each), now_s)]
     spot = _launched(fleets, fleet, sold, order.strategy, missing, now_s, is_spot=True)
     new += list(itertools.islice(spot, left))
     if len(fleet.refusals) > before:
         fleet.is_short, fleet.retry_at_s = True, now_s + fleet.behaviour.capacity_retry_s
     return new
+
+
+def _has_template(fleets: Fleets, specification: Specification) -> bool:
+    """Return whether the launch template still exists.  LIKELY: without it nothing can be launched."""
+    template_id = (specification.get(TEMPLATE) or {}).get("LaunchTemplateId")
+    return template_id is None or fleets.templates.by_id(template_id) is not None
 
 
 def _launched(
@@ -52,7 +60,7 @@ def _launched(
 ) -> Iterator[Instance]:
     """Yield each instance as it is launched.
 
-    CERTAIN: a Spot Fleet of type request asks no other pool in place of one without capacity: its share is missing.
+    CERTAIN: a Spot Fleet of type request tries no other pool in place of one without capacity: its share is missing.
     """
     left = list(among)
     while left and units > 0:

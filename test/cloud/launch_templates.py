@@ -130,8 +130,5 @@ class LaunchTemplates:
         return self._templates.get(template_id)
 
     def delete(self, template: Template) -> None:
-        """Delete a template with all its versions.  CERTAIN: EC2 API reference.
-
-        AWS's fleets then go on but can launch no more; here they still can.
-        """
+        """Delete a template with all its versions.  CERTAIN: EC2 API reference.  Its fleets can launch no more."""
         del self._templates[template.template_id]

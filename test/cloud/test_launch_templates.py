@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -124,6 +125,18 @@ def test_a_deleted_template_is_not_found_and_its_fleets_live_on(ec2: Any) -> Non
     assert code_of(ec2.delete_launch_template, LaunchTemplateName="none") == (
         "InvalidLaunchTemplateName.NotFoundException"
     )
+    assert described_fleet(ec2, fleet)["FleetState"] == "active"
+
+
+def test_a_fleet_launches_nothing_more_without_its_template(cloud: Cloud, ec2: Any) -> None:
+    made = template(ec2)
+    fleet = str(ec2.create_fleet(**ec2_fleet_config(made, 2, Type="maintain"))["FleetId"])
+    until("its instances run", lambda: len(cloud.running_instances()) == 2)
+    ec2.delete_launch_template(LaunchTemplateId=made)
+    ec2.terminate_instances(InstanceIds=[cloud.running_instances()[0]["id"]])
+    until("one is gone", lambda: len(cloud.running_instances()) == 1)
+    time.sleep(1.0)  # in which another would be launched
+    assert len(cloud.running_instances()) == 1
     assert described_fleet(ec2, fleet)["FleetState"] == "active"
 
 
