@@ -20,10 +20,10 @@ from annexd.workflow.journal_health import JournalError
 from annexd.workflow.json_form import Unreadable, from_json, to_json
 from annexd.workflow.keyed_lock import KeyedLock
 from annexd.workflow.outcome import Counts, Outcome, outcome_of, stuck_reason_of
-from annexd.workflow.pruning import superfluous
-from annexd.workflow.record import FAILURE, SUCCESS, Ended, Json, Kind, State, StepState
+from annexd.workflow.record import FAILURE, Ended, Json, Kind, State
 from annexd.workflow.retry_policy import RetryPolicy
-from annexd.workflow.step import Refused, Retry, Step, Wait, Workflow, Workflows
+from annexd.workflow.step import Workflow, Workflows
+from annexd.workflow.stepper import AttemptTiming, Stepper
 from annexd.workflow.tally import Tally
 
 T = TypeVar("T")
@@ -70,14 +70,10 @@ class Engine:
     ) -> None:
         self._journal = journal
         self._workflows = Workflows({"": workflow, **(others or {})})
-        self._pace = pace or RetryPolicy()
         self._now_s = now_s
-        self._since = AttemptClock(now_s, steady_s or now_s)
         self._paused = threading.Event()
-        self._wait = wait or self._paused.wait
-        self._random = random
-        self._report = report
-        self._started_seq = journal.last_seq()
+        timing = AttemptTiming(pace or RetryPolicy(), now_s, wait or self._paused.wait, random)
+        self._stepper = Stepper(journal, self._workflows, timing, AttemptClock(now_s, steady_s or now_s), report)
         self._accepting = threading.Lock()
         self._turns = KeyedLock()
         self._tally = Tally(journal)
@@ -112,7 +108,7 @@ class Engine:
             body = {"owner": owner, "workflow": workflow, "order": to_json(order), "asked": asked}
             beside = {} if reserved is None else {"reserved": to_json(reserved)}
             self._journal.append(command_id, "", Kind.ACCEPTED, body, **beside)
-        return self._fold(command_id)
+        return self._stepper.fold(command_id)
 
     def run(self, command_id: str) -> Outcome:
         """Run the workflow until it is finished or stuck; a concurrent call for the same ID waits for the first.
@@ -128,15 +124,15 @@ class Engine:
             return self._run(command_id) if is_held else None
 
     def _run(self, command_id: str) -> Outcome:
-        state = self._fold(command_id)
+        state = self._stepper.fold(command_id)
         while True:
-            retry_at_s = self._stuck_until_s(state)
+            retry_at_s = self._stepper.stuck_until_s(state)
             if state.finished or retry_at_s > self._now_s():
                 return outcome_of(state, None if state.finished else retry_at_s)
             if self._paused.is_set():
                 raise Paused(f"annexd is shutting down; {command_id} will continue at its next start")
-            self._move(state)
-            state = self._fold_on(state)
+            self._stepper.move(state)
+            state = self._stepper.fold_on(state)
 
     def change(self, command_id: str, order: object) -> None:
         """Replace the workflow's order, such as for other keys, and retry what is stuck at once.  Thread-safe."""
@@ -155,9 +151,9 @@ class Engine:
     def close(self, command_id: str, error: str) -> None:
         """Give up a workflow, and anything left of it, once its current call has ended."""
         with self._turns.take(command_id):
-            state = self._fold(command_id)
+            state = self._stepper.fold(command_id)
             if not state.finished:
-                self._finish(state, FAILURE, error)
+                self._stepper.finish(state, FAILURE, error)
 
     def pause(self) -> None:
         """Make every `run` raise Paused as soon as its current call to AWS has ended.  The engine cannot be resumed."""
@@ -169,11 +165,11 @@ class Engine:
 
     def unfinished_workflows(self) -> list[tuple[str, str]]:
         """Return the unfinished command IDs, each with the name of its workflow."""
-        return [(command_id, self._fold(command_id).workflow) for command_id in self._journal.unfinished()]
+        return [(command_id, self._stepper.fold(command_id).workflow) for command_id in self._journal.unfinished()]
 
     def state(self, command_id: str) -> State:
         """Return the state of one workflow."""
-        return self._fold(command_id)
+        return self._stepper.fold(command_id)
 
     def accepted(self, after_seq: int = 0) -> tuple[int, list[State]]:
         """Return the newest record number, and the workflows accepted after `after_seq` as they were accepted."""
@@ -234,14 +230,14 @@ class Engine:
 
     def unfinished_orders(self, kind: type[T]) -> list[T]:
         """Return the orders of this type that are under way, or not completely undone yet."""
-        states = (self._fold(command_id) for command_id in self._journal.unfinished())
+        states = (self._stepper.fold(command_id) for command_id in self._journal.unfinished())
         return [order for state in states if (order := state.order_as(kind)) is not None]
 
     def move_to_archive(self, is_over: Callable[[State, float], bool]) -> list[str]:
         """Archive workflows for which `is_over(state, time of finish)`; return their command IDs.  Blocks."""
         ended: dict[str, Ended] = {}
         for record in self._journal.of_kind(Kind.FINISHED):
-            state = self._fold(record.command_id)
+            state = self._stepper.fold(record.command_id)
             if not state.damage and is_over(state, record.at_s):
                 ended[record.command_id] = Ended.of(record.body)
         return self._tally.move_to_archive(ended)
@@ -251,7 +247,7 @@ class Engine:
         ended = self._tally.counted()
         successes = sum(number for each, number in ended.items() if each.success)
         failures = sum(ended.values()) - successes
-        unfinished = list(map(self._fold, self._journal.unfinished()))
+        unfinished = list(map(self._stepper.fold, self._journal.unfinished()))
         stuck = [state for state in unfinished if state.is_stuck]
         return Counts(
             requests=successes + failures + len(unfinished),
@@ -264,161 +260,3 @@ class Engine:
             unfinished_of=Counter(state.workflow for state in unfinished),
             undoing=sum(state.failure is not None for state in unfinished),
         )
-
-    def _fold(self, command_id: str) -> State:
-        return fold(command_id, self._journal.history(command_id), self._workflows)
-
-    def _fold_on(self, state: State) -> State:
-        """Fold newer records into the state."""
-        newer = self._journal.newer(state.command_id, state.seq)
-        return fold(state.command_id, newer, self._workflows, state) if newer else self._fold(state.command_id)
-
-    # The next move.
-
-    def _move(self, state: State) -> None:
-        if state.failure is not None:
-            self._move_back(state)
-            return
-        for step in self._workflows.named(state.workflow).steps:
-            if state.step(step.name).result is None:
-                self._forward(state, step)
-                return
-        self._finish(state, SUCCESS, "")
-
-    def _move_back(self, state: State) -> None:
-        for step in reversed(self._workflows.named(state.workflow).steps):
-            if state.step(step.name).needs_undo:
-                self._backward(state, step)
-                return
-        self._finish(state, *(state.failure or (FAILURE, "")))
-
-    def _finish(self, state: State, result: str, error: str) -> None:
-        self._since.forget(state.command_id)
-        is_left = result != SUCCESS and state.may_be_left
-        body = {"result": result, "error": error, "workflow": state.workflow, "may_be_left": is_left}
-        self._journal.append(state.command_id, "", Kind.FINISHED, body)
-
-    # Forward.
-
-    def _forward(self, state: State, step: Step[Any, Any, Any]) -> None:
-        known = state.step(step.name)
-        if known.deaths >= self._pace.max_deaths:
-            self._fail(state, step, Refused(f"{step.name}: annexd died {known.deaths} times while doing it"))
-            return
-        try:
-            intent, body = known.intent, Json()
-            if intent is None:
-                body = _attempt(step.name, lambda: to_json(step.plan(state.order, state.results)))
-                intent = _attempt(step.name, lambda: from_json(step.intent_type, body))  # as read after a restart
-            self._journal.append(state.command_id, step.name, Kind.INTENT, body)
-            self._since.begin(state.command_id, step.name)
-            result = _attempt(step.name, lambda: to_json(step.forward(state.order, intent)))
-        except Retry as error:
-            self._retry_forward(state, step, error)
-        except Refused as error:
-            if error.local and self._workflows.named(state.workflow).patient:
-                self._retry_forward(state, step, Retry(str(error), untouched=error.untouched))
-            else:
-                self._fail(state, step, error)
-        else:
-            self._journal.append(state.command_id, step.name, Kind.DONE, result)
-
-    def _retry_forward(self, state: State, step: Step[Any, Any, Any], error: Retry) -> None:
-        body = {"error": str(error), "untouched": error.untouched}
-        waits_for = {"waits_for": error.wait.what} if error.wait else {}
-        self._journal.append(state.command_id, step.name, Kind.UNKNOWN, {**body, **waits_for})
-        known = self._fold_on(state).step(step.name)
-        workflow = self._workflows.named(state.workflow)
-        patient = workflow.patient
-        if error.wait and not patient:
-            self._wait_for(state, step, known, error, error.wait)
-            return
-        elapsed_s = self._now_s() - known.patience_from_s
-        pause_s = self._pace.pause_s(known.attempts - 1, self._random)
-        deadline_s = self._pace.patience_s if patient else self._pace.forward_deadline_s * workflow.deadlines
-        if elapsed_s + pause_s <= deadline_s and known.attempts < self._pace.max_attempts:
-            self._wait(pause_s)
-        elif patient:
-            self._mark_stuck(state, known, error)
-        else:
-            reason = f"{error}; gave up after {known.attempts} attempts in {elapsed_s:.0f} s"
-            self._fail(state, step, Refused(reason))
-
-    def _wait_for(self, state: State, step: Step[Any, Any, Any], known: StepState, error: Retry, wait: Wait) -> None:
-        """Pause before the next attempt, the last of which comes when the time is over; then give up."""
-        waited_s = self._now_s() - known.waits_since_s
-        longest_s = min(wait.longest_s, self._pace.longest_wait_s)
-        if known.waits_for != state.step(step.name).waits_for:
-            self._report(
-                f"Request {state.command_id} waits up to {longest_s:.0f} s for AWS to know {wait.what}: {error}"
-            )
-        if waited_s < longest_s and known.attempts < self._pace.max_attempts:
-            self._wait(min(self._pace.pause_s(known.attempts - 1, self._random), longest_s - waited_s))
-        else:
-            message = f"{error}; annexd waited {waited_s:.0f} s for AWS to know {wait.what}: {wait.next_step}"
-            self._fail(state, step, Refused(message))
-
-    def _fail(self, state: State, step: Step[Any, Any, Any], error: Refused) -> None:
-        body = {"result": error.result, "error": str(error), "untouched": error.untouched}
-        self._journal.append(state.command_id, step.name, Kind.FAILED, body)
-
-    # Backward.
-
-    def _backward(self, state: State, step: Step[Any, Any, Any]) -> None:
-        known = state.step(step.name)
-        self._journal.append(state.command_id, step.name, Kind.UNDOING, {})
-        try:
-            recorded_s = known.effective_at_s if step.shows_late else known.unsettled_at_s
-            asked_at_s = self._since.moment_s(state.command_id, step.name, recorded_s)
-            _attempt(step.name, lambda: step.backward(state.order, known.intent, asked_at_s))
-        except Retry as error:
-            self._retry_undo(state, known, error)
-        except Refused as error:
-            self._mark_stuck(state, known, error)
-        else:
-            self._journal.append(state.command_id, step.name, Kind.UNDONE, {})
-
-    def _retry_undo(self, state: State, known: StepState, error: Retry) -> None:
-        """Retry the undo within this run, unless it was stuck before or has taken too long; then get stuck."""
-        now_s = self._now_s()
-        pause_s = self._pace.pause_s(known.undo_attempts, self._random)
-        patient = now_s + pause_s < (known.undo_began_at_s or now_s) + self._pace.undo_patience_s
-        if known.stuck or not patient or known.undo_attempts >= self._pace.max_attempts:
-            self._mark_stuck(state, known, error)
-        else:
-            self._journal.append(state.command_id, known.name, Kind.UNKNOWN, {"error": str(error)})
-            self._wait(pause_s)
-
-    def _mark_stuck(self, state: State, known: StepState, error: Exception) -> None:
-        retry_at_s = self._now_s() + self._pace.stuck_pause_s(known.stuck, self._random)
-        body = {"error": str(error), "retry_at_s": retry_at_s}
-        self._journal.append(state.command_id, known.name, Kind.STUCK, body)
-        if seqs := superfluous(state.command_id, self._journal.history(state.command_id)):
-            self._journal.drop(seqs)
-
-    def _stuck_until_s(self, state: State) -> float:
-        """Return when the workflow may be retried; 0 if it is not stuck."""
-        if state.damage:
-            return self._now_s() + self._pace.stuck_cap_s
-        for step in state.steps.values():
-            if state.failure and step.needs_undo and step.undo_deaths > 1:  # an undo must not kill annexd at each start
-                return self._plausible(step.undo_at_s + self._pace.stuck_pause_s(step.undo_deaths - 2, lambda: 1.0))
-            if (
-                step in state.stuck_steps and step.stuck_seq > self._started_seq
-            ):  # after a restart it is retried at once
-                return self._plausible(step.retry_at_s)
-        return 0.0
-
-    def _plausible(self, retry_at_s: float) -> float:
-        """Ignore a retry time beyond the longest pause: the clock was set back."""
-        return 0.0 if retry_at_s - self._now_s() > self._pace.stuck_cap_s else retry_at_s
-
-
-def _attempt(name: str, act: Callable[[], T]) -> T:
-    """Call `act` at the edge of a worker: an unexpected error in a step fails that order only."""
-    try:
-        return act()
-    except (Retry, Refused):
-        raise
-    except Exception as error:
-        raise Refused(f"{name}: internal error: {type(error).__name__}: {error}") from error
