@@ -11,8 +11,8 @@ from typing import Final
 
 from annexd.annex.fleet.capacity_pool import ON_DEMAND, SHARED, SPOT, CapacityPool
 from annexd.annex.quote import spot_prices
-from annexd.annex.quote.asking import Asking
 from annexd.annex.quote.images import SYSTEMS
+from annexd.annex.quote.optional_calls import OptionalCalls
 from annexd.annex.quote.price_sources import list_prices_of
 from annexd.annex.request.account_target import AccountTarget
 from annexd.annex.request.defaults import Defaults
@@ -52,17 +52,17 @@ def past_prices(
     Raises Retry or Refused if the keys cannot be used.
     """
     with time_limit(LONGEST_S):
-        clients, asking = context.access(target), Asking()
+        clients, optional = context.access(target), OptionalCalls()
         shared = {pool: at_s for pool, at_s in since_s.items() if pool.tenancy == SHARED and pool.kind}
         spot = {pool: at_s for pool, at_s in shared.items() if pool.market == SPOT and pool.platform}
-        found = dict(_spot(clients, spot, context.aws_now_s(clients), asking))
+        found = dict(_spot(clients, spot, context.aws_now_s(clients), optional))
         listed = [pool for pool in shared if pool.market == ON_DEMAND and pool.platform in SYSTEMS]
-        found |= dict(_listed(clients, target, defaults, listed, asking))
-        return PastPrices(found, spot_prices.RIGHT in asking.missing)
+        found |= dict(_listed(clients, target, defaults, listed, optional))
+        return PastPrices(found, spot_prices.RIGHT in optional.missing)
 
 
 def _spot(
-    clients: Clients, since_s: Mapping[CapacityPool, float], now_s: float, asking: Asking
+    clients: Clients, since_s: Mapping[CapacityPool, float], now_s: float, optional: OptionalCalls
 ) -> Iterator[tuple[CapacityPool, Prices]]:
     for platform in {pool.platform for pool in since_s}:
         pools = [pool for pool in since_s if pool.platform == platform]
@@ -70,18 +70,18 @@ def _spot(
         for first in range(0, len(kinds), spot_prices.MOST_TYPES):
             some = kinds[first : first + spot_prices.MOST_TYPES]
             begin_s = min(since_s[pool] for pool in pools if pool.kind in some)
-            found = spot_prices.changes(clients.ec2, some, platform, begin_s, now_s, asking)
+            found = spot_prices.changes(clients.ec2, some, platform, begin_s, now_s, optional)
             for pool in pools:
                 if rows := found.get((pool.kind, pool.zone)):
                     yield pool, [(at_s, float(price)) for at_s, price in rows]
 
 
 def _listed(
-    clients: Clients, target: AccountTarget, defaults: Defaults, pools: list[CapacityPool], asking: Asking
+    clients: Clients, target: AccountTarget, defaults: Defaults, pools: list[CapacityPool], optional: OptionalCalls
 ) -> Iterator[tuple[CapacityPool, Prices]]:
     if not pools:
         return
-    prices = list_prices_of(target, clients, defaults, asking)
+    prices = list_prices_of(target, clients, defaults, optional)
     for pool in pools:
         price: Fraction | None = prices.on_demand(pool.kind, SYSTEMS[pool.platform])
         if price is not None:

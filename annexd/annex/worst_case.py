@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
-from annexd.annex.quote.asking import Asking
 from annexd.annex.quote.costs import LATE_S, Most, PricedPool, most_of, priced
 from annexd.annex.quote.images import images_of
 from annexd.annex.quote.money import dollars
+from annexd.annex.quote.optional_calls import OptionalCalls
 from annexd.annex.quote.pools import Capacity, capacity_of, capacity_of_ec2_fleet
 from annexd.annex.quote.price_sources import list_prices_of
 from annexd.annex.request.account_target import AccountTarget
@@ -47,14 +47,17 @@ class WorstCase:
 
 def worst_case(order: FleetOrder, target: AccountTarget, clients: Clients, defaults: Defaults) -> WorstCase:
     """Compute the worst case from AWS's list prices and images.  Blocks."""
-    capacity, asking = _capacity(order), Asking()
+    capacity, optional = _capacity(order), OptionalCalls()
     unknown: dict[str, None] = {}
-    images, prices = images_of(capacity.pools, clients.ec2, asking), list_prices_of(target, clients, defaults, asking)
+    images, prices = (
+        images_of(capacity.pools, clients.ec2, optional),
+        list_prices_of(target, clients, defaults, optional),
+    )
     pools = [priced(each, None, images, {}, prices, unknown) for each in capacity.pools]
     address = prices.address_hour()
     most = most_of(capacity, pools, address, 0, unknown)
     bounds = dict(_bounds(capacity, pools))
-    faults = [*_unbounded(order, capacity), *_unknown(most, asking)]
+    faults = [*_unbounded(order, capacity), *_unknown(most, optional)]
     rate = most.total / most.hours if most.total is not None else Fraction(0)
     extras = [_extra(each, address) for each in pools]
     machines = [_dearest(each, capacity) + extra for each, extra in zip(pools, extras, strict=True)]
@@ -122,12 +125,12 @@ def _has_foreign_template(order: FleetOrder) -> bool:
     return order.api == SPOT_FLEET and "LaunchTemplateConfigs" in order.config
 
 
-def _unknown(most: Most, asking: Asking) -> Iterator[str]:
+def _unknown(most: Most, optional: OptionalCalls) -> Iterator[str]:
     """Yield why the maximum is unknown, and AWS's errors during the queries."""
     if most.total is not None:
         return
     for each in most.unknown:
         yield f"{each} is not known: order machines whose prices and volumes are known (condor_annex -quote shows them)"
-    for right in asking.missing:
+    for right in optional.missing:
         yield f"these keys lack the right {right} (templates/policies), or ANNEX_PRICE_TABLE must name a price list"
-    yield from asking.troubles
+    yield from optional.troubles

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from annexd.annex.quote.asking import Asking
 from annexd.annex.quote.list_prices import ListPrices, api_region
 from annexd.annex.quote.money import price_in
+from annexd.annex.quote.optional_calls import OptionalCalls
 from annexd.annex.quote.price_file import BadPriceFile, merged, region_prices
 from annexd.annex.quote.price_table import MOST_BYTES, BadTable, PriceTable
 from test.annex.price_excerpt import ADDRESS, INSTANCE, METADATA, REGION, VOLUME, price_file
@@ -113,11 +113,11 @@ def test_a_table_that_cannot_be_used_is_said(tmp_path: Path, content: str, messa
 
 
 def test_a_price_that_no_list_has_is_unknown_and_never_nothing(table: Path) -> None:
-    prices = ListPrices(None, PriceTable.read(str(table), REGION), REGION, Asking())
+    prices = ListPrices(None, PriceTable.read(str(table), REGION), REGION, OptionalCalls())
     assert prices.on_demand("c5.large", "Linux") is None
     assert prices.on_demand("m5.large", "Windows") is None
     assert prices.gigabyte_month("io2") is None
-    assert ListPrices(None, None, REGION, Asking()).address_hour() is None
+    assert ListPrices(None, None, REGION, OptionalCalls()).address_hour() is None
 
 
 @pytest.mark.parametrize(
@@ -168,9 +168,9 @@ class Pricing:
     ],
 )
 def test_an_answer_that_aws_never_gives_makes_a_price_unknown(answer: Any) -> None:
-    asking = Asking()
-    assert ListPrices(Pricing(answer), None, REGION, asking).on_demand("m5.large", "Linux") is None
-    assert asking.troubles
+    optional = OptionalCalls()
+    assert ListPrices(Pricing(answer), None, REGION, optional).on_demand("m5.large", "Linux") is None
+    assert optional.troubles
 
 
 def test_the_pricing_api_is_asked_where_it_is_and_of_no_partition_that_it_does_not_have() -> None:

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annexd.annex.lease.identifiers import leased_token
-from annexd.annex.quote.asking import Asking
 from annexd.annex.quote.costs import LATE_S, Most, most_of, priced
 from annexd.annex.quote.images import LINUX, Image
 from annexd.annex.quote.list_prices import ListPrices
 from annexd.annex.quote.money import dollars, price_in
+from annexd.annex.quote.optional_calls import OptionalCalls
 from annexd.annex.quote.pools import capacity_of
 from annexd.annex.quote.price_table import PriceTable
 from annexd.annex.quote.sums import WeightedPrice, most_dollars, most_instances
@@ -97,7 +97,7 @@ def quoted(config: dict[str, Any], course: dict[str, Any], length_s: float) -> M
         {"gp3": Fraction(str(GIGABYTE_MONTH))},
         Fraction(str(ADDRESS_HOUR)),
     )
-    prices, unknown = ListPrices(None, table, "us-east-1", Asking()), dict[str, None]()
+    prices, unknown = ListPrices(None, table, "us-east-1", OptionalCalls()), dict[str, None]()
     capacity = capacity_of(config)
     images = {image: Image(LINUX, ()) for image in (IMAGE, "")}
     pools = [priced(each, None, images, {}, prices, unknown) for each in capacity.pools]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from annexd.annex.quote.asking import Asking
+from annexd.annex.quote.optional_calls import OptionalCalls
 from annexd.annex.quote.pools import Pool, Volume
 from annexd.aws import answers
 
@@ -29,12 +29,12 @@ class Image:
     volumes: tuple[Volume, ...]
 
 
-def images_of(pools: tuple[Pool, ...], ec2: Any, asking: Asking) -> dict[str, Image]:
+def images_of(pools: tuple[Pool, ...], ec2: Any, optional: OptionalCalls) -> dict[str, Image]:
     """Return AWS's description of the images, by ID."""
     wanted = sorted({pool.image for pool in pools if pool.image})
     found: dict[str, Image] = {}
     for image in wanted[:20]:  # one by one: an unknown ID fails a whole call
-        response = asking.ask(RIGHT, partial(_described, ec2, image))
+        response = optional.call(RIGHT, partial(_described, ec2, image))
         if response is not None:
             found[image] = response
     return found

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
-from annexd.annex.quote.asking import Asking
 from annexd.annex.quote.money import price_in
+from annexd.annex.quote.optional_calls import OptionalCalls
 from annexd.annex.quote.price_table import PriceTable
 from annexd.aws import answers
 
@@ -37,8 +37,8 @@ def api_region(region: str) -> str | None:
 class ListPrices:
     """Prices in dollars, each queried once; None: unknown.  `sources`: the sources of the prices that were found."""
 
-    def __init__(self, pricing: Any | None, table: PriceTable | None, region: str, asking: Asking) -> None:
-        self._pricing, self._table, self._region, self._asking = pricing, table, region, asking
+    def __init__(self, pricing: Any | None, table: PriceTable | None, region: str, optional: OptionalCalls) -> None:
+        self._pricing, self._table, self._region, self._optional = pricing, table, region, optional
         self._known: dict[object, Fraction | None] = {}
         self.sources: dict[str, None] = {}
 
@@ -85,7 +85,7 @@ class ListPrices:
     def _asked(self, service: str, unit: str, filters: Mapping[str, str]) -> Fraction | None:
         if self._pricing is None or len(self._known) >= MOST_ASKED:
             return None
-        prices = self._asking.ask(RIGHT, lambda: list(self._prices(service, unit, filters)))
+        prices = self._optional.call(RIGHT, lambda: list(self._prices(service, unit, filters)))
         if not prices:
             return None
         self.sources["AWS's Pricing API, today"] = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from annexd.annex.quote.asking import Asking
+from annexd.annex.quote.optional_calls import OptionalCalls
 from annexd.annex.quote.pools import Capacity
 from annexd.annex.quote.sums import most_instances
 from annexd.aws import answers
@@ -65,11 +65,11 @@ def class_of(kind: str) -> str | None:
     return "standard" if letters[:1] in STANDARD and letters not in ("hpc", "mac", "inf", "trn") else None
 
 
-def quotas_of(capacity: Capacity, ec2: Any, quotas: Any | None, asking: Asking) -> list[Quota]:
+def quotas_of(capacity: Capacity, ec2: Any, quotas: Any | None, optional: OptionalCalls) -> list[Quota]:
     """Return each quota that the order may touch."""
     kinds = {pool.instance_type for pool in capacity.pools if pool.instance_type}
-    running = asking.ask(INSTANCES, lambda: _running(ec2))
-    vcpus = _vcpus(ec2, kinds | {kind for _, kind in running or ()}, asking)
+    running = optional.call(INSTANCES, lambda: _running(ec2))
+    vcpus = _vcpus(ec2, kinds | {kind for _, kind in running or ()}, optional)
     found = []
     for market, units in ((SPOT, capacity.spot_units), (ON_DEMAND, capacity.on_demand_units)):
         for group in sorted({group for kind in kinds if (group := class_of(kind))}) if units else ():
@@ -78,7 +78,7 @@ def quotas_of(capacity: Capacity, ec2: Any, quotas: Any | None, asking: Asking) 
                 Quota(
                     f"vCPUs of {market} instances ({group.upper() if group != 'standard' else group})",
                     code,
-                    _value(quotas, code, asking),
+                    _value(quotas, code, optional),
                     _used(running, market, group, vcpus),
                     _needed(capacity, units, group, vcpus),
                 )
@@ -112,13 +112,13 @@ def _running(ec2: Any) -> Counter[tuple[str, str]]:
     )
 
 
-def _vcpus(ec2: Any, kinds: set[str], asking: Asking) -> dict[str, int]:
+def _vcpus(ec2: Any, kinds: set[str], optional: OptionalCalls) -> dict[str, int]:
     """Return the vCPUs of known types, by type.  It uses a filter, since a call that names an unknown type fails."""
     found: dict[str, int] = {}
     wanted = sorted(kinds)
     for i in range(0, min(len(wanted), 5 * MOST_TYPES), MOST_TYPES):
         named = [{"Name": "instance-type", "Values": wanted[i : i + MOST_TYPES]}]
-        found |= asking.ask(TYPES, partial(_types, ec2, named)) or {}
+        found |= optional.call(TYPES, partial(_types, ec2, named)) or {}
     return found
 
 
@@ -129,13 +129,13 @@ def _types(ec2: Any, named: list[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def _value(quotas: Any | None, code: str, asking: Asking) -> float | None:
+def _value(quotas: Any | None, code: str, optional: OptionalCalls) -> float | None:
     if quotas is None:
         return None
-    value = asking.ask(QUOTA, lambda: _applied(quotas, code))
+    value = optional.call(QUOTA, lambda: _applied(quotas, code))
     if value != OF_AWS:
         return value
-    return asking.ask(DEFAULT_QUOTA, lambda: _quota(quotas.get_aws_default_service_quota, code))
+    return optional.call(DEFAULT_QUOTA, lambda: _quota(quotas.get_aws_default_service_quota, code))
 
 
 def _applied(quotas: Any, code: str) -> float:

@@ -16,9 +16,9 @@ from annexd.annex.join.config_bundle import BundleSources, completed
 from annexd.annex.lease.lease_code import warning_of
 from annexd.annex.quote import quotas, spot_prices
 from annexd.annex.quote.answer import Quote, answer_of
-from annexd.annex.quote.asking import Asking
 from annexd.annex.quote.costs import most_of, platform_of, priced
 from annexd.annex.quote.images import Image, images_of
+from annexd.annex.quote.optional_calls import OptionalCalls
 from annexd.annex.quote.pools import Capacity, capacity_of, capacity_of_ec2_fleet
 from annexd.annex.quote.price_sources import list_prices_of
 from annexd.annex.quote.quotas import quotas_of
@@ -136,13 +136,13 @@ def _as_bounded(capacity: Capacity, order: FleetOrder) -> Capacity:
 
 def _quote(order: FleetOrder, capacity: Capacity, context: StepContext, defaults: Defaults) -> Quote:
     clients = context.access(order.target)
-    asking, warnings = Asking(), list(order.notes)
+    optional, warnings = OptionalCalls(), list(order.notes)
     refusals = list(_lease_refusals(order, context, clients, warnings))
     tried = dry_run(clients.ec2, order)
     refusals += [tried.refusal] if tried.refusal else []
     now_s = context.aws_now_s(clients)
     findings = Findings(tuple(refusals), tuple(warnings), tried)
-    return _priced(order, capacity, clients, defaults, asking, now_s, findings)
+    return _priced(order, capacity, clients, defaults, optional, now_s, findings)
 
 
 @dataclass(frozen=True)
@@ -170,16 +170,16 @@ def _priced(
     capacity: Capacity,
     clients: Clients,
     defaults: Defaults,
-    asking: Asking,
+    optional: OptionalCalls,
     now_s: float,
     findings: Findings,
 ) -> Quote:
     unknown: dict[str, None] = {}
-    images = images_of(capacity.pools, clients.ec2, asking)
-    subnets = zones_of_subnets(capacity, clients.ec2, asking)
-    prices = list_prices_of(order.target, clients, defaults, asking)
+    images = images_of(capacity.pools, clients.ec2, optional)
+    subnets = zones_of_subnets(capacity, clients.ec2, optional)
+    prices = list_prices_of(order.target, clients, defaults, optional)
     history = _history(
-        capacity, {each.path: platform_of(each, images) for each in capacity.pools}, clients, now_s, asking
+        capacity, {each.path: platform_of(each, images) for each in capacity.pools}, clients, now_s, optional
     )
     pools = [
         priced(
@@ -197,8 +197,8 @@ def _priced(
     most = most_of(capacity, pools, prices.address_hour(), length_s + replaced_s, unknown)
     return Quote(
         capacity, tuple(pools), most, length_s, findings.refusals, findings.warnings, findings.tried,
-        tuple(quotas_of(capacity, clients.ec2, _quotas(order.target, clients, defaults, asking), asking)),
-        tuple(asking.missing), tuple(asking.troubles), tuple(prices.sources),
+        tuple(quotas_of(capacity, clients.ec2, _quotas(order.target, clients, defaults, optional), optional)),
+        tuple(optional.missing), tuple(optional.troubles), tuple(prices.sources),
         _unseen(capacity, images),
     )  # fmt: skip
 
@@ -209,19 +209,19 @@ def _unseen(capacity: Capacity, images: Mapping[str, Image]) -> tuple[str, ...]:
 
 
 def _history(
-    capacity: Capacity, platforms: Mapping[str, str], clients: Clients, now_s: float, asking: Asking
+    capacity: Capacity, platforms: Mapping[str, str], clients: Clients, now_s: float, optional: OptionalCalls
 ) -> dict[tuple[str | None, str], dict[str, spot_prices.SpotPrices]]:
     if capacity.spot_units <= 0:
         return {}
     wanted = dict.fromkeys((each.instance_type, platforms[each.path]) for each in capacity.pools if each.instance_type)
     return {
-        (kind, platform): spot_prices.history(clients.ec2, str(kind), platform, now_s, asking)
+        (kind, platform): spot_prices.history(clients.ec2, str(kind), platform, now_s, optional)
         for kind, platform in list(wanted)[: spot_prices.MOST_TYPES]
     }
 
 
-def _quotas(target: AccountTarget, clients: Clients, defaults: Defaults, asking: Asking) -> Any | None:
+def _quotas(target: AccountTarget, clients: Clients, defaults: Defaults, optional: OptionalCalls) -> Any | None:
     if not (defaults.quotas_url or is_aws_host(target.endpoints.ec2_url)):
         return None
     url, region = defaults.quotas_url, target.endpoints.region
-    return asking.ask(quotas.QUOTA, lambda: clients.make("service-quotas", url, region))
+    return optional.call(quotas.QUOTA, lambda: clients.make("service-quotas", url, region))

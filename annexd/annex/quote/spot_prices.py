@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, Final
 
-from annexd.annex.quote.asking import Asking
 from annexd.annex.quote.money import price_in
+from annexd.annex.quote.optional_calls import OptionalCalls
 from annexd.aws import answers
 
 RIGHT: Final = "ec2:DescribeSpotPriceHistory"
@@ -31,9 +31,9 @@ class SpotPrices:
     days: int  # that are known
 
 
-def history(ec2: Any, kind: str, platform: str, now_s: float, asking: Asking) -> dict[str, SpotPrices]:
+def history(ec2: Any, kind: str, platform: str, now_s: float, optional: OptionalCalls) -> dict[str, SpotPrices]:
     """Return the past prices of an instance type, by zone; empty if AWS shows none."""
-    return asking.ask(RIGHT, lambda: _by_zone(ec2, kind, platform, now_s)) or {}
+    return optional.call(RIGHT, lambda: _by_zone(ec2, kind, platform, now_s)) or {}
 
 
 def _by_zone(ec2: Any, kind: str, platform: str, now_s: float) -> dict[str, SpotPrices]:
@@ -46,11 +46,11 @@ def _by_zone(ec2: Any, kind: str, platform: str, now_s: float) -> dict[str, Spot
 
 
 def changes(
-    ec2: Any, kinds: Sequence[str], platform: str, since_s: float, until_s: float, asking: Asking
+    ec2: Any, kinds: Sequence[str], platform: str, since_s: float, until_s: float, optional: OptionalCalls
 ) -> dict[tuple[str, str], list[tuple[float, Fraction]]]:
     """Return the prices and the times since when they hold, by type and zone; empty if AWS shows none."""
     found: dict[tuple[str, str], list[tuple[float, Fraction]]] = {}
-    rows = asking.ask(RIGHT, lambda: list(_rows(ec2, kinds, platform, since_s, until_s))) or ()
+    rows = optional.call(RIGHT, lambda: list(_rows(ec2, kinds, platform, since_s, until_s))) or ()
     for pool, at_s, price in rows:
         found.setdefault(pool, []).append((at_s, price))
     return {pool: sorted(each) for pool, each in found.items()}

@@ -2,19 +2,19 @@
 
 from typing import Any, Final
 
-from annexd.annex.quote.asking import Asking
+from annexd.annex.quote.optional_calls import OptionalCalls
 from annexd.annex.quote.pools import Capacity, Pool
 from annexd.aws import answers
 
 RIGHT: Final = "ec2:DescribeSubnets"
 
 
-def zones_of_subnets(capacity: Capacity, ec2: Any, asking: Asking) -> dict[str, str]:
+def zones_of_subnets(capacity: Capacity, ec2: Any, optional: OptionalCalls) -> dict[str, str]:
     """Return the zones of the named subnets, by subnet; empty if AWS shows none."""
     named = sorted({subnet for pool in capacity.pools for subnet in pool.subnets})
     if not named:
         return {}
-    return asking.ask(RIGHT, lambda: _described(ec2, named)) or {}
+    return optional.call(RIGHT, lambda: _described(ec2, named)) or {}
 
 
 def _described(ec2: Any, subnets: list[str]) -> dict[str, str]:

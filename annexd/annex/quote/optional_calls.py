@@ -11,28 +11,28 @@ LONGEST: Final = 300
 MOST: Final = 20
 
 
-class Asking:
+class OptionalCalls:
     """Collects the missing permissions and the other failures of calls, each once."""
 
     def __init__(self) -> None:
         self.missing: dict[str, None] = {}
         self.troubles: dict[str, None] = {}
 
-    def ask(self, right: str, call: Callable[[], Answer]) -> Answer | None:
+    def call(self, right: str, act: Callable[[], Answer]) -> Answer | None:
         """Return the result of the call, or None.  `right`: IAM's name of the action that it needs."""
         if right in self.missing:
             return None
         try:
-            return call()
+            return act()
         except AWS_ERRORS as error:
             self._keep(right, error)
         except Exception as error:
             if not errors.is_shape_error(error):
                 raise
-            self.trouble(errors.describe_shape(error, right))
+            self.note(errors.describe_shape(error, right))
         return None
 
-    def trouble(self, message: str) -> None:
+    def note(self, message: str) -> None:
         """Keep a message, cut to LONGEST; at most MOST messages, since a hostile endpoint could cause any number."""
         if len(self.troubles) < MOST:
             self.troubles[message[:LONGEST]] = None
@@ -41,4 +41,4 @@ class Asking:
         if errors.is_denied(error):
             self.missing[right] = None
         else:
-            self.trouble(errors.describe(error, right))
+            self.note(errors.describe(error, right))
