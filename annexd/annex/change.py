@@ -29,7 +29,7 @@ from annexd.annex.steps.wait_for_turn import WaitForTurn
 from annexd.workflow import Engine, Outcome, State, Workflow
 
 COMMAND: Final = "CA_CHANGE_LEASE"
-DEADLINES: Final = 2.5  # of an order's step: longer than a lost call may still take effect (StepContext.settle_s)
+DEADLINES: Final = 2.5  # of an order's step: a call without a response takes effect sooner (StepContext.settle_s)
 OWN: Final = OWN_NAMES | {"leaseextension", "endoflease", "now"}
 
 

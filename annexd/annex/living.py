@@ -14,7 +14,7 @@ from annexd.workflow import Engine, State
 
 YOUNG_S: Final = 900.0  # after the request, a fleet may be examined early
 ATTENTION_S: Final = 900.0  # around a lease's end, and after a command that changes something
-LIVES_ON_S: Final = 7 * 86400.0  # after a lease's end: a lease function that does nothing may go unnoticed
+LIVES_ON_S: Final = 7 * 86400.0  # after a lease's end: for so long a lease function that does nothing may go unnoticed
 
 
 class Living:

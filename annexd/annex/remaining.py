@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def journals(folder: Path) -> list[Path]:
-    """Return every entry but the archives and SQLite's files; other entries are reported as unreadable journals."""
+    """Return every entry but the archives and SQLite's files; one that is not a journal is reported as unreadable."""
     return sorted(path for path in folder.iterdir() if not path.name.endswith(BESIDE_JOURNALS))
 
 

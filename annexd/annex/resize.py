@@ -130,7 +130,7 @@ class _Resizing:
     reservations: Reservations | None
 
     def accepted(self, asked: str) -> State | None:
-        """Return the workflow that carries it out, None if the annex has this size.  Raises the errors in ANSWERED."""
+        """Return the workflow that does this, or None if the annex has this size.  Raises the errors in ANSWERED."""
         known, index = self._known(), self.annex.index
         self._check_can_change(known)
         before = index.earlier_changes(known.annex_id, "")

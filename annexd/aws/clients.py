@@ -2,8 +2,8 @@
 
 A first client costs about 0.2 s, most of it loading AWS's service models, which all clients share here; a
 further one for other keys costs 5 ms, and none at all while it is kept.  They come from botocore, on which boto3 is
-based: boto3 would add its resources, which nothing here uses, and 40 MB. botocore's clients may be used by many
-threads. botocore is imported when it is first needed: the import takes 0.1 s, and a starting daemon must respond to
+based: boto3 would add its resources, which nothing here uses, and 40 MB.  botocore's clients may be used by many
+threads.  botocore is imported when it is first needed: the import takes 0.1 s, and a starting daemon must respond to
 others first.
 """
 

@@ -206,7 +206,7 @@ def is_unknown(error: Exception) -> bool:
 
 @cache
 def _connection_errors() -> tuple[type[Exception], ...]:
-    """Return whether the response is missing or incomplete.  botocore's parsers load in 50 ms: not at start."""
+    """Return the errors of a missing or incomplete response.  botocore's parsers load in 50 ms: not at start."""
     from botocore.parsers import ResponseParserError
 
     return NoConnection, HTTPClientError, IncompleteReadError, ResponseParserError, UnknownShape

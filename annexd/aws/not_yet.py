@@ -6,7 +6,7 @@ rows without a time: those errors look alike, but nearly always mean a mistake, 
 either.
 
 Faults that AWS reports only after it has accepted a fleet, such as an instance profile that Spot does not know yet, are
-not errors of a call: annexd/annex/fleet/trouble.py reports it, and AWS retries automatically.
+not errors of a call: annexd/annex/fleet/trouble.py reports them, and AWS retries automatically.
 """
 
 from collections.abc import Mapping

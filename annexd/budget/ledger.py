@@ -1,7 +1,7 @@
 """The ledger: the reservations of annexes that may still cost something, and the spent amounts, by budget and day.
 
 A reservation counts in full, in every period, until its machines are gone; then their cost counts in the period in
-which they ended.  So the real cost within a period is never more than the sum of its spent and reserved amounts,
+which it is settled.  So the real cost within a period is never more than the sum of its spent and reserved amounts,
 wherever the period ends.
 """
 

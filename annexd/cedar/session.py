@@ -24,7 +24,7 @@ SLOP_S = 20  # SEC_SESSION_DURATION_SLOP: how much longer than the client this d
 
 @dataclass
 class SecuritySession:
-    """key: for cipher.  expires_at_s: None means never.  lease_s: it ends after this time without use; 0: none."""
+    """key: for cipher.  expires_at_s: None means never.  lease_s: it ends after this time without use; 0: no lease."""
 
     id: str
     key: Secret

@@ -81,7 +81,7 @@ class Confirmation:
         return None if matches is None else {each: max(0, jobs - gone.get(each, 0)) for each, jobs in matches.items()}
 
     def kept_back(self, offer: str, users: Mapping[Autocluster, Collection[str]]) -> frozenset[tuple[str, str]]:
-        """Return the schedds and users if the schedd's limit may have kept back some of the users' jobs from the offer.
+        """Return each schedd and user for which the schedd's limit may have kept back jobs from the offer.
 
         `users` have idle jobs in each autocluster, and a record does not say whose job it is.  More matches than the
         limits of all sharing users allow mean that the schedd's limit is off.

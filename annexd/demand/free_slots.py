@@ -8,7 +8,7 @@ from annexd.demand.idle_jobs import CURRENT_INTERVALS, YOUNG_INTERVALS
 from annexd.demand.packing import Resources
 
 UPDATES_S: Final = 330.0  # after its start a collector has the ads of all machines: UPDATE_INTERVAL is 300 s
-MOST: Final = 0.9  # from the machines that existed before
+MOST: Final = 0.9  # of the machines of the picture before: an answer with fewer may lack some
 
 
 @dataclass(frozen=True)

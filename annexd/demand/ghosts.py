@@ -46,7 +46,7 @@ class Watched:
     newest_cycle_s: int = 0  # the beginning of the last one that is known
     forgotten_s: int = 0  # time up to which cycles no longer count
     is_heard: bool = False  # whether the negotiator responded to the last query
-    forgets_next: bool = False  # also for the cycles that it names when it responds again
+    forgets_next: bool = False  # whether to forget also the cycles that it names when it responds again
     progress_s: float = field(default_factory=time.monotonic)  # when the newest cycle was seen for the first time
     fault: str | None = None
 

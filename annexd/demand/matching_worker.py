@@ -51,7 +51,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class UnusableAd(Exception):
-    """An ad that cannot be evaluated; the text says why, from the view of its job."""
+    """An ad that cannot be evaluated; the text says why, worded for a job's ad."""
 
 
 # The supervisor.

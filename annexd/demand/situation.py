@@ -103,7 +103,7 @@ class Situation:
     free: Sequence[FreeRoom]
     fits: Fit
     confirmed: Mapping[str, Confirmed] | None
-    misfit: Callable[[str], str] = field(default=lambda _: "no offer fits")  # by a group's key
+    misfit: Callable[[str], str] = field(default=lambda _: "no offer fits")  # why no offer fits, by a group's key
 
 
 def flight_of(offer: str) -> str:

@@ -1,4 +1,4 @@
-"""Settle reservations periodically, in a thread: after the end of an annex, its unused rest is released."""
+"""Settle reservations periodically, in a thread: when an annex has ended, its unused reservation is released."""
 
 import asyncio
 import contextlib

@@ -6,7 +6,7 @@ from typing import Final
 
 FIRST_S: Final = 180.0
 LONGEST_S: Final = 3600.0
-SET_BACK_S: Final = 600.0  # a rest longer than its length by more than this: the clock was set back, so it is over
+SET_BACK_S: Final = 600.0  # more than this beyond its length remains: the clock was set back, so it is over
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ EXPANDED: Final = re.compile(r"\$\w*\(|[\r\n]")  # texts that HTCondor's configu
 OF_A_LAUNCH: Final = ("INSTANCE_TYPE", "IMAGE", "MAX_PRICE", "VOLUME_SIZE")
 MOST_OFFERS: Final = 50
 LARGEST_FILE: Final = 1024 * 1024
-KEYS: Final = {  # the user whose key files annexd's own orders name; without files the keys are those that annexd lends
+KEYS: Final = {  # the key files and profile in annexd's own orders; without them the keys are those that annexd lends
     "PublicKeyFile": "ANNEX_DEFAULT_ACCESS_KEY_FILE",
     "SecretKeyFile": "ANNEX_DEFAULT_SECRET_KEY_FILE",
     "SessionTokenFile": "ANNEX_DEFAULT_SESSION_TOKEN_FILE",

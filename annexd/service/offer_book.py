@@ -97,7 +97,7 @@ class OfferBook:
         self._reservations, self._answer_s = reservations, answer_s
         self._facts: dict[str, OfferFacts] = {}
         self._offers: dict[str, Offer] = {}
-        self._photographs: dict[str, tuple[Offer, str]] = {}  # with the offers from which they were made
+        self._photographs: dict[str, tuple[Offer, str]] = {}  # with each offer as it was then
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
@@ -108,7 +108,7 @@ class OfferBook:
             self._ask_again(name)
 
     def facts(self, offer: Offer) -> OfferFacts:
-        """Return the known facts; for an offer that has changed since, only that a new query is due."""
+        """Return the known facts; with the fault NOT_ASKED for an offer that was not queried since it changed."""
         known = self._facts.get(offer.name, OfferFacts())
         return known if self._offers.get(offer.name) == offer else replace(known, fault=NOT_ASKED)
 

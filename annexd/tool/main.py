@@ -209,7 +209,7 @@ def _ask(options: ToolOptions, ad: dict[str, Any], arguments: Sequence[str]) -> 
 
 
 def _request(options: ToolOptions, arguments: Sequence[str]) -> None:
-    if options.on_demand and options.fleet_api is None:  # RequestSpotFleet: with launch templates only
+    if options.on_demand and options.fleet_api is None:  # RequestSpotFleet has On-Demand with launch templates only
         options, arguments = options._replace(fleet_api=EC2_FLEET), ["-fleet-api", OPTIONS[EC2_FLEET], *arguments]
     config, notes = config_file.read(options) if options.file else _without_file(options)
     show.notes(notes)

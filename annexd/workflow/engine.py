@@ -184,7 +184,7 @@ class Engine:
         return [Accepted(record.seq, record.command_id, record.at_s) for record in records]
 
     def note_usage(self, command_id: str, usage: object) -> None:
-        """Record the observed usage of a workflow in the journal; it replaces the one noted before."""
+        """Record the observed usage of a workflow, if the journal has it; it replaces the one noted before."""
         history = self._journal.newer(command_id, 0)
         if history:
             self._journal.append(command_id, "", Kind.USAGE, to_json(usage))

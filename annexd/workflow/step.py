@@ -39,7 +39,7 @@ class Retry(StepError):
     """The result is unknown or not final: time-out, lost connection, throttling, 5xx, an instance still shutting down.
 
     The engine retries with the same intent.  `untouched`: this attempt certainly had no effect, because it was
-    throttled, for example, or never reached AWS.  With a `wait` the engine waits for that long.
+    throttled, for example, or never reached AWS.  With a `wait` the engine retries for up to its `longest_s`.
     """
 
     def __init__(self, error: str, *, untouched: bool = False, wait: Wait | None = None) -> None:
@@ -74,7 +74,7 @@ class Step(Protocol[OrderT_contra, IntentT, ResultT_co]):
 
     @property
     def shows_late(self) -> bool:
-        """Return whether the result of `forward` may be invisible for a while, even after a clear response."""
+        """Return whether what `forward` created may be invisible for a while, even after a clear response."""
 
     @property
     def intent_type(self) -> type[IntentT]: ...
@@ -116,7 +116,7 @@ class Workflow(Generic[OrderT]):
     deadlines: float = 1.0
 
     def step(self, name: str) -> Step[OrderT, Any, Any]:
-        """Return the step of this name.  Raises Unreadable for a name from a journal that does not exist."""
+        """Return the step of this name.  Raises Unreadable if a journal names one that does not exist."""
         for step in self.steps:
             if step.name == name:
                 return step
@@ -133,7 +133,7 @@ class Workflows:
         self._workflows[name] = workflow
 
     def named(self, name: str) -> Workflow[Any]:
-        """Return the workflow of this name.  Raises Unreadable for a name from a journal that does not exist."""
+        """Return the workflow of this name.  Raises Unreadable if a journal names one that does not exist."""
         if name not in self._workflows:
             raise Unreadable(f"this version of annexd has no workflow {name or '(without a name)'}")
         return self._workflows[name]

@@ -1,4 +1,4 @@
-"""Report why instances of a fleet ended by themselves: AWS's reason, and a machine's own last message.
+"""Report why instances of a fleet ended without a request: AWS's reason, and a machine's own last message.
 
 A machine that cannot be configured says why on its console, and turns itself off.  So does an idle machine, which has
 reported before that HTCondor may start.  One console of each fleet is read, since the cause is mostly the same for all.

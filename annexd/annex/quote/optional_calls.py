@@ -1,4 +1,4 @@
-"""Ask AWS for data that improves a quote but is not required: without the permission it is unknown, not a refusal."""
+"""Ask AWS for data that a quote can do without: if the permission is missing, it is unknown and nothing is refused."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeVar

@@ -51,7 +51,7 @@ CLOSED: Final = frozenset(
         "DefaultTargetCapacityType",
     ]
 )
-ELSEWHERE: Final = {  # in an override; the EC2 user guide's example 8 and EC2 Fleet spell it so
+ELSEWHERE: Final = {  # in an override; EC2 Fleet and the EC2 user guide's example 8 have it; no name is close
     ("LaunchTemplateOverrides", "placement"): "AvailabilityZone",
     ("SpotFleetLaunchSpecification", "launchtemplate"): "LaunchTemplateConfigs, beside LaunchSpecifications",
     **{("CreateFleetRequest", name.lower()): place for name, place in MOVED.items() if name != place},

@@ -49,7 +49,7 @@ class TemplateVersion:
 
     @property
     def source_name(self) -> str:
-        """Return the name or ID of the user's template."""
+        """Describe the user's template by its name or ID, and its version."""
         source = self.source or {}
         name = source.get("LaunchTemplateName") or source.get("LaunchTemplateId")
         return f"launch template {name}, version {source.get('Version')}"

@@ -18,7 +18,7 @@ class StepContext:
 
     access: Access
     now_s: Callable[[], float] = time.time
-    settle_s: float = 90.0  # a lost call may take effect until then: 30 s to read, and twice more
+    settle_s: float = 90.0  # a call without a response may take effect until then: 30 s to read, and twice more
     bundle_sources: BundleSources = field(default_factory=NoBundleSources)
     heartbeats: Heartbeats = field(default_factory=Heartbeats)
     pause: Callable[[float], None] = time.sleep  # between two looks at resources that AWS shows a little late
