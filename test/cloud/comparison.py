@@ -103,7 +103,7 @@ def _of_members(real: Paths, ours: Paths, known: Paths) -> Iterator[tuple[str, s
 
 
 def known_paths(recordings: Sequence[Recording], operation: str) -> dict[str, Any]:
-    """Return the paths of all recorded responses to an operation; empty if none of them is complete."""
+    """Return the paths of all recorded responses to an operation except errors; empty if none of them is complete."""
     whole = [each for each in recordings if each.operation == operation and not each.is_error and not each.is_partial]
     found: dict[str, Any] = {}
     for each in whole:

@@ -44,7 +44,7 @@ LONGEST_CONSOLE = 65536  # "only the most recent 64 KB of console output is avai
 
 
 class ActingEC2(TagCalls, AttributeCalls, FleetCalls, TemplateCalls, PriceCalls, NetworkCalls):
-    """All acting calls of EC2; those of Spot Fleet and on instances are defined here."""
+    """All acting calls of EC2; those of Spot Fleet and most of those on instances are defined here."""
 
     def request_spot_fleet(self) -> ActionResult:
         config = checked(self._parameters()["SpotFleetRequestConfig"])

@@ -125,7 +125,7 @@ TROUBLES: Mapping[str, Trouble] = {
 
 
 def activity(fleet: Fleet, now_s: float) -> str | None:
-    """Return the ActivityStatus; None for a fleet that has ended.
+    """Return the ActivityStatus; None for a fleet that has ended, unless it is of type instant.
 
     CERTAIN: test/cloud/recordings/fleets.json; for an EC2 Fleet github.com/aws-controllers-k8s/ec2-controller/pull/308.
     A fleet of type instant only has "fulfilled": CERTAIN, botocore's EC2 model, FleetData.ActivityStatus.

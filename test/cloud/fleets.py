@@ -84,7 +84,7 @@ class Fleet:
         return self.state(now_s) == f"{self.api.ended}_running"
 
     def forgotten_at_s(self, listed_s: float) -> float:
-        """Return when AWS stops listing the fleet: `listed_s` after the end of its last instance."""
+        """Return when AWS stops listing the fleet: `listed_s` after its end or its last instance's, if later."""
         if self.cancelled_at_s is None:
             return float("inf")
         ends_s = [instance.gone_at_s() for instance in self.instances]

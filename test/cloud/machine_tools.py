@@ -1,8 +1,9 @@
 """The system tools of an emulated machine: shutdown, systemd-run, systemctl, nft, iptables.
 
-This file is copied under each of these names into a machine's bin folder, the only entry of its PATH, so a boot script
-that turns its machine off never turns the host off.  Every call is recorded in MACHINE/tools, one JSON object a line.
-`shutdown now` ends the machine: MACHINE/init.pid has the PID of its first process.
+This file is copied under each of these names into a machine's bin folder, which is first in PATH (for the boot script
+the only entry), so a boot script that turns its machine off never turns the host off.  Every call is recorded in
+MACHINE/tools, one JSON object a line.  `shutdown now` ends the machine: MACHINE/init.pid has the PID of its first
+process.
 """
 
 from __future__ import annotations

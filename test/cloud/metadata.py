@@ -36,7 +36,7 @@ Page = Callable[[Instance, str], str | None]
 
 
 class Metadata:
-    """The metadata of one region's instances; `find` returns an instance by its ID."""
+    """The metadata of the instances of all regions; `find` returns an instance and its region by its ID."""
 
     def __init__(self, find: Callable[[str], tuple[Instance, str] | None]) -> None:
         self._find = find

@@ -12,7 +12,7 @@ from typing import Any
 from test.cloud.instances import Instance
 
 HOUR_S, MONTH_H = 3600.0, 730.0
-LEAST_S = 60.0  # minimum charge of each instance.  CERTAIN: EC2 pricing page, "per second with a minimum of 60 seconds"
+LEAST_S = 60.0  # least time billed per instance.  CERTAIN: EC2 pricing page, "per second with a minimum of 60 seconds"
 ANY_ZONE = "*"
 
 
@@ -57,7 +57,7 @@ class Market:
         return before[-1] if before else None
 
     def bound(self, specification: Mapping[str, Any]) -> float:
-        """Return the highest price of a Spot Instance per hour.  CERTAIN: SpotPrice is per unit (botocore's EC2 model).
+        """Return the maximum price of a Spot Instance per hour.  CERTAIN: SpotPrice is per unit (botocore's EC2 model).
         LIKELY: the default is the On-Demand price (user guide).
         """
         if specification.get("SpotPrice"):

@@ -33,7 +33,7 @@ class Cancelled(Exception):
 
 
 class Work:
-    """The work on a stack.  `pause` is called between two resources; it raises Cancelled."""
+    """The work on a stack.  `pause` is called between two resources; it raises Cancelled once a deletion takes over."""
 
     def __init__(self, stack: Stack, pause: Callable[[], object]) -> None:
         self._stack, self._pause = stack, pause

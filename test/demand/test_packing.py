@@ -90,7 +90,7 @@ def test_a_job_that_needs_nothing_takes_one_machine_with_all_of_its_kind() -> No
 
 
 def test_a_hundred_thousand_jobs_in_two_thousand_groups_are_planned_in_seconds() -> None:
-    """The limit is on the thread's own time: 2 s on an idle machine.  A whole decision may take 20 s."""
+    """The thread's own time is limited; it is 2 s on an idle machine.  A whole decision may take 20 s."""
     kinds = [MachineKind(str(n), Resources(1 << n % 7, 2_000 << n % 6), DOLLAR + n, 10_000) for n in range(20)]
     groups = [jobs(str(n), 50, cpus=1 << n % 4, memory_mib=500 + 7 * n % 8_000) for n in range(2_000)]
     begin = time.thread_time()

@@ -16,7 +16,8 @@ LEASE_S = 600.0
 class Act:
     """A client's act at `at_s` after the order: order, cancel, extend, until or until now.
 
-    `by_s` is the extension or the new end.  With `of_second` the client calls the second annexd.
+    `by_s` is the extension, or the new end in seconds after the order.  With `of_second` the client calls the second
+    annexd.
     """
 
     at_s: float

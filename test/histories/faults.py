@@ -38,8 +38,9 @@ class Point:
 class Fault:
     """A fault; `way` is its kind, `side` the side of the effect on which it strikes.
 
-    `away_s` is the time for which an actor that dies is away.  For `lasts_s` all further calls of this actor fail in
-    the same way.  `excuse_s` is the time by which instances may end later than promised.
+    `away_s` is the time for which an actor that dies is away, or the stack, the function or EC2's limits are affected.
+    For `lasts_s` all further calls of this actor fail in the same way.  `excuse_s` is the time by which instances may
+    end later than promised.
     """
 
     way: str

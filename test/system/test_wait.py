@@ -137,7 +137,7 @@ def test_each_line_of_wait_counts_as_condor_status_does_while_machines_come_work
             change()
             now = joined_and_claimed(site, annex_id)
             assert now == expected
-            # annexd may have queried the collector before the change; its counts are then between old and new ones.
+            # annexd may have queried the collector before the change; its counts then lie between the old and the new.
             while (reported := counts_in(next_line(process))) != now:
                 assert all(min(pair) <= count <= max(pair) for *pair, count in zip(before, now, reported, strict=True))
             before = now
