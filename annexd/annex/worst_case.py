@@ -49,10 +49,8 @@ def worst_case(order: FleetOrder, target: AccountTarget, clients: Clients, defau
     """Compute the worst case from AWS's list prices and images.  Blocks."""
     capacity, optional = _capacity(order), OptionalCalls()
     unknown: dict[str, None] = {}
-    images, prices = (
-        images_of(capacity.pools, clients.ec2, optional),
-        list_prices_of(target, clients, defaults, optional),
-    )
+    images = images_of(capacity.pools, clients.ec2, optional)
+    prices = list_prices_of(target, clients, defaults, optional)
     pools = [priced(each, None, images, {}, prices, unknown) for each in capacity.pools]
     address = prices.address_hour()
     most = most_of(capacity, pools, address, 0, unknown)

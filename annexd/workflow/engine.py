@@ -23,7 +23,7 @@ from annexd.workflow.outcome import Counts, Outcome, outcome_of, stuck_reason_of
 from annexd.workflow.record import FAILURE, Ended, Json, Kind, State
 from annexd.workflow.retry_policy import RetryPolicy
 from annexd.workflow.step import Workflow, Workflows
-from annexd.workflow.stepper import AttemptTiming, Stepper
+from annexd.workflow.stepper import Stepper
 from annexd.workflow.tally import Tally
 
 T = TypeVar("T")
@@ -72,8 +72,16 @@ class Engine:
         self._workflows = Workflows({"": workflow, **(others or {})})
         self._now_s = now_s
         self._paused = threading.Event()
-        timing = AttemptTiming(pace or RetryPolicy(), now_s, wait or self._paused.wait, random)
-        self._stepper = Stepper(journal, self._workflows, timing, AttemptClock(now_s, steady_s or now_s), report)
+        self._stepper = Stepper(
+            journal,
+            self._workflows,
+            pace=pace or RetryPolicy(),
+            now_s=now_s,
+            since=AttemptClock(now_s, steady_s or now_s),
+            wait=wait or self._paused.wait,
+            random=random,
+            report=report,
+        )
         self._accepting = threading.Lock()
         self._turns = KeyedLock()
         self._tally = Tally(journal)

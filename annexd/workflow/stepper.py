@@ -5,7 +5,6 @@ finds in the journal that the effect is unknown.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from annexd.workflow.attempt_clock import AttemptClock
@@ -20,29 +19,27 @@ from annexd.workflow.step import Refused, Retry, Step, Wait, Workflows
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class AttemptTiming:
-    """The time, and how long to wait; see Engine."""
-
-    pace: RetryPolicy
-    now_s: Callable[[], float]
-    wait: Callable[[float], bool]
-    random: Callable[[], float]
-
-
 class Stepper:
-    """Moves the workflows in `journal`, each one move at a time; `since` remembers when attempts began."""
+    """Moves the workflows in `journal`, each one move at a time; see Engine for the arguments.
+
+    `since` remembers when attempts began.
+    """
 
     def __init__(
         self,
         journal: Journal,
         workflows: Workflows,
-        timing: AttemptTiming,
+        *,
+        pace: RetryPolicy,
+        now_s: Callable[[], float],
         since: AttemptClock,
+        wait: Callable[[float], bool],
+        random: Callable[[], float],
         report: Callable[[str], None],
     ) -> None:
-        self._journal, self._workflows, self._since, self._report = journal, workflows, since, report
-        self._pace, self._now_s, self._wait, self._random = timing.pace, timing.now_s, timing.wait, timing.random
+        self._journal, self._workflows = journal, workflows
+        self._pace, self._now_s, self._since = pace, now_s, since
+        self._wait, self._random, self._report = wait, random, report
         self._started_seq = journal.last_seq()
 
     def fold(self, command_id: str) -> State:
@@ -180,9 +177,8 @@ class Stepper:
         for step in state.steps.values():
             if state.failure and step.needs_undo and step.undo_deaths > 1:  # an undo must not kill annexd at each start
                 return self._plausible(step.undo_at_s + self._pace.stuck_pause_s(step.undo_deaths - 2, lambda: 1.0))
-            if (
-                step in state.stuck_steps and step.stuck_seq > self._started_seq
-            ):  # after a restart it is retried at once
+            # After a restart it is retried at once.
+            if step in state.stuck_steps and step.stuck_seq > self._started_seq:
                 return self._plausible(step.retry_at_s)
         return 0.0
 

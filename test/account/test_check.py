@@ -194,8 +194,7 @@ def findings_of(one_cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> C
     known: dict[str, Said] = {}
 
     def found_by(fault: Fault) -> Said:
-        hand = fault.hand
-        if hand not in known:
+        if (hand := fault.hand) not in known:
             one_cloud.reset()
             account = Account(one_cloud, tmp_path_factory.mktemp("hand"))
             if hand not in WITHOUT_SETUP:

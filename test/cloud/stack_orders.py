@@ -109,19 +109,18 @@ class Stack:
         self.name = name
         self.cloudformation = cloudformation or cloud.client("cloudformation")
 
-    def begin(self, body: str) -> None:
-        """Start to create the stack, without waiting for the end."""
-        self._ask(self.cloudformation.create_stack, body, {})
+    def begin(self, body: str, **parameters: Any) -> None:
+        """Create it without waiting for the end."""
+        self._ask(self.cloudformation.create_stack, body, parameters)
 
     def create(self, body: str, **parameters: Any) -> str:
-        return self._asked(self.cloudformation.create_stack, body, parameters)
+        """Create it; return the resulting status."""
+        self.begin(body, **parameters)
+        return self.settled()
 
     def update(self, body: str, **parameters: Any) -> str:
-        return self._asked(self.cloudformation.update_stack, body, parameters)
-
-    def _asked(self, call: Any, body: str, parameters: dict[str, Any]) -> str:
-        """Make the call and return the final status."""
-        self._ask(call, body, parameters)
+        """Update it; return the resulting status."""
+        self._ask(self.cloudformation.update_stack, body, parameters)
         return self.settled()
 
     def _ask(self, call: Any, body: str, parameters: dict[str, Any]) -> None:
